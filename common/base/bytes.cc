@@ -1,0 +1,122 @@
+#include "common/base/bytes.h"
+
+#include <bit>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include "common/base/check.h"
+
+namespace tacit {
+
+static_assert(std::endian::native == std::endian::little, "payloads are read in place as little-endian numbers");
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+Digest128 Canonical(XXH128_hash_t hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  Digest128 digest;
+  std::memcpy(digest.data(), canonical.digest, digest.size());
+  return digest;
+}
+
+int HexValue(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+std::string ToHex(ByteSpan bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const std::uint8_t byte : bytes) {
+    text.push_back(kDigits[byte >> 4U]);
+    text.push_back(kDigits[byte & 15U]);
+  }
+  return text;
+}
+
+Result<Bytes> ParseHex(std::string_view text) {
+  if (text.size() % 2 != 0) return Fail(ErrorCode::kMalformed, "hexadecimal text of odd length");
+  Bytes bytes;
+  bytes.reserve(text.size() / 2);
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const int high = HexValue(text[i]);
+    const int low = HexValue(text[i + 1]);
+    if (high < 0 || low < 0) {
+      return Fail(ErrorCode::kMalformed, "not a hexadecimal digit at position " + std::to_string(high < 0 ? i : i + 1));
+    }
+    bytes.push_back(static_cast<std::uint8_t>(high * 16 + low));
+  }
+  return bytes;
+}
+
+Digest128 Xxh3(ByteSpan bytes) { return Canonical(XXH3_128bits(bytes.data(), bytes.size())); }
+
+struct Xxh3Stream::State {
+  alignas(64) XXH3_state_t xxh;
+};
+
+Xxh3Stream::Xxh3Stream() : state_(std::make_unique<State>()) { XXH3_128bits_reset(&state_->xxh); }
+Xxh3Stream::~Xxh3Stream() = default;
+Xxh3Stream::Xxh3Stream(Xxh3Stream&&) noexcept = default;
+Xxh3Stream& Xxh3Stream::operator=(Xxh3Stream&&) noexcept = default;
+
+void Xxh3Stream::Update(ByteSpan bytes) { XXH3_128bits_update(&state_->xxh, bytes.data(), bytes.size()); }
+
+Digest128 Xxh3Stream::Finish() const { return Canonical(XXH3_128bits_digest(&state_->xxh)); }
+
+AlignedBuffer::AlignedBuffer(std::size_t size)
+    : data_(static_cast<std::uint8_t*>(::operator new(size == 0 ? 1 : size, std::align_val_t{kAlignment}))), size_(size) {}
+
+AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+AlignedBuffer::~AlignedBuffer() {
+  if (data_ != nullptr) ::operator delete(data_, std::align_val_t{kAlignment});
+}
+
+ByteWriter& ByteWriter::U8(std::uint8_t value) {
+  bytes_.push_back(value);
+  return *this;
+}
+
+ByteWriter& ByteWriter::U32(std::uint32_t value) {
+  for (unsigned shift = 0; shift < 32; shift += 8) bytes_.push_back(static_cast<std::uint8_t>(value >> shift));
+  return *this;
+}
+
+ByteWriter& ByteWriter::U64(std::uint64_t value) {
+  for (unsigned shift = 0; shift < 64; shift += 8) bytes_.push_back(static_cast<std::uint8_t>(value >> shift));
+  return *this;
+}
+
+ByteWriter& ByteWriter::F64(double value) { return U64(std::bit_cast<std::uint64_t>(value)); }
+
+ByteWriter& ByteWriter::Text(std::string_view value) {
+  U64(value.size());
+  return Raw(AsBytes(value));
+}
+
+ByteWriter& ByteWriter::Raw(ByteSpan value) {
+  bytes_.insert(bytes_.end(), value.begin(), value.end());
+  return *this;
+}
+
+}  // namespace tacit

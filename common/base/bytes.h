@@ -1,0 +1,104 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace tacit {
+
+using Bytes = std::vector<std::uint8_t>;
+using ByteSpan = std::span<const std::uint8_t>;
+
+inline ByteSpan AsBytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+inline std::string_view AsText(ByteSpan bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+/// The bytes of an array of plain numbers, in host order (all supported hosts are little-endian).
+template <typename T>
+ByteSpan AsBytes(std::span<const T> values) {
+  return {reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()};
+}
+
+std::string ToHex(ByteSpan bytes);
+
+/// Errors: kMalformed for an odd length or a character that is not a hexadecimal digit.
+Result<Bytes> ParseHex(std::string_view text);
+
+/// A 32-byte digest (SHA-256).
+using Digest256 = std::array<std::uint8_t, 32>;
+/// A 16-byte digest (XXH3-128, canonical big-endian form): finds accidents, not attackers; TLS authenticates.
+using Digest128 = std::array<std::uint8_t, 16>;
+
+/// XXH3-128 of `bytes`. Source: xxHash 0.8 specification.
+Digest128 Xxh3(ByteSpan bytes);
+
+/// Streaming XXH3-128.
+class Xxh3Stream {
+ public:
+  Xxh3Stream();
+  ~Xxh3Stream();
+  Xxh3Stream(Xxh3Stream&&) noexcept;
+  Xxh3Stream& operator=(Xxh3Stream&&) noexcept;
+  void Update(ByteSpan bytes);
+  [[nodiscard]] Digest128 Finish() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Uninitialised memory at a 64-byte address, for payloads that kernels read: a misaligned body costs a factor of 2.7 there.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(std::size_t size);
+  AlignedBuffer(AlignedBuffer&& other) noexcept;
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
+  ~AlignedBuffer();
+  AlignedBuffer(const AlignedBuffer&) = delete;
+  AlignedBuffer& operator=(const AlignedBuffer&) = delete;
+
+  [[nodiscard]] std::uint8_t* data() { return data_; }
+  [[nodiscard]] const std::uint8_t* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::span<std::uint8_t> bytes() { return {data_, size_}; }
+  [[nodiscard]] ByteSpan bytes() const { return {data_, size_}; }
+
+  /// The buffer seen as numbers; a trailing part smaller than one number is left out.
+  template <typename T>
+  [[nodiscard]] std::span<const T> As() const {
+    return {reinterpret_cast<const T*>(data_), size_ / sizeof(T)};
+  }
+
+ private:
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Appends fixed-width little-endian fields: the form that digests and seals are computed over.
+class ByteWriter {
+ public:
+  ByteWriter& U8(std::uint8_t value);
+  ByteWriter& U32(std::uint32_t value);
+  ByteWriter& U64(std::uint64_t value);
+  ByteWriter& F64(double value);
+  /// A length-prefixed string, so that two neighbouring fields cannot be read as two others.
+  ByteWriter& Text(std::string_view value);
+  ByteWriter& Raw(ByteSpan value);
+  [[nodiscard]] const Bytes& bytes() const { return bytes_; }
+  [[nodiscard]] Bytes Take() && { return std::move(bytes_); }
+
+ private:
+  Bytes bytes_;
+};
+
+}  // namespace tacit

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "common/base/clock.h"
+
+namespace tacit {
+
+enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn, kError };
+
+/// One field of a log event. A field is a release: callers pass only what docs/PRIVACY.md allows.
+class LogField {
+ public:
+  LogField(std::string_view key, std::string_view value) : key_(key), value_(std::string(value)) {}
+  LogField(std::string_view key, const char* value) : LogField(key, std::string_view(value)) {}
+  LogField(std::string_view key, const std::string& value) : LogField(key, std::string_view(value)) {}
+  LogField(std::string_view key, bool value) : key_(key), value_(value) {}
+  LogField(std::string_view key, double value) : key_(key), value_(value) {}
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  LogField(std::string_view key, T value) : key_(key), value_(static_cast<std::int64_t>(value)) {}
+
+  void AppendTo(std::string& json) const;
+
+ private:
+  std::string_view key_;
+  std::variant<std::string, bool, double, std::int64_t> value_;
+};
+
+/// Writes one JSON object a line: {"time", "level", "event", ...fields}. Every event is listed in docs/OPERATING.md.
+/// Threads: any; a line is written whole.
+class Logger {
+ public:
+  /// `file_descriptor` is borrowed; the clock must outlive the logger.
+  Logger(int file_descriptor, const Clock& clock, LogLevel level);
+  void Write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
+  void Debug(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kDebug, event, fields); }
+  void Info(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kInfo, event, fields); }
+  void Warn(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kWarn, event, fields); }
+  void Error(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kError, event, fields); }
+
+ private:
+  int file_descriptor_;
+  const Clock& clock_;
+  LogLevel level_;
+  std::mutex mutex_;
+};
+
+/// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so a hostile name cannot break a line.
+std::string JsonQuote(std::string_view text);
+
+}  // namespace tacit

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what Tacit is built, tested and run with: Debian 12 packages only.
+# Usage: deploy/install-deps.sh [--build-only]
+#   --build-only   leave out what only the tests and checks need
+# Runs as root, or as a user with sudo. Safe to run again: it asks apt only for what is missing.
+set -euo pipefail
+
+build_packages=(
+  ca-certificates ccache clang-19 cmake git libboost1.81-dev libclang-rt-19-dev libcli11-dev libeigen3-dev
+  libprotobuf-dev libsqlite3-dev libssl-dev libtomlplusplus-dev libxxhash-dev lld-19 llvm-19 ninja-build
+  nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler zlib1g-dev
+)
+run_packages=(curl openssl procps)
+test_packages=(
+  clang-format-19 clang-tidy-19 libgmock-dev libgtest-dev prometheus python3 python3-numpy sqlite3
+)
+
+build_only=no
+for argument in "$@"; do
+  case "$argument" in
+    --build-only) build_only=yes ;;
+    -h|--help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "install-deps: unknown option '$argument'; try --help" >&2; exit 2 ;;
+  esac
+done
+
+wanted=("${build_packages[@]}" "${run_packages[@]}")
+[ "$build_only" = yes ] || wanted+=("${test_packages[@]}")
+
+missing=()
+for package in "${wanted[@]}"; do
+  state=$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+  case "$state" in ii*) ;; *) missing+=("$package") ;; esac
+done
+if [ "${#missing[@]}" -eq 0 ]; then
+  echo "install-deps: everything is there"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || {
+    echo "install-deps: not root and no sudo; run this script as root, or install: ${missing[*]}" >&2
+    exit 1
+  }
+  as_root=(sudo)
+fi
+
+echo "install-deps: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# The package 'prometheus' would start a daemon on a machine that runs services; the tests only need its programs.
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
