@@ -1,0 +1,173 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "server/task/task_spec.h"
+
+/// What a store keeps, as plain values. Every enumeration has a fixed text form (`NameOf`), which is also what is on
+/// disk.
+namespace tacit::store {
+
+enum class TaskState : std::uint8_t {
+  kActive,           ///< Rounds may start.
+  kFinished,         ///< All its rounds were published.
+  kBudgetExhausted,  ///< One more round would exceed the privacy budget.
+  kStopped,          ///< An operator stopped it.
+};
+std::string_view NameOf(TaskState state);
+
+struct TaskRecord {
+  task::TaskSpec spec;
+  /// The file the spec was parsed from, byte for byte: what an auditor compares.
+  std::string toml;
+  WallTime created_at;
+  TaskState state = TaskState::kActive;
+  std::string state_reason;
+};
+
+struct TaskStateChange {
+  TaskState state = TaskState::kActive;
+  std::string reason;
+};
+
+/// Where a round stands: `scheduled -> open -> closing -> charged -> published`, or `abandoned` from any of the first
+/// four.
+enum class RoundPhase : std::uint8_t {
+  kScheduled,
+  kOpen,       ///< Reserved in the ledger; devices upload.
+  kClosing,    ///< The cohort is fixed; the last partial sums are being committed.
+  kCharged,    ///< The charge is durable; noise may be drawn.
+  kPublished,  ///< Its model is durable. Final.
+  kAbandoned,  ///< Ended without a model; `reason` says why. Final.
+};
+std::string_view NameOf(RoundPhase phase);
+constexpr bool HasEnded(RoundPhase phase) {
+  return phase == RoundPhase::kPublished || phase == RoundPhase::kAbandoned;
+}
+
+struct RoundRecord {
+  RoundKey key;
+  RoundPhase phase = RoundPhase::kScheduled;
+  std::string reason;
+  WallTime opened_at;
+  std::optional<WallTime> ended_at;
+  std::uint64_t counted = 0;  ///< Devices whose update is in the sum.
+  std::uint64_t total_weight = 0;
+  ModelVersion base_version = 0;
+  double epsilon_after = 0;  ///< Spent by the task once this round is published; 0 without a mechanism.
+};
+
+/// One device's place in one round's sum.
+struct Contribution {
+  DeviceId device;
+  /// Tells a retry from a second, different update. Forgotten (all zero) when the partial sums are dropped.
+  Digest128 payload_digest{};
+  std::uint64_t weight = 1;
+};
+
+struct Partial {
+  std::uint64_t sequence = 0;
+  Bytes sealed;
+};
+
+struct Participation {
+  DeviceId device;
+  std::uint64_t rounds = 0;
+};
+
+struct ModelRecord {
+  TaskId task;
+  ModelVersion version = 0;
+  Digest256 digest{};  ///< SHA-256 of the file: float32 parameters, little-endian.
+  std::uint64_t bytes = 0;
+  WallTime created_at;
+};
+
+/// Everything that becomes visible together when a round ends well.
+struct PublishStep {
+  RoundRecord round;  ///< With `phase` kPublished, and `ended_at` as the time of publication.
+  std::span<const float> model;
+  Bytes optimizer_state;  ///< Empty for an optimiser that keeps none.
+  std::optional<TaskStateChange> task_state;
+};
+
+enum class DeviceState : std::uint8_t { kActive, kRevoked };
+std::string_view NameOf(DeviceState state);
+
+struct DeviceRecord {
+  DeviceId id;
+  DeviceState state = DeviceState::kActive;
+  Digest256 public_key_sha256{};
+  std::string certificate_serial;
+  WallTime certificate_not_after;
+  WallTime enrolled_at;
+  std::optional<WallTime> last_seen;
+  std::string token_hash_hex;  ///< Which enrolment token admitted it; empty when none did.
+};
+
+struct DeviceCertificate {
+  Digest256 public_key_sha256{};
+  std::string serial;
+  WallTime not_after;
+};
+
+struct DeviceSighting {
+  DeviceId device;
+  WallTime at;
+};
+
+struct DeviceCounts {
+  std::uint64_t active = 0;
+  std::uint64_t revoked = 0;
+};
+
+/// An enrolment token, known only by the SHA-256 of its secret.
+struct TokenRecord {
+  Digest256 hash{};
+  std::uint64_t uses_left = 1;
+  WallTime expires_at;
+  std::optional<DeviceId> fixed_name;  ///< The only name it may enrol, when set.
+  WallTime created_at;
+};
+
+enum class Redemption : std::uint8_t {
+  kFirst,   ///< A use was consumed and the device added.
+  kRepeat,  ///< The same key, name and token again (the first answer was lost): its certificate was replaced, no use
+            ///< consumed.
+};
+
+struct AuditEvent {
+  WallTime at;
+  std::string actor;
+  std::string action;
+  std::string target;
+  std::string detail;
+};
+
+/// An audit event with its place in the hash chain.
+struct AuditRecord {
+  std::uint64_t sequence = 0;  ///< From 1, without gaps.
+  AuditEvent event;
+  Digest256 previous{};  ///< Hash of the record before; all zero for the first.
+  Digest256 hash{};
+};
+
+/// The end of the audit chain: what an auditor writes down elsewhere to detect a cut tail.
+struct AuditHead {
+  std::uint64_t sequence = 0;
+  Digest256 hash{};
+};
+
+/// SHA-256 over `record` without its `hash`: "tacit-audit/1", sequence, milliseconds since 1970, actor, action, target,
+/// detail, previous; numbers as 8 bytes little-endian, texts with their length in front.
+Digest256 AuditHash(const AuditRecord& record);
+
+}  // namespace tacit::store

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/durable.h"
+#include "common/base/ids.h"
+#include "common/crypto/secret.h"
+#include "dp/ledger.h"
+#include "server/store/records.h"
+
+namespace tacit::store {
+
+/// Everything of a server that must outlive it. A call that returns well is on disk; a call that fails did nothing, or
+/// (when the disk failed in the very moment of the commit) is found whole or not at all at the next start. Never half.
+///
+/// Errors: any call: kUnavailable when the disk is full, read-only or fails; kDataLoss when stored state contradicts
+/// itself.
+///   Others are named at the call. Listings end when fewer than `limit` rows come back.
+/// Threads: calls come from one thread at a time; nothing above may assume that one process owns the state.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // --- Tasks ---
+
+  /// Records the task and its model version 0. Errors: kConflict when the name is taken.
+  [[nodiscard]] virtual Result<void> CreateTask(const TaskRecord& record, std::span<const float> initial_model) = 0;
+  /// In order of creation.
+  [[nodiscard]] virtual Result<std::vector<TaskRecord>> Tasks() = 0;
+  /// Errors: kNotFound.
+  [[nodiscard]] virtual Result<void> SetTaskState(const TaskId& id, const TaskStateChange& change) = 0;
+
+  // --- Rounds ---
+
+  /// Adds or replaces the round's row. Errors: kNotFound without its task; kConflict when the recorded round has ended;
+  /// kInvalidArgument for phase kPublished, which only `Publish` can record.
+  [[nodiscard]] virtual Result<void> PutRound(const RoundRecord& round) = 0;
+  /// Ascending, from the first round after `after`.
+  [[nodiscard]] virtual Result<std::vector<RoundRecord>> Rounds(const TaskId& id, RoundNumber after,
+                                                                std::size_t limit) = 0;
+  [[nodiscard]] virtual Result<std::optional<RoundRecord>> LatestRound(const TaskId& id) = 0;
+  /// Every round that has not ended, of every task: what a restart must finish.
+  [[nodiscard]] virtual Result<std::vector<RoundRecord>> OpenRounds() = 0;
+
+  // --- The key that a round's partial sums are sealed with ---
+
+  /// Errors: kConflict when the round has one.
+  [[nodiscard]] virtual Result<crypto::SecretKey> CreateRoundKey(const RoundKey& key) = 0;
+  /// Errors: kNotFound when it was never made or is destroyed.
+  [[nodiscard]] virtual Result<crypto::SecretKey> LoadRoundKey(const RoundKey& key) = 0;
+  /// Overwrites and removes the key. Succeeds when there is none, so it can be repeated.
+  /// Privacy: with the key gone the sealed sums are unreadable, copies in backups included, if the key was not copied
+  /// too.
+  [[nodiscard]] virtual Result<void> DestroyRoundKey(const RoundKey& key) = 0;
+
+  // --- Partial sums and who is in them ---
+
+  /// Commits a sealed partial sum together with its contributors, and counts their participation, in one durable step.
+  /// Errors: kConflict when a device is already counted in this round or the sequence is taken (nothing is recorded);
+  ///   kGone when the round is neither open nor closing; kNotFound without the round; kInvalidArgument for no
+  ///   contributors.
+  [[nodiscard]] virtual Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
+                                                   std::span<const Contribution> contributions) = 0;
+  /// By sequence. Errors: kDataLoss when a file is missing or not what was written.
+  [[nodiscard]] virtual Result<std::vector<Partial>> Partials(const RoundKey& key) = 0;
+  /// By device name. Kept for ever: it is each device's own ledger.
+  [[nodiscard]] virtual Result<std::vector<Contribution>> Contributions(const RoundKey& key) = 0;
+  /// Removes the round's partial sums and forgets its payload digests, once it has ended. Can be repeated.
+  /// Errors: kConflict while the round has not ended.
+  [[nodiscard]] virtual Result<void> DropPartials(const RoundKey& key) = 0;
+
+  /// In how many rounds of the task the device was ever counted, abandoned rounds included.
+  [[nodiscard]] virtual Result<std::uint64_t> Participations(const TaskId& id, const DeviceId& device) = 0;
+  /// The same for every device that was counted at least once, by name.
+  [[nodiscard]] virtual Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) = 0;
+
+  // --- The privacy ledger ---
+
+  /// Appends one entry; it can never be changed or removed.
+  /// Errors: kConflict when it does not continue the recorded chain, or its (round, kind) is recorded already.
+  [[nodiscard]] virtual Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) = 0;
+  /// By sequence.
+  [[nodiscard]] virtual Result<std::vector<dp::LedgerEntry>> Ledger(const TaskId& id) = 0;
+
+  // --- Models ---
+
+  /// Makes model version `step.round.key.round` and the end of its round visible in one step, after the model's file is
+  /// durable. Errors: kNotFound without the round; kConflict when the recorded round has ended.
+  [[nodiscard]] virtual Result<ModelRecord> Publish(const PublishStep& step) = 0;
+  /// Errors: kNotFound.
+  [[nodiscard]] virtual Result<ModelRecord> LatestModel(const TaskId& id) = 0;
+  /// Errors: kNotFound.
+  [[nodiscard]] virtual Result<ModelRecord> Model(const TaskId& id, ModelVersion version) = 0;
+  /// The first model published with this digest. Errors: kNotFound.
+  [[nodiscard]] virtual Result<ModelRecord> ModelByDigest(const Digest256& digest) = 0;
+  /// The parameters, float32 little-endian, checked against the digest. Errors: kNotFound; kDataLoss.
+  [[nodiscard]] virtual Result<Bytes> ReadModel(const Digest256& digest) = 0;
+  /// What the last `Publish` of the task gave; empty before, or when it gave none.
+  [[nodiscard]] virtual Result<Bytes> OptimizerState(const TaskId& id) = 0;
+
+  // --- Devices ---
+
+  /// Errors: kConflict when the name is taken, by a revoked device too.
+  [[nodiscard]] virtual Result<void> AddDevice(const DeviceRecord& device) = 0;
+  /// Errors: kNotFound.
+  [[nodiscard]] virtual Result<DeviceRecord> Device(const DeviceId& id) = 0;
+  /// By name, from the first after `after`.
+  [[nodiscard]] virtual Result<std::vector<DeviceRecord>> Devices(const std::optional<DeviceId>& after,
+                                                                  std::size_t limit) = 0;
+  [[nodiscard]] virtual Result<DeviceCounts> CountDevices() = 0;
+  /// For ever; can be repeated. Errors: kNotFound.
+  [[nodiscard]] virtual Result<void> RevokeDevice(const DeviceId& id) = 0;
+  /// Errors: kNotFound; kPermissionDenied when it is revoked.
+  [[nodiscard]] virtual Result<void> UpdateDeviceCertificate(const DeviceId& id,
+                                                             const DeviceCertificate& certificate) = 0;
+  /// Moves `last_seen` forward, never back, for each known device; unknown ones are skipped.
+  [[nodiscard]] virtual Result<void> TouchDevices(std::span<const DeviceSighting> sightings) = 0;
+
+  // --- Enrolment tokens ---
+
+  /// Errors: kConflict when the hash is recorded; kInvalidArgument without uses.
+  [[nodiscard]] virtual Result<void> CreateToken(const TokenRecord& token) = 0;
+  /// Consumes a use and adds the device, in one step. `device.token_hash_hex` is set from `hash`.
+  /// Errors: kUnauthenticated for an unknown, expired or used-up token; kPermissionDenied when the token is for another
+  /// name;
+  ///   kConflict when the name is taken by another key or token, or is revoked.
+  [[nodiscard]] virtual Result<Redemption> RedeemToken(const Digest256& hash, WallTime now,
+                                                       const DeviceRecord& device) = 0;
+
+  // --- Audit ---
+
+  /// Appends to the hash chain; it can never be changed or removed.
+  [[nodiscard]] virtual Result<AuditRecord> AppendAudit(const AuditEvent& event) = 0;
+  /// Ascending, from the first record after sequence `after`.
+  [[nodiscard]] virtual Result<std::vector<AuditRecord>> Audit(std::uint64_t after, std::size_t limit) = 0;
+  /// Recomputes the whole chain. Errors: kDataLoss naming the first record that does not fit.
+  [[nodiscard]] virtual Result<AuditHead> VerifyAudit() = 0;
+};
+
+}  // namespace tacit::store

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/model/spec.h"
+#include "dp/types.h"
+
+/// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
+namespace tacit::task {
+
+/// Local training on a device, of plain SGD with momentum on the task's loss.
+struct Training {
+  std::uint32_t epochs = 1;
+  std::uint32_t batch_size = 32;
+  double learning_rate = 0.1;
+  double momentum = 0;
+  double proximal_mu = 0;  ///< Weight of the FedProx term (Li et al. 2020); 0 is FedAvg.
+};
+
+struct Cohort {
+  /// Updates a round aims at. In the DP modes also the divisor of the average, whoever comes.
+  std::uint32_t size = 0;
+  /// Fewer than this at the deadline abandons the round.
+  std::uint32_t min = 0;
+  /// Devices admitted to a round, as a multiple of `size`, because some never answer.
+  double over_selection = 1;
+  Millis deadline{};
+
+  /// The most updates one round can count: ceil(size * over_selection).
+  [[nodiscard]] std::uint64_t MaxAdmitted() const;
+};
+
+/// Invariants: with kNone all optional members are empty; otherwise all are set, delta < 1 / population, and
+/// noise_multiplier * grid_radius is a scale that the exact samplers accept.
+struct Privacy {
+  dp::Mechanism mechanism;
+  dp::ClipNorm clip_norm;
+  dp::GridRadius grid_radius;
+  std::optional<dp::NoiseMultiplier> noise_multiplier;
+  std::optional<dp::Delta> delta;
+  std::optional<dp::Epsilon> epsilon_budget;
+  std::uint64_t population = 0;  ///< Devices that could take part; 0 when not told (kNone only).
+};
+
+enum class Optimizer : std::uint8_t { kFedAvg, kFedAvgM, kFedAdam };
+std::string_view NameOf(Optimizer optimizer);
+
+enum class Weighting : std::uint8_t {
+  kUniform,   ///< Every device weighs one: the only weighting a DP mechanism allows.
+  kExamples,  ///< By what the device says it trained on, capped at max_examples.
+};
+std::string_view NameOf(Weighting weighting);
+
+/// The server's step from the (noised) average to the next model. Source: Reddi et al. 2021, "Adaptive federated
+/// optimization".
+struct Aggregation {
+  Optimizer optimizer = Optimizer::kFedAvg;
+  double server_learning_rate = 1;
+  double momentum = 0;  ///< FedAvgM.
+  double beta1 = 0;     ///< FedAdam, with beta2 and tau.
+  double beta2 = 0;
+  double tau = 0;
+  Weighting weighting = Weighting::kUniform;
+  std::uint64_t max_examples = 1;  ///< The largest weight one device can have; 1 when uniform.
+};
+
+struct TaskSpec {
+  TaskId id;
+  model::ModelSpec model;
+  std::uint64_t model_seed = 0;
+  Training training;
+  Cohort cohort;
+  std::uint64_t rounds = 0;
+  std::uint64_t max_participations = 0;  ///< Rounds one device may be counted in; 1..rounds.
+  Privacy privacy;
+  Aggregation aggregation;
+
+  /// How many releases one device's data can be part of: what epsilon is accounted for.
+  [[nodiscard]] std::uint64_t Compositions() const;
+};
+
+/// Longest task file that is read.
+inline constexpr std::size_t kMaxTaskBytes = 64 * 1024;
+
+/// Parses a task file. Privacy parameters have no defaults; a given `target_epsilon` is turned into a noise multiplier.
+/// `file_name` only appears in messages.
+/// Errors: kInvalidArgument with every problem of the file, one a line, each `file:line:column: what`; kTooLarge.
+/// Cost: milliseconds when noise is calibrated.
+Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name);
+
+}  // namespace tacit::task
