@@ -61,23 +61,32 @@ Result<Bytes> ParseHex(std::string_view text) {
   return bytes;
 }
 
-Digest128 Xxh3(ByteSpan bytes) { return Canonical(XXH3_128bits(bytes.data(), bytes.size())); }
+Digest128 Xxh3(ByteSpan bytes) {
+  return Canonical(XXH3_128bits(bytes.data(), bytes.size()));
+}
 
 struct Xxh3Stream::State {
   alignas(64) XXH3_state_t xxh;
 };
 
-Xxh3Stream::Xxh3Stream() : state_(std::make_unique<State>()) { XXH3_128bits_reset(&state_->xxh); }
+Xxh3Stream::Xxh3Stream() : state_(std::make_unique<State>()) {
+  XXH3_128bits_reset(&state_->xxh);
+}
 Xxh3Stream::~Xxh3Stream() = default;
 Xxh3Stream::Xxh3Stream(Xxh3Stream&&) noexcept = default;
 Xxh3Stream& Xxh3Stream::operator=(Xxh3Stream&&) noexcept = default;
 
-void Xxh3Stream::Update(ByteSpan bytes) { XXH3_128bits_update(&state_->xxh, bytes.data(), bytes.size()); }
+void Xxh3Stream::Update(ByteSpan bytes) {
+  XXH3_128bits_update(&state_->xxh, bytes.data(), bytes.size());
+}
 
-Digest128 Xxh3Stream::Finish() const { return Canonical(XXH3_128bits_digest(&state_->xxh)); }
+Digest128 Xxh3Stream::Finish() const {
+  return Canonical(XXH3_128bits_digest(&state_->xxh));
+}
 
 AlignedBuffer::AlignedBuffer(std::size_t size)
-    : data_(static_cast<std::uint8_t*>(::operator new(size == 0 ? 1 : size, std::align_val_t{kAlignment}))), size_(size) {}
+    : data_(static_cast<std::uint8_t*>(::operator new(size == 0 ? 1 : size, std::align_val_t{kAlignment}))),
+      size_(size) {}
 
 AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -107,7 +116,9 @@ ByteWriter& ByteWriter::U64(std::uint64_t value) {
   return *this;
 }
 
-ByteWriter& ByteWriter::F64(double value) { return U64(std::bit_cast<std::uint64_t>(value)); }
+ByteWriter& ByteWriter::F64(double value) {
+  return U64(std::bit_cast<std::uint64_t>(value));
+}
 
 ByteWriter& ByteWriter::Text(std::string_view value) {
   U64(value.size());

@@ -56,7 +56,8 @@ class Xxh3Stream {
   std::unique_ptr<State> state_;
 };
 
-/// Uninitialised memory at a 64-byte address, for payloads that kernels read: a misaligned body costs a factor of 2.7 there.
+/// Uninitialised memory at a 64-byte address, for payloads that kernels read: a misaligned body costs a factor of 2.7
+/// there.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;

@@ -14,8 +14,8 @@ namespace tacit {
 }  // namespace tacit
 
 /// Asserts, in every build, what only a bug in Tacit could make false; `reason` says why it must hold.
-#define TACIT_CHECK(condition, reason)                                       \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]]                                           \
-      ::tacit::CheckFailed(#condition, reason, __FILE__, __LINE__);          \
+#define TACIT_CHECK(condition, reason)                              \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::tacit::CheckFailed(#condition, reason, __FILE__, __LINE__); \
   } while (false)

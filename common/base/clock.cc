@@ -4,9 +4,13 @@
 
 namespace tacit {
 
-WallTime SystemClock::Now() const { return std::chrono::floor<Millis>(std::chrono::system_clock::now()); }
+WallTime SystemClock::Now() const {
+  return std::chrono::floor<Millis>(std::chrono::system_clock::now());
+}
 
-SteadyTime SystemClock::SteadyNow() const { return std::chrono::floor<Millis>(std::chrono::steady_clock::now()); }
+SteadyTime SystemClock::SteadyNow() const {
+  return std::chrono::floor<Millis>(std::chrono::steady_clock::now());
+}
 
 std::string FormatRfc3339(WallTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);

@@ -18,7 +18,8 @@ class Durable {
   T value_;
 };
 
-/// Inherited by stores, and by nothing else (tests/repository/check_layers.py watches that): the right to say "this is durable".
+/// Inherited by stores, and by nothing else (tests/repository/check_layers.py watches that): the right to say "this is
+/// durable".
 class DurableMinter {
  protected:
   template <typename T>

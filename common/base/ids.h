@@ -21,8 +21,8 @@ class Name {
     bool good = !text.empty() && text.size() <= 63 && text.front() != '-';
     for (const char c : text) good = good && fits(c);
     if (!good) {
-      return Fail(ErrorCode::kInvalidArgument, std::string(Tag::kWhat) + " must be 1 to 63 of a-z, 0-9 and '-', " +
-                                                   "not starting with '-'");
+      return Fail(ErrorCode::kInvalidArgument,
+                  std::string(Tag::kWhat) + " must be 1 to 63 of a-z, 0-9 and '-', " + "not starting with '-'");
     }
     return Name(std::string(text));
   }

@@ -40,10 +40,18 @@ class Logger {
   /// `file_descriptor` is borrowed; the clock must outlive the logger.
   Logger(int file_descriptor, const Clock& clock, LogLevel level);
   void Write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
-  void Debug(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kDebug, event, fields); }
-  void Info(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kInfo, event, fields); }
-  void Warn(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kWarn, event, fields); }
-  void Error(std::string_view event, std::initializer_list<LogField> fields = {}) { Write(LogLevel::kError, event, fields); }
+  void Debug(std::string_view event, std::initializer_list<LogField> fields = {}) {
+    Write(LogLevel::kDebug, event, fields);
+  }
+  void Info(std::string_view event, std::initializer_list<LogField> fields = {}) {
+    Write(LogLevel::kInfo, event, fields);
+  }
+  void Warn(std::string_view event, std::initializer_list<LogField> fields = {}) {
+    Write(LogLevel::kWarn, event, fields);
+  }
+  void Error(std::string_view event, std::initializer_list<LogField> fields = {}) {
+    Write(LogLevel::kError, event, fields);
+  }
 
  private:
   int file_descriptor_;
@@ -52,7 +60,8 @@ class Logger {
   std::mutex mutex_;
 };
 
-/// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so a hostile name cannot break a line.
+/// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so a hostile name cannot break a
+/// line.
 std::string JsonQuote(std::string_view text);
 
 }  // namespace tacit

@@ -11,20 +11,20 @@ namespace tacit {
 
 /// What kind of thing went wrong: decides the HTTP status, the problem type and the metric label together.
 enum class ErrorCode : std::uint8_t {
-  kInvalidArgument,     ///< A value breaks a documented rule; sending it again cannot help.
-  kMalformed,           ///< Bytes that do not parse.
-  kUnauthenticated,     ///< No identity, or one that cannot be believed.
-  kPermissionDenied,    ///< A known identity whose role does not allow this.
-  kNotFound,            ///< The named thing does not exist.
-  kConflict,            ///< Contradicts what is already recorded.
-  kGone,                ///< Was possible and is over (a closed round, a used token).
-  kTooLarge,            ///< Over an announced size limit; nothing was read beyond it.
-  kBudgetExhausted,     ///< Would spend more privacy than the policy allows.
-  kRateLimited,         ///< Too many attempts; a later one may pass.
-  kUnavailable,         ///< A passing fault here or on the network; try again later.
-  kDeadlineExceeded,    ///< Took longer than its deadline.
-  kDataLoss,            ///< Stored state contradicts itself; a person must look.
-  kInternal,            ///< A fault of ours that is none of the above.
+  kInvalidArgument,   ///< A value breaks a documented rule; sending it again cannot help.
+  kMalformed,         ///< Bytes that do not parse.
+  kUnauthenticated,   ///< No identity, or one that cannot be believed.
+  kPermissionDenied,  ///< A known identity whose role does not allow this.
+  kNotFound,          ///< The named thing does not exist.
+  kConflict,          ///< Contradicts what is already recorded.
+  kGone,              ///< Was possible and is over (a closed round, a used token).
+  kTooLarge,          ///< Over an announced size limit; nothing was read beyond it.
+  kBudgetExhausted,   ///< Would spend more privacy than the policy allows.
+  kRateLimited,       ///< Too many attempts; a later one may pass.
+  kUnavailable,       ///< A passing fault here or on the network; try again later.
+  kDeadlineExceeded,  ///< Took longer than its deadline.
+  kDataLoss,          ///< Stored state contradicts itself; a person must look.
+  kInternal,          ///< A fault of ours that is none of the above.
 };
 
 struct ErrorCodeTraits {
@@ -53,7 +53,9 @@ inline constexpr std::array<ErrorCodeTraits, 14> kErrorCodes{{
 }};
 
 /// The row of `kErrorCodes` for `code`.
-constexpr const ErrorCodeTraits& TraitsOf(ErrorCode code) { return kErrorCodes[static_cast<std::size_t>(code)]; }
+constexpr const ErrorCodeTraits& TraitsOf(ErrorCode code) {
+  return kErrorCodes[static_cast<std::size_t>(code)];
+}
 
 /// A failure that the environment or a caller can cause: what was wrong, where, and what to do.
 struct Error {
@@ -80,22 +82,21 @@ inline std::unexpected<Error> Annotate(const Error& error, std::string_view cont
 #define TACIT_RESULT_NAME_(a, b) TACIT_RESULT_CONCAT_(a, b)
 
 /// `TACIT_TRY(auto x, F());` declares x from F()'s value, or returns F()'s error. For coroutines: TACIT_CO_TRY.
-#define TACIT_TRY(declaration, expression) TACIT_TRY_(declaration, expression, TACIT_RESULT_NAME_(result_, __LINE__), return)
+#define TACIT_TRY(declaration, expression) \
+  TACIT_TRY_(declaration, expression, TACIT_RESULT_NAME_(result_, __LINE__), return)
 #define TACIT_CO_TRY(declaration, expression) \
   TACIT_TRY_(declaration, expression, TACIT_RESULT_NAME_(result_, __LINE__), co_return)
-#define TACIT_TRY_(declaration, expression, name, leave)              \
-  auto name = (expression);                                           \
+#define TACIT_TRY_(declaration, expression, name, leave)                     \
+  auto name = (expression);                                                  \
   if (!name) leave std::unexpected<::tacit::Error>(std::move(name).error()); \
   declaration = *std::move(name)
 
 /// Returns the error of a `Result<void>` (or of one whose value is not wanted), or goes on.
-#define TACIT_TRY_VOID(expression)                                                             \
-  do {                                                                                         \
-    if (auto result_ = (expression); !result_)                                                 \
-      return std::unexpected<::tacit::Error>(std::move(result_).error());                      \
+#define TACIT_TRY_VOID(expression)                                                                                 \
+  do {                                                                                                             \
+    if (auto result_ = (expression); !result_) return std::unexpected<::tacit::Error>(std::move(result_).error()); \
   } while (false)
-#define TACIT_CO_TRY_VOID(expression)                                                          \
-  do {                                                                                         \
-    if (auto result_ = (expression); !result_)                                                 \
-      co_return std::unexpected<::tacit::Error>(std::move(result_).error());                   \
+#define TACIT_CO_TRY_VOID(expression)                                                                                 \
+  do {                                                                                                                \
+    if (auto result_ = (expression); !result_) co_return std::unexpected<::tacit::Error>(std::move(result_).error()); \
   } while (false)

@@ -4,8 +4,8 @@
 
 namespace tacit {
 
-/// Turns bytes into authenticated ciphertext and back; lets pure code be stored at rest without ever showing itself in clear.
-/// Implemented by `crypto::Aes256GcmSealer`.
+/// Turns bytes into authenticated ciphertext and back; lets pure code be stored at rest without ever showing itself in
+/// clear. Implemented by `crypto::Aes256GcmSealer`.
 class Sealer {
  public:
   virtual ~Sealer() = default;

@@ -82,7 +82,8 @@ TEST(Logger, WritesOneObjectALineAndDropsWhatIsBelowItsLevel) {
   ASSERT_GT(size, 0);
   EXPECT_EQ(std::string(text.data(), static_cast<std::size_t>(size)),
             "{\"time\":\"" + FormatRfc3339(clock.Now()) +
-                R"(","level":"info","event":"round_opened","round":3,"task":"har","noisy":true,"epsilon":0.5})" "\n");
+                R"(","level":"info","event":"round_opened","round":3,"task":"har","noisy":true,"epsilon":0.5})"
+                "\n");
   ::close(pipe_ends[0]);
   ::close(pipe_ends[1]);
 }

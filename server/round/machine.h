@@ -1,0 +1,194 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+
+namespace tacit::round {
+
+/// Where a round stands. It only ever moves down this list, and it always reaches one of the last two.
+enum class Phase : std::uint8_t {
+  kScheduled,  ///< Waits until enough devices have checked in; nothing is spent yet.
+  kOpen,       ///< The budget is reserved; leases are given and updates are taken.
+  kClosing,    ///< No more updates; waits for the last ones to be durable, then for the charge.
+  kCharged,    ///< The charge is durable; noise may be drawn and the model published.
+  kPublished,  ///< Ended: the next model is durable and served.
+  kAbandoned,  ///< Ended without a model. What was reserved stays spent.
+};
+
+/// The stable name of a phase in the API, the log and the metrics.
+std::string_view NameOf(Phase phase);
+
+/// The limits one round runs under.
+struct Rules {
+  std::uint32_t min_cohort = 1;      ///< Fewer than this at the deadline: the round is abandoned.
+  std::uint32_t target_cohort = 1;   ///< Reached: the round closes at once.
+  std::uint32_t max_leases = 1;      ///< Target times over-selection: how many devices may be at work.
+  Millis deadline{60'000};           ///< From open to closing.
+  Millis interest_lifetime{60'000};  ///< How long a check-in counts as presence while the round is scheduled.
+  Millis retry_delay{2'000};         ///< Between attempts of a step that the store refused.
+  std::uint32_t max_attempts = 30;   ///< Attempts of one step before the round is abandoned.
+};
+
+// ---- What happens to a round ----
+
+/// An eligible device asks for work.
+struct CheckedIn {
+  DeviceId device;
+};
+/// The budget for this round is reserved, durably, and so is the fact that the round is open.
+struct Opened {};
+/// The round cannot be paid for, or cannot be opened at all.
+struct OpenRefused {
+  std::string reason;
+  bool passing = false;  ///< True for a fault that a later attempt may not meet (a full disk).
+};
+/// A verified update is here.
+struct Offered {
+  DeviceId device;
+  Digest128 digest{};
+};
+/// An update of this device was refused before it got here: its place is free again.
+struct Rejected {
+  DeviceId device;
+};
+/// The partial sum in flight and the list of its contributors are durable.
+struct Committed {};
+/// The partial sum in flight could not be made durable, and counts for nobody.
+struct CommitFailed {
+  std::string reason;
+};
+/// The closing of the cohort and the charge for it are durable.
+struct Charged {};
+struct ChargeFailed {
+  std::string reason;
+};
+struct Released {};
+struct ReleaseFailed {
+  std::string reason;
+};
+/// Time passed.
+struct Tick {};
+
+using Event = std::variant<CheckedIn, Opened, OpenRefused, Offered, Rejected, Committed, CommitFailed, Charged,
+                           ChargeFailed, Released, ReleaseFailed, Tick>;
+
+// ---- What the round wants done ----
+
+/// Reserve the budget and record the round as open; answer with Opened or OpenRefused.
+struct Open {};
+struct GrantLease {
+  DeviceId device;
+};
+/// Tell this device to come back, and why.
+struct TellToWait {
+  DeviceId device;
+  std::string reason;
+};
+/// Add the offered update to the partial sum that is filling.
+struct Fold {
+  DeviceId device;
+};
+/// The same update is already in, or on its way in: answer it when, and as, the first one is answered.
+struct JoinPending {
+  DeviceId device;
+};
+struct Acknowledge {
+  DeviceId device;
+};
+/// Refuse what the device sent; nothing was counted.
+struct Refuse {
+  DeviceId device;
+  Error error;
+};
+/// Make the filling partial sum and its contributors durable; answer with Committed or CommitFailed.
+struct CommitPartial {};
+/// Record the cohort as closed and charge for it, durably; answer with Charged or ChargeFailed.
+struct Charge {};
+/// Draw noise, publish; answer with Released or ReleaseFailed.
+struct Release {};
+/// Record the end without a model.
+struct Abandon {
+  std::string reason;
+};
+/// Something a waiting device or operator can see has changed.
+struct Announce {};
+
+using Action = std::variant<Open, GrantLease, TellToWait, Fold, JoinPending, Acknowledge, Refuse, CommitPartial, Charge,
+                            Release, Abandon, Announce>;
+using Actions = std::vector<Action>;
+
+/// One round as a pure state machine: no I/O, no clock, no randomness. Given the same events it does the same things,
+/// so the server and the simulation run the very same code. Threads: one at a time.
+class Machine {
+ public:
+  Machine(RoundKey key, Rules rules);
+
+  /// A round found in the store at start: `counted` is what was durable. An open round gets its full deadline again,
+  /// because devices could not reach it while the server was down.
+  static Machine Restore(RoundKey key, Rules rules, Phase phase, std::map<DeviceId, Digest128> counted, SteadyTime now);
+
+  /// Takes one event at time `now` and says what to do. Events must carry non-decreasing times.
+  Actions Step(const Event& event, SteadyTime now);
+
+  [[nodiscard]] const RoundKey& key() const { return key_; }
+  [[nodiscard]] Phase phase() const { return phase_; }
+  [[nodiscard]] bool ended() const { return phase_ == Phase::kPublished || phase_ == Phase::kAbandoned; }
+  /// Devices whose update is durable in this round.
+  [[nodiscard]] const std::map<DeviceId, Digest128>& counted() const { return counted_; }
+  [[nodiscard]] std::size_t leased() const { return leased_.size(); }
+  [[nodiscard]] SteadyTime deadline() const { return deadline_; }
+  /// Why it is not further on, in words; why it ended, once it has.
+  [[nodiscard]] std::string WaitingFor() const;
+
+ private:
+  void On(const CheckedIn& event, SteadyTime now, Actions& out);
+  void On(const Opened& event, SteadyTime now, Actions& out);
+  void On(const OpenRefused& event, SteadyTime now, Actions& out);
+  void On(const Offered& event, SteadyTime now, Actions& out);
+  void On(const Rejected& event, SteadyTime now, Actions& out);
+  void On(const Committed& event, SteadyTime now, Actions& out);
+  void On(const CommitFailed& event, SteadyTime now, Actions& out);
+  void On(const Charged& event, SteadyTime now, Actions& out);
+  void On(const ChargeFailed& event, SteadyTime now, Actions& out);
+  void On(const Released& event, SteadyTime now, Actions& out);
+  void On(const ReleaseFailed& event, SteadyTime now, Actions& out);
+  void On(const Tick& event, SteadyTime now, Actions& out);
+
+  [[nodiscard]] std::size_t Taken() const { return counted_.size() + in_flight_.size() + filling_.size(); }
+  [[nodiscard]] bool Knows(const DeviceId& device) const;
+  void OfferAgain(const Offered& event, Actions& out) const;
+  void StartCommit(Actions& out);
+  void StartClosing(Actions& out);
+  void CloseWhenSettled(Actions& out);
+  void TryOpen(SteadyTime now, Actions& out);
+  void RetryOrAbandon(std::string_view step, const std::string& reason, SteadyTime now, Actions& out);
+  void Redo(Actions& out);
+  void End(std::string reason, Actions& out);
+
+  RoundKey key_;
+  Rules rules_;
+  Phase phase_ = Phase::kScheduled;
+  bool opening_ = false;    // Open was asked for and not answered.
+  bool charging_ = false;   // Charge was asked for and not answered.
+  bool releasing_ = false;  // Release was asked for and not answered.
+  std::uint32_t attempts_ = 0;
+  SteadyTime retry_at_ = SteadyTime::max();
+  SteadyTime deadline_ = SteadyTime::max();
+  std::string reason_;
+  std::map<DeviceId, SteadyTime> interested_;
+  std::map<DeviceId, SteadyTime> leased_;
+  std::map<DeviceId, Digest128> counted_;    // durable
+  std::map<DeviceId, Digest128> in_flight_;  // in the partial sum being committed
+  std::map<DeviceId, Digest128> filling_;    // in the partial sum being filled
+};
+
+}  // namespace tacit::round

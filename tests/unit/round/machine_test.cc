@@ -1,0 +1,284 @@
+#include "server/round/machine.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "common/base/random.h"
+
+namespace tacit::round {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+DeviceId Device(int number) {
+  return *DeviceId::Parse("device-" + std::to_string(number));
+}
+Digest128 DigestOf(int number) {
+  return Xxh3(AsBytes(std::to_string(number)));
+}
+SteadyTime At(int ms) {
+  return SteadyTime(Millis(ms));
+}
+
+Rules SmallRules() {
+  return {.min_cohort = 2,
+          .target_cohort = 3,
+          .max_leases = 4,
+          .deadline = Millis(1000),
+          .interest_lifetime = Millis(500),
+          .retry_delay = Millis(100),
+          .max_attempts = 3};
+}
+
+Machine NewMachine(Rules rules = SmallRules()) {
+  return {{*TaskId::Parse("har"), 7}, rules};
+}
+
+template <typename T>
+std::vector<T> Only(const Actions& actions) {
+  std::vector<T> found;
+  for (const Action& action : actions) {
+    if (const T* each = std::get_if<T>(&action)) found.push_back(*each);
+  }
+  return found;
+}
+
+Machine OpenMachine(Rules rules = SmallRules()) {
+  Machine machine = NewMachine(rules);
+  machine.Step(CheckedIn{Device(1)}, At(0));
+  machine.Step(CheckedIn{Device(2)}, At(0));
+  machine.Step(Opened{}, At(0));
+  return machine;
+}
+
+TEST(Round, SpendsNothingUntilEnoughDevicesAreThere) {
+  Machine machine = NewMachine();
+  const Actions first = machine.Step(CheckedIn{Device(1)}, At(0));
+  EXPECT_THAT(Only<Open>(first), IsEmpty());
+  ASSERT_THAT(Only<TellToWait>(first), SizeIs(1));
+  EXPECT_THAT(Only<TellToWait>(first)[0].reason, HasSubstr("1 of at least 2"));
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(2)}, At(10))), SizeIs(1));
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(3)}, At(20))), IsEmpty()) << "asked to open twice";
+}
+
+TEST(Round, ForgetsADeviceThatStoppedCheckingIn) {
+  Machine machine = NewMachine();
+  machine.Step(CheckedIn{Device(1)}, At(0));
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(2)}, At(501))), IsEmpty());
+}
+
+TEST(Round, GivesOutAtMostItsLeasesAndTheSameOneAgain) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 4; ++i) EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(i)}, At(i))), SizeIs(1));
+  EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(2)}, At(9))), SizeIs(1));
+  const Actions fifth = machine.Step(CheckedIn{Device(5)}, At(10));
+  ASSERT_THAT(Only<TellToWait>(fifth), SizeIs(1));
+  EXPECT_THAT(Only<TellToWait>(fifth)[0].reason, HasSubstr("all its leases"));
+}
+
+TEST(Round, FreesTheLeaseOfARejectedUpdate) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 4; ++i) machine.Step(CheckedIn{Device(i)}, At(i));
+  machine.Step(Rejected{Device(4)}, At(5));
+  EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(5)}, At(6))), SizeIs(1));
+}
+
+TEST(Round, AcknowledgesOnlyWhatIsDurable) {
+  Machine machine = OpenMachine();
+  const Actions offered = machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  EXPECT_THAT(Only<Fold>(offered), SizeIs(1));
+  EXPECT_THAT(Only<CommitPartial>(offered), SizeIs(1));
+  EXPECT_THAT(Only<Acknowledge>(offered), IsEmpty());
+  // The second update fills the next partial sum while the first is being written.
+  EXPECT_THAT(Only<CommitPartial>(machine.Step(Offered{Device(2), DigestOf(2)}, At(2))), IsEmpty());
+  const Actions committed = machine.Step(Committed{}, At(3));
+  ASSERT_THAT(Only<Acknowledge>(committed), SizeIs(1));
+  EXPECT_EQ(Only<Acknowledge>(committed)[0].device, Device(1));
+  EXPECT_THAT(Only<CommitPartial>(committed), SizeIs(1));
+}
+
+TEST(Round, AnswersADuplicateLikeTheFirstAndCountsItOnce) {
+  Machine machine = OpenMachine();
+  machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  EXPECT_THAT(Only<JoinPending>(machine.Step(Offered{Device(1), DigestOf(1)}, At(1))), SizeIs(1));
+  machine.Step(Committed{}, At(2));
+  const Actions again = machine.Step(Offered{Device(1), DigestOf(1)}, At(3));
+  EXPECT_THAT(Only<Acknowledge>(again), SizeIs(1));
+  EXPECT_THAT(Only<Fold>(again), IsEmpty());
+  const Actions other = machine.Step(Offered{Device(1), DigestOf(99)}, At(4));
+  ASSERT_THAT(Only<Refuse>(other), SizeIs(1));
+  EXPECT_EQ(Only<Refuse>(other)[0].error.code, ErrorCode::kConflict);
+}
+
+TEST(Round, ClosesAtItsTargetAfterTheLastUpdateIsDurable) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 3; ++i) machine.Step(Offered{Device(i), DigestOf(i)}, At(i));
+  EXPECT_EQ(machine.phase(), Phase::kClosing);
+  EXPECT_THAT(Only<Charge>(machine.Step(Committed{}, At(4))), IsEmpty()) << "two updates are not durable yet";
+  EXPECT_THAT(Only<Charge>(machine.Step(Committed{}, At(5))), SizeIs(1));
+  const Actions late = machine.Step(Offered{Device(4), DigestOf(4)}, At(6));
+  ASSERT_THAT(Only<Refuse>(late), SizeIs(1));
+  EXPECT_EQ(Only<Refuse>(late)[0].error.code, ErrorCode::kGone);
+}
+
+TEST(Round, DrawsNoiseOnlyAfterTheChargeIsDurable) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_THAT(Only<Release>(machine.Step(Offered{Device(i), DigestOf(i)}, At(i))), IsEmpty());
+    machine.Step(Tick{}, At(i));
+  }
+  machine.Step(Committed{}, At(4));
+  EXPECT_THAT(Only<Release>(machine.Step(Committed{}, At(5))), IsEmpty());
+  EXPECT_THAT(Only<Release>(machine.Step(Charged{}, At(6))), SizeIs(1));
+  machine.Step(Released{}, At(7));
+  EXPECT_EQ(machine.phase(), Phase::kPublished);
+}
+
+TEST(Round, ClosesWithoutALostDeviceAtTheDeadline) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 2; ++i) {
+    machine.Step(Offered{Device(i), DigestOf(i)}, At(i));
+    machine.Step(Committed{}, At(i));
+  }
+  EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(999))), IsEmpty());
+  EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(1000))), SizeIs(1));
+}
+
+TEST(Round, IsAbandonedWithTheReasonWhenTooFewCame) {
+  Machine machine = OpenMachine();
+  machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  machine.Step(Committed{}, At(2));
+  const Actions actions = machine.Step(Tick{}, At(1000));
+  ASSERT_THAT(Only<Abandon>(actions), SizeIs(1));
+  EXPECT_THAT(Only<Abandon>(actions)[0].reason, HasSubstr("only 1 of at least 2"));
+  EXPECT_TRUE(machine.ended());
+}
+
+TEST(Round, AFailedCommitCountsNobodyAndTheUpdateMayComeAgain) {
+  Machine machine = OpenMachine();
+  machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  const Actions failed = machine.Step(CommitFailed{"disk full"}, At(2));
+  ASSERT_THAT(Only<Refuse>(failed), SizeIs(1));
+  EXPECT_EQ(Only<Refuse>(failed)[0].error.code, ErrorCode::kUnavailable);
+  EXPECT_THAT(Only<Fold>(machine.Step(Offered{Device(1), DigestOf(1)}, At(3))), SizeIs(1));
+}
+
+TEST(Round, RefusedBudgetEndsItBeforeAnyLease) {
+  Machine machine = NewMachine();
+  machine.Step(CheckedIn{Device(1)}, At(0));
+  machine.Step(CheckedIn{Device(2)}, At(0));
+  const Actions actions = machine.Step(OpenRefused{"epsilon 8.3 would exceed the budget of 8", false}, At(1));
+  ASSERT_THAT(Only<Abandon>(actions), SizeIs(1));
+  EXPECT_THAT(Only<Abandon>(actions)[0].reason, HasSubstr("exceed the budget"));
+}
+
+TEST(Round, TriesAPassingFaultAgainAndThenGivesUp) {
+  Machine machine = NewMachine();
+  machine.Step(CheckedIn{Device(1)}, At(0));
+  machine.Step(CheckedIn{Device(2)}, At(0));
+  machine.Step(OpenRefused{"disk full", true}, At(1));
+  EXPECT_THAT(machine.WaitingFor(), HasSubstr("disk full"));
+  EXPECT_THAT(Only<Open>(machine.Step(Tick{}, At(50))), IsEmpty());
+  EXPECT_THAT(Only<Open>(machine.Step(Tick{}, At(101))), SizeIs(1));
+  machine.Step(OpenRefused{"disk full", true}, At(102));
+  EXPECT_THAT(Only<Open>(machine.Step(Tick{}, At(202))), SizeIs(1));
+  EXPECT_THAT(Only<Abandon>(machine.Step(OpenRefused{"disk full", true}, At(203))), SizeIs(1));
+}
+
+TEST(Round, TakesUpWhereItStoodAfterARestart) {
+  Machine charged = Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kCharged, {}, At(0));
+  EXPECT_THAT(Only<Release>(charged.Step(Tick{}, At(0))), SizeIs(1));
+  EXPECT_THAT(Only<Release>(charged.Step(Tick{}, At(1))), IsEmpty());
+
+  Machine closing = Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kClosing,
+                                     {{Device(1), DigestOf(1)}, {Device(2), DigestOf(2)}}, At(0));
+  EXPECT_THAT(Only<Charge>(closing.Step(Tick{}, At(0))), SizeIs(1));
+
+  Machine open =
+      Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kOpen, {{Device(1), DigestOf(1)}}, At(5000));
+  EXPECT_THAT(Only<Acknowledge>(open.Step(Offered{Device(1), DigestOf(1)}, At(5001))), SizeIs(1));
+  EXPECT_EQ(open.deadline(), At(6000));
+}
+
+// An environment that answers requests in a random order and sometimes says no; whatever happens, the promises hold.
+class RandomEnvironment {
+ public:
+  explicit RandomEnvironment(std::uint64_t seed) : random_(seed), machine_(NewMachine()) {}
+
+  void Run() {
+    for (int step = 0; step < 4000 && !machine_.ended(); ++step) {
+      now_ += Millis(random_.Below(20));
+      Carry(machine_.Step(NextEvent(), now_));
+    }
+    ASSERT_TRUE(machine_.ended()) << "a round that never ends: " << machine_.WaitingFor();
+    if (machine_.phase() == Phase::kPublished) {
+      EXPECT_EQ(charges_, 1);
+      EXPECT_GE(machine_.counted().size(), 2U);
+    }
+    EXPECT_EQ(acknowledged_.size(), machine_.counted().size());
+    for (const auto& [device, digest] : machine_.counted()) EXPECT_TRUE(acknowledged_.contains(device));
+  }
+
+ private:
+  Event NextEvent() {
+    if (!asked_.empty() && random_.Below(2) == 0) {
+      const std::size_t which = random_.Below(asked_.size());
+      Event answer = asked_[which];
+      asked_.erase(asked_.begin() + static_cast<std::ptrdiff_t>(which));
+      if (std::holds_alternative<Charged>(answer)) ++charges_;
+      return answer;
+    }
+    const int device = static_cast<int>(random_.Below(6));
+    switch (random_.Below(4)) {
+      case 0:
+        return CheckedIn{Device(device)};
+      case 1:
+        return Offered{Device(device), DigestOf(device * 10 + static_cast<int>(random_.Below(2)))};
+      case 2:
+        return Rejected{Device(device)};
+      default:
+        return Tick{};
+    }
+  }
+
+  void Carry(const Actions& actions) {
+    for (const Action& action : actions) {
+      const bool fail = random_.Below(5) == 0;
+      if (std::holds_alternative<Open>(action)) Ask(fail ? Event(OpenRefused{"full", true}) : Event(Opened{}));
+      if (std::holds_alternative<CommitPartial>(action)) Ask(fail ? Event(CommitFailed{"full"}) : Event(Committed{}));
+      if (std::holds_alternative<Charge>(action)) Ask(fail ? Event(ChargeFailed{"full"}) : Event(Charged{}));
+      if (std::holds_alternative<Release>(action)) {
+        EXPECT_EQ(charges_, 1) << "noise before the charge";
+        Ask(fail ? Event(ReleaseFailed{"full"}) : Event(Released{}));
+      }
+      if (const auto* fold = std::get_if<Fold>(&action)) {
+        EXPECT_FALSE(acknowledged_.contains(fold->device)) << "counted twice";
+      }
+      if (const auto* ack = std::get_if<Acknowledge>(&action)) acknowledged_.insert(ack->device);
+    }
+  }
+  void Ask(Event answer) { asked_.push_back(std::move(answer)); }
+
+  SplitMix64 random_;
+  Machine machine_;
+  SteadyTime now_{};
+  std::vector<Event> asked_;
+  std::set<DeviceId> acknowledged_;
+  int charges_ = 0;
+};
+
+TEST(Round, KeepsItsPromisesUnderRandomOrderAndFaults) {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RandomEnvironment(seed).Run();
+  }
+}
+
+}  // namespace
+}  // namespace tacit::round
