@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "proto/codec/limits.h"
+
+/// The messages of the agents' listener as plain values. Parsing happens once, at the edge: a value that came out of a
+/// Parse function satisfies every limit of limits.h. Fields that this version does not know are skipped.
+namespace tacit::codec {
+
+enum class Mechanism : std::uint8_t { kNone, kGaussian, kLaplace };
+enum class Encoding : std::uint8_t { kFloat32, kGridInt32 };
+
+/// A device that has time asks for work.
+struct CheckInRequest {
+  std::string agent_version;   ///< Printable ASCII, at most kMaxAgentVersionBytes.
+  Millis wait{0};              ///< How long the server may hold the answer back; the server caps it.
+  std::optional<TaskId> task;  ///< Only this task; none: any.
+  std::uint32_t inputs = 0;    ///< Features of one example on the device; 0: not said.
+  std::uint32_t classes = 0;   ///< Classes the device's labels fit in; 0: not said.
+  bool operator==(const CheckInRequest&) const = default;
+};
+
+struct ModelShape {
+  std::uint32_t inputs = 0;
+  std::vector<std::uint32_t> hidden;
+  std::uint32_t classes = 0;
+  bool operator==(const ModelShape&) const = default;
+};
+
+struct TrainingPlan {
+  std::uint32_t epochs = 0;
+  std::uint32_t batch_size = 0;
+  double learning_rate = 0;
+  double momentum = 0;     ///< In [0, 1).
+  double proximal_mu = 0;  ///< Weight of the FedProx term; 0: none.
+  bool operator==(const TrainingPlan&) const = default;
+};
+
+/// Permission to take part in one round, and all that is needed to do it.
+struct Lease {
+  TaskId task;
+  RoundNumber round = 0;
+  ModelVersion model_version = 0;  ///< Less than `round`.
+  Digest256 model_digest{};        ///< SHA-256 of the model's float32 little-endian bytes.
+  std::uint64_t model_bytes = 0;   ///< A multiple of 4.
+  Digest128 schema_digest{};       ///< Of the model specification; an update repeats it.
+  ModelShape model;
+  TrainingPlan training;
+  Mechanism mechanism = Mechanism::kNone;
+  double clip_norm = 0;
+  std::uint32_t grid_radius = 0;   ///< A power of two.
+  Millis deadline{0};              ///< From now until the round no longer takes the update.
+  std::uint64_t max_examples = 0;  ///< Cap of a reported example count; 0 where counts are ignored.
+  bool operator==(const Lease&) const = default;
+};
+
+/// Nothing to do now, and why.
+struct Wait {
+  Millis retry_after{0};
+  std::string reason;  ///< For people. Encode cuts it at kMaxReasonBytes and replaces what is not printable ASCII.
+  bool operator==(const Wait&) const = default;
+};
+
+using CheckInReply = std::variant<Lease, Wait>;
+
+/// Announces a payload: all that is needed to refuse it before memory is taken.
+struct UpdateHeader {
+  Digest128 schema_digest{};
+  Encoding encoding = Encoding::kFloat32;
+  std::uint64_t payload_bytes = 0;  ///< A multiple of 4, at most kMaxPayloadBytes.
+  Digest128 payload_digest{};       ///< XXH3-128.
+  std::uint64_t example_count = 0;  ///< A claim of the device: any value; ignored in every differentially private mode.
+  bool operator==(const UpdateHeader&) const = default;
+};
+
+enum class AckStatus : std::uint8_t { kCounted };
+
+/// The update is durable and will be counted exactly once; a repeated upload gets this same answer.
+struct UpdateAck {
+  AckStatus status = AckStatus::kCounted;
+  bool operator==(const UpdateAck&) const = default;
+};
+
+Bytes Encode(const CheckInRequest& request);
+Bytes Encode(const CheckInReply& reply);
+Bytes Encode(const UpdateHeader& header);
+Bytes Encode(const UpdateAck& ack);
+
+/// Errors, for all below: kTooLarge over the message's limit; kMalformed for bytes that are no such message;
+/// kInvalidArgument, naming the field, for a value outside its range.
+Result<CheckInRequest> ParseCheckInRequest(ByteSpan bytes);
+Result<CheckInReply> ParseCheckInReply(ByteSpan bytes);
+Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes);
+Result<UpdateAck> ParseUpdateAck(ByteSpan bytes);
+
+}  // namespace tacit::codec

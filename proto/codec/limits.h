@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "common/base/clock.h"
+
+/// The sizes and ranges of the protocol, as docs/PROTOCOL.md lists them. A reader of a body refuses a longer one before
+/// it takes memory for it; a parser refuses a value outside its range.
+namespace tacit::codec {
+
+inline constexpr std::uint32_t kProtocolVersion = 1;
+
+// Whole messages, in bytes. Larger than any message of version 1 needs, so that a later version has room for new
+// fields.
+inline constexpr std::size_t kMaxCheckInRequestBytes = 4096;
+inline constexpr std::size_t kMaxCheckInReplyBytes = 8192;
+inline constexpr std::size_t kMaxUpdateHeaderBytes = 4096;
+inline constexpr std::size_t kMaxUpdateAckBytes = 1024;
+inline constexpr std::size_t kMaxEnrolRequestBytes = 16 * 1024;
+inline constexpr std::size_t kMaxEnrolReplyBytes = 128 * 1024;
+inline constexpr std::size_t kMaxRenewRequestBytes = 16 * 1024;
+inline constexpr std::size_t kMaxRenewReplyBytes = 64 * 1024;
+
+// Texts, in bytes.
+inline constexpr std::size_t kMaxAgentVersionBytes = 64;
+inline constexpr std::size_t kMaxReasonBytes = 512;
+inline constexpr std::size_t kMaxTokenBytes = 128;
+inline constexpr std::size_t kMaxCsrPemBytes = 8 * 1024;
+inline constexpr std::size_t kMaxCertificateChainPemBytes = 32 * 1024;
+inline constexpr std::size_t kMaxCaPemBytes = 32 * 1024;
+inline constexpr std::size_t kMaxHostBytes = 253;
+
+// Numbers, both ends included.
+inline constexpr std::uint32_t kMaxLayerWidth = 1U << 20U;
+inline constexpr std::size_t kMaxHiddenLayers = 8;
+inline constexpr std::uint64_t kMaxParameters = 1ULL << 28U;
+inline constexpr std::uint64_t kMaxPayloadBytes = 4 * kMaxParameters;
+inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;
+inline constexpr std::uint32_t kMaxGridRadius = 1U << 30U;
+inline constexpr std::uint32_t kMaxEpochs = 1'000'000;
+inline constexpr std::uint32_t kMaxBatchSize = 1U << 24U;
+inline constexpr Millis kMaxRetryAfter = std::chrono::hours(24);
+inline constexpr Millis kMaxLeaseDeadline = std::chrono::days(366);
+
+}  // namespace tacit::codec

@@ -1,0 +1,35 @@
+#include "proto/codec/update_frame.h"
+
+#include <string>
+
+#include "proto/codec/fields.h"
+
+namespace tacit::codec {
+
+Bytes EncodeUpdatePrefix(const UpdateHeader& header) {
+  const Bytes message = Encode(header);
+  return ByteWriter().U32(static_cast<std::uint32_t>(message.size())).Raw(message).bytes();
+}
+
+Result<std::uint32_t> ParseUpdatePrefix(std::span<const std::uint8_t, kUpdateLengthBytes> bytes) {
+  std::uint32_t length = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) length |= static_cast<std::uint32_t>(bytes[i]) << (8 * i);
+  if (length == 0)
+    return Fail(ErrorCode::kMalformed, "the update header length is 0; an update starts with its header");
+  if (length > kMaxUpdateHeaderBytes) {
+    return Fail(ErrorCode::kTooLarge, "the update header length " + std::to_string(length) + " is over the limit of " +
+                                          std::to_string(kMaxUpdateHeaderBytes));
+  }
+  return length;
+}
+
+Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes,
+                                  const UpdateHeader& header) {
+  const std::uint64_t expected = kUpdateLengthBytes + header_bytes + header.payload_bytes;
+  if (content_length == expected) return {};
+  return Fail(ErrorCode::kMalformed, "Content-Length is " + std::to_string(content_length) +
+                                         " but the update header announces " + std::to_string(expected) +
+                                         " bytes in all");
+}
+
+}  // namespace tacit::codec
