@@ -1,0 +1,31 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <filesystem>
+
+#include "common/base/bytes.h"
+
+namespace tacit {
+
+/// The whole of a file of at most `size_limit` bytes.
+/// Errors: kNotFound, kPermissionDenied, kTooLarge (nothing beyond the limit is read), kInvalidArgument for what is not
+/// a regular file (a pipe could block for ever), kUnavailable for what the disk says; each names the path.
+Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit);
+
+/// Replaces the file at `path` in one step that is durable on return: after a crash the old bytes or the new are there,
+/// whole. `mode` holds from the first byte, whatever the umask is. A crash can leave `path` + ".XXXXXX" beside it.
+Result<void> WriteFileAtomic(const std::filesystem::path& path, ByteSpan bytes, mode_t mode);
+
+/// Makes a file that only its owner may read, durable on return, and never writes over anything.
+/// Errors: kConflict when something is at `path` already; on every other failure nothing is left there.
+Result<void> WriteNewSecretFile(const std::filesystem::path& path, ByteSpan bytes);
+
+/// Like WriteNewSecretFile, for what others may read (0644).
+Result<void> WriteNewPublicFile(const std::filesystem::path& path, ByteSpan bytes);
+
+/// Makes the names in `directory` (created, renamed, removed files) durable.
+Result<void> SyncDirectory(const std::filesystem::path& directory);
+
+}  // namespace tacit
