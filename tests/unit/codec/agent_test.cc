@@ -1,0 +1,196 @@
+#include "proto/codec/agent.h"
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tacit/v1/agent.pb.h"
+#include "tests/support/matchers.h"
+#include "tests/unit/codec/edited.h"
+#include "tests/unit/codec/samples.h"
+
+namespace tacit::codec {
+namespace {
+
+using testing::IsError;
+using testing::IsErrorSaying;
+using testing::IsOk;
+
+Bytes EditedLease(const std::function<void(v1::Lease&)>& edit) {
+  return Edited<v1::CheckInResponse>(CheckInReply(samples::SomeLease()),
+                                     [&](v1::CheckInResponse& reply) { edit(*reply.mutable_lease()); });
+}
+
+TEST(CheckInRequest, ComesBackAsItWasSent) {
+  EXPECT_EQ(ParseCheckInRequest(Encode(samples::SomeCheckIn())), samples::SomeCheckIn());
+  const CheckInRequest smallest{};
+  EXPECT_EQ(ParseCheckInRequest(Encode(smallest)), smallest);
+}
+
+TEST(CheckInRequest, RefusesAnotherProtocolVersion) {
+  const auto bytes = Edited<v1::CheckInRequest>(samples::SomeCheckIn(), [](auto& m) { m.set_protocol_version(2); });
+  EXPECT_THAT(ParseCheckInRequest(bytes), IsErrorSaying(ErrorCode::kInvalidArgument, "protocol_version 2"));
+  EXPECT_THAT(ParseCheckInRequest({}), IsErrorSaying(ErrorCode::kInvalidArgument, "protocol_version 0"));
+}
+
+TEST(CheckInRequest, NamesTheFieldThatIsOutOfRange) {
+  const std::vector<std::pair<std::string, std::function<void(v1::CheckInRequest&)>>> cases = {
+      {"agent_version", [](auto& m) { m.set_agent_version(std::string(kMaxAgentVersionBytes + 1, 'x')); }},
+      {"agent_version", [](auto& m) { m.set_agent_version("a\x1b[2J"); }},
+      {"a task name", [](auto& m) { m.set_task("../har"); }},
+      {"inputs", [](auto& m) { m.set_inputs(kMaxLayerWidth + 1); }},
+      {"classes", [](auto& m) { m.set_classes(kMaxLayerWidth + 1); }},
+  };
+  for (const auto& [field, edit] : cases) {
+    EXPECT_THAT(ParseCheckInRequest(Edited<v1::CheckInRequest>(samples::SomeCheckIn(), edit)),
+                IsErrorSaying(ErrorCode::kInvalidArgument, field));
+  }
+}
+
+TEST(CheckInRequest, SkipsFieldsOfLaterVersions) {
+  Bytes bytes = Encode(samples::SomeCheckIn());
+  const Bytes field_200 = {0xc2, 0x0c, 0x03, 'n', 'e', 'w'};  // field 200, length-delimited, 3 bytes
+  bytes.insert(bytes.end(), field_200.begin(), field_200.end());
+  EXPECT_EQ(ParseCheckInRequest(bytes), samples::SomeCheckIn());
+}
+
+TEST(CheckInRequest, RefusesALongBodyBeforeParsingAndBytesThatAreNoMessage) {
+  EXPECT_THAT(ParseCheckInRequest(Bytes(kMaxCheckInRequestBytes + 1)), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(ParseCheckInRequest(Bytes{0xff, 0xff}), IsError(ErrorCode::kMalformed));
+  Bytes cut = Encode(samples::SomeCheckIn());
+  cut.resize(5);
+  EXPECT_THAT(ParseCheckInRequest(cut), IsError(ErrorCode::kMalformed));
+}
+
+TEST(CheckInRequest, RefusesTextThatIsNotUtf8WithoutWritingToStderr) {
+  const auto bytes = Edited<v1::CheckInRequest>(samples::SomeCheckIn(), [](auto& m) { m.set_agent_version("abcd"); });
+  Bytes broken = bytes;
+  for (std::size_t i = 0; i + 3 < broken.size(); ++i) {
+    if (AsText(ByteSpan(broken).subspan(i, 4)) == "abcd") broken[i] = 0xff;
+  }
+  ::testing::internal::CaptureStderr();
+  EXPECT_THAT(ParseCheckInRequest(broken), IsError(ErrorCode::kMalformed));
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(CheckInReply, ALeaseComesBackAsItWasSent) {
+  const CheckInReply reply = samples::SomeLease();
+  EXPECT_EQ(ParseCheckInReply(Encode(reply)), reply);
+}
+
+TEST(CheckInReply, EveryMechanismComesBackAsItWasSent) {
+  for (const auto mechanism : {Mechanism::kNone, Mechanism::kGaussian, Mechanism::kLaplace}) {
+    Lease lease = samples::SomeLease();
+    lease.mechanism = mechanism;
+    EXPECT_EQ(ParseCheckInReply(Encode(CheckInReply(lease))), CheckInReply(lease));
+  }
+}
+
+TEST(CheckInReply, AWaitComesBackWithAReasonThatAnyAgentCanRead) {
+  const CheckInReply plain = Wait{.retry_after = Millis(1'500), .reason = "round 7 waits for 3 of 21 devices"};
+  EXPECT_EQ(ParseCheckInReply(Encode(plain)), plain);
+
+  const auto long_reason =
+      ParseCheckInReply(Encode(CheckInReply(Wait{.reason = "\xff\x01" + std::string(2'000, 'x')})));
+  ASSERT_THAT(long_reason, IsOk());
+  EXPECT_EQ(std::get<Wait>(*long_reason).reason, "??" + std::string(kMaxReasonBytes - 2, 'x'));
+}
+
+TEST(CheckInReply, RefusesAnOutcomeItDoesNotKnow) {
+  EXPECT_THAT(ParseCheckInReply({}), IsErrorSaying(ErrorCode::kMalformed, "neither a lease nor a wait"));
+}
+
+TEST(CheckInReply, NamesTheLeaseFieldThatIsOutOfRange) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<std::pair<std::string, std::function<void(v1::Lease&)>>> cases = {
+      {"a task name", [](auto& m) { m.set_task(""); }},
+      {"round", [](auto& m) { m.set_round(0); }},
+      {"model_version", [](auto& m) { m.set_model_version(7); }},
+      {"model_digest must be 32 bytes, not 31", [](auto& m) { m.set_model_digest(std::string(31, 'x')); }},
+      {"model_bytes", [](auto& m) { m.set_model_bytes(0); }},
+      {"model_bytes", [](auto& m) { m.set_model_bytes(6); }},
+      {"model_bytes", [](auto& m) { m.set_model_bytes(kMaxPayloadBytes + 4); }},
+      {"schema_digest must be 16 bytes, not 17", [](auto& m) { m.set_schema_digest(std::string(17, 'x')); }},
+      {"model.inputs", [](auto& m) { m.mutable_model()->set_inputs(0); }},
+      {"model.classes", [](auto& m) { m.mutable_model()->set_classes(kMaxLayerWidth + 1); }},
+      {"model.hidden", [](auto& m) { m.mutable_model()->set_hidden(1, 0); }},
+      {"model.hidden must have at most 8 layers, not 9",
+       [](auto& m) { m.mutable_model()->mutable_hidden()->Resize(9, 4); }},
+      {"training.epochs", [](auto& m) { m.mutable_training()->set_epochs(0); }},
+      {"training.batch_size", [](auto& m) { m.mutable_training()->set_batch_size(kMaxBatchSize + 1); }},
+      {"training.learning_rate", [](auto& m) { m.mutable_training()->set_learning_rate(0); }},
+      {"training.momentum", [](auto& m) { m.mutable_training()->set_momentum(1); }},
+      {"training.proximal_mu", [](auto& m) { m.mutable_training()->set_proximal_mu(-1e-9); }},
+      {"mechanism 0", [](auto& m) { m.set_mechanism(v1::MECHANISM_UNSPECIFIED); }},
+      {"mechanism 9", [](auto& m) { m.set_mechanism(static_cast<v1::Mechanism>(9)); }},
+      {"clip_norm", [](auto& m) { m.set_clip_norm(0); }},
+      {"clip_norm", [=](auto& m) { m.set_clip_norm(infinity); }},
+      {"clip_norm", [](auto& m) { m.set_clip_norm(std::numeric_limits<double>::quiet_NaN()); }},
+      {"grid_radius must be a power of two", [](auto& m) { m.set_grid_radius(3'000); }},
+      {"grid_radius must be from", [](auto& m) { m.set_grid_radius(512); }},
+      {"deadline_ms", [](auto& m) { m.set_deadline_ms(std::numeric_limits<std::uint64_t>::max()); }},
+  };
+  for (const auto& [field, edit] : cases) {
+    EXPECT_THAT(ParseCheckInReply(EditedLease(edit)), IsErrorSaying(ErrorCode::kInvalidArgument, field));
+  }
+}
+
+TEST(CheckInReply, RefusesAWaitLongerThanADay) {
+  const auto bytes = Edited<v1::CheckInResponse>(CheckInReply(Wait{}), [](auto& m) {
+    m.mutable_wait()->set_retry_after_ms(static_cast<std::uint32_t>(kMaxRetryAfter.count()) + 1);
+  });
+  EXPECT_THAT(ParseCheckInReply(bytes), IsErrorSaying(ErrorCode::kInvalidArgument, "wait.retry_after_ms"));
+}
+
+TEST(UpdateHeader, ComesBackAsItWasSentInBothEncodings) {
+  UpdateHeader header = samples::SomeHeader();
+  EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
+  header.encoding = Encoding::kFloat32;
+  EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
+}
+
+TEST(UpdateHeader, TakesAnyClaimedExampleCount) {
+  UpdateHeader header = samples::SomeHeader();
+  header.example_count = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
+}
+
+TEST(UpdateHeader, NamesTheFieldThatIsOutOfRange) {
+  const std::vector<std::pair<std::string, std::function<void(v1::UpdateHeader&)>>> cases = {
+      {"schema_digest", [](auto& m) { m.clear_schema_digest(); }},
+      {"encoding 0", [](auto& m) { m.clear_encoding(); }},
+      {"encoding 3", [](auto& m) { m.set_encoding(static_cast<v1::Encoding>(3)); }},
+      {"payload_bytes", [](auto& m) { m.set_payload_bytes(0); }},
+      {"payload_bytes", [](auto& m) { m.set_payload_bytes(13); }},
+      {"payload_bytes", [](auto& m) { m.set_payload_bytes(kMaxPayloadBytes + 4); }},
+      {"payload_digest must be 16 bytes, not 32", [](auto& m) { m.set_payload_digest(std::string(32, 'x')); }},
+  };
+  for (const auto& [field, edit] : cases) {
+    EXPECT_THAT(ParseUpdateHeader(Edited<v1::UpdateHeader>(samples::SomeHeader(), edit)),
+                IsErrorSaying(ErrorCode::kInvalidArgument, field));
+  }
+}
+
+TEST(UpdateAck, ComesBackAndAnUnknownStatusIsNotTakenForCounted) {
+  EXPECT_EQ(ParseUpdateAck(Encode(UpdateAck{})), UpdateAck{});
+  EXPECT_THAT(ParseUpdateAck({}), IsError(ErrorCode::kInvalidArgument));
+  const auto unknown =
+      Edited<v1::UpdateAck>(UpdateAck{}, [](auto& m) { m.set_status(static_cast<v1::UpdateAck::Status>(2)); });
+  EXPECT_THAT(ParseUpdateAck(unknown), IsErrorSaying(ErrorCode::kInvalidArgument, "status 2"));
+}
+
+TEST(AgentMessages, TheLargestMessagesOfThisVersionFitTheirLimits) {
+  Lease lease = samples::SomeLease();
+  lease.task = *TaskId::Parse(std::string(63, 't'));
+  lease.model.hidden.assign(kMaxHiddenLayers, kMaxLayerWidth);
+  lease.max_examples = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_LE(Encode(CheckInReply(lease)).size(), kMaxCheckInReplyBytes);
+  EXPECT_LE(Encode(CheckInReply(Wait{.reason = std::string(kMaxReasonBytes, 'r')})).size(), kMaxCheckInReplyBytes);
+  CheckInRequest request = samples::SomeCheckIn();
+  request.agent_version.assign(kMaxAgentVersionBytes, 'v');
+  EXPECT_LE(Encode(request).size(), kMaxCheckInRequestBytes);
+}
+
+}  // namespace
+}  // namespace tacit::codec

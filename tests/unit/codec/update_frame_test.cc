@@ -1,0 +1,49 @@
+#include "proto/codec/update_frame.h"
+
+#include <array>
+#include <limits>
+
+#include "tests/support/matchers.h"
+#include "tests/unit/codec/samples.h"
+
+namespace tacit::codec {
+namespace {
+
+using testing::IsError;
+using testing::IsErrorSaying;
+using testing::IsOk;
+
+std::array<std::uint8_t, kUpdateLengthBytes> LengthBytes(std::uint32_t length) {
+  const Bytes bytes = ByteWriter().U32(length).bytes();
+  return {bytes[0], bytes[1], bytes[2], bytes[3]};
+}
+
+TEST(UpdatePrefix, IsTheLittleEndianLengthAndThenTheHeader) {
+  const Bytes prefix = EncodeUpdatePrefix(samples::SomeHeader());
+  const auto length = ParseUpdatePrefix(ByteSpan(prefix).first<kUpdateLengthBytes>());
+  ASSERT_THAT(length, IsOk());
+  EXPECT_EQ(prefix[0], *length);  // shorter than 256 bytes: the first byte is the whole length
+  EXPECT_EQ(prefix.size(), kUpdateLengthBytes + *length);
+  EXPECT_EQ(ParseUpdateHeader(ByteSpan(prefix).subspan(kUpdateLengthBytes)), samples::SomeHeader());
+}
+
+TEST(UpdatePrefix, TakesLengthsFromOneToTheLimitOnly) {
+  EXPECT_EQ(ParseUpdatePrefix(LengthBytes(1)), 1U);
+  EXPECT_EQ(ParseUpdatePrefix(LengthBytes(kMaxUpdateHeaderBytes)), kMaxUpdateHeaderBytes);
+  EXPECT_THAT(ParseUpdatePrefix(LengthBytes(0)), IsError(ErrorCode::kMalformed));
+  EXPECT_THAT(ParseUpdatePrefix(LengthBytes(kMaxUpdateHeaderBytes + 1)), IsErrorSaying(ErrorCode::kTooLarge, "4097"));
+  EXPECT_THAT(ParseUpdatePrefix(LengthBytes(0xffffffff)), IsError(ErrorCode::kTooLarge));
+}
+
+TEST(UpdateFrame, ContentLengthMustBeExactlyWhatTheHeaderAnnounces) {
+  const UpdateHeader header = samples::SomeHeader();
+  const std::uint64_t whole = 4 + 50 + header.payload_bytes;
+  EXPECT_THAT(CheckUpdateFrameSize(whole, 50, header), IsOk());
+  for (const std::uint64_t wrong :
+       {std::uint64_t{0}, whole - 1, whole + 1, std::numeric_limits<std::uint64_t>::max()}) {
+    EXPECT_THAT(CheckUpdateFrameSize(wrong, 50, header), IsErrorSaying(ErrorCode::kMalformed, std::to_string(whole)));
+  }
+}
+
+}  // namespace
+}  // namespace tacit::codec
