@@ -1,0 +1,2 @@
+// Asio's non-template half, compiled once: every other file sees declarations only.
+#include <boost/asio/impl/src.hpp>
