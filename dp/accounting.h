@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "dp/types.h"
+
+namespace tacit::dp {
+
+/// What a number of rounds costs one device. Infinite where there is no guarantee.
+/// Units: natural logarithms. Guarantee: every field is an upper bound; rounding errs upward.
+struct EpsilonReport {
+  double epsilon = 0;              ///< The reported number: the smallest bound the accountants prove at `delta`.
+  double epsilon_rdp = 0;          ///< The same from Renyi DP: never below `epsilon`.
+  double rho_zcdp = 0;             ///< Zero-concentrated DP of the composition.
+  double delta = 0;                ///< What `epsilon` is stated at.
+  std::uint64_t compositions = 0;  ///< Rounds that were composed.
+  std::string_view accountant;     ///< `gaussian-exact`, `laplace-pld` or `none`.
+};
+
+struct AccountOptions {
+  Mechanism mechanism;
+  NoiseMultiplier noise_multiplier;
+  std::uint64_t compositions;  ///< Rounds that one device can have contributed to.
+  Delta delta;
+};
+
+/// The privacy loss of one device after it took part in `compositions` rounds; unit and neighbouring relation:
+/// docs/PRIVACY.md.
+///
+/// Guarantee: holds for the discrete noise that `ReleaseAverage` adds, for every grid radius and up to kMaxParameters
+/// coordinates.
+///   Gaussian: exact for the continuous Gaussian of variance z^2 - 1.6^2 / 2^20 (the smallest grid radius is assumed,
+///   so that one number holds for all), plus the smoothing slack; see docs/PRIVACY.md. Laplace: the smallest of the
+///   pure bound, Renyi DP, and a pessimistic loss distribution. Does not decrease as `compositions` grows. 0
+///   compositions cost 0; kNone costs infinity after the first.
+/// Cost: Gaussian below 1 ms, Laplace up to about 20 ms.
+/// Source: Balle, Wang 2018; Canonne, Kamath, Steinke 2020; Doroshenko et al. 2022.
+EpsilonReport Account(const AccountOptions& options);
+
+}  // namespace tacit::dp

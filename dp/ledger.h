@@ -1,0 +1,147 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/durable.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "dp/accounting.h"
+#include "dp/planning.h"
+#include "dp/token.h"
+#include "dp/types.h"
+
+namespace tacit::dp {
+
+/// SHA-256, passed in because this library knows no cryptography.
+using HashFunction = Digest256 (*)(ByteSpan);
+
+enum class LedgerKind : std::uint8_t {
+  kReserve = 1,  ///< Before a round opens. Spent from then on, whether or not anything is ever published.
+  kCharge = 2,   ///< Before noise is drawn for a round that was reserved.
+};
+
+/// One line of a task's ledger, chained to the one before.
+struct LedgerEntry {
+  TaskId task;
+  std::uint64_t sequence = 0;  ///< From 1, without gaps.
+  LedgerKind kind = LedgerKind::kReserve;
+  RoundNumber round = 0;
+  Mechanism mechanism = Mechanism::kNone;
+  double noise_multiplier = 0;
+  double clip_norm = 0;
+  std::uint32_t grid_radius = 0;
+  std::uint64_t cohort = 0;  ///< Reserve: the declared cohort. Charge: the devices whose updates are in the sum.
+  WallTime at;
+  double epsilon_after = 0;  ///< Upper bound of what is spent or reserved once this entry stands.
+  Digest256 previous{};      ///< `hash` of the entry before; zeros for the first.
+  Digest256 hash{};          ///< Hash of `CanonicalBytes` of this entry.
+
+  bool operator==(const LedgerEntry&) const = default;
+};
+
+/// What an entry's hash is computed over: every field but `hash`, fixed width or length-prefixed, in the order of the
+/// struct, after the label `tacit-ledger/1`. Public so that an auditor can recompute a chain.
+Bytes CanonicalBytes(const LedgerEntry& entry);
+
+/// A task's privacy policy, fixed when the task is created.
+struct BudgetPolicy {
+  TaskId task;
+  Mechanism mechanism;  ///< Not kNone: a task without privacy has no ledger.
+  NoiseMultiplier noise_multiplier;
+  ClipNorm clip_norm;
+  GridRadius grid_radius;
+  std::uint64_t cohort;  ///< The declared cohort: the divisor of the average.
+  Delta delta;
+  Epsilon budget;
+  std::uint64_t
+      max_participations;  ///< Rounds that one device may contribute to; somebody else enforces it per device.
+  HashFunction hash;
+};
+
+/// The privacy budget of one task: what was spent, and whether one more round may open.
+///
+/// Guarantee: never under-reports. A round counts from its reservation on, for ever; the bound is that of `Account` for
+///   min(rounds reserved, max_participations) rounds, and a reservation that would take it above the budget is refused.
+///   A token is minted only for a durable charge of a reserved round, at most once, and never for a round that a later
+///   reservation or publication has passed.
+/// Threads: one at a time. It does no I/O: entries are proposed here, made durable by a store, and applied here.
+class BudgetLedger {
+ public:
+  /// Rebuilds the ledger from its entries, oldest first.
+  /// `last_published` is the newest round of this task whose model is published (0 for none). A published round without
+  /// its charge proves that the ledger's end was cut, and a published round is never released again. Errors:
+  /// kInvalidArgument for a policy that cannot work; kDataLoss when the chain, the sequence, the rules or the
+  /// parameters do not hold,
+  ///   naming the entry.
+  static Result<BudgetLedger> Restore(BudgetPolicy policy, std::span<const LedgerEntry> entries,
+                                      RoundNumber last_published);
+
+  /// The entry that would reserve `round`. Nothing is spent until it is durable and applied.
+  /// Errors: kBudgetExhausted, naming the budget, what the round would bring it to, and how many rounds fit; kConflict
+  /// for a round that is not
+  ///   above all reserved ones.
+  [[nodiscard]] Result<LedgerEntry> ProposeReserve(RoundNumber round, WallTime at) const;
+
+  /// The entry that would charge `round`, whose sum holds `contributions` devices.
+  /// Errors: kConflict when the round is not reserved or already charged; kGone when a later round is reserved or
+  /// published.
+  [[nodiscard]] Result<LedgerEntry> ProposeCharge(RoundNumber round, std::uint64_t contributions, WallTime at) const;
+
+  /// Takes in an entry that is on disk.
+  /// Errors: kDataLoss when it is not the next entry of this chain, or breaks a rule. The task must then stop.
+  Result<void> Apply(const Durable<LedgerEntry>& entry);
+
+  /// The token for a round whose charge is durable and applied.
+  /// Errors: kConflict when `charge` is not the charge of this chain for its round; kGone when it was redeemed before,
+  /// or when a later round is
+  ///   reserved or this one published.
+  Result<ReleaseToken> Redeem(const Durable<LedgerEntry>& charge);
+
+  /// Everything reserved or charged so far: the number to show. An abandoned reservation is in it.
+  [[nodiscard]] EpsilonReport Spent() const;
+  /// Only the rounds that were charged: what can have been released at most.
+  [[nodiscard]] EpsilonReport Charged() const;
+  /// Spent(), after `rounds` more.
+  [[nodiscard]] EpsilonReport Projected(std::uint64_t rounds) const;
+  /// How many more rounds may be reserved; kUnlimitedRounds when the participation limit alone keeps every device
+  /// within the budget.
+  [[nodiscard]] std::uint64_t RoundsLeft() const;
+
+  [[nodiscard]] const BudgetPolicy& policy() const { return policy_; }
+  [[nodiscard]] std::uint64_t rounds_reserved() const { return rounds_reserved_; }
+  [[nodiscard]] std::uint64_t rounds_charged() const { return rounds_charged_; }
+  /// The reserved round that can still be charged, or charged round that can still be released: what a restarted server
+  /// picks up.
+  [[nodiscard]] std::optional<RoundNumber> OpenRound() const;
+  [[nodiscard]] bool IsCharged(RoundNumber round) const;
+  /// Sequence number and hash of the newest entry (0 and zeros when empty), to be anchored outside the ledger.
+  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+  [[nodiscard]] const Digest256& head() const { return head_; }
+
+ private:
+  explicit BudgetLedger(BudgetPolicy policy);
+  [[nodiscard]] std::uint64_t Compositions(std::uint64_t rounds) const;
+  [[nodiscard]] EpsilonReport ReportFor(std::uint64_t rounds) const;
+  [[nodiscard]] LedgerEntry NextEntry(LedgerKind kind, RoundNumber round, WallTime at) const;
+  [[nodiscard]] Result<void> CheckNext(const LedgerEntry& entry) const;
+  void TakeIn(const LedgerEntry& entry);
+
+  BudgetPolicy policy_;
+  std::uint64_t rounds_affordable_;  ///< By the budget, in all.
+  std::uint64_t sequence_ = 0;
+  Digest256 head_{};
+  std::uint64_t rounds_reserved_ = 0;
+  std::uint64_t rounds_charged_ = 0;
+  RoundNumber latest_reserved_ = 0;
+  RoundNumber last_published_ = 0;
+  std::optional<LedgerEntry> open_charge_;  ///< The charge of the latest reserved round.
+  std::set<RoundNumber> charged_rounds_;
+  bool redeemed_ = false;  ///< Whether `open_charge_` was turned into a token.
+};
+
+}  // namespace tacit::dp
