@@ -94,4 +94,15 @@ inline constexpr std::size_t kMaxTaskBytes = 64 * 1024;
 /// Cost: milliseconds when noise is calibrated.
 Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name);
 
+/// What `ParseTask` may work out rather than read.
+struct PlannedPrivacy {
+  std::optional<dp::NoiseMultiplier> noise_multiplier;
+  dp::GridRadius grid_radius;
+};
+PlannedPrivacy PlanOf(const TaskSpec& spec);
+
+/// Parses a task that was accepted before, keeping what was planned then: a planner that a new release improves must
+/// not change the mechanism of a task that has begun to spend. Errors: as ParseTask.
+Result<TaskSpec> RestoreTask(std::string_view toml, std::string_view file_name, const PlannedPrivacy& planned);
+
 }  // namespace tacit::task

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -25,6 +27,8 @@ struct RealRange {
   double max = 0;
   Ends ends = Ends::kClosed;
 };
+
+inline constexpr RealRange kAnyFinite{-std::numeric_limits<double>::max(), std::numeric_limits<double>::max()};
 
 struct DurationRange {
   Millis min{};
@@ -47,6 +51,8 @@ class TomlTable {
   std::int64_t Integer(std::string_view key, IntegerRange range, std::optional<std::int64_t> fallback = {});
   /// Integers are taken too. NaN is never in range.
   double Real(std::string_view key, RealRange range, std::optional<double> fallback = {});
+  /// An array of `count` integers; empty when absent or bad. The key is optional.
+  std::vector<std::int64_t> Integers(std::string_view key, IntegerRange each, IntegerRange count);
   std::string Text(std::string_view key, std::optional<std::string_view> fallback = {});
   /// Index of the text among `choices`.
   std::size_t Choice(std::string_view key, std::initializer_list<std::string_view> choices,
@@ -57,6 +63,8 @@ class TomlTable {
   std::uint64_t Size(std::string_view key, SizeRange range, std::optional<std::uint64_t> fallback = {});
 
   [[nodiscard]] bool Has(std::string_view key) const;
+  /// Present, read, and without a problem.
+  [[nodiscard]] bool HasGood(std::string_view key) const { return Has(key) && Good({key}); }
   /// Whether no problem was noted at any of `keys`: what a rule between them may rely on.
   [[nodiscard]] bool Good(std::initializer_list<std::string_view> keys) const;
   /// Notes a problem at `key`, or at the table when the key is absent.
@@ -67,8 +75,8 @@ class TomlTable {
  private:
   friend class TomlFile;
   struct View;
-  explicit TomlTable(std::shared_ptr<View> view);
-  std::shared_ptr<View> view_;
+  explicit TomlTable(View& view) : view_(&view) {}
+  View* view_;
 };
 
 /// A parsed file. Its tables must not outlive it.
@@ -81,8 +89,9 @@ class TomlFile {
   ~TomlFile();
 
   TomlTable Root();
-  /// Call last. Errors: kInvalidArgument with all problems in the order of the file, one a line; keys that no reader
-  /// asked for are problems, with the known key that is spelt most like it.
+  /// Call after reading. When it passes, rules between values may add problems, and it is called again. Errors:
+  /// kInvalidArgument with all problems in the order of the file, one a line; keys that no reader asked for are
+  /// problems, with the known key that is spelt most like it.
   [[nodiscard]] Result<void> Finish();
 
  private:

@@ -1,0 +1,362 @@
+#include "server/task/task_spec.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "common/base/check.h"
+#include "dp/noise.h"
+#include "dp/planning.h"
+#include "server/task/toml_reader.h"
+
+namespace tacit::task {
+
+namespace {
+
+constexpr std::int64_t kMaxCohort = 1 << 20;
+constexpr double kMaxOverSelection = 10;
+constexpr std::int64_t kMaxRounds = 1'000'000;
+constexpr std::int64_t kMaxExamples = 1'000'000'000;
+constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
+constexpr RealRange kFraction{0, 1, Ends::kWithoutMax};
+constexpr RealRange kLearningRate{0, 1e6, Ends::kWithoutMin};
+
+constexpr std::array kMechanisms = {dp::Mechanism::kNone, dp::Mechanism::kGaussian, dp::Mechanism::kLaplace};
+constexpr std::array kOptimizers = {Optimizer::kFedAvg, Optimizer::kFedAvgM, Optimizer::kFedAdam};
+constexpr std::array kWeightings = {Weighting::kUniform, Weighting::kExamples};
+
+std::string Decimal(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", value);
+  return text.data();
+}
+
+/// The checked value of a key that was read well, or nothing, with the type's own words as the problem.
+template <typename Checked>
+std::optional<Checked> Check(TomlTable& table, std::string_view key, typename Checked::Number value) {
+  if (!table.HasGood(key)) return std::nullopt;
+  Result<Checked> checked = Checked::Create(value);
+  if (checked) return *checked;
+  table.Complain(key, "'" + std::string(key) + "': " + checked.error().message);
+  return std::nullopt;
+}
+
+std::optional<TaskId> ReadName(TomlTable root) {
+  const std::string name = root.Text("name");
+  if (!root.HasGood("name")) return std::nullopt;
+  Result<TaskId> id = TaskId::Parse(name);
+  if (id) return *id;
+  root.Complain("name", "'name': " + id.error().message);
+  return std::nullopt;
+}
+
+std::vector<std::uint32_t> ReadHidden(TomlTable& table, bool softmax) {
+  if (softmax) {
+    table.Refuse("hidden", "has no place in kind \"softmax\"; use kind \"mlp\" for hidden layers");
+    return {};
+  }
+  const auto widths = table.Integers("hidden", {1, model::ModelSpec::kMaxWidth}, {1, model::ModelSpec::kMaxHidden});
+  if (!table.Has("hidden")) table.Complain("hidden", "missing key 'model.hidden': kind \"mlp\" has hidden layers");
+  std::vector<std::uint32_t> hidden;
+  for (const std::int64_t width : widths) hidden.push_back(static_cast<std::uint32_t>(width));
+  return hidden;
+}
+
+std::optional<model::ModelSpec> ReadModel(TomlTable table) {
+  const bool softmax = table.Choice("kind", {"softmax", "mlp"}) == 0;
+  model::ModelShape shape;
+  shape.inputs = static_cast<std::uint32_t>(table.Integer("inputs", {1, model::ModelSpec::kMaxWidth}));
+  shape.classes = static_cast<std::uint32_t>(table.Integer("classes", {2, model::ModelSpec::kMaxWidth}));
+  shape.hidden = ReadHidden(table, softmax && table.Good({"kind"}));
+  if (!table.Good({"kind", "inputs", "classes", "hidden"})) return std::nullopt;
+  Result<model::ModelSpec> spec = model::ModelSpec::Create(std::move(shape));
+  if (spec) return *std::move(spec);
+  table.Complain(softmax ? "inputs" : "hidden", spec.error().message);
+  return std::nullopt;
+}
+
+Training ReadTraining(TomlTable table) {
+  return {.epochs = static_cast<std::uint32_t>(table.Integer("epochs", {1, 1000}, 1)),
+          .batch_size = static_cast<std::uint32_t>(table.Integer("batch_size", {1, 1 << 20}, 32)),
+          .learning_rate = table.Real("learning_rate", kLearningRate),
+          .momentum = table.Real("momentum", kFraction, 0.0),
+          .proximal_mu = table.Real("proximal_mu", {0, 1e6}, 0.0)};
+}
+
+Cohort ReadCohort(TomlTable table) {
+  Cohort cohort;
+  const std::int64_t size = table.Integer("size", {1, kMaxCohort});
+  cohort.size = static_cast<std::uint32_t>(size);
+  const std::int64_t most = table.HasGood("size") ? size : kMaxCohort;
+  cohort.min = static_cast<std::uint32_t>(table.Integer("min", {1, most}, size));
+  cohort.over_selection = table.Real("over_selection", {1, kMaxOverSelection}, 1.0);
+  cohort.deadline = table.Duration("deadline", {Millis(100), Millis(7 * 86'400'000LL)}, Millis(60'000));
+  return cohort;
+}
+
+/// The optimiser's own numbers; one that the chosen optimiser does not use would mislead whoever reads the file.
+void ReadOptimizer(TomlTable& table, Aggregation& aggregation) {
+  aggregation.optimizer = kOptimizers[table.Choice("optimizer", {"fedavg", "fedavgm", "fedadam"}, 0)];
+  const bool adam = aggregation.optimizer == Optimizer::kFedAdam;
+  const bool momentum = aggregation.optimizer == Optimizer::kFedAvgM;
+  // FedAdam's steps have the size of the learning rate whatever the updates are, so no default can fit.
+  aggregation.server_learning_rate =
+      table.Real("learning_rate", kLearningRate, adam ? std::nullopt : std::optional(1.0));
+  if (momentum) {
+    aggregation.momentum = table.Real("momentum", kFraction, 0.9);
+  } else if (table.Good({"optimizer"})) {
+    table.Refuse("momentum", "is for optimizer \"fedavgm\"");
+  }
+  if (adam) {
+    aggregation.beta1 = table.Real("beta1", kFraction, 0.9);
+    aggregation.beta2 = table.Real("beta2", kFraction, 0.99);
+    aggregation.tau = table.Real("tau", {0, 1e6, Ends::kWithoutMin}, 1e-3);
+  } else {
+    for (const std::string_view key : {"beta1", "beta2", "tau"}) table.Refuse(key, "is for optimizer \"fedadam\"");
+  }
+}
+
+Aggregation ReadAggregation(TomlTable table) {
+  Aggregation aggregation;
+  ReadOptimizer(table, aggregation);
+  aggregation.weighting = kWeightings[table.Choice("weighting", {"uniform", "examples"}, 0)];
+  if (aggregation.weighting == Weighting::kExamples) {
+    aggregation.max_examples = static_cast<std::uint64_t>(table.Integer("max_examples", {1, kMaxExamples}));
+  } else if (table.Good({"weighting"})) {
+    table.Refuse("max_examples", "is for weighting \"examples\"");
+  }
+  return aggregation;
+}
+
+/// [privacy] as it was read; what is absent or bad is empty.
+struct PrivacyKeys {
+  std::optional<dp::Mechanism> mechanism;
+  std::optional<dp::ClipNorm> clip_norm;
+  std::optional<dp::GridRadius> grid_radius;
+  std::optional<dp::NoiseMultiplier> noise_multiplier;
+  std::optional<dp::Epsilon> target_epsilon;
+  std::optional<dp::Delta> delta;
+  std::optional<dp::Epsilon> epsilon_budget;
+  std::uint64_t population = 0;
+};
+
+template <typename Checked>
+std::optional<Checked> ReadOptional(TomlTable& table, std::string_view key) {
+  return Check<Checked>(table, key, table.Real(key, kAnyFinite, 0.0));
+}
+
+std::optional<dp::GridRadius> ReadGridRadius(TomlTable& table) {
+  const std::int64_t radius =
+      table.Integer("grid_radius", {dp::kMinGridRadius, dp::kMaxGridRadius}, std::int64_t{dp::kMinGridRadius});
+  return Check<dp::GridRadius>(table, "grid_radius", static_cast<std::uint32_t>(radius));
+}
+
+PrivacyKeys ReadPrivacyKeys(TomlTable& table) {
+  PrivacyKeys keys;
+  const std::size_t mechanism = table.Choice("mechanism", {"none", "gaussian", "laplace"});
+  if (table.HasGood("mechanism")) keys.mechanism = kMechanisms[mechanism];
+  keys.clip_norm = Check<dp::ClipNorm>(table, "clip_norm", table.Real("clip_norm", kAnyFinite));
+  keys.grid_radius = ReadGridRadius(table);
+  keys.noise_multiplier = ReadOptional<dp::NoiseMultiplier>(table, "noise_multiplier");
+  keys.target_epsilon = ReadOptional<dp::Epsilon>(table, "target_epsilon");
+  keys.delta = ReadOptional<dp::Delta>(table, "delta");
+  keys.epsilon_budget = ReadOptional<dp::Epsilon>(table, "epsilon_budget");
+  keys.population = static_cast<std::uint64_t>(table.Integer("population", {1, kMaxInteger}, 0));
+  return keys;
+}
+
+void RequireNoPrivacy(TomlTable& table) {
+  for (const std::string_view key : {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget"}) {
+    table.Refuse(key, "has no meaning with mechanism \"none\", which promises nothing; remove it, or name a mechanism");
+  }
+}
+
+/// A delta of 1 / population would allow a mechanism that publishes one device whole.
+void CheckDelta(TomlTable& table, const PrivacyKeys& keys) {
+  if (!keys.delta || !table.HasGood("population")) return;
+  const double limit = 1 / static_cast<double>(keys.population);
+  if (keys.delta->value() < limit) return;
+  table.Complain("delta", "'privacy.delta' must be below 1 / population = " + Decimal(limit) + ", got " +
+                              Decimal(keys.delta->value()) + ": at that delta one device may be published whole");
+}
+
+void CheckNoiseKeys(TomlTable& table, const PrivacyKeys& keys) {
+  const bool multiplier = table.Has("noise_multiplier");
+  const bool target = table.Has("target_epsilon");
+  if (multiplier && target) {
+    table.Complain("target_epsilon", "'privacy.noise_multiplier' and 'privacy.target_epsilon' exclude each other");
+  } else if (!multiplier && !target) {
+    table.Complain("noise_multiplier",
+                   "missing key 'privacy.noise_multiplier' or 'privacy.target_epsilon': privacy has no default");
+  }
+  if (keys.target_epsilon && keys.epsilon_budget && *keys.target_epsilon > *keys.epsilon_budget) {
+    table.Complain("target_epsilon",
+                   "'privacy.target_epsilon' is above 'privacy.epsilon_budget', so the rounds planned for "
+                   "it could not all run");
+  }
+}
+
+void CheckPopulation(TomlTable& table, const PrivacyKeys& keys, TomlTable cohort, const Cohort& read) {
+  if (!table.HasGood("population") || !cohort.HasGood("size") || keys.population >= read.size) return;
+  table.Complain("population", "'privacy.population' is " + std::to_string(keys.population) +
+                                   ", less than the cohort of " + std::to_string(read.size));
+}
+
+void RequireMechanism(TomlTable& table, const PrivacyKeys& keys) {
+  for (const std::string_view key : {"delta", "epsilon_budget", "population"}) {
+    if (!table.Has(key)) {
+      table.Complain(key, "missing key 'privacy." + std::string(key) + "': privacy has no default");
+    }
+  }
+  CheckNoiseKeys(table, keys);
+  CheckDelta(table, keys);
+}
+
+/// A weight that a device claims would multiply its share of the sum beyond what the noise is sized for.
+void CheckWeighting(TomlTable table, const PrivacyKeys& keys, const Aggregation& aggregation) {
+  if (aggregation.weighting == Weighting::kUniform || keys.mechanism == dp::Mechanism::kNone) return;
+  table.Complain("weighting", "'aggregation.weighting' must be \"uniform\" with mechanism \"" +
+                                  std::string(dp::NameOf(*keys.mechanism)) +
+                                  "\": a weight that a device claims would break the bound the noise is sized for");
+}
+
+PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation& aggregation) {
+  TomlTable table = root.Table("privacy");
+  PrivacyKeys keys = ReadPrivacyKeys(table);
+  CheckPopulation(table, keys, root.Table("cohort"), cohort);
+  if (!keys.mechanism) return keys;
+  if (*keys.mechanism == dp::Mechanism::kNone) {
+    RequireNoPrivacy(table);
+  } else {
+    RequireMechanism(table, keys);
+  }
+  CheckWeighting(root.Table("aggregation"), keys, aggregation);
+  return keys;
+}
+
+Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, std::uint64_t compositions) {
+  if (!keys.target_epsilon) return keys.noise_multiplier;
+  TACIT_TRY(const dp::NoiseMultiplier calibrated, dp::CalibrateNoise({.mechanism = *keys.mechanism,
+                                                                      .epsilon = *keys.target_epsilon,
+                                                                      .delta = *keys.delta,
+                                                                      .compositions = compositions}));
+  return calibrated;
+}
+
+/// Notes a problem when the sampler cannot draw the noise on this grid, or the sum of a full cohort could overflow.
+void CheckGrid(TomlTable table, const Privacy& privacy, const TaskSpec& spec) {
+  const std::string_view key = table.Has("grid_radius") ? "grid_radius" : "noise_multiplier";
+  if (privacy.noise_multiplier) {
+    const auto steps = dp::NoiseSteps(*privacy.noise_multiplier, privacy.grid_radius);
+    if (!steps) table.Complain(key, "'privacy." + std::string(key) + "': " + steps.error().message);
+  }
+  const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
+                             static_cast<double>(spec.aggregation.max_examples) * privacy.grid_radius.value();
+  if (largest_sum < 0x1p62) return;
+  table.Complain(key,
+                 "the sum of a full cohort could overflow: cohort.size * cohort.over_selection * "
+                 "aggregation.max_examples * grid_radius must be below 2^62; lower max_examples or grid_radius");
+}
+
+/// Fills in what the file left to the planner.
+Result<void> PlanPrivacy(TomlTable table, const PrivacyKeys& keys, const std::optional<PlannedPrivacy>& planned,
+                         TaskSpec& spec) {
+  Privacy& privacy = spec.privacy;
+  if (planned) {
+    privacy.noise_multiplier = planned->noise_multiplier;
+    privacy.grid_radius = planned->grid_radius;
+  } else {
+    auto noise = PlanNoise(keys, spec.Compositions());
+    if (!noise) {
+      table.Complain("target_epsilon", "'privacy.target_epsilon': " + noise.error().message);
+      return {};
+    }
+    privacy.noise_multiplier = *noise;
+    privacy.grid_radius = keys.grid_radius.value_or(dp::PlanGridRadius(privacy.mechanism, *noise, spec.cohort.size));
+  }
+  CheckGrid(table, privacy, spec);
+  return {};
+}
+
+Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
+                       const std::optional<PlannedPrivacy>& planned) {
+  TACIT_TRY(TomlFile file, TomlFile::Parse(toml, file_name, kMaxTaskBytes));
+  TomlTable root = file.Root();
+  const std::optional<TaskId> name = ReadName(root);
+  const std::optional<model::ModelSpec> model = ReadModel(root.Table("model"));
+  const auto seed = static_cast<std::uint64_t>(root.Table("model").Integer("seed", {0, kMaxInteger}, 0));
+  const Training training = ReadTraining(root.Table("training"));
+  const Cohort cohort = ReadCohort(root.Table("cohort"));
+  TomlTable rounds = root.Table("rounds");
+  const std::int64_t count = rounds.Integer("count", {1, kMaxRounds});
+  const std::int64_t most = rounds.HasGood("count") ? count : kMaxRounds;
+  const std::int64_t participations = rounds.Integer("max_participations", {1, most}, count);
+  const Aggregation aggregation = ReadAggregation(root.Table("aggregation"));
+  const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
+  TACIT_TRY_VOID(file.Finish());
+
+  TACIT_CHECK(name && model && keys.mechanism && keys.clip_norm, "what is missing or bad was noted as a problem");
+  TaskSpec spec{
+      .id = *name,
+      .model = *model,
+      .model_seed = seed,
+      .training = training,
+      .cohort = cohort,
+      .rounds = static_cast<std::uint64_t>(count),
+      .max_participations = static_cast<std::uint64_t>(participations),
+      .privacy = {.mechanism = *keys.mechanism,
+                  .clip_norm = *keys.clip_norm,
+                  .grid_radius = keys.grid_radius.value_or(dp::PlanGridRadius(*keys.mechanism, {}, cohort.size)),
+                  .noise_multiplier = {},
+                  .delta = keys.delta,
+                  .epsilon_budget = keys.epsilon_budget,
+                  .population = keys.population},
+      .aggregation = aggregation};
+  TACIT_TRY_VOID(PlanPrivacy(root.Table("privacy"), keys, planned, spec));
+  TACIT_TRY_VOID(file.Finish());
+  return spec;
+}
+
+}  // namespace
+
+std::string_view NameOf(Optimizer optimizer) {
+  switch (optimizer) {
+    case Optimizer::kFedAvg:
+      return "fedavg";
+    case Optimizer::kFedAvgM:
+      return "fedavgm";
+    case Optimizer::kFedAdam:
+      return "fedadam";
+  }
+  return "unknown";
+}
+
+std::string_view NameOf(Weighting weighting) {
+  return weighting == Weighting::kUniform ? "uniform" : "examples";
+}
+
+std::uint64_t Cohort::MaxAdmitted() const {
+  // 10 * 1.1 is a little over 11 in floating point; that must not admit a twelfth.
+  constexpr double kRounding = 1e-9;
+  return static_cast<std::uint64_t>(std::ceil(static_cast<double>(size) * over_selection - kRounding));
+}
+
+std::uint64_t TaskSpec::Compositions() const {
+  return std::min(rounds, max_participations);
+}
+
+PlannedPrivacy PlanOf(const TaskSpec& spec) {
+  return {spec.privacy.noise_multiplier, spec.privacy.grid_radius};
+}
+
+Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name) {
+  return Parse(toml, file_name, std::nullopt);
+}
+
+Result<TaskSpec> RestoreTask(std::string_view toml, std::string_view file_name, const PlannedPrivacy& planned) {
+  return Parse(toml, file_name, planned);
+}
+
+}  // namespace tacit::task
