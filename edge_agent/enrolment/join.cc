@@ -1,0 +1,130 @@
+#include "edge_agent/enrolment/join.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "common/base/files.h"
+#include "common/crypto/certificate.h"
+#include "common/crypto/keys.h"
+#include "common/crypto/secret.h"
+#include "common/net/problem_reader.h"
+#include "edge_agent/enrolment/identity_file.h"
+#include "edge_agent/enrolment/issued.h"
+#include "proto/codec/enrolment.h"
+
+namespace tacit::enrolment {
+namespace {
+
+constexpr std::size_t kLargestKeyFile = 16UL * 1024;
+constexpr mode_t kReadableByAll = 0644;
+constexpr mode_t kOwnerOnly = 0600;
+
+Result<void> CheckToken(std::string_view token) {
+  const bool printable = std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!token.empty() && token.size() <= codec::kMaxTokenBytes && printable) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "a token is 1 to 128 printable characters without spaces, as 'tacit device token create' prints it");
+}
+
+Result<void> PrepareDirectory(const std::filesystem::path& directory) {
+  std::error_code failure;
+  if (std::filesystem::is_directory(directory, failure)) return {};
+  if (directory.has_parent_path()) std::filesystem::create_directories(directory.parent_path(), failure);
+  if (::mkdir(directory.c_str(), 0700) == 0) return {};
+  return Fail(ErrorCode::kPermissionDenied,
+              "cannot make the directory " + directory.string() + ": " + std::system_category().message(errno));
+}
+
+Result<void> RefuseFinished(const StateFiles& files) {
+  std::error_code failure;
+  if (!std::filesystem::exists(files.identity, failure)) return {};
+  return Fail(ErrorCode::kConflict, "this device has joined already (" + files.identity.string() +
+                                        "): use 'tacit-agent run', or another state directory for another identity");
+}
+
+// The key of an unfinished join, when it is whole: the server may know it already.
+std::optional<crypto::PrivateKey> ReadKey(const std::filesystem::path& path) {
+  auto pem = ReadFile(path, kLargestKeyFile);
+  if (!pem) return std::nullopt;
+  auto key = crypto::PrivateKey::FromPem(AsText(*pem));
+  crypto::Zeroise(*pem);
+  if (!key) return std::nullopt;
+  return *std::move(key);
+}
+
+Result<crypto::PrivateKey> ReadOrMakeKey(const std::filesystem::path& path) {
+  if (auto key = ReadKey(path)) return *std::move(key);
+  TACIT_TRY(crypto::PrivateKey key, crypto::PrivateKey::GenerateP256());
+  TACIT_TRY(std::string pem, key.ToPem());
+  // Over a file that a crash cut short: a key that cannot be read was never shown to a server.
+  const auto written = WriteFileAtomic(path, AsBytes(pem), kOwnerOnly);
+  crypto::Zeroise(pem);
+  if (!written) return std::unexpected(written.error());
+  return key;
+}
+
+Result<std::string> FetchCa(const JoinOptions& options) {
+  TACIT_TRY(const Bytes pem, net::BodyOrProblem(net::FetchUnverified(options.enrolment, "/v1/ca", codec::kMaxCaPemBytes,
+                                                                     options.timeout)));
+  auto found = net::FindByFingerprint(AsText(pem), options.ca_fingerprint);
+  if (found) return found;
+  return Fail(found.error().code,
+              found.error().message +
+                  ": this is not the server the fingerprint was printed for, or something between is "
+                  "answering in its place; no token was sent");
+}
+
+Result<codec::EnrolReply> Enrol(const JoinOptions& options, const std::string& ca_pem, const crypto::PrivateKey& key) {
+  net::ClientOptions client_options;
+  client_options.server = options.enrolment;
+  client_options.ca_pem = ca_pem;
+  client_options.ca_fingerprint = options.ca_fingerprint;
+  TACIT_TRY(net::HttpsClient client, net::HttpsClient::Create(std::move(client_options)));
+  TACIT_TRY(std::string csr, crypto::MakeCsrPem(key, options.label ? options.label->str() : "device"));
+  Bytes body = codec::Encode(codec::EnrolRequest{options.token, std::move(csr), options.label});
+  net::ClientRequest request;
+  request.method = "POST";
+  request.target = "/v1/enrol";
+  request.headers = {{"Content-Type", "application/x-protobuf"}};
+  request.body = {body};
+  request.max_response_bytes = codec::kMaxEnrolReplyBytes;
+  request.timeout = options.timeout;
+  auto answer = net::BodyOrProblem(client.Send(request));
+  crypto::Zeroise(body);  // it holds the token
+  if (!answer) return std::unexpected(answer.error());
+  return codec::ParseEnrolReply(*answer);
+}
+
+// identity.json last: it is what says that the rest is whole.
+Result<void> Store(const StateFiles& files, const codec::EnrolReply& reply, const std::string& ca_pem,
+                   const IdentityRecord& record) {
+  TACIT_TRY_VOID(WriteFileAtomic(files.ca, AsBytes(ca_pem), kReadableByAll));
+  TACIT_TRY_VOID(WriteFileAtomic(files.certificate, AsBytes(reply.certificate_chain_pem), kReadableByAll));
+  return WriteFileAtomic(files.identity, AsBytes(FormatIdentityRecord(record)), kReadableByAll);
+}
+
+}  // namespace
+
+Result<EnrolledIdentity> Join(const JoinOptions& options, const Clock& clock) {
+  const StateFiles files(options.state_directory);
+  TACIT_TRY_VOID(CheckToken(options.token));
+  TACIT_TRY_VOID(PrepareDirectory(options.state_directory));
+  TACIT_TRY_VOID(RefuseFinished(files));
+  TACIT_TRY(const crypto::PrivateKey key, ReadOrMakeKey(files.key));
+  TACIT_TRY(const std::string ca_pem, FetchCa(options));
+  TACIT_TRY(const codec::EnrolReply reply, Enrol(options, ca_pem, key));
+
+  // The CA that the reply names is not looked at: only the one with the fingerprint is believed.
+  TACIT_TRY(const crypto::Certificate ca, crypto::Certificate::FromPem(ca_pem));
+  TACIT_TRY(const IssuedCertificate issued,
+            CheckIssued(reply.certificate_chain_pem, reply.device, key, ca, clock.Now()));
+  const std::string host = reply.agents_host.empty() ? options.enrolment.host : reply.agents_host;
+  const IdentityRecord record{reply.device, issued.id.trust_domain, {host, reply.agents_port}};
+  TACIT_TRY_VOID(Store(files, reply, ca_pem, record));
+  return LoadIdentity(options.state_directory);
+}
+
+}  // namespace tacit::enrolment
