@@ -24,7 +24,8 @@ add_library(tacit_options INTERFACE)
 target_include_directories(tacit_options INTERFACE "${PROJECT_SOURCE_DIR}")
 # Asio's coroutines and Beast never see a deprecated executor model, and each is compiled in one file of common/net.
 target_compile_definitions(tacit_options INTERFACE
-  BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_DISABLE_BOOST_COROUTINE
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE
+  BOOST_BEAST_SEPARATE_COMPILATION
   EIGEN_MPL2_ONLY)
 
 # STYLE: one list of warnings for all our code.

@@ -78,6 +78,8 @@ inline std::unexpected<Error> Annotate(const Error& error, std::string_view cont
 
 }  // namespace tacit
 
+// A declaration and a statement's keyword cannot stand in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define TACIT_RESULT_CONCAT_(a, b) a##b
 #define TACIT_RESULT_NAME_(a, b) TACIT_RESULT_CONCAT_(a, b)
 
@@ -100,3 +102,4 @@ inline std::unexpected<Error> Annotate(const Error& error, std::string_view cont
   do {                                                                                                                \
     if (auto result_ = (expression); !result_) co_return std::unexpected<::tacit::Error>(std::move(result_).error()); \
   } while (false)
+// NOLINTEND(bugprone-macro-parentheses)

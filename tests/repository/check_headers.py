@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""Checks that every header of a library is listed in its CMakeLists.txt, and that each compiles alone."""
+
+import re
+import subprocess
+
+import source_tree
+
+
+def check_listed(root, findings):
+    for path in source_tree.cpp_files(root):
+        if path.suffix != ".h" or not source_tree.is_product(path):
+            continue
+        lists = root / path.parent / "CMakeLists.txt"
+        text = lists.read_text(encoding="utf-8") if lists.is_file() else ""
+        if not re.search(rf"(?<![\w/.]){re.escape(path.name)}(?![\w.])", text):
+            where = f"HEADERS of {path.parent}/CMakeLists.txt"
+            findings.add(path, 1, f"not in {where}, so nothing proves that it compiles alone")
+
+
+def check_compile(build, findings):
+    command = ["cmake", "--build", str(build), "--target", "header_checks", "--", "-k", "0"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        errors = [line for line in run.stdout.splitlines() if " error: " in line]
+        for line in errors or [run.stdout[-2000:] + run.stderr[-2000:]]:
+            findings.lines.append(line)
+
+
+if __name__ == "__main__":
+    options = source_tree.arguments(__doc__, build=True)
+    found = source_tree.Findings()
+    check_listed(options.root, found)
+    check_compile(options.build, found)
+    source_tree.report(found, "headers: each compiles alone")
