@@ -5,29 +5,98 @@
 #include <memory>
 #include <string_view>
 
+#include "server/store/data_files.h"
+#include "server/store/database.h"
 #include "server/store/store.h"
 
 namespace tacit::store {
 
 struct StoreOptions {
-  /// Made (mode 0700) when it does not exist.
+  /// Made (mode 0700) when it does not exist; its parent must.
   std::filesystem::path data_dir;
   /// For crash tests: called with the step's name after every durable step. Empty in production.
-  std::function<void(std::string_view step)> after_step;
+  std::function<void(std::string_view step)> after_step = {};
 };
 
 /// The embedded store: SQLite (WAL, full sync) for rows, files for what is large. README.md of this directory has the
-/// layout. Errors: `Open`: kConflict when another process has the directory open, or its schema is newer than this
-/// program. Threads: one thread at a time.
+/// layout. Threads: one thread at a time.
 class SqliteStore final : public Store, private DurableMinter {
  public:
+  /// Takes the directory's lock, brings the schema forward, and removes what unfinished steps left.
+  /// Errors: kConflict when another process has the directory open, or its schema is newer than this program; kDataLoss
+  /// when
+  ///   the database is missing beside files that need it.
   static Result<std::unique_ptr<SqliteStore>> Open(StoreOptions options);
-  ~SqliteStore() override;
-  SqliteStore(const SqliteStore&) = delete;
-  SqliteStore& operator=(const SqliteStore&) = delete;
+
+  Result<void> CreateTask(const TaskRecord& record, std::span<const float> initial_model) override;
+  Result<std::vector<TaskRecord>> Tasks() override;
+  Result<void> SetTaskState(const TaskId& id, const TaskStateChange& change) override;
+
+  Result<void> PutRound(const RoundRecord& round) override;
+  Result<std::vector<RoundRecord>> Rounds(const TaskId& id, RoundNumber after, std::size_t limit) override;
+  Result<std::optional<RoundRecord>> LatestRound(const TaskId& id) override;
+  Result<std::vector<RoundRecord>> OpenRounds() override;
+
+  Result<crypto::SecretKey> CreateRoundKey(const RoundKey& key) override;
+  Result<crypto::SecretKey> LoadRoundKey(const RoundKey& key) override;
+  Result<void> DestroyRoundKey(const RoundKey& key) override;
+
+  Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
+                             std::span<const Contribution> contributions) override;
+  Result<std::vector<Partial>> Partials(const RoundKey& key) override;
+  Result<std::vector<Contribution>> Contributions(const RoundKey& key) override;
+  Result<void> DropPartials(const RoundKey& key) override;
+  Result<std::uint64_t> Participations(const TaskId& id, const DeviceId& device) override;
+  Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) override;
+
+  Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) override;
+  Result<std::vector<dp::LedgerEntry>> Ledger(const TaskId& id) override;
+
+  Result<ModelRecord> Publish(const PublishStep& step) override;
+  Result<ModelRecord> LatestModel(const TaskId& id) override;
+  Result<ModelRecord> Model(const TaskId& id, ModelVersion version) override;
+  Result<ModelRecord> ModelByDigest(const Digest256& digest) override;
+  Result<Bytes> ReadModel(const Digest256& digest) override;
+  Result<Bytes> OptimizerState(const TaskId& id) override;
+
+  Result<void> AddDevice(const DeviceRecord& device) override;
+  Result<DeviceRecord> Device(const DeviceId& id) override;
+  Result<std::vector<DeviceRecord>> Devices(const std::optional<DeviceId>& after, std::size_t limit) override;
+  Result<DeviceCounts> CountDevices() override;
+  Result<void> RevokeDevice(const DeviceId& id) override;
+  Result<void> UpdateDeviceCertificate(const DeviceId& id, const DeviceCertificate& certificate) override;
+  Result<void> TouchDevices(std::span<const DeviceSighting> sightings) override;
+
+  Result<void> CreateToken(const TokenRecord& token) override;
+  Result<Redemption> RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) override;
+
+  Result<AuditRecord> AppendAudit(const AuditEvent& event) override;
+  Result<std::vector<AuditRecord>> Audit(std::uint64_t after, std::size_t limit) override;
+  Result<AuditHead> VerifyAudit() override;
 
  private:
-  SqliteStore();
+  SqliteStore(StoreOptions options, DataFiles files, std::unique_ptr<Database> database);
+
+  void After(std::string_view step) {
+    if (options_.after_step) options_.after_step(step);
+  }
+  [[nodiscard]] Result<void> CommitStep(Transaction& transaction, std::string_view step);
+  [[nodiscard]] Result<void> SweepFiles();
+
+  [[nodiscard]] Result<RoundRecord> RequireRound(const RoundKey& key);
+  [[nodiscard]] Result<void> WriteRound(const RoundRecord& round);
+  [[nodiscard]] Result<std::vector<PartialFile>> PartialFiles(const RoundKey& key);
+  [[nodiscard]] Result<void> AddContribution(const RoundKey& key, const Contribution& contribution);
+  [[nodiscard]] Result<void> AddModel(const ModelRecord& model);
+  [[nodiscard]] Result<void> RequireModelSize(const TaskId& id, std::uint64_t bytes);
+  [[nodiscard]] Result<void> ReplaceOptimizerState(const TaskId& id, ByteSpan state);
+  [[nodiscard]] Result<std::optional<Digest256>> OptimizerDigest(const TaskId& id);
+  [[nodiscard]] Result<bool> HasBlobRow(BlobKind kind, const Digest256& digest);
+  [[nodiscard]] Result<AuditHead> LastAudit();
+
+  StoreOptions options_;
+  DataFiles files_;  // before the database, so that the lock is released last
+  std::unique_ptr<Database> database_;
 };
 
 }  // namespace tacit::store

@@ -1,0 +1,165 @@
+#include <array>
+#include <string>
+
+#include "server/store/rows.h"
+#include "server/store/sqlite_store.h"
+
+// The two append-only, hash-chained tables: the privacy ledger and the audit log.
+namespace tacit::store {
+
+namespace {
+
+// Words on disk: see NameOf in records.cc.
+std::string_view NameOf(dp::LedgerKind kind) {
+  return kind == dp::LedgerKind::kReserve ? "reserve" : "charge";
+}
+
+Result<dp::LedgerKind> TakeKind(Query& query) {
+  const std::string text = query.TakeText();
+  for (const dp::LedgerKind kind : {dp::LedgerKind::kReserve, dp::LedgerKind::kCharge}) {
+    if (NameOf(kind) == text) return kind;
+  }
+  return Fail(ErrorCode::kDataLoss, "the ledger holds an unknown kind of entry");
+}
+
+Result<dp::LedgerEntry> TakeEntry(Query& query) {
+  TACIT_TRY(TaskId task, TakeName<TaskId>(query));
+  dp::LedgerEntry entry{.task = std::move(task), .at = {}};
+  entry.sequence = query.TakeU64();
+  TACIT_TRY(entry.kind, TakeKind(query));
+  entry.round = query.TakeU64();
+  Result<dp::Mechanism> mechanism = dp::ParseMechanism(query.TakeText());
+  if (!mechanism) return Fail(ErrorCode::kDataLoss, "the ledger holds an unknown mechanism");
+  entry.mechanism = *mechanism;
+  entry.noise_multiplier = query.TakeReal();
+  entry.clip_norm = query.TakeReal();
+  entry.grid_radius = static_cast<std::uint32_t>(query.TakeU64());
+  entry.cohort = query.TakeU64();
+  entry.at = query.TakeTime();
+  entry.epsilon_after = query.TakeReal();
+  entry.previous = query.TakeDigest<Digest256>();
+  entry.hash = query.TakeDigest<Digest256>();
+  return entry;
+}
+
+struct ChainEnd {
+  std::uint64_t sequence = 0;
+  Digest256 hash{};
+};
+
+Result<ChainEnd> TakeChainEnd(Query& query) {
+  ChainEnd end;
+  end.sequence = query.TakeU64();
+  end.hash = query.TakeDigest<Digest256>();
+  return end;
+}
+
+/// A ledger that came apart here would be found at the next start, too late to refuse the release.
+Result<void> CheckContinues(Database& database, const dp::LedgerEntry& entry) {
+  TACIT_TRY(Query query,
+            database.Prepare("SELECT sequence, hash FROM ledger WHERE task = ? ORDER BY sequence DESC LIMIT 1"));
+  query.Bind(entry.task.str());
+  TACIT_TRY(const std::optional<ChainEnd> last, TakeFirst(std::move(query), TakeChainEnd));
+  const ChainEnd end = last.value_or(ChainEnd{});
+  if (entry.sequence == end.sequence + 1 && entry.previous == end.hash) return {};
+  return Fail(ErrorCode::kConflict, "ledger entry " + std::to_string(entry.sequence) + " of task '" + entry.task.str() +
+                                        "' does not continue entry " + std::to_string(end.sequence));
+}
+
+Result<void> InsertEntry(Database& database, const dp::LedgerEntry& entry) {
+  TACIT_TRY(Query insert,
+            database.Prepare("INSERT INTO ledger (task, sequence, kind, round, mechanism, noise_multiplier,"
+                             " clip_norm, grid_radius, cohort, at, epsilon_after, previous, hash)"
+                             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  insert.Bind(entry.task.str()).Bind(entry.sequence).Bind(NameOf(entry.kind)).Bind(entry.round);
+  insert.Bind(dp::NameOf(entry.mechanism)).Bind(entry.noise_multiplier).Bind(entry.clip_norm);
+  insert.Bind(std::uint64_t{entry.grid_radius}).Bind(entry.cohort).Bind(entry.at).Bind(entry.epsilon_after);
+  return insert.Bind(entry.previous).Bind(entry.hash).Run();
+}
+
+Result<AuditRecord> TakeAudit(Query& query) {
+  AuditRecord record;
+  record.sequence = query.TakeU64();
+  record.event.at = query.TakeTime();
+  record.event.actor = query.TakeText();
+  record.event.action = query.TakeText();
+  record.event.target = query.TakeText();
+  record.event.detail = query.TakeText();
+  record.previous = query.TakeDigest<Digest256>();
+  record.hash = query.TakeDigest<Digest256>();
+  return record;
+}
+
+Result<void> InsertAudit(Database& database, const AuditRecord& record) {
+  TACIT_TRY(Query insert,
+            database.Prepare("INSERT INTO audit (sequence, at, actor, action, target, detail, previous, hash)"
+                             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  const AuditEvent& event = record.event;
+  insert.Bind(record.sequence)
+      .Bind(event.at)
+      .Bind(event.actor)
+      .Bind(event.action)
+      .Bind(event.target)
+      .Bind(event.detail);
+  return insert.Bind(record.previous).Bind(record.hash).Run();
+}
+
+}  // namespace
+
+Result<Durable<dp::LedgerEntry>> SqliteStore::AppendLedger(const dp::LedgerEntry& entry) {
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY_VOID(CheckContinues(*database_, entry));
+  TACIT_TRY_VOID(InsertEntry(*database_, entry));
+  TACIT_TRY_VOID(CommitStep(step, entry.kind == dp::LedgerKind::kReserve ? "ledger_reserve" : "ledger_charge"));
+  return Mint(entry);
+}
+
+Result<std::vector<dp::LedgerEntry>> SqliteStore::Ledger(const TaskId& id) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM ledger WHERE task = ? ORDER BY sequence"));
+  query.Bind(id.str());
+  return TakeAll(std::move(query), TakeEntry);
+}
+
+Result<AuditHead> SqliteStore::LastAudit() {
+  TACIT_TRY(Query query, database_->Prepare("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1"));
+  TACIT_TRY(const std::optional<ChainEnd> last, TakeFirst(std::move(query), TakeChainEnd));
+  if (!last) return AuditHead{};
+  return AuditHead{last->sequence, last->hash};
+}
+
+Result<AuditRecord> SqliteStore::AppendAudit(const AuditEvent& event) {
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY(const AuditHead head, LastAudit());
+  AuditRecord record{.sequence = head.sequence + 1, .event = event, .previous = head.hash};
+  record.hash = AuditHash(record);
+  TACIT_TRY_VOID(InsertAudit(*database_, record));
+  TACIT_TRY_VOID(CommitStep(step, "audit_row"));
+  return record;
+}
+
+Result<std::vector<AuditRecord>> SqliteStore::Audit(std::uint64_t after, std::size_t limit) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
+  query.Bind(after).Bind(limit);
+  return TakeAll(std::move(query), TakeAudit);
+}
+
+Result<AuditHead> SqliteStore::VerifyAudit() {
+  constexpr std::size_t kAtOnce = 1000;
+  AuditHead head;
+  while (true) {
+    TACIT_TRY(const std::vector<AuditRecord> records, Audit(head.sequence, kAtOnce));
+    for (const AuditRecord& record : records) {
+      const bool fits =
+          record.sequence == head.sequence + 1 && record.previous == head.hash && record.hash == AuditHash(record);
+      if (!fits) {
+        return Fail(ErrorCode::kDataLoss, "audit record " + std::to_string(record.sequence) +
+                                              " does not continue record " + std::to_string(head.sequence) +
+                                              ": the log was changed");
+      }
+      head = {record.sequence, record.hash};
+    }
+    if (records.size() < kAtOnce) return head;
+  }
+}
+
+}  // namespace tacit::store

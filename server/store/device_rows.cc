@@ -1,0 +1,194 @@
+#include <array>
+#include <string>
+
+#include "server/store/rows.h"
+#include "server/store/sqlite_store.h"
+
+// Devices, and the tokens that admit them.
+namespace tacit::store {
+
+namespace {
+
+constexpr std::array kDeviceStates = {DeviceState::kActive, DeviceState::kRevoked};
+
+Result<DeviceRecord> TakeDevice(Query& query) {
+  TACIT_TRY(DeviceId id, TakeName<DeviceId>(query));
+  DeviceRecord device{.id = std::move(id),
+                      .certificate_serial = {},
+                      .certificate_not_after = {},
+                      .enrolled_at = {},
+                      .last_seen = {},
+                      .token_hash_hex = {}};
+  TACIT_TRY(device.state, TakeWord(query, kDeviceStates));
+  device.public_key_sha256 = query.TakeDigest<Digest256>();
+  device.certificate_serial = query.TakeText();
+  device.certificate_not_after = query.TakeTime();
+  device.enrolled_at = query.TakeTime();
+  device.last_seen = query.TakeOptionalTime();
+  device.token_hash_hex = query.TakeText();
+  return device;
+}
+
+Result<std::optional<DeviceRecord>> FindDevice(Database& database, const DeviceId& id) {
+  TACIT_TRY(Query query, database.Prepare("SELECT * FROM devices WHERE id = ?"));
+  query.Bind(id.str());
+  return TakeFirst(std::move(query), TakeDevice);
+}
+
+Result<void> InsertDevice(Database& database, const DeviceRecord& device) {
+  TACIT_TRY(
+      Query insert,
+      database.Prepare("INSERT INTO devices (id, state, public_key_sha256, certificate_serial, certificate_not_after,"
+                       " enrolled_at, last_seen, token_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  insert.Bind(device.id.str())
+      .Bind(NameOf(device.state))
+      .Bind(device.public_key_sha256)
+      .Bind(device.certificate_serial);
+  insert.Bind(device.certificate_not_after).Bind(device.enrolled_at).Bind(device.last_seen).Bind(device.token_hash_hex);
+  Result<void> inserted = insert.Run();
+  if (inserted || inserted.error().code != ErrorCode::kConflict) return inserted;
+  return Fail(ErrorCode::kConflict, "the device name '" + device.id.str() + "' is taken");
+}
+
+Result<void> SetCertificate(Database& database, const DeviceId& id, const DeviceCertificate& certificate) {
+  TACIT_TRY(Query update, database.Prepare("UPDATE devices SET public_key_sha256 = ?, certificate_serial = ?,"
+                                           " certificate_not_after = ? WHERE id = ?"));
+  update.Bind(certificate.public_key_sha256).Bind(certificate.serial).Bind(certificate.not_after);
+  return update.Bind(id.str()).Run();
+}
+
+Result<TokenRecord> TakeToken(Query& query) {
+  TokenRecord token;
+  token.hash = query.TakeDigest<Digest256>();
+  token.uses_left = query.TakeU64();
+  token.expires_at = query.TakeTime();
+  if (!query.SkipNull()) {
+    TACIT_TRY(token.fixed_name, TakeName<DeviceId>(query));
+  }
+  token.created_at = query.TakeTime();
+  return token;
+}
+
+/// The token, when it may still enrol a device of this name.
+Result<TokenRecord> UsableToken(Database& database, const Digest256& hash, WallTime now, const DeviceId& name) {
+  TACIT_TRY(Query query, database.Prepare("SELECT * FROM tokens WHERE hash = ?"));
+  query.Bind(hash);
+  TACIT_TRY(std::optional<TokenRecord> token, TakeFirst(std::move(query), TakeToken));
+  if (!token) return Fail(ErrorCode::kUnauthenticated, "the enrolment token is not known");
+  if (now >= token->expires_at) {
+    return Fail(ErrorCode::kUnauthenticated, "the enrolment token expired at " + FormatRfc3339(token->expires_at));
+  }
+  if (token->fixed_name && *token->fixed_name != name) {
+    return Fail(ErrorCode::kPermissionDenied, "the enrolment token is for another device name");
+  }
+  return *std::move(token);
+}
+
+Result<void> ConsumeUse(Database& database, const TokenRecord& token) {
+  if (token.uses_left == 0) return Fail(ErrorCode::kUnauthenticated, "the enrolment token is used up");
+  TACIT_TRY(Query update, database.Prepare("UPDATE tokens SET uses_left = uses_left - 1 WHERE hash = ?"));
+  return update.Bind(token.hash).Run();
+}
+
+/// The same device asking again, because the answer to its first request was lost.
+bool IsRepeat(const DeviceRecord& recorded, const DeviceRecord& asking) {
+  return recorded.state == DeviceState::kActive && recorded.token_hash_hex == asking.token_hash_hex &&
+         recorded.public_key_sha256 == asking.public_key_sha256;
+}
+
+}  // namespace
+
+Result<void> SqliteStore::AddDevice(const DeviceRecord& device) {
+  TACIT_TRY_VOID(InsertDevice(*database_, device));
+  After("device_row");
+  return {};
+}
+
+Result<DeviceRecord> SqliteStore::Device(const DeviceId& id) {
+  TACIT_TRY(std::optional<DeviceRecord> device, FindDevice(*database_, id));
+  if (!device) return Fail(ErrorCode::kNotFound, "there is no device '" + id.str() + "'");
+  return *std::move(device);
+}
+
+Result<std::vector<DeviceRecord>> SqliteStore::Devices(const std::optional<DeviceId>& after, std::size_t limit) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM devices WHERE id > ? ORDER BY id LIMIT ?"));
+  query.Bind(after ? after->str() : std::string()).Bind(limit);
+  return TakeAll(std::move(query), TakeDevice);
+}
+
+Result<DeviceCounts> SqliteStore::CountDevices() {
+  TACIT_TRY(Query query,
+            database_->Prepare("SELECT coalesce(sum(state = 'active'), 0), coalesce(sum(state = 'revoked'), 0)"
+                               " FROM devices"));
+  TACIT_TRY(const auto counts, TakeFirst(std::move(query), [](Query& row) -> Result<DeviceCounts> {
+              DeviceCounts read;
+              read.active = row.TakeU64();
+              read.revoked = row.TakeU64();
+              return read;
+            }));
+  return counts.value_or(DeviceCounts{});
+}
+
+Result<void> SqliteStore::RevokeDevice(const DeviceId& id) {
+  TACIT_TRY(Query update, database_->Prepare("UPDATE devices SET state = 'revoked' WHERE id = ?"));
+  TACIT_TRY_VOID(update.Bind(id.str()).Run());
+  if (update.Changes() == 0) return Fail(ErrorCode::kNotFound, "there is no device '" + id.str() + "'");
+  After("device_revoked");
+  return {};
+}
+
+Result<void> SqliteStore::UpdateDeviceCertificate(const DeviceId& id, const DeviceCertificate& certificate) {
+  TACIT_TRY(const DeviceRecord device, Device(id));
+  if (device.state == DeviceState::kRevoked) {
+    return Fail(ErrorCode::kPermissionDenied, "device '" + id.str() + "' is revoked");
+  }
+  TACIT_TRY_VOID(SetCertificate(*database_, id, certificate));
+  After("device_certificate");
+  return {};
+}
+
+Result<void> SqliteStore::TouchDevices(std::span<const DeviceSighting> sightings) {
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  for (const DeviceSighting& sighting : sightings) {
+    TACIT_TRY(Query update, database_->Prepare("UPDATE devices SET last_seen = max(coalesce(last_seen, ?1), ?1)"
+                                               " WHERE id = ?2"));
+    TACIT_TRY_VOID(update.Bind(sighting.at).Bind(sighting.device.str()).Run());
+  }
+  return CommitStep(step, "devices_touched");
+}
+
+Result<void> SqliteStore::CreateToken(const TokenRecord& token) {
+  if (token.uses_left == 0) return Fail(ErrorCode::kInvalidArgument, "a token needs at least one use");
+  TACIT_TRY(Query insert, database_->Prepare("INSERT INTO tokens (hash, uses_left, expires_at, fixed_name, created_at)"
+                                             " VALUES (?, ?, ?, ?, ?)"));
+  insert.Bind(token.hash).Bind(token.uses_left).Bind(token.expires_at);
+  if (token.fixed_name) {
+    insert.Bind(token.fixed_name->str());
+  } else {
+    insert.BindNull();
+  }
+  TACIT_TRY_VOID(insert.Bind(token.created_at).Run());
+  After("token_row");
+  return {};
+}
+
+Result<Redemption> SqliteStore::RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) {
+  DeviceRecord enrolled = device;
+  enrolled.token_hash_hex = ToHex(hash);
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY(const TokenRecord token, UsableToken(*database_, hash, now, device.id));
+  TACIT_TRY(const std::optional<DeviceRecord> recorded, FindDevice(*database_, device.id));
+  if (recorded && IsRepeat(*recorded, enrolled)) {
+    const DeviceCertificate certificate{device.public_key_sha256, device.certificate_serial,
+                                        device.certificate_not_after};
+    TACIT_TRY_VOID(SetCertificate(*database_, device.id, certificate));
+    TACIT_TRY_VOID(CommitStep(step, "token_repeated"));
+    return Redemption::kRepeat;
+  }
+  TACIT_TRY_VOID(ConsumeUse(*database_, token));
+  TACIT_TRY_VOID(InsertDevice(*database_, enrolled));
+  TACIT_TRY_VOID(CommitStep(step, "token_redeemed"));
+  return Redemption::kFirst;
+}
+
+}  // namespace tacit::store

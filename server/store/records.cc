@@ -1,0 +1,58 @@
+#include "server/store/records.h"
+
+#include "common/crypto/digest.h"
+
+namespace tacit::store {
+
+// These words are on disk: a word may be added, never changed.
+std::string_view NameOf(TaskState state) {
+  switch (state) {
+    case TaskState::kActive:
+      return "active";
+    case TaskState::kFinished:
+      return "finished";
+    case TaskState::kBudgetExhausted:
+      return "budget_exhausted";
+    case TaskState::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+std::string_view NameOf(RoundPhase phase) {
+  switch (phase) {
+    case RoundPhase::kScheduled:
+      return "scheduled";
+    case RoundPhase::kOpen:
+      return "open";
+    case RoundPhase::kClosing:
+      return "closing";
+    case RoundPhase::kCharged:
+      return "charged";
+    case RoundPhase::kPublished:
+      return "published";
+    case RoundPhase::kAbandoned:
+      return "abandoned";
+  }
+  return "unknown";
+}
+
+std::string_view NameOf(DeviceState state) {
+  return state == DeviceState::kActive ? "active" : "revoked";
+}
+
+Digest256 AuditHash(const AuditRecord& record) {
+  const AuditEvent& event = record.event;
+  ByteWriter writer;
+  writer.Text("tacit-audit/1")
+      .U64(record.sequence)
+      .U64(static_cast<std::uint64_t>(event.at.time_since_epoch().count()))
+      .Text(event.actor)
+      .Text(event.action)
+      .Text(event.target)
+      .Text(event.detail)
+      .Raw(record.previous);
+  return crypto::Sha256(writer.bytes());
+}
+
+}  // namespace tacit::store

@@ -1,0 +1,229 @@
+#include <array>
+#include <string>
+
+#include "server/store/rows.h"
+#include "server/store/sqlite_store.h"
+
+// Rounds, their partial sums, and who is in them.
+namespace tacit::store {
+
+namespace {
+
+constexpr std::array kRoundPhases = {RoundPhase::kScheduled, RoundPhase::kOpen,      RoundPhase::kClosing,
+                                     RoundPhase::kCharged,   RoundPhase::kPublished, RoundPhase::kAbandoned};
+
+std::string Shown(const RoundKey& key) {
+  return "round " + std::to_string(key.round) + " of task '" + key.task.str() + "'";
+}
+
+/// Columns: task, round, phase, reason, opened_at, ended_at, counted, total_weight, base_version, epsilon_after.
+Result<RoundRecord> TakeRound(Query& query) {
+  TACIT_TRY(TaskId task, TakeName<TaskId>(query));
+  const RoundNumber number = query.TakeU64();
+  RoundRecord round{.key = {std::move(task), number}, .reason = {}, .opened_at = {}, .ended_at = {}};
+  TACIT_TRY(round.phase, TakeWord(query, kRoundPhases));
+  round.reason = query.TakeText();
+  round.opened_at = query.TakeTime();
+  round.ended_at = query.TakeOptionalTime();
+  round.counted = query.TakeU64();
+  round.total_weight = query.TakeU64();
+  round.base_version = query.TakeU64();
+  round.epsilon_after = query.TakeReal();
+  return round;
+}
+
+Result<PartialFile> TakePartialFile(Query& query) {
+  PartialFile file;
+  file.sequence = query.TakeU64();
+  file.digest = query.TakeDigest<Digest128>();
+  file.bytes = query.TakeU64();
+  return file;
+}
+
+Result<Contribution> TakeContribution(Query& query) {
+  TACIT_TRY(DeviceId device, TakeName<DeviceId>(query));
+  Contribution contribution{.device = std::move(device)};
+  contribution.payload_digest = query.TakeDigest<Digest128>();
+  contribution.weight = query.TakeU64();
+  return contribution;
+}
+
+Result<Participation> TakeParticipation(Query& query) {
+  TACIT_TRY(DeviceId device, TakeName<DeviceId>(query));
+  return Participation{std::move(device), query.TakeU64()};
+}
+
+Result<void> AddPartial(Database& database, const RoundKey& key, const PartialFile& file) {
+  TACIT_TRY(Query insert,
+            database.Prepare("INSERT INTO partials (task, round, sequence, digest, bytes) VALUES (?, ?, ?, ?, ?)"));
+  insert.Bind(key.task.str()).Bind(key.round).Bind(file.sequence).Bind(file.digest).Bind(file.bytes);
+  Result<void> inserted = insert.Run();
+  if (inserted || inserted.error().code != ErrorCode::kConflict) return inserted;
+  return Fail(ErrorCode::kConflict,
+              "partial sum " + std::to_string(file.sequence) + " of " + Shown(key) + " is recorded already");
+}
+
+}  // namespace
+
+Result<void> SqliteStore::PutRound(const RoundRecord& round) {
+  if (round.phase == RoundPhase::kPublished) {
+    return Fail(ErrorCode::kInvalidArgument, "a round is published together with its model, by Publish");
+  }
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY_VOID(WriteRound(round));
+  return CommitStep(step, "round_row");
+}
+
+Result<void> SqliteStore::WriteRound(const RoundRecord& round) {
+  // The condition keeps an ended round as it ended, whoever asks.
+  TACIT_TRY(Query upsert, database_->Prepare(R"sql(
+INSERT INTO rounds
+  (task, round, phase, reason, opened_at, ended_at, counted, total_weight, base_version, epsilon_after)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (task, round) DO UPDATE SET phase = excluded.phase, reason = excluded.reason, opened_at = excluded.opened_at,
+  ended_at = excluded.ended_at, counted = excluded.counted, total_weight = excluded.total_weight,
+  base_version = excluded.base_version, epsilon_after = excluded.epsilon_after
+  WHERE phase NOT IN ('published', 'abandoned'))sql"));
+  upsert.Bind(round.key.task.str()).Bind(round.key.round).Bind(NameOf(round.phase)).Bind(round.reason);
+  upsert.Bind(round.opened_at).Bind(round.ended_at).Bind(round.counted).Bind(round.total_weight);
+  TACIT_TRY_VOID(upsert.Bind(round.base_version).Bind(round.epsilon_after).Run());
+  if (upsert.Changes() == 0) return Fail(ErrorCode::kConflict, Shown(round.key) + " has ended and stays as it ended");
+  return {};
+}
+
+Result<RoundRecord> SqliteStore::RequireRound(const RoundKey& key) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM rounds WHERE task = ? AND round = ?"));
+  query.Bind(key.task.str()).Bind(key.round);
+  TACIT_TRY(std::optional<RoundRecord> round, TakeFirst(std::move(query), TakeRound));
+  if (!round) return Fail(ErrorCode::kNotFound, "there is no " + Shown(key));
+  return *std::move(round);
+}
+
+Result<std::vector<RoundRecord>> SqliteStore::Rounds(const TaskId& id, RoundNumber after, std::size_t limit) {
+  TACIT_TRY(Query query,
+            database_->Prepare("SELECT * FROM rounds WHERE task = ? AND round > ? ORDER BY round LIMIT ?"));
+  query.Bind(id.str()).Bind(after).Bind(limit);
+  return TakeAll(std::move(query), TakeRound);
+}
+
+Result<std::optional<RoundRecord>> SqliteStore::LatestRound(const TaskId& id) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM rounds WHERE task = ? ORDER BY round DESC LIMIT 1"));
+  query.Bind(id.str());
+  return TakeFirst(std::move(query), TakeRound);
+}
+
+Result<std::vector<RoundRecord>> SqliteStore::OpenRounds() {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM rounds WHERE phase NOT IN ('published', 'abandoned')"
+                                            " ORDER BY task, round"));
+  return TakeAll(std::move(query), TakeRound);
+}
+
+Result<crypto::SecretKey> SqliteStore::CreateRoundKey(const RoundKey& key) {
+  crypto::SecretKey secret = crypto::SecretKey::Random();
+  TACIT_TRY_VOID(files_.WriteKey(key, secret));
+  After("round_key");
+  return secret;
+}
+
+Result<crypto::SecretKey> SqliteStore::LoadRoundKey(const RoundKey& key) {
+  return files_.ReadKey(key);
+}
+
+Result<void> SqliteStore::DestroyRoundKey(const RoundKey& key) {
+  TACIT_TRY_VOID(files_.DestroyKey(key, [this] { After("round_key_overwritten"); }));
+  After("round_key_removed");
+  return {};
+}
+
+Result<void> SqliteStore::AddContribution(const RoundKey& key, const Contribution& contribution) {
+  TACIT_TRY(Query insert, database_->Prepare("INSERT INTO contributions (task, round, device, payload_digest, weight)"
+                                             " VALUES (?, ?, ?, ?, ?)"));
+  insert.Bind(key.task.str()).Bind(key.round).Bind(contribution.device.str());
+  Result<void> inserted = insert.Bind(contribution.payload_digest).Bind(contribution.weight).Run();
+  if (!inserted && inserted.error().code == ErrorCode::kConflict) {
+    return Fail(ErrorCode::kConflict, "device '" + contribution.device.str() + "' is already counted in " + Shown(key));
+  }
+  TACIT_TRY_VOID(std::move(inserted));
+  TACIT_TRY(Query count, database_->Prepare("INSERT INTO participations (task, device, rounds) VALUES (?, ?, 1)"
+                                            " ON CONFLICT (task, device) DO UPDATE SET rounds = rounds + 1"));
+  return count.Bind(key.task.str()).Bind(contribution.device.str()).Run();
+}
+
+Result<void> SqliteStore::CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
+                                        std::span<const Contribution> contributions) {
+  if (contributions.empty()) return Fail(ErrorCode::kInvalidArgument, "a partial sum has at least one contributor");
+  const PartialFile file = PartialFile::Of(sequence, sealed);
+  // Rows first, so that a device counted twice is found before a file is written; the file is durable before the
+  // commit.
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY(const RoundRecord round, RequireRound(key));
+  if (round.phase != RoundPhase::kOpen && round.phase != RoundPhase::kClosing) {
+    return Fail(ErrorCode::kGone, Shown(key) + " is " + std::string(NameOf(round.phase)) + " and takes no updates");
+  }
+  TACIT_TRY_VOID(AddPartial(*database_, key, file));
+  for (const Contribution& contribution : contributions) TACIT_TRY_VOID(AddContribution(key, contribution));
+  TACIT_TRY_VOID(files_.WritePartial(key, file, sealed));
+  After("partial_file");
+  return CommitStep(step, "partial_rows");
+}
+
+Result<std::vector<PartialFile>> SqliteStore::PartialFiles(const RoundKey& key) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT sequence, digest, bytes FROM partials WHERE task = ? AND round = ?"
+                                            " ORDER BY sequence"));
+  query.Bind(key.task.str()).Bind(key.round);
+  return TakeAll(std::move(query), TakePartialFile);
+}
+
+Result<std::vector<Partial>> SqliteStore::Partials(const RoundKey& key) {
+  TACIT_TRY(const std::vector<PartialFile> files, PartialFiles(key));
+  std::vector<Partial> partials;
+  for (const PartialFile& file : files) {
+    TACIT_TRY(Bytes sealed, files_.ReadPartial(key, file));
+    partials.push_back({file.sequence, std::move(sealed)});
+  }
+  return partials;
+}
+
+Result<std::vector<Contribution>> SqliteStore::Contributions(const RoundKey& key) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT device, payload_digest, weight FROM contributions"
+                                            " WHERE task = ? AND round = ? ORDER BY device"));
+  query.Bind(key.task.str()).Bind(key.round);
+  return TakeAll(std::move(query), TakeContribution);
+}
+
+Result<void> SqliteStore::DropPartials(const RoundKey& key) {
+  TACIT_TRY(const RoundRecord round, RequireRound(key));
+  if (!HasEnded(round.phase)) {
+    return Fail(ErrorCode::kConflict, Shown(key) + " has not ended; its partial sums are still needed");
+  }
+  {
+    TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+    TACIT_TRY(Query rows, database_->Prepare("DELETE FROM partials WHERE task = ? AND round = ?"));
+    TACIT_TRY_VOID(rows.Bind(key.task.str()).Bind(key.round).Run());
+    TACIT_TRY(
+        Query digests,
+        database_->Prepare("UPDATE contributions SET payload_digest = zeroblob(16) WHERE task = ? AND round = ?"));
+    TACIT_TRY_VOID(digests.Bind(key.task.str()).Bind(key.round).Run());
+    TACIT_TRY_VOID(CommitStep(step, "partial_rows_dropped"));
+  }
+  TACIT_TRY_VOID(files_.RemovePartials(key));
+  After("partial_files_removed");
+  return {};
+}
+
+Result<std::uint64_t> SqliteStore::Participations(const TaskId& id, const DeviceId& device) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT rounds FROM participations WHERE task = ? AND device = ?"));
+  query.Bind(id.str()).Bind(device.str());
+  TACIT_TRY(const auto rounds,
+            TakeFirst(std::move(query), [](Query& row) { return Result<std::uint64_t>(row.TakeU64()); }));
+  return rounds.value_or(0);
+}
+
+Result<std::vector<Participation>> SqliteStore::ParticipationCounts(const TaskId& id) {
+  TACIT_TRY(Query query,
+            database_->Prepare("SELECT device, rounds FROM participations WHERE task = ? ORDER BY device"));
+  query.Bind(id.str());
+  return TakeAll(std::move(query), TakeParticipation);
+}
+
+}  // namespace tacit::store

@@ -1,0 +1,180 @@
+#include "server/store/schema.h"
+
+#include <array>
+#include <string>
+
+namespace tacit::store {
+
+namespace {
+
+// Times are milliseconds since 1970 UTC. STRICT tables and CHECKs keep out what the row readers could not take.
+constexpr const char* kSchema1 = R"sql(
+CREATE TABLE schema_version (version INTEGER NOT NULL) STRICT;
+INSERT INTO schema_version VALUES (0);
+
+CREATE TABLE tasks (
+  ordinal INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  toml TEXT NOT NULL,
+  noise_multiplier REAL,                 -- as planned when the task was accepted
+  grid_radius INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('active', 'finished', 'budget_exhausted', 'stopped')),
+  state_reason TEXT NOT NULL,
+  optimizer_digest BLOB CHECK (length(optimizer_digest) = 32),
+  optimizer_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE models (
+  task TEXT NOT NULL REFERENCES tasks (id),
+  version INTEGER NOT NULL CHECK (version >= 0),
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  bytes INTEGER NOT NULL CHECK (bytes >= 0),
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (task, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX models_by_digest ON models (digest);
+
+CREATE TABLE rounds (
+  task TEXT NOT NULL REFERENCES tasks (id),
+  round INTEGER NOT NULL CHECK (round >= 1),
+  phase TEXT NOT NULL CHECK (phase IN ('scheduled', 'open', 'closing', 'charged', 'published', 'abandoned')),
+  reason TEXT NOT NULL,
+  opened_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  counted INTEGER NOT NULL CHECK (counted >= 0),
+  total_weight INTEGER NOT NULL CHECK (total_weight >= 0),
+  base_version INTEGER NOT NULL CHECK (base_version >= 0),
+  epsilon_after REAL NOT NULL,
+  PRIMARY KEY (task, round)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rounds_running ON rounds (task, round) WHERE phase NOT IN ('published', 'abandoned');
+
+CREATE TABLE partials (
+  task TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  sequence INTEGER NOT NULL CHECK (sequence >= 0),
+  digest BLOB NOT NULL CHECK (length(digest) = 16),
+  bytes INTEGER NOT NULL CHECK (bytes >= 0),
+  PRIMARY KEY (task, round, sequence),
+  FOREIGN KEY (task, round) REFERENCES rounds (task, round)
+) STRICT, WITHOUT ROWID;
+
+-- The key is what makes it impossible to count a device twice.
+CREATE TABLE contributions (
+  task TEXT NOT NULL,
+  round INTEGER NOT NULL,
+  device TEXT NOT NULL,
+  payload_digest BLOB NOT NULL CHECK (length(payload_digest) = 16),
+  weight INTEGER NOT NULL CHECK (weight >= 0),
+  PRIMARY KEY (task, round, device),
+  FOREIGN KEY (task, round) REFERENCES rounds (task, round)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE participations (
+  task TEXT NOT NULL REFERENCES tasks (id),
+  device TEXT NOT NULL,
+  rounds INTEGER NOT NULL CHECK (rounds >= 1),
+  PRIMARY KEY (task, device)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledger (
+  task TEXT NOT NULL REFERENCES tasks (id),
+  sequence INTEGER NOT NULL CHECK (sequence >= 1),
+  kind TEXT NOT NULL CHECK (kind IN ('reserve', 'charge')),
+  round INTEGER NOT NULL,
+  mechanism TEXT NOT NULL,
+  noise_multiplier REAL NOT NULL,
+  clip_norm REAL NOT NULL,
+  grid_radius INTEGER NOT NULL,
+  cohort INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  epsilon_after REAL NOT NULL,
+  previous BLOB NOT NULL CHECK (length(previous) = 32),
+  hash BLOB NOT NULL CHECK (length(hash) = 32),
+  PRIMARY KEY (task, sequence),
+  UNIQUE (task, round, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER ledger_keeps BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+-- INSERT OR REPLACE deletes without firing the trigger above, on connections that do not ask for recursive triggers.
+CREATE TRIGGER ledger_grows BEFORE INSERT ON ledger
+  WHEN NEW.sequence != (SELECT coalesce(max(sequence), 0) + 1 FROM ledger WHERE task = NEW.task)
+    OR EXISTS (SELECT 1 FROM ledger WHERE task = NEW.task AND round = NEW.round AND kind = NEW.kind)
+  BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+
+CREATE TABLE devices (
+  id TEXT PRIMARY KEY NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('active', 'revoked')),
+  public_key_sha256 BLOB NOT NULL CHECK (length(public_key_sha256) = 32),
+  certificate_serial TEXT NOT NULL,
+  certificate_not_after INTEGER NOT NULL,
+  enrolled_at INTEGER NOT NULL,
+  last_seen INTEGER,
+  token_hash TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tokens (
+  hash BLOB PRIMARY KEY NOT NULL CHECK (length(hash) = 32),
+  uses_left INTEGER NOT NULL CHECK (uses_left >= 0),
+  expires_at INTEGER NOT NULL,
+  fixed_name TEXT,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+  sequence INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  target TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  previous BLOB NOT NULL CHECK (length(previous) = 32),
+  hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_grows BEFORE INSERT ON audit
+  WHEN NEW.sequence != (SELECT coalesce(max(sequence), 0) + 1 FROM audit)
+  BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+)sql";
+
+/// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1};
+
+Result<void> SetVersion(Database& database, std::uint64_t version) {
+  TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));
+  return update.Bind(version).Run();
+}
+
+}  // namespace
+
+Result<std::uint64_t> SchemaVersion(Database& database) {
+  {
+    TACIT_TRY(Query table, database.Prepare("SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'"));
+    TACIT_TRY(const bool exists, table.Next());
+    if (!exists) return 0;
+  }
+  TACIT_TRY(Query query, database.Prepare("SELECT version FROM schema_version"));
+  TACIT_TRY(const bool row, query.Next());
+  if (!row) return Fail(ErrorCode::kDataLoss, "the database does not say which schema it has");
+  const std::uint64_t version = query.TakeU64();
+  TACIT_TRY_VOID(query.RowIsSound());
+  return version;
+}
+
+Result<void> Migrate(Database& database) {
+  TACIT_TRY(const std::uint64_t version, SchemaVersion(database));
+  if (version > kSchemaVersion) {
+    return Fail(ErrorCode::kConflict, "the database has schema " + std::to_string(version) +
+                                          ", and this release knows " + std::to_string(kSchemaVersion) +
+                                          ": run the newer release");
+  }
+  if (version == kSchemaVersion) return {};
+  TACIT_TRY(Transaction step, Transaction::Begin(database));
+  for (std::uint64_t from = version; from < kSchemaVersion; ++from) TACIT_TRY_VOID(database.Script(kMigrations[from]));
+  TACIT_TRY_VOID(SetVersion(database, kSchemaVersion));
+  return step.Commit();
+}
+
+}  // namespace tacit::store
