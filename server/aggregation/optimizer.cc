@@ -24,7 +24,7 @@ class FedAvg final : public ServerOptimizer {
 class FedAvgM final : public ServerOptimizer {
  public:
   FedAvgM(const Aggregation& options, std::vector<float> velocity)
-      : learning_rate_(static_cast<float>(options.learning_rate)),
+      : learning_rate_(static_cast<float>(options.server_learning_rate)),
         momentum_(static_cast<float>(options.momentum)),
         velocity_(std::move(velocity)) {}
   void Step(std::span<const float> average, std::span<float> model) override {
@@ -48,7 +48,7 @@ class FedAdam final : public ServerOptimizer {
  public:
   /// `moments`: first moments, then second moments.
   FedAdam(const Aggregation& options, std::vector<float> moments)
-      : learning_rate_(static_cast<float>(options.learning_rate)),
+      : learning_rate_(static_cast<float>(options.server_learning_rate)),
         beta1_(static_cast<float>(options.beta1)),
         beta2_(static_cast<float>(options.beta2)),
         tau_(static_cast<float>(options.tau)),
@@ -92,13 +92,13 @@ Result<std::vector<float>> Unpack(ByteSpan state, std::size_t numbers, float ini
 Result<std::unique_ptr<ServerOptimizer>> CreateOptimizer(const Aggregation& options, std::size_t parameters,
                                                          ByteSpan state) {
   switch (options.optimizer) {
-    case Aggregation::Optimizer::kFedAvg:
+    case task::Optimizer::kFedAvg:
       break;
-    case Aggregation::Optimizer::kFedAvgM: {
+    case task::Optimizer::kFedAvgM: {
       TACIT_TRY(auto velocity, Unpack(state, parameters, 0.0F));
       return std::make_unique<FedAvgM>(options, std::move(velocity));
     }
-    case Aggregation::Optimizer::kFedAdam: {
+    case task::Optimizer::kFedAdam: {
       TACIT_TRY(auto moments, Unpack(state, 2 * parameters, 0.0F));
       // Reddi et al. start the second moment at tau squared or above.
       if (state.empty()) {
@@ -108,7 +108,7 @@ Result<std::unique_ptr<ServerOptimizer>> CreateOptimizer(const Aggregation& opti
       return std::make_unique<FedAdam>(options, std::move(moments));
     }
   }
-  return std::make_unique<FedAvg>(options.learning_rate);
+  return std::make_unique<FedAvg>(options.server_learning_rate);
 }
 
 }  // namespace tacit::aggregation

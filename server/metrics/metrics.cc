@@ -66,6 +66,8 @@ double CpuSeconds() {
 struct Metrics::Families {
   Registry registry;
   Family<Gauge>& connections = MakeGauge(registry, "tacit_connections", "Open connections by listener.");
+  Family<Counter>& refusals = MakeCounter(registry, "tacit_connections_refused_total",
+                                          "Connections closed before the handshake, by listener and reason.");
   Family<Counter>& handshake_failures =
       MakeCounter(registry, "tacit_tls_handshake_failures_total", "TLS handshakes refused, by listener and reason.");
   Family<Counter>& requests =
@@ -114,6 +116,9 @@ void Metrics::ConnectionOpened(std::string_view listener) {
 }
 void Metrics::ConnectionClosed(std::string_view listener) {
   families_->connections.Add({{"listener", std::string(listener)}}).Decrement();
+}
+void Metrics::ConnectionRefused(std::string_view listener, std::string_view reason) {
+  families_->refusals.Add({{"listener", std::string(listener)}, {"reason", std::string(reason)}}).Increment();
 }
 void Metrics::HandshakeFailed(std::string_view listener, std::string_view reason) {
   families_->handshake_failures.Add({{"listener", std::string(listener)}, {"reason", std::string(reason)}}).Increment();

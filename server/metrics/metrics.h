@@ -20,6 +20,7 @@ class Metrics {
   // Transport: what any observer of the network sees.
   void ConnectionOpened(std::string_view listener);
   void ConnectionClosed(std::string_view listener);
+  void ConnectionRefused(std::string_view listener, std::string_view reason);
   void HandshakeFailed(std::string_view listener, std::string_view reason);
   void Request(std::string_view listener, std::string_view route, int status, double seconds);
   void BytesIn(std::string_view listener, std::uint64_t bytes);

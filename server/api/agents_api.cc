@@ -1,0 +1,249 @@
+#include "server/api/agents_api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "dp/clip.h"
+#include "proto/codec/agent.h"
+#include "proto/codec/enrolment.h"
+#include "proto/codec/limits.h"
+#include "proto/codec/update_frame.h"
+
+namespace tacit::api {
+namespace {
+
+using coordinator::CheckInQuery;
+using coordinator::LeaseView;
+using coordinator::Submission;
+using coordinator::UploadPlan;
+using coordinator::WaitView;
+using net::HttpRequest;
+using net::HttpResponse;
+using net::Task;
+
+Result<DeviceId> IdentifyDevice(const Context& context, const HttpRequest& request) {
+  TACIT_TRY(const auto id, Identify(context, request, "device"));
+  TACIT_TRY(DeviceId device, DeviceId::Parse(id.name));
+  TACIT_TRY_VOID(context.coordinator.devices().CheckActive(device));
+  context.coordinator.devices().Saw(device, context.clock.Now());
+  return device;
+}
+
+Result<RoundKey> ParseRound(const std::string& task, const std::string& round) {
+  TACIT_TRY(TaskId id, TaskId::Parse(task));
+  RoundNumber number = 0;
+  const auto [end, error] = std::from_chars(round.data(), round.data() + round.size(), number);
+  if (error != std::errc{} || end != round.data() + round.size() || number == 0) {
+    return Fail(ErrorCode::kInvalidArgument, "'" + round + "' is not a round number");
+  }
+  return RoundKey{std::move(id), number};
+}
+
+// ---- Check-in ----
+
+codec::Mechanism ToWire(dp::Mechanism mechanism) {
+  switch (mechanism) {
+    case dp::Mechanism::kGaussian:
+      return codec::Mechanism::kGaussian;
+    case dp::Mechanism::kLaplace:
+      return codec::Mechanism::kLaplace;
+    case dp::Mechanism::kNone:
+      break;
+  }
+  return codec::Mechanism::kNone;
+}
+
+codec::Lease ToWire(const LeaseView& view) {
+  const task::TaskSpec& spec = view.spec;
+  const model::ModelShape& shape = spec.model.shape();
+  return {.task = view.round.task,
+          .round = view.round.round,
+          .model_version = view.model_version,
+          .model_digest = view.model_digest,
+          .model_bytes = view.model_bytes,
+          .schema_digest = spec.model.SchemaDigest(),
+          .model = {.inputs = shape.inputs, .hidden = shape.hidden, .classes = shape.classes},
+          .training = {.epochs = spec.training.epochs,
+                       .batch_size = spec.training.batch_size,
+                       .learning_rate = spec.training.learning_rate,
+                       .momentum = spec.training.momentum,
+                       .proximal_mu = spec.training.proximal_mu},
+          .mechanism = ToWire(spec.privacy.mechanism),
+          .clip_norm = spec.privacy.clip_norm.value(),
+          .grid_radius = spec.privacy.grid_radius.value(),
+          .deadline = std::max(view.time_left, Millis(0)),
+          .max_examples = spec.aggregation.weighting == task::Weighting::kExamples ? spec.aggregation.max_examples : 0};
+}
+
+Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY(DeviceId device, IdentifyDevice(context, request));
+  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(codec::kMaxCheckInRequestBytes));
+  TACIT_CO_TRY(codec::CheckInRequest wish, codec::ParseCheckInRequest(body));
+  TACIT_CO_TRY(const auto reply, co_await context.coordinator.CheckIn(CheckInQuery{.device = std::move(device),
+                                                                                   .task = std::move(wish.task),
+                                                                                   .inputs = wish.inputs,
+                                                                                   .classes = wish.classes,
+                                                                                   .wait = wish.wait}));
+  if (const auto* lease = std::get_if<LeaseView>(&reply)) {
+    co_return ProtobufResponse(codec::Encode(codec::CheckInReply(ToWire(*lease))));
+  }
+  const auto& wait = std::get<WaitView>(reply);
+  co_return ProtobufResponse(codec::Encode(codec::CheckInReply(codec::Wait{wait.retry_after, wait.reason})));
+}
+
+// ---- Models ----
+
+Task<Result<HttpResponse>> GetModel(Context& context, HttpRequest& request, const PathArguments& arguments) {
+  TACIT_CO_TRY_VOID(IdentifyDevice(context, request));
+  TACIT_CO_TRY(const Bytes raw, ParseHex(arguments[0]));
+  Digest256 digest{};
+  if (raw.size() != digest.size())
+    co_return Fail(ErrorCode::kInvalidArgument, "a model is named by 64 hexadecimal digits");
+  std::ranges::copy(raw, digest.begin());
+  TACIT_CO_TRY(auto model, co_await context.coordinator.CurrentModel(digest));
+  HttpResponse response = net::ServeBytes(request, std::move(model), "application/octet-stream", arguments[0]);
+  response.headers.emplace_back("Cache-Control", "private, max-age=31536000, immutable");
+  co_return response;
+}
+
+// ---- Uploads ----
+
+struct Announced {
+  RoundKey round;
+  UploadPlan plan;
+  codec::UpdateHeader header;
+};
+
+// Everything that can be known, and refused, before memory is taken for the payload.
+Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request, const DeviceId& device,
+                                         RoundKey round) {
+  TACIT_CO_TRY(UploadPlan plan, co_await context.coordinator.PlanUpload(round, device));
+  const std::uint64_t length = request.content_length().value_or(0);
+  if (length > context.max_update_bytes) {
+    co_return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(length) +
+                                             " bytes is over this server's limit of " +
+                                             std::to_string(context.max_update_bytes));
+  }
+  std::array<std::uint8_t, codec::kUpdateLengthBytes> prefix{};
+  TACIT_CO_TRY_VOID(co_await request.Read(prefix));
+  TACIT_CO_TRY(const std::uint32_t header_bytes, codec::ParseUpdatePrefix(prefix));
+  Bytes raw_header(header_bytes);
+  TACIT_CO_TRY_VOID(co_await request.Read(raw_header));
+  TACIT_CO_TRY(const codec::UpdateHeader header, codec::ParseUpdateHeader(raw_header));
+  TACIT_CO_TRY_VOID(codec::CheckUpdateFrameSize(length, header_bytes, header));
+  if (header.schema_digest != plan.schema_digest) {
+    co_return Fail(ErrorCode::kInvalidArgument, "the update is for another model: its schema digest is " +
+                                                    ToHex(header.schema_digest) + ", task " + round.task.str() +
+                                                    " has " + ToHex(plan.schema_digest));
+  }
+  if (header.payload_bytes != plan.parameters * sizeof(float)) {
+    co_return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(header.payload_bytes) +
+                                                    " payload bytes; the model of task " + round.task.str() + " has " +
+                                                    std::to_string(plan.parameters) + " parameters of 4 bytes");
+  }
+  co_return Announced{std::move(round), plan, header};
+}
+
+// Digest, finiteness, clip and grid, or the integer check: in place, on the compute pool.
+Result<void> Verify(const UploadPlan& plan, const codec::UpdateHeader& header, AlignedBuffer& payload) {
+  if (Xxh3(payload.bytes()) != header.payload_digest) {
+    return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
+  }
+  const dp::Norm norm = dp::NormOf(plan.mechanism);
+  if (header.encoding == codec::Encoding::kGridInt32) {
+    return dp::VerifyGrid(payload.As<std::int32_t>(), plan.grid_radius, norm);
+  }
+  const std::span<std::int32_t> grid(reinterpret_cast<std::int32_t*>(payload.data()), plan.parameters);
+  TACIT_TRY_VOID(dp::ClipToGrid(payload.As<float>(), plan.clip_norm, plan.grid_radius, norm, grid));
+  return {};
+}
+
+Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
+  TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
+  auto buffer = context.upload_memory.TryTake(announced.header.payload_bytes);
+  if (!buffer) {
+    co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
+  }
+  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
+  TACIT_CO_TRY_VOID(co_await request.Read(buffer->memory().bytes()));
+  TACIT_CO_TRY_VOID(
+      co_await context.compute.Run([&] { return Verify(announced.plan, announced.header, buffer->memory()); }));
+  const std::uint64_t weight =
+      std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
+  co_return co_await context.coordinator.Submit(Submission{.round = announced.round,
+                                                           .device = device,
+                                                           .digest = announced.header.payload_digest,
+                                                           .grid = std::move(buffer->memory()),
+                                                           .weight = weight});
+}
+
+std::string_view OutcomeLabel(const Result<void>& outcome) {
+  return outcome ? "counted" : TraitsOf(outcome.error().code).name;
+}
+
+// A refusal that is the device's own fault, and that sending the same bytes again cannot mend.
+bool IsRejection(ErrorCode code) {
+  return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMalformed || code == ErrorCode::kTooLarge;
+}
+
+Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {
+  TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
+  TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
+  const Result<void> outcome = co_await TakeUpdate(context, request, device, round);
+  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
+  if (outcome) {
+    context.metrics.UpdateOutcome(round.task.str(), OutcomeLabel(outcome));
+    co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
+  }
+  const Error& error = outcome.error();
+  if (error.code != ErrorCode::kNotFound) context.metrics.UpdateOutcome(round.task.str(), OutcomeLabel(outcome));
+  // The reason names positions and sizes, never values: safe to log (docs/PRIVACY.md).
+  context.log.Info("update_refused", {{"task", round.task.str()},
+                                      {"round", round.round},
+                                      {"device", device.str()},
+                                      {"code", TraitsOf(error.code).name},
+                                      {"reason", error.message}});
+  if (IsRejection(error.code)) co_await context.coordinator.ReportRejected(round, device);
+  co_return std::unexpected(error);
+}
+
+// ---- Certificates ----
+
+Task<Result<HttpResponse>> RenewCertificate(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
+  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(codec::kMaxRenewRequestBytes));
+  TACIT_CO_TRY(const codec::RenewRequest wish, codec::ParseRenewRequest(body));
+  TACIT_CO_TRY(const crypto::Certificate certificate,
+               context.ca.IssueClient({.csr_pem = wish.csr_pem,
+                                       .spiffe_uri = request.peer().spiffe_uri,
+                                       .common_name = device.str(),
+                                       .now = context.clock.Now(),
+                                       .lifetime = context.certificate_lifetime}));
+  const store::DeviceCertificate row{.public_key_sha256 = certificate.PublicKeySha256(),
+                                     .serial = certificate.SerialHex(),
+                                     .not_after = certificate.NotAfter()};
+  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call(
+      "renew_device", [&](store::Store& store) { return store.UpdateDeviceCertificate(device, row); }));
+  TACIT_CO_TRY_VOID(co_await Audit(context, "device/" + device.str(), "certificate_renew", "device/" + device.str(),
+                                   "serial " + row.serial));
+  context.log.Info("certificate_renewed", {{"device", device.str()}, {"not_after", FormatRfc3339(row.not_after)}});
+  co_return ProtobufResponse(codec::Encode(codec::RenewReply{certificate.ToPem()}));
+}
+
+}  // namespace
+
+std::vector<Route> AgentRoutes(Context& context) {
+  return {
+      {"POST", "/v1/checkin",
+       [&context](HttpRequest& request, const PathArguments&) { return CheckIn(context, request); }},
+      {"GET", "/v1/models/{digest}",
+       [&context](HttpRequest& request, const PathArguments& path) { return GetModel(context, request, path); }},
+      {"PUT", "/v1/tasks/{task}/rounds/{round}/update",
+       [&context](HttpRequest& request, const PathArguments& path) { return PutUpdate(context, request, path); }},
+      {"POST", "/v1/certificate",
+       [&context](HttpRequest& request, const PathArguments&) { return RenewCertificate(context, request); }},
+  };
+}
+
+}  // namespace tacit::api

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/crypto/ca.h"
+#include "common/crypto/spiffe.h"
+#include "common/net/executor.h"
+#include "common/net/http.h"
+#include "server/api/rate_limiter.h"
+#include "server/api/upload_memory.h"
+#include "server/coordinator/coordinator.h"
+#include "server/metrics/metrics.h"
+
+namespace tacit::api {
+
+/// What the handlers of all listeners share. Everything in it outlives the listeners.
+struct Context {
+  coordinator::Coordinator& coordinator;
+  net::ComputePool& compute;
+  const crypto::CertificateAuthority& ca;
+  const Clock& clock;
+  Logger& log;
+  metrics::Metrics& metrics;
+  UploadMemory& upload_memory;
+  RateLimiter& enrolment_rate;
+  std::string trust_domain;
+  std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.
+  std::chrono::seconds certificate_lifetime{};
+  std::uint64_t max_update_bytes = 0;
+  std::uint16_t agents_port = 0;
+  std::uint16_t enrolment_port = 0;
+  std::function<bool()> ready;
+  /// Cuts the live connections of a device, at once.
+  std::function<void(const DeviceId&)> close_connections;
+};
+
+/// Who is calling, proven by the handshake, when it is a `kind` of our trust domain.
+/// Errors: kPermissionDenied, saying what the certificate lacks.
+Result<crypto::SpiffeId> Identify(const Context& context, const net::HttpRequest& request, std::string_view kind);
+
+/// Writes one audit record; `actor` did `action` to `target`. Errors: those of the store.
+net::Task<Result<void>> Audit(Context& context, std::string actor, std::string action, std::string target,
+                              std::string detail);
+
+/// An answer whose body is one encoded protocol message.
+net::HttpResponse ProtobufResponse(const Bytes& message);
+
+}  // namespace tacit::api

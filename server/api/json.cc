@@ -1,0 +1,176 @@
+#include "server/api/json.h"
+
+#include <algorithm>
+
+#include "dp/accounting.h"
+#include "dp/planning.h"
+
+namespace tacit::api {
+namespace {
+
+constexpr std::string_view kUnit = "device: everything one device ever contributes to this task";
+constexpr std::string_view kNeighbouring =
+    "zero-out: one device's updates are replaced by zeros; the cohort size is public";
+
+template <typename T>
+Json OrNull(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json TimeOrNull(const std::optional<WallTime>& time) {
+  return time ? Json(FormatRfc3339(*time)) : Json(nullptr);
+}
+
+Json CurrentRoundJson(const coordinator::CurrentRoundView& round, WallTime now) {
+  std::optional<WallTime> deadline;
+  if (round.time_left) deadline = now + *round.time_left;
+  return {{"round", round.round},     {"phase", round.phase},   {"waiting_for", round.waiting_for},
+          {"counted", round.counted}, {"leased", round.leased}, {"deadline", TimeOrNull(deadline)}};
+}
+
+template <typename T>
+Json ValueOrNull(const std::optional<T>& checked) {
+  return checked ? Json(checked->value()) : Json(nullptr);
+}
+
+Json UtilityJson(const task::TaskSpec& spec) {
+  if (spec.privacy.mechanism == dp::Mechanism::kNone) return nullptr;
+  const dp::UtilityForecast forecast =
+      dp::ForecastUtility(spec.privacy.mechanism, *spec.privacy.noise_multiplier, spec.cohort.size);
+  return {{"noise_to_signal", forecast.noise_to_signal},
+          {"meaning", forecast.meaning},
+          {"cohort_needed", forecast.cohort_needed}};
+}
+
+Json NotCovered() {
+  return {"devices that run a modified agent and upload more than once under several identities",
+          "choosing parameters after looking at results on private data",
+          "what a device reveals by being seen to take part", "timing and traffic volume as seen on the network"};
+}
+
+}  // namespace
+
+Json ToJson(const coordinator::TaskView& view, WallTime now) {
+  const task::TaskSpec& spec = view.record.spec;
+  const task::Privacy& privacy = spec.privacy;
+  return {{"name", spec.id.str()},
+          {"state", store::NameOf(view.record.state)},
+          {"state_reason", view.record.state_reason},
+          {"created_at", FormatRfc3339(view.record.created_at)},
+          {"mechanism", dp::NameOf(privacy.mechanism)},
+          {"rounds_total", spec.rounds},
+          {"rounds_published", view.rounds_published},
+          {"cohort_size", spec.cohort.size},
+          {"cohort_min", spec.cohort.min},
+          {"current_round", view.current ? CurrentRoundJson(*view.current, now) : Json(nullptr)},
+          {"latest_version", view.latest_version},
+          {"model", spec.model.CanonicalText()},
+          {"parameters", spec.model.ParameterCount()},
+          {"max_participations", spec.max_participations},
+          {"clip_norm", privacy.clip_norm.value()},
+          {"grid_radius", privacy.grid_radius.value()},
+          {"noise_multiplier", ValueOrNull(privacy.noise_multiplier)},
+          {"delta", ValueOrNull(privacy.delta)},
+          {"epsilon_budget", ValueOrNull(privacy.epsilon_budget)},
+          {"epsilon_spent", view.privacy ? Json(view.privacy->epsilon_spent) : Json(nullptr)}};
+}
+
+Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRecord>& model) {
+  Json json = {{"round", round.key.round},
+               {"phase", store::NameOf(round.phase)},
+               {"reason", round.reason},
+               {"counted", round.counted},
+               {"opened_at", FormatRfc3339(round.opened_at)},
+               {"ended_at", TimeOrNull(round.ended_at)},
+               {"epsilon_after", round.epsilon_after},
+               {"model_version", nullptr},
+               {"model_digest", nullptr}};
+  if (model) {
+    json["model_version"] = model->version;
+    json["model_digest"] = ToHex(model->digest);
+  }
+  return json;
+}
+
+Json ToJson(const store::DeviceRecord& device) {
+  return {{"name", device.id.str()},
+          {"state", store::NameOf(device.state)},
+          {"enrolled_at", FormatRfc3339(device.enrolled_at)},
+          {"certificate_not_after", FormatRfc3339(device.certificate_not_after)},
+          {"certificate_serial", device.certificate_serial},
+          {"last_seen_at", TimeOrNull(device.last_seen)}};
+}
+
+Json PrivacyJson(const coordinator::TaskView& view) {
+  const task::TaskSpec& spec = view.record.spec;
+  const task::Privacy& privacy = spec.privacy;
+  Json json = {{"task", spec.id.str()}, {"mechanism", dp::NameOf(privacy.mechanism)}};
+  if (!view.privacy) {
+    json["statement"] = "this task adds no noise: nothing is claimed about privacy";
+    return json;
+  }
+  const coordinator::PrivacyView& figures = *view.privacy;
+  const bool unlimited = figures.rounds_left == dp::kUnlimitedRounds;
+  json.update({{"unit", kUnit},
+               {"neighbouring", kNeighbouring},
+               {"sampling", "none: no amplification is claimed"},
+               {"accountant", figures.accountant},
+               {"delta", privacy.delta->value()},
+               {"epsilon_spent", figures.epsilon_spent},
+               {"epsilon_reserved", figures.epsilon_reserved},
+               {"epsilon_budget", privacy.epsilon_budget->value()},
+               {"noise_multiplier", privacy.noise_multiplier->value()},
+               {"clip_norm", privacy.clip_norm.value()},
+               {"grid_radius", privacy.grid_radius.value()},
+               {"rounds_charged", figures.rounds_charged},
+               {"max_participations", spec.max_participations},
+               {"rounds_left", unlimited ? Json(nullptr) : Json(figures.rounds_left)},
+               {"utility", UtilityJson(spec)},
+               {"not_covered", NotCovered()}});
+  return json;
+}
+
+Json PlanJson(const task::TaskSpec& spec) {
+  const task::Privacy& privacy = spec.privacy;
+  Json json = {{"name", spec.id.str()},
+               {"mechanism", dp::NameOf(privacy.mechanism)},
+               {"model", spec.model.CanonicalText()},
+               {"parameters", spec.model.ParameterCount()},
+               {"update_bytes", spec.model.ParameterCount() * sizeof(float)},
+               {"rounds", spec.rounds},
+               {"cohort_size", spec.cohort.size},
+               {"max_participations", spec.max_participations},
+               {"clip_norm", privacy.clip_norm.value()},
+               {"grid_radius", privacy.grid_radius.value()}};
+  if (privacy.mechanism == dp::Mechanism::kNone) return json;
+  const dp::EpsilonReport report = dp::Account({.mechanism = privacy.mechanism,
+                                                .noise_multiplier = *privacy.noise_multiplier,
+                                                .compositions = spec.Compositions(),
+                                                .delta = *privacy.delta});
+  const std::uint64_t affordable = dp::RoundsWithinBudget({.mechanism = privacy.mechanism,
+                                                           .noise_multiplier = *privacy.noise_multiplier,
+                                                           .delta = *privacy.delta,
+                                                           .budget = *privacy.epsilon_budget,
+                                                           .max_participations = spec.max_participations});
+  json.update({{"noise_multiplier", privacy.noise_multiplier->value()},
+               {"delta", report.delta},
+               {"epsilon", report.epsilon},
+               {"epsilon_rdp", report.epsilon_rdp},
+               {"rho_zcdp", report.rho_zcdp},
+               {"accountant", report.accountant},
+               {"epsilon_budget", privacy.epsilon_budget->value()},
+               {"rounds_within_budget", affordable == dp::kUnlimitedRounds ? Json(nullptr) : Json(affordable)}});
+  json.update(UtilityJson(spec));
+  return json;
+}
+
+net::HttpResponse JsonResponse(const Json& body, int status) {
+  net::HttpResponse response;
+  response.status = status;
+  response.content_type = "application/json";
+  // A byte that is not UTF-8 is replaced: an answer never fails because of a name somebody chose.
+  response.body = body.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return response;
+}
+
+}  // namespace tacit::api

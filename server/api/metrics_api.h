@@ -1,0 +1,14 @@
+#pragma once
+
+#include <vector>
+
+#include "server/api/context.h"
+#include "server/api/router.h"
+
+namespace tacit::api {
+
+/// The metrics listener, plain HTTP on loopback by default: /metrics, /healthz (the process answers), /readyz (every
+/// task was taken up from the store and requests are served).
+std::vector<Route> MetricsRoutes(Context& context);
+
+}  // namespace tacit::api

@@ -1,0 +1,316 @@
+#include "server/api/operators_api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include "common/base/version.h"
+#include "common/crypto/digest.h"
+#include "common/model/export.h"
+#include "server/api/enrolment_api.h"
+#include "server/api/json.h"
+
+namespace tacit::api {
+namespace {
+
+using coordinator::TaskView;
+using net::HttpRequest;
+using net::HttpResponse;
+using net::Task;
+
+constexpr std::size_t kMaxSmallBody = 16 * 1024;
+constexpr std::size_t kDefaultPage = 100;
+constexpr std::size_t kMaxPage = 1000;
+constexpr std::uint64_t kMaxTokenUses = 1'000'000;
+constexpr std::int64_t kMaxTokenLifetimeSeconds = 366LL * 24 * 3600;
+
+Result<std::string> IdentifyOperator(const Context& context, const HttpRequest& request) {
+  TACIT_TRY(const auto id, Identify(context, request, "operator"));
+  return "operator/" + id.name;
+}
+
+Result<std::uint64_t> ParseNumber(std::string_view name, std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                std::string(name) + " must be a whole number, not '" + std::string(text) + "'");
+  }
+  return value;
+}
+
+Result<std::uint64_t> QueryNumber(const HttpRequest& request, std::string_view name, std::uint64_t otherwise) {
+  const auto text = request.Query(name);
+  if (!text) return otherwise;
+  return ParseNumber(name, *text);
+}
+
+Result<std::size_t> PageSize(const HttpRequest& request) {
+  TACIT_TRY(const std::uint64_t limit, QueryNumber(request, "limit", kDefaultPage));
+  if (limit == 0 || limit > kMaxPage) {
+    return Fail(ErrorCode::kInvalidArgument, "limit must be between 1 and " + std::to_string(kMaxPage));
+  }
+  return static_cast<std::size_t>(limit);
+}
+
+// ---- Tasks ----
+
+Task<Result<task::TaskSpec>> ReadTask(HttpRequest& request, std::string& toml) {
+  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(task::kMaxTaskBytes));
+  toml = AsText(body);
+  const std::string file(request.Header("x-tacit-file").value_or("task.toml"));
+  co_return task::ParseTask(toml, file);
+}
+
+Task<Result<HttpResponse>> PostTask(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
+  std::string toml;
+  TACIT_CO_TRY(task::TaskSpec spec, co_await ReadTask(request, toml));
+  const std::string name = spec.id.str();
+  const std::string digest = ToHex(crypto::Sha256(AsBytes(toml)));
+  if (spec.model.ParameterCount() * sizeof(float) > context.max_update_bytes) {
+    co_return Fail(ErrorCode::kInvalidArgument, "the model's updates would be over [limits] max_update_bytes = " +
+                                                    std::to_string(context.max_update_bytes) + " of this server");
+  }
+  TACIT_CO_TRY(const TaskView view, co_await context.coordinator.CreateTask(std::move(spec), std::move(toml)));
+  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_create", "task/" + name, "sha256 " + digest));
+  HttpResponse response = JsonResponse(ToJson(view, context.clock.Now()), 201);
+  response.headers.emplace_back("Location", "/api/v1/tasks/" + name);
+  co_return response;
+}
+
+Task<Result<HttpResponse>> PostPlan(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+  std::string toml;
+  TACIT_CO_TRY(const task::TaskSpec spec, co_await ReadTask(request, toml));
+  co_return JsonResponse(PlanJson(spec));
+}
+
+Task<Result<HttpResponse>> GetTasks(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+  Json items = Json::array();
+  for (const TaskView& view : co_await context.coordinator.Tasks()) items.push_back(ToJson(view, context.clock.Now()));
+  co_return JsonResponse({{"items", items}, {"next_cursor", nullptr}});
+}
+
+Task<Result<TaskView>> FindTask(Context& context, const HttpRequest& request, const std::string& name) {
+  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+  TACIT_CO_TRY(TaskId id, TaskId::Parse(name));
+  co_return co_await context.coordinator.Task(std::move(id));
+}
+
+Task<Result<HttpResponse>> GetTask(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
+  co_return JsonResponse(ToJson(view, context.clock.Now()));
+}
+
+Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
+  co_return JsonResponse(PrivacyJson(view));
+}
+
+// ---- Rounds ----
+
+struct RoundPage {
+  std::vector<store::RoundRecord> rounds;
+  std::vector<std::optional<store::ModelRecord>> models;
+};
+
+Result<RoundPage> LoadRounds(store::Store& store, const TaskId& id, RoundNumber after, std::size_t limit) {
+  RoundPage page;
+  TACIT_TRY(page.rounds, store.Rounds(id, after, limit));
+  for (const store::RoundRecord& round : page.rounds) {
+    if (round.phase != store::RoundPhase::kPublished) {
+      page.models.emplace_back(std::nullopt);
+      continue;
+    }
+    TACIT_TRY(auto model, store.Model(id, round.key.round));
+    page.models.emplace_back(std::move(model));
+  }
+  return page;
+}
+
+Task<Result<HttpResponse>> GetRounds(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
+  TACIT_CO_TRY(const RoundNumber after, QueryNumber(request, "after", 0));
+  TACIT_CO_TRY(const std::size_t limit, PageSize(request));
+  const TaskId id = view.record.spec.id;
+  TACIT_CO_TRY(const RoundPage page, co_await context.coordinator.store().Call("rounds", [&](store::Store& store) {
+    return LoadRounds(store, id, after, limit);
+  }));
+  Json items = Json::array();
+  for (std::size_t i = 0; i < page.rounds.size(); ++i) items.push_back(ToJson(page.rounds[i], page.models[i]));
+  Json next = nullptr;
+  if (page.rounds.size() == limit) next = std::to_string(page.rounds.back().key.round);
+  co_return JsonResponse({{"items", items}, {"next_cursor", next}});
+}
+
+// ---- Models ----
+
+model::Metadata MetadataOf(const TaskView& view, const store::ModelRecord& record) {
+  const task::Privacy& privacy = view.record.spec.privacy;
+  model::Metadata metadata = {{"task", record.task.str()},
+                              {"version", std::to_string(record.version)},
+                              {"sha256", ToHex(record.digest)},
+                              {"created_at", FormatRfc3339(record.created_at)},
+                              {"mechanism", std::string(dp::NameOf(privacy.mechanism))}};
+  if (privacy.delta) metadata.emplace("delta", std::to_string(privacy.delta->value()));
+  return metadata;
+}
+
+Result<ModelVersion> ParseVersion(const TaskView& view, const std::string& text) {
+  if (text == "latest") return view.latest_version;
+  return ParseNumber("the model version", text);
+}
+
+Task<Result<HttpResponse>> GetModelContent(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
+  TACIT_CO_TRY(const ModelVersion version, ParseVersion(view, path[1]));
+  const std::string format(request.Query("format").value_or("safetensors"));
+  if (format != "safetensors" && format != "npz") {
+    co_return Fail(ErrorCode::kInvalidArgument, "format must be safetensors or npz, not '" + format + "'");
+  }
+  const model::ModelSpec& spec = view.record.spec.model;
+  const TaskId id = view.record.spec.id;
+  TACIT_CO_TRY(const store::ModelRecord record,
+               co_await context.coordinator.store().Call(
+                   "model", [&](store::Store& store) { return store.Model(id, version); }));
+  TACIT_CO_TRY(const Bytes raw, co_await context.coordinator.store().Call(
+                                    "read_model", [&](store::Store& store) { return store.ReadModel(record.digest); }));
+  std::vector<float> parameters(raw.size() / sizeof(float));
+  std::memcpy(parameters.data(), raw.data(), parameters.size() * sizeof(float));
+  const model::Metadata metadata = MetadataOf(view, record);
+  auto file = std::make_shared<const Bytes>(format == "npz" ? model::ToNpz(spec, parameters, metadata)
+                                                            : model::ToSafetensors(spec, parameters, metadata));
+  HttpResponse response =
+      net::ServeBytes(request, std::move(file), "application/octet-stream", ToHex(record.digest) + "." + format);
+  response.headers.emplace_back("X-Tacit-Model-Version", std::to_string(record.version));
+  co_return response;
+}
+
+// ---- Devices and tokens ----
+
+struct TokenWish {
+  std::uint64_t uses = 1;
+  std::int64_t ttl_s = 86'400;
+  std::optional<DeviceId> name;
+};
+
+Result<TokenWish> ParseTokenWish(const Json& json) {
+  TokenWish wish;
+  if (!json.is_object())
+    return Fail(ErrorCode::kMalformed, "the body must be a JSON object such as {\"uses\": 1, \"ttl_s\": 86400}");
+  for (const auto& [key, value] : json.items()) {
+    if (key == "uses" && value.is_number_unsigned()) {
+      wish.uses = value.get<std::uint64_t>();
+    } else if (key == "ttl_s" && value.is_number_unsigned()) {
+      wish.ttl_s = value.get<std::int64_t>();
+    } else if (key == "name" && value.is_string()) {
+      TACIT_TRY(DeviceId name, DeviceId::Parse(value.get<std::string>()));
+      wish.name = std::move(name);
+    } else if (key != "name" || !value.is_null()) {
+      return Fail(ErrorCode::kInvalidArgument, "'" + key +
+                                                   "' is unknown or of the wrong type; known: uses (whole number), " +
+                                                   "ttl_s (whole number of seconds), name (text)");
+    }
+  }
+  if (wish.uses == 0 || wish.uses > kMaxTokenUses) {
+    return Fail(ErrorCode::kInvalidArgument, "uses must be between 1 and " + std::to_string(kMaxTokenUses));
+  }
+  if (wish.ttl_s <= 0 || wish.ttl_s > kMaxTokenLifetimeSeconds) {
+    return Fail(ErrorCode::kInvalidArgument, "ttl_s must be between 1 and " + std::to_string(kMaxTokenLifetimeSeconds));
+  }
+  if (wish.name && wish.uses != 1) return Fail(ErrorCode::kInvalidArgument, "a token for one name has one use");
+  return wish;
+}
+
+Task<Result<HttpResponse>> PostToken(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
+  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
+  const Json json = body.empty() ? Json::object() : Json::parse(AsText(body), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) co_return Fail(ErrorCode::kMalformed, "the body is not JSON");
+  TACIT_CO_TRY(const TokenWish wish, ParseTokenWish(json));
+  const std::string token = MakeToken(wish.name);
+  const WallTime now = context.clock.Now();
+  const store::TokenRecord record{.hash = crypto::Sha256(AsBytes(token)),
+                                  .uses_left = wish.uses,
+                                  .expires_at = now + std::chrono::seconds(wish.ttl_s),
+                                  .fixed_name = wish.name,
+                                  .created_at = now};
+  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call(
+      "create_token", [&record](store::Store& store) { return store.CreateToken(record); }));
+  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "token_create",
+                                   "token/" + ToHex(record.hash).substr(0, 16),
+                                   std::to_string(wish.uses) + " uses until " + FormatRfc3339(record.expires_at)));
+  co_return JsonResponse({{"token", token},
+                          {"uses", wish.uses},
+                          {"expires_at", FormatRfc3339(record.expires_at)},
+                          {"ca_fingerprint", crypto::FormatFingerprint(context.ca.certificate().Fingerprint())},
+                          {"enrolment_port", context.enrolment_port}},
+                         201);
+}
+
+Task<Result<HttpResponse>> GetDevices(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+  TACIT_CO_TRY(const std::size_t limit, PageSize(request));
+  std::optional<DeviceId> after;
+  if (const auto text = request.Query("after"); text && !text->empty()) {
+    TACIT_CO_TRY(after, DeviceId::Parse(*text));
+  }
+  TACIT_CO_TRY(const auto devices, co_await context.coordinator.store().Call(
+                                       "devices", [&](store::Store& store) { return store.Devices(after, limit); }));
+  Json items = Json::array();
+  for (const store::DeviceRecord& device : devices) items.push_back(ToJson(device));
+  Json next = nullptr;
+  if (devices.size() == limit) next = devices.back().id.str();
+  co_return JsonResponse({{"items", items}, {"next_cursor", next}});
+}
+
+Task<Result<HttpResponse>> RevokeDevice(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
+  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(path[0]));
+  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call(
+      "revoke_device", [&](store::Store& store) { return store.RevokeDevice(device); }));
+  co_await context.coordinator.DeviceRevoked(device);
+  context.close_connections(device);
+  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "device_revoke", "device/" + device.str(),
+                                   "updates it already contributed stay in the sums they are part of"));
+  context.log.Warn("device_revoked", {{"device", device.str()}});
+  TACIT_CO_TRY(const store::DeviceRecord row, co_await context.coordinator.store().Call(
+                                                  "device", [&](store::Store& store) { return store.Device(device); }));
+  co_return JsonResponse(ToJson(row));
+}
+
+Task<Result<HttpResponse>> GetVersion(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+  co_return JsonResponse({{"name", "tacitd"}, {"version", kVersion}, {"trust_domain", context.trust_domain}});
+}
+
+}  // namespace
+
+std::vector<Route> OperatorRoutes(Context& context) {
+  const auto simple = [&context](Task<Result<HttpResponse>> (*handle)(Context&, HttpRequest&)) {
+    return [&context, handle](HttpRequest& request, const PathArguments&) { return handle(context, request); };
+  };
+  const auto with_path = [&context](
+                             Task<Result<HttpResponse>> (*handle)(Context&, HttpRequest&, const PathArguments&)) {
+    return
+        [&context, handle](HttpRequest& request, const PathArguments& path) { return handle(context, request, path); };
+  };
+  return {
+      {"GET", "/api/v1/version", simple(&GetVersion)},
+      {"POST", "/api/v1/tasks", simple(&PostTask)},
+      {"GET", "/api/v1/tasks", simple(&GetTasks)},
+      {"GET", "/api/v1/tasks/{task}", with_path(&GetTask)},
+      {"GET", "/api/v1/tasks/{task}/rounds", with_path(&GetRounds)},
+      {"GET", "/api/v1/tasks/{task}/privacy", with_path(&GetPrivacy)},
+      {"GET", "/api/v1/tasks/{task}/models/{version}/content", with_path(&GetModelContent)},
+      {"POST", "/api/v1/plan", simple(&PostPlan)},
+      {"POST", "/api/v1/enrolment/tokens", simple(&PostToken)},
+      {"GET", "/api/v1/devices", simple(&GetDevices)},
+      {"POST", "/api/v1/devices/{device}:revoke", with_path(&RevokeDevice)},
+  };
+}
+
+}  // namespace tacit::api

@@ -1,0 +1,282 @@
+#include "server/coordinator/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+
+namespace tacit::coordinator {
+namespace {
+
+constexpr Millis kTick{50};
+constexpr Millis kBetweenSightingFlushes{10'000};
+constexpr Millis kWithoutTasks{5'000};
+constexpr std::size_t kDevicesPerPage = 10'000;
+
+template <typename T>
+struct Slot {
+  net::WakeUp wake;
+  std::optional<Result<T>> result;
+};
+
+template <typename T>
+net::Task<void> RunInto(std::function<net::Task<Result<T>>()> start, std::shared_ptr<Slot<T>> slot) {
+  slot->result = co_await start();
+  slot->wake.Wake();
+}
+
+// Keeps a waiter in the list for exactly as long as it waits.
+class Waiting {
+ public:
+  Waiting(std::vector<net::WakeUp*>& waiters, net::WakeUp& wake) : waiters_(waiters), wake_(wake) {
+    waiters_.push_back(&wake_);
+  }
+  ~Waiting() { std::erase(waiters_, &wake_); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  std::vector<net::WakeUp*>& waiters_;
+  net::WakeUp& wake_;
+};
+
+bool FitsData(const model::ModelSpec& model, const CheckInQuery& query) {
+  return (query.inputs == 0 || query.inputs == model.inputs()) &&
+         (query.classes == 0 || query.classes == model.classes());
+}
+
+std::string ShapeText(std::uint32_t inputs, std::uint32_t classes) {
+  return std::to_string(inputs) + " inputs and " + std::to_string(classes) + " classes";
+}
+
+}  // namespace
+
+Coordinator::Coordinator(Services services) : services_(std::move(services)) {}
+Coordinator::~Coordinator() = default;
+
+template <typename T>
+net::Task<Result<T>> Coordinator::OnControl(std::function<net::Task<Result<T>>()> start) {
+  auto slot = std::make_shared<Slot<T>>();
+  const auto spawned = co_await net::CallOn(services_.control, [this, &start, slot] {
+    return services_.background.Spawn(RunInto<T>(std::move(start), slot));
+  });
+  if (!spawned) co_return std::unexpected(spawned.error());
+  // The result is looked at only after the wake-up, which orders the two threads.
+  while (!co_await slot->wake.WaitUntil(services_.clock.SteadyNow() + std::chrono::hours(1))) {
+  }
+  co_return *std::move(slot->result);
+}
+
+// ---- Life ----
+
+net::Task<Result<void>> Coordinator::Start() {
+  return OnControl<void>([this] { return StartOnControl(); });
+}
+
+net::Task<Result<void>> Coordinator::StartOnControl() {
+  for (std::optional<DeviceId> after;;) {
+    TACIT_CO_TRY(const auto page, co_await services_.store.Call("devices", [after](store::Store& store) {
+      return store.Devices(after, kDevicesPerPage);
+    }));
+    devices_.Load(page);
+    if (page.size() < kDevicesPerPage) break;
+    after = page.back().id;
+  }
+  TACIT_CO_TRY(auto tasks, co_await services_.store.Call("tasks", [](store::Store& store) { return store.Tasks(); }));
+  for (store::TaskRecord& record : tasks) {
+    const std::string name = record.spec.id.str();
+    const auto added = co_await AddRunner(std::move(record));
+    if (!added) co_return Annotate(added.error(), "task " + name);
+  }
+  const auto counts = devices_.Counts();
+  services_.metrics.SetDevices(counts.active, counts.revoked);
+  const auto spawned = services_.background.Spawn(LetTimePass());
+  TACIT_CHECK(spawned.has_value(), "the background group was just made");
+  co_return Result<void>{};
+}
+
+net::Task<Result<void>> Coordinator::AddRunner(store::TaskRecord record) {
+  const TaskId id = record.spec.id;
+  TACIT_CO_TRY(auto runner, co_await TaskRunner::Load(services_, std::move(record), [this] { WakeWaiters(); }));
+  runners_.emplace(id, std::move(runner));
+  WakeWaiters();
+  co_return Result<void>{};
+}
+
+net::Task<void> Coordinator::LetTimePass() {
+  SteadyTime next_flush = services_.clock.SteadyNow() + kBetweenSightingFlushes;
+  while (!stopping_) {
+    co_await clock_wake_.WaitUntil(services_.clock.SteadyNow() + kTick);
+    if (stopping_) break;
+    for (const auto& [id, runner] : runners_) runner->Tick();
+    if (services_.clock.SteadyNow() < next_flush) continue;
+    co_await FlushSightings();
+    next_flush = services_.clock.SteadyNow() + kBetweenSightingFlushes;
+  }
+  co_await FlushSightings();
+}
+
+net::Task<void> Coordinator::FlushSightings() {
+  const std::vector<store::DeviceSighting> sightings = devices_.TakeSightings();
+  const auto counts = devices_.Counts();
+  services_.metrics.SetDevices(counts.active, counts.revoked);
+  if (sightings.empty()) co_return;
+  const auto stored = co_await services_.store.Call(
+      "touch_devices", [&sightings](store::Store& store) { return store.TouchDevices(sightings); });
+  if (!stored) services_.log.Warn("sightings_not_stored", {{"reason", stored.error().message}});
+}
+
+net::Task<void> Coordinator::Stop() {
+  co_await net::CallOn(services_.control, [this] {
+    stopping_ = true;
+    for (const auto& [id, runner] : runners_) runner->Stop();
+    clock_wake_.Wake();
+    WakeWaiters();
+  });
+}
+
+void Coordinator::WakeWaiters() {
+  for (net::WakeUp* waiter : waiters_) waiter->Wake();
+}
+
+// ---- Devices ----
+
+net::Task<Result<CheckInReply>> Coordinator::CheckIn(CheckInQuery query) {
+  return OnControl<CheckInReply>([this, query = std::move(query)] { return CheckInOnControl(query); });
+}
+
+net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query) {
+  const SteadyTime until = services_.clock.SteadyNow() + std::min(query.wait, services_.long_poll);
+  net::WakeUp wake;
+  const Waiting waiting(waiters_, wake);
+  for (;;) {
+    // Asked again after every wait: a revocation must reach a device that is waiting, too.
+    TACIT_CO_TRY_VOID(devices_.CheckActive(query.device));
+    if (query.task) TACIT_CO_TRY_VOID(Find(*query.task));
+    CheckInReply reply = AskRunners(query);
+    const bool leased = std::holds_alternative<LeaseView>(reply);
+    if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return reply;
+    co_await wake.WaitUntil(until);
+  }
+}
+
+CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
+  std::optional<WaitView> reason;
+  for (const auto& [id, runner] : runners_) {
+    if (query.task && id != *query.task) continue;
+    if (!runner->active() && !query.task) continue;
+    const model::ModelSpec& model = runner->spec().model;
+    if (!FitsData(model, query)) {
+      reason = WaitView{kWithoutTasks, "task " + id.str() + " takes " + ShapeText(model.inputs(), model.classes()) +
+                                           ", this device has " + ShapeText(query.inputs, query.classes)};
+      continue;
+    }
+    CheckInReply reply = runner->CheckIn(query.device);
+    if (std::holds_alternative<LeaseView>(reply)) return reply;
+    reason = std::get<WaitView>(std::move(reply));
+  }
+  if (reason) return *std::move(reason);
+  return WaitView{kWithoutTasks, "no task is active on this server"};
+}
+
+net::Task<Result<std::shared_ptr<const Bytes>>> Coordinator::CurrentModel(Digest256 digest) {
+  co_return co_await net::CallOn(services_.control, [this, &digest]() -> Result<std::shared_ptr<const Bytes>> {
+    for (const auto& [id, runner] : runners_) {
+      if (runner->model_record().digest == digest) return runner->model();
+    }
+    return Fail(ErrorCode::kGone, "no task is at this model now; check in again for the newest one");
+  });
+}
+
+net::Task<Result<UploadPlan>> Coordinator::PlanUpload(RoundKey round, DeviceId device) {
+  co_return co_await net::CallOn(services_.control, [this, &round, &device]() -> Result<UploadPlan> {
+    TACIT_TRY(TaskRunner* const runner, Find(round.task));
+    return runner->PlanUpload(round, device);
+  });
+}
+
+net::Task<Result<void>> Coordinator::Submit(Submission submission) {
+  // Held by pointer because a function object must be copyable, and the update is not.
+  auto held = std::make_shared<Submission>(std::move(submission));
+  return OnControl<void>([this, held]() -> net::Task<Result<void>> {
+    const auto runner = Find(held->round.task);
+    TACIT_CHECK(runner.has_value(), "PlanUpload found the task, and tasks are never removed");
+    return (*runner)->Submit(std::move(*held));
+  });
+}
+
+net::Task<void> Coordinator::ReportRejected(RoundKey round, DeviceId device) {
+  co_await net::CallOn(services_.control, [this, &round, &device] {
+    if (const auto runner = Find(round.task)) (*runner)->ReportRejected(round, device);
+  });
+}
+
+Result<TaskRunner*> Coordinator::Find(const TaskId& id) {
+  const auto found = runners_.find(id);
+  if (found == runners_.end()) {
+    return Fail(ErrorCode::kNotFound, "there is no task named " + id.str() + "; 'tacit task list' shows what there is");
+  }
+  return found->second.get();
+}
+
+// ---- Operators ----
+
+net::Task<void> Coordinator::DeviceRevoked(DeviceId device) {
+  devices_.Set(device, store::DeviceState::kRevoked);
+  co_await net::CallOn(services_.control, [this] { WakeWaiters(); });
+}
+
+net::Task<Result<TaskView>> Coordinator::CreateTask(task::TaskSpec spec, std::string toml) {
+  return OnControl<TaskView>(
+      [this, spec = std::move(spec), toml = std::move(toml)] { return CreateTaskOnControl(spec, toml); });
+}
+
+net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec, std::string toml) {
+  const std::uint64_t enrolled = devices_.Counts().active;
+  if (spec.privacy.delta && enrolled > 0 && spec.privacy.delta->value() * static_cast<double>(enrolled) >= 1) {
+    co_return Fail(
+        ErrorCode::kInvalidArgument,
+        "[privacy] delta must be below 1/" + std::to_string(enrolled) +
+            " because that many devices are enrolled: at a larger delta, publishing one device's data outright "
+            "would count as private");
+  }
+  const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
+                             static_cast<double>(spec.aggregation.max_examples) * spec.privacy.grid_radius.value();
+  if (largest_sum >= 0x1p62) {
+    co_return Fail(ErrorCode::kInvalidArgument,
+                   "a full cohort could overflow the sum: lower [aggregation] max_examples or [privacy] grid_radius");
+  }
+  const TaskId id = spec.id;
+  const store::TaskRecord record{.spec = spec,
+                                 .toml = std::move(toml),
+                                 .created_at = services_.clock.Now(),
+                                 .state = store::TaskState::kActive,
+                                 .state_reason = {}};
+  const std::vector<float> initial = spec.model.InitialParameters(spec.model_seed);
+  TACIT_CO_TRY_VOID(co_await services_.store.Call(
+      "create_task", [&record, &initial](store::Store& store) { return store.CreateTask(record, initial); }));
+  TACIT_CO_TRY_VOID(co_await AddRunner(record));
+  services_.log.Info("task_created", {{"task", id.str()},
+                                      {"parameters", spec.model.ParameterCount()},
+                                      {"rounds", spec.rounds},
+                                      {"cohort_size", spec.cohort.size}});
+  TACIT_CO_TRY(TaskRunner* const runner, Find(id));
+  co_return runner->View();
+}
+
+net::Task<std::vector<TaskView>> Coordinator::Tasks() {
+  co_return co_await net::CallOn(services_.control, [this] {
+    std::vector<TaskView> views;
+    for (const auto& [id, runner] : runners_) views.push_back(runner->View());
+    return views;
+  });
+}
+
+net::Task<Result<TaskView>> Coordinator::Task(TaskId id) {
+  co_return co_await net::CallOn(services_.control, [this, &id]() -> Result<TaskView> {
+    TACIT_TRY(TaskRunner* const runner, Find(id));
+    return runner->View();
+  });
+}
+
+}  // namespace tacit::coordinator

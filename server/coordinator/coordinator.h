@@ -1,0 +1,85 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/coordinator/device_registry.h"
+#include "server/coordinator/services.h"
+#include "server/coordinator/task_runner.h"
+#include "server/coordinator/views.h"
+
+namespace tacit::coordinator {
+
+/// All tasks of a server: the place where devices' and operators' requests meet the rounds.
+/// Threads: every public method from any thread; the work happens on the control thread, and the caller is resumed on
+/// its own executor.
+class Coordinator {
+ public:
+  explicit Coordinator(Services services);
+  ~Coordinator();
+  Coordinator(const Coordinator&) = delete;
+  Coordinator& operator=(const Coordinator&) = delete;
+
+  /// Takes every task up from the store where it stood, then lets time pass.
+  /// Errors: kDataLoss, naming the task, when stored state contradicts itself: then nothing runs.
+  net::Task<Result<void>> Start();
+
+  /// Starts no new step and returns when those under way have ended. What is not acknowledged by then never will be;
+  /// what is, is durable.
+  net::Task<void> Stop();
+
+  // --- Devices ---
+
+  /// A lease, or after `query.wait` the reason why there is none. Errors: kPermissionDenied; kNotFound for a named task
+  /// that does not exist.
+  net::Task<Result<CheckInReply>> CheckIn(CheckInQuery query);
+  /// The bytes of the newest model of some task, float32 little-endian: all that a device ever needs.
+  /// Errors: kGone for any other digest.
+  net::Task<Result<std::shared_ptr<const Bytes>>> CurrentModel(Digest256 digest);
+  /// See TaskRunner.
+  net::Task<Result<UploadPlan>> PlanUpload(RoundKey round, DeviceId device);
+  net::Task<Result<void>> Submit(Submission submission);
+  net::Task<void> ReportRejected(RoundKey round, DeviceId device);
+
+  // --- Operators ---
+
+  /// To be called once the store has a device as revoked: from now on it is refused, in the middle of a long poll too.
+  net::Task<void> DeviceRevoked(DeviceId device);
+
+  /// Errors: kConflict when the name is taken; kInvalidArgument when delta is not below 1 / enrolled devices.
+  net::Task<Result<TaskView>> CreateTask(task::TaskSpec spec, std::string toml);
+  net::Task<std::vector<TaskView>> Tasks();
+  /// Errors: kNotFound.
+  net::Task<Result<TaskView>> Task(TaskId id);
+
+  [[nodiscard]] DeviceRegistry& devices() { return devices_; }
+  [[nodiscard]] StoreThread& store() { return services_.store; }
+
+ private:
+  /// Runs a coroutine of the control thread to its end and brings its result back to the caller's executor, even when
+  /// the caller gives up meanwhile.
+  template <typename T>
+  net::Task<Result<T>> OnControl(std::function<net::Task<Result<T>>()> start);
+
+  net::Task<Result<void>> StartOnControl();
+  net::Task<Result<CheckInReply>> CheckInOnControl(CheckInQuery query);
+  net::Task<Result<TaskView>> CreateTaskOnControl(task::TaskSpec spec, std::string toml);
+  net::Task<Result<void>> AddRunner(store::TaskRecord record);
+  net::Task<void> LetTimePass();
+  net::Task<void> FlushSightings();
+  CheckInReply AskRunners(const CheckInQuery& query);
+  Result<TaskRunner*> Find(const TaskId& id);
+  void WakeWaiters();
+
+  Services services_;
+  DeviceRegistry devices_;
+  std::map<TaskId, std::unique_ptr<TaskRunner>> runners_;
+  std::vector<net::WakeUp*> waiters_;
+  net::WakeUp clock_wake_;
+  bool stopping_ = false;
+};
+
+}  // namespace tacit::coordinator

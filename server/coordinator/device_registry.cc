@@ -1,0 +1,56 @@
+#include "server/coordinator/device_registry.h"
+
+#include <mutex>
+#include <utility>
+
+namespace tacit::coordinator {
+
+void DeviceRegistry::Load(std::span<const store::DeviceRecord> devices) {
+  const std::unique_lock lock(mutex_);
+  for (const store::DeviceRecord& device : devices) devices_.insert_or_assign(device.id, device.state);
+}
+
+void DeviceRegistry::Set(const DeviceId& device, store::DeviceState state) {
+  const std::unique_lock lock(mutex_);
+  devices_.insert_or_assign(device, state);
+}
+
+Result<void> DeviceRegistry::CheckActive(const DeviceId& device) const {
+  const std::shared_lock lock(mutex_);
+  const auto found = devices_.find(device);
+  if (found == devices_.end()) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "device " + device.str() + " is not enrolled here; run 'tacit-agent join' with a new token");
+  }
+  if (found->second == store::DeviceState::kRevoked) {
+    return Fail(ErrorCode::kPermissionDenied, "device " + device.str() + " is revoked");
+  }
+  return {};
+}
+
+void DeviceRegistry::Saw(const DeviceId& device, WallTime at) {
+  const std::unique_lock lock(mutex_);
+  sightings_.insert_or_assign(device, at);
+}
+
+std::vector<store::DeviceSighting> DeviceRegistry::TakeSightings() {
+  std::map<DeviceId, WallTime> taken;
+  {
+    const std::unique_lock lock(mutex_);
+    taken.swap(sightings_);
+  }
+  std::vector<store::DeviceSighting> sightings;
+  sightings.reserve(taken.size());
+  for (const auto& [device, at] : taken) sightings.push_back({device, at});
+  return sightings;
+}
+
+store::DeviceCounts DeviceRegistry::Counts() const {
+  const std::shared_lock lock(mutex_);
+  store::DeviceCounts counts;
+  for (const auto& [device, state] : devices_)
+    ++(state == store::DeviceState::kActive ? counts.active : counts.revoked);
+  return counts;
+}
+
+}  // namespace tacit::coordinator

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/net/compute_pool.h"
+#include "common/net/executor.h"
+#include "common/net/task_group.h"
+#include "common/net/wake_up.h"
+#include "server/metrics/metrics.h"
+#include "server/store/store.h"
+
+namespace tacit::coordinator {
+
+/// The store behind the one thread that may call it. Every call is timed.
+/// Threads: `Call` from any.
+class StoreThread {
+ public:
+  StoreThread(net::asio::any_io_executor executor, store::Store& store, metrics::Metrics& metrics)
+      : executor_(std::move(executor)), store_(store), metrics_(metrics) {}
+
+  /// Runs `f(store)` on the store's thread; `operation` is the metric's label.
+  template <typename F>
+  net::Task<std::invoke_result_t<F, store::Store&>> Call(std::string_view operation, F f) {
+    co_return co_await net::CallOn(executor_, Timed<F>{std::move(f), store_, metrics_, operation});
+  }
+
+ private:
+  // A class and not a lambda: it outlives the expression that makes it, inside the coroutine frame.
+  template <typename F>
+  struct Timed {
+    F f;
+    store::Store& store;
+    metrics::Metrics& metrics;
+    std::string_view operation;
+
+    auto operator()() {
+      const auto start = std::chrono::steady_clock::now();
+      auto result = f(store);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      metrics.StoreOperation(operation, result.has_value(), took.count());
+      return result;
+    }
+  };
+
+  net::asio::any_io_executor executor_;
+  store::Store& store_;
+  metrics::Metrics& metrics_;
+};
+
+/// Makes the bit source that one round's noise is drawn from. The server gives a fresh key from the operating system
+/// every time; only a test gives a fixed one.
+using NoiseSourceFactory = std::function<std::unique_ptr<BitSource>(const RoundKey&)>;
+
+/// What every part of the coordinator works with. All of it outlives the coordinator.
+struct Services {
+  net::asio::any_io_executor control;  ///< The one thread that owns all round state.
+  StoreThread& store;
+  net::ComputePool& compute;
+  net::TaskGroup& background;
+  const Clock& clock;
+  Logger& log;
+  metrics::Metrics& metrics;
+  NoiseSourceFactory noise_source;
+  Millis long_poll{30'000};
+};
+
+}  // namespace tacit::coordinator

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/crypto/sealer.h"
+#include "dp/ledger.h"
+#include "dp/release.h"
+#include "server/aggregation/optimizer.h"
+#include "server/coordinator/services.h"
+#include "server/coordinator/views.h"
+#include "server/round/machine.h"
+
+namespace tacit::coordinator {
+
+/// Runs the rounds of one task: feeds the round machine, carries its actions out, and keeps the sums, the ledger and
+/// the newest model. A failed store step is an event of the machine, never a lost round. Threads: the control thread
+/// only.
+class TaskRunner {
+ public:
+  /// Takes the task up from the store where it stood: its ledger, its newest model, and an unfinished round.
+  /// `on_change` is called whenever something a waiting device could want to know has changed.
+  /// Errors: kDataLoss when what is stored contradicts itself.
+  static net::Task<Result<std::unique_ptr<TaskRunner>>> Load(Services& services, store::TaskRecord record,
+                                                             std::function<void()> on_change);
+
+  ~TaskRunner();
+  TaskRunner(const TaskRunner&) = delete;
+  TaskRunner& operator=(const TaskRunner&) = delete;
+
+  [[nodiscard]] const task::TaskSpec& spec() const { return record_.spec; }
+  [[nodiscard]] bool active() const { return record_.state == store::TaskState::kActive; }
+  [[nodiscard]] TaskView View() const;
+  [[nodiscard]] const store::ModelRecord& model_record() const { return *model_record_; }
+  /// Float32 little-endian. Never null.
+  [[nodiscard]] const std::shared_ptr<const Bytes>& model() const { return model_; }
+
+  /// A lease, or why there is none.
+  CheckInReply CheckIn(const DeviceId& device);
+
+  /// Errors: kNotFound for a round that never was; kGone for one that has ended; kPermissionDenied for a device that
+  /// has taken part as often as it may.
+  [[nodiscard]] Result<UploadPlan> PlanUpload(const RoundKey& round, const DeviceId& device) const;
+
+  /// Counts the update once and returns when it is durable.
+  /// Errors: kConflict, kGone, kPermissionDenied, kUnavailable (keep it and send it again), kDeadlineExceeded.
+  net::Task<Result<void>> Submit(Submission submission);
+
+  /// An upload of this device was refused before it got here.
+  void ReportRejected(const RoundKey& round, const DeviceId& device);
+
+  void Tick();
+  /// No new steps are started after this; those under way finish in the background group.
+  void Stop() { stopping_ = true; }
+
+ private:
+  struct PendingAck;
+  using AckPtr = std::shared_ptr<PendingAck>;
+  struct PartialSum;
+  class Listed;
+
+  TaskRunner(Services& services, store::TaskRecord record, std::function<void()> on_change);
+  net::Task<Result<void>> LoadLedger();
+  net::Task<Result<void>> LoadModel();
+  net::Task<Result<void>> LoadRound();
+  net::Task<Result<void>> LoadSums(const RoundKey& key);
+
+  void Handle(const round::Event& event);
+  void Carry(const round::Open& action);
+  void Carry(const round::GrantLease& action);
+  void Carry(const round::TellToWait& action);
+  void Carry(const round::Fold& action);
+  void Carry(const round::JoinPending& action);
+  void Carry(const round::Acknowledge& action);
+  void Carry(const round::Refuse& action);
+  void Carry(const round::CommitPartial& action);
+  void Carry(const round::Charge& action);
+  void Carry(const round::Release& action);
+  void Carry(const round::Abandon& action);
+  void Carry(const round::Announce& action);
+
+  net::Task<void> DoOpen();
+  net::Task<Result<void>> OpenDurably();
+  net::Task<Result<void>> ReserveBudget();
+  net::Task<void> DoCommit();
+  net::Task<Result<void>> CommitDurably();
+  net::Task<bool> CommitIsDurableAfterAll();
+  net::Task<void> DoCharge();
+  net::Task<Result<void>> ChargeDurably();
+  net::Task<Result<void>> MintToken();
+  net::Task<void> DoRelease();
+  net::Task<Result<void>> DrawNextModel();
+  net::Task<Result<void>> Publish();
+  net::Task<void> DoAbandon(std::string reason);
+  net::Task<void> ForgetSums(RoundKey key);
+
+  void Spawn(net::Task<void> step);
+  void StartNextRound(RoundNumber number);
+  void Resolve(const DeviceId& device, const Result<void>& outcome);
+  void ShowMetrics();
+  [[nodiscard]] bool IsPrivate() const { return spec().privacy.mechanism != dp::Mechanism::kNone; }
+  [[nodiscard]] round::Rules RulesOfTask() const;
+  [[nodiscard]] store::RoundRecord RoundRow(store::RoundPhase phase) const;
+  [[nodiscard]] std::uint64_t ParticipationsOf(const DeviceId& device) const;
+  [[nodiscard]] dp::SumOptions SumOptionsOf(const RoundKey& key) const;
+  [[nodiscard]] RoundKey CurrentKey() const { return machine_->key(); }
+
+  Services& services_;
+  store::TaskRecord record_;
+  std::function<void()> on_change_;
+  bool stopping_ = false;
+
+  std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
+  std::unique_ptr<aggregation::ServerOptimizer> optimizer_;
+  std::shared_ptr<const Bytes> model_;              // newest version, float32 little-endian
+  std::optional<store::ModelRecord> model_record_;  // set by Load
+  std::uint64_t rounds_published_ = 0;
+  std::map<DeviceId, std::uint64_t> participations_;  // durable counts, this round's included once committed
+
+  // The round under way; empty once the task has ended.
+  std::optional<round::Machine> machine_;
+  WallTime opened_at_{};
+  std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key
+  std::unique_ptr<PartialSum> total_;              // everything durable
+  std::unique_ptr<PartialSum> filling_;            // takes folds
+  std::unique_ptr<PartialSum> in_flight_;          // being committed
+  std::uint64_t next_sequence_ = 0;
+  std::optional<dp::ReleaseToken> token_;
+  std::optional<Durable<dp::LedgerEntry>> charge_;
+  std::optional<std::vector<float>> next_model_;  // kept so that a failed publish is tried again without a second draw
+  bool refused_for_budget_ = false;
+
+  // Valid during one call of Handle only.
+  std::optional<CheckInReply> check_in_reply_;
+  Submission* offered_ = nullptr;
+  AckPtr offered_ack_;
+  bool handling_ = false;
+
+  std::multimap<DeviceId, AckPtr> acks_;
+};
+
+}  // namespace tacit::coordinator

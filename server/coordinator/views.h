@@ -1,0 +1,87 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "server/store/records.h"
+#include "server/task/task_spec.h"
+
+namespace tacit::coordinator {
+
+/// A device asks for work.
+struct CheckInQuery {
+  DeviceId device;
+  std::optional<TaskId> task;  ///< Only this task.
+  std::uint32_t inputs = 0;    ///< The shape of the device's data; 0 where it is not told.
+  std::uint32_t classes = 0;
+  Millis wait{0};  ///< How long the answer may be held back.
+};
+
+/// Permission to train for one round.
+struct LeaseView {
+  RoundKey round;
+  task::TaskSpec spec;
+  ModelVersion model_version = 0;
+  Digest256 model_digest{};
+  std::uint64_t model_bytes = 0;
+  Millis time_left{0};
+};
+
+struct WaitView {
+  Millis retry_after{0};
+  std::string reason;
+};
+
+using CheckInReply = std::variant<LeaseView, WaitView>;
+
+/// What an upload for a round must look like, known before a byte of its body is read.
+struct UploadPlan {
+  std::size_t parameters = 0;
+  Digest128 schema_digest{};
+  dp::Mechanism mechanism;
+  dp::ClipNorm clip_norm;
+  dp::GridRadius grid_radius;
+  std::uint64_t max_examples = 1;  ///< 1 where counts are ignored.
+};
+
+/// A verified update: on the grid, inside the bound.
+struct Submission {
+  RoundKey round;
+  DeviceId device;
+  Digest128 digest{};
+  AlignedBuffer grid;  ///< d 32-bit integers.
+  std::uint64_t weight = 1;
+};
+
+struct CurrentRoundView {
+  RoundNumber round = 0;
+  std::string phase;
+  std::string waiting_for;
+  std::uint64_t counted = 0;
+  std::uint64_t leased = 0;
+  std::optional<Millis> time_left;
+};
+
+/// Privacy figures of a task: functions of its public parameters and its number of rounds.
+struct PrivacyView {
+  std::string accountant;
+  double epsilon_spent = 0;     ///< Upper bound: every round that was ever reserved is in it.
+  double epsilon_reserved = 0;  ///< The part of it held by rounds that have released nothing.
+  std::uint64_t rounds_charged = 0;
+  std::uint64_t rounds_left = 0;
+};
+
+struct TaskView {
+  store::TaskRecord record;
+  ModelVersion latest_version = 0;
+  std::uint64_t rounds_published = 0;
+  std::optional<CurrentRoundView> current;
+  std::optional<PrivacyView> privacy;  ///< Absent with mechanism none.
+};
+
+}  // namespace tacit::coordinator
