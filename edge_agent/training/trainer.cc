@@ -1,0 +1,186 @@
+#include "edge_agent/training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "common/base/random.h"
+#include "edge_agent/training/network.h"
+
+namespace tacit::training {
+namespace {
+
+constexpr std::size_t kEvaluationBatch = 256;
+
+Result<void> CheckOptions(const TrainingOptions& options) {
+  const auto refuse = [](std::string_view rule) {
+    return Fail(ErrorCode::kInvalidArgument, "training: " + std::string(rule));
+  };
+  if (options.epochs < 1) return refuse("epochs must be at least 1");
+  if (options.batch_size < 1) return refuse("batch_size must be at least 1");
+  if (!(options.learning_rate > 0) || !std::isfinite(options.learning_rate)) {
+    return refuse("learning_rate must be greater than 0 and finite");
+  }
+  if (!(options.momentum >= 0 && options.momentum < 1)) return refuse("momentum must be in [0, 1)");
+  if (!(options.proximal_mu >= 0) || !std::isfinite(options.proximal_mu)) {
+    return refuse("proximal_mu must be 0 or greater and finite");
+  }
+  return {};
+}
+
+Result<void> CheckFit(const model::ModelSpec& spec, std::span<const float> parameters, const data::Dataset& dataset) {
+  const auto refuse = [](const std::string& what) { return Fail(ErrorCode::kInvalidArgument, what); };
+  if (parameters.size() != spec.ParameterCount()) {
+    return refuse("the model has " + std::to_string(spec.ParameterCount()) + " parameters, found " +
+                  std::to_string(parameters.size()));
+  }
+  if (dataset.features != spec.inputs()) {
+    return refuse("the model takes " + std::to_string(spec.inputs()) + " features, the data have " +
+                  std::to_string(dataset.features));
+  }
+  if (dataset.rows == 0) return refuse("the data have no rows");
+  const std::uint32_t largest = *std::ranges::max_element(dataset.y);
+  if (largest >= spec.classes()) {
+    return refuse("the model has " + std::to_string(spec.classes()) + " classes, the data hold class " +
+                  std::to_string(largest));
+  }
+  return {};
+}
+
+// Fisher and Yates: every order is equally likely.
+void Shuffle(std::vector<std::uint32_t>& order, SplitMix64& random) {
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+}
+
+// The state of one round of training on one device.
+class Descent {
+ public:
+  Descent(const model::ModelSpec& spec, std::span<const float> start, const data::Dataset& dataset,
+          const TrainingOptions& options)
+      : options_(options),
+        dataset_(dataset),
+        start_(start),
+        network_(spec),
+        random_(options.seed),
+        weights_(start.begin(), start.end()),
+        gradient_(start.size()),
+        order_(dataset.rows),
+        batches_((dataset.rows + options.batch_size - 1) / options.batch_size),
+        batch_y_((dataset.rows + batches_ - 1) / batches_),
+        batch_x_(batch_y_.size() * dataset.features) {
+    if (options.momentum > 0) velocity_.resize(start.size());
+    std::iota(order_.begin(), order_.end(), 0U);
+  }
+
+  // The mean loss over the epoch, taken before each step.
+  Result<double> RunEpoch(const std::stop_token& stop) {
+    Shuffle(order_, random_);
+    double loss = 0;
+    for (std::size_t batch = 0; batch < batches_; ++batch) {
+      if (stop.stop_requested()) return Fail(ErrorCode::kUnavailable, "training was stopped");
+      const std::size_t first = FirstRowOf(batch);
+      loss += Step(std::span(order_).subspan(first, FirstRowOf(batch + 1) - first));
+    }
+    return loss / static_cast<double>(order_.size());
+  }
+
+  [[nodiscard]] std::vector<float> TakeDelta() && {
+    for (std::size_t i = 0; i < weights_.size(); ++i) weights_[i] -= start_[i];
+    return std::move(weights_);
+  }
+
+ private:
+  // Batches differ by at most one row: a short last batch would step as far as a full one on the word of a few rows. On
+  // the people of the activity recordings that costs 0.6 points of accuracy after 20 rounds.
+  [[nodiscard]] std::size_t FirstRowOf(std::size_t batch) const {
+    return batch * (order_.size() / batches_) + std::min(batch, order_.size() % batches_);
+  }
+
+  double Step(std::span<const std::uint32_t> rows) {
+    const BatchScore score = network_.Gradient(weights_, Gather(rows), gradient_);
+    if (options_.proximal_mu > 0) AddProximalTerm();
+    Descend();
+    return score.loss;
+  }
+
+  Batch<float> Gather(std::span<const std::uint32_t> rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto from = dataset_.x.begin() + static_cast<std::ptrdiff_t>(rows[i] * dataset_.features);
+      std::copy_n(from, dataset_.features, batch_x_.begin() + static_cast<std::ptrdiff_t>(i * dataset_.features));
+      batch_y_[i] = dataset_.y[rows[i]];
+    }
+    return {.x = std::span(batch_x_).first(rows.size() * dataset_.features),
+            .y = std::span(batch_y_).first(rows.size())};
+  }
+
+  void AddProximalTerm() {
+    const auto mu = static_cast<float>(options_.proximal_mu);
+    for (std::size_t i = 0; i < weights_.size(); ++i) gradient_[i] += mu * (weights_[i] - start_[i]);
+  }
+
+  void Descend() {
+    const auto rate = static_cast<float>(options_.learning_rate);
+    const auto momentum = static_cast<float>(options_.momentum);
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      float step = gradient_[i];
+      if (!velocity_.empty()) step = velocity_[i] = momentum * velocity_[i] + step;
+      weights_[i] -= rate * step;
+    }
+  }
+
+  const TrainingOptions& options_;
+  const data::Dataset& dataset_;
+  std::span<const float> start_;
+  Network<float> network_;
+  SplitMix64 random_;
+  std::vector<float> weights_;
+  std::vector<float> gradient_;
+  std::vector<float> velocity_;
+  std::vector<std::uint32_t> order_;
+  std::size_t batches_;
+  std::vector<std::uint32_t> batch_y_;
+  std::vector<float> batch_x_;
+};
+
+bool AllFinite(std::span<const float> values) {
+  return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+}
+
+}  // namespace
+
+Result<LocalUpdate> Train(const model::ModelSpec& spec, std::span<const float> start, const data::Dataset& dataset,
+                          const TrainingOptions& options, const std::stop_token& stop) {
+  TACIT_TRY_VOID(CheckOptions(options));
+  TACIT_TRY_VOID(CheckFit(spec, start, dataset));
+  Descent descent(spec, start, dataset, options);
+  LocalUpdate update;
+  for (std::uint32_t epoch = 0; epoch < options.epochs; ++epoch) {
+    TACIT_TRY(update.mean_loss, descent.RunEpoch(stop));
+  }
+  update.delta = std::move(descent).TakeDelta();
+  if (AllFinite(update.delta)) return update;
+  return Fail(ErrorCode::kInvalidArgument,
+              "training diverged: a parameter is no longer finite; lower the task's learning_rate");
+}
+
+Result<Evaluation> Evaluate(const model::ModelSpec& spec, std::span<const float> parameters,
+                            const data::Dataset& dataset) {
+  TACIT_TRY_VOID(CheckFit(spec, parameters, dataset));
+  Network<float> network(spec);
+  BatchScore total;
+  for (std::size_t first = 0; first < dataset.rows; first += kEvaluationBatch) {
+    const std::size_t rows = std::min(kEvaluationBatch, dataset.rows - first);
+    const Batch<float> batch = {.x = std::span(dataset.x).subspan(first * dataset.features, rows * dataset.features),
+                                .y = std::span(dataset.y).subspan(first, rows)};
+    const BatchScore score = network.Score(parameters, batch);
+    total.loss += score.loss;
+    total.correct += score.correct;
+  }
+  const auto rows = static_cast<double>(dataset.rows);
+  return Evaluation{
+      .loss = total.loss / rows, .accuracy = static_cast<double>(total.correct) / rows, .rows = dataset.rows};
+}
+
+}  // namespace tacit::training

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/model/spec.h"
+#include "edge_agent/data/dataset.h"
+
+namespace tacit::training {
+
+/// How one device trains in one round.
+struct TrainingOptions {
+  std::uint32_t epochs = 1;
+  std::uint32_t batch_size = 32;
+  double learning_rate = 0;  ///< Greater than 0.
+  double momentum = 0;       ///< In [0, 1); starts from rest in each round.
+  double proximal_mu = 0;    ///< Weight of the FedProx term mu/2 |w - w0|^2; 0: none.
+  std::uint64_t seed = 0;    ///< Of the order of the rows.
+};
+
+struct LocalUpdate {
+  std::vector<float> delta;  ///< Trained parameters minus the ones training started from.
+  double mean_loss = 0;      ///< Of the last epoch, in nats. Privacy: computed from raw data; never leaves the device.
+};
+
+/// Stochastic gradient descent on cross-entropy from `start`, in float32, one thread. The same bits for the same inputs
+/// on one machine. Shape: `start` has spec.ParameterCount() elements; `delta` too. Errors: kInvalidArgument when the
+/// data do not fit the model, an option is out of its range, or training diverges; kUnavailable when `stop` was
+/// requested. Privacy: the delta is not yet clipped or noised. Source: McMahan et al. 2017, algorithm 1 (ClientUpdate);
+/// Li et al. 2020, section 3.2 (FedProx); momentum as in Sutskever et al. 2013, classical form.
+Result<LocalUpdate> Train(const model::ModelSpec& spec, std::span<const float> start, const data::Dataset& dataset,
+                          const TrainingOptions& options, const std::stop_token& stop = {});
+
+struct Evaluation {
+  double loss = 0;      ///< Mean cross-entropy, in nats.
+  double accuracy = 0;  ///< Share of the rows whose most likely class is right.
+  std::size_t rows = 0;
+};
+
+/// Errors: kInvalidArgument when the data do not fit the model. Privacy: a statistic of raw data.
+Result<Evaluation> Evaluate(const model::ModelSpec& spec, std::span<const float> parameters,
+                            const data::Dataset& dataset);
+
+}  // namespace tacit::training
