@@ -114,10 +114,13 @@ Result<Durable<dp::LedgerEntry>> SqliteStore::AppendLedger(const dp::LedgerEntry
   return Mint(entry);
 }
 
-Result<std::vector<dp::LedgerEntry>> SqliteStore::Ledger(const TaskId& id) {
+Result<std::vector<Durable<dp::LedgerEntry>>> SqliteStore::Ledger(const TaskId& id) {
   TACIT_TRY(Query query, database_->Prepare("SELECT * FROM ledger WHERE task = ? ORDER BY sequence"));
   query.Bind(id.str());
-  return TakeAll(std::move(query), TakeEntry);
+  return TakeAll(std::move(query), [](Query& row) -> Result<Durable<dp::LedgerEntry>> {
+    TACIT_TRY(dp::LedgerEntry entry, TakeEntry(row));
+    return Mint(std::move(entry));
+  });
 }
 
 Result<AuditHead> SqliteStore::LastAudit() {

@@ -50,7 +50,7 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) override;
 
   Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) override;
-  Result<std::vector<dp::LedgerEntry>> Ledger(const TaskId& id) override;
+  Result<std::vector<Durable<dp::LedgerEntry>>> Ledger(const TaskId& id) override;
 
   Result<ModelRecord> Publish(const PublishStep& step) override;
   Result<ModelRecord> LatestModel(const TaskId& id) override;

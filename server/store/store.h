@@ -83,8 +83,8 @@ class Store {
   /// Appends one entry; it can never be changed or removed.
   /// Errors: kConflict when it does not continue the recorded chain, or its (round, kind) is recorded already.
   [[nodiscard]] virtual Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) = 0;
-  /// By sequence.
-  [[nodiscard]] virtual Result<std::vector<dp::LedgerEntry>> Ledger(const TaskId& id) = 0;
+  /// By sequence. What is read from the disk is durable, so a restarted server can redeem a charge.
+  [[nodiscard]] virtual Result<std::vector<Durable<dp::LedgerEntry>>> Ledger(const TaskId& id) = 0;
 
   // --- Models ---
 
