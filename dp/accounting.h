@@ -29,11 +29,10 @@ struct AccountOptions {
 /// docs/PRIVACY.md.
 ///
 /// Guarantee: holds for the discrete noise that `ReleaseAverage` adds, for every grid radius and up to kMaxParameters
-/// coordinates.
-///   Gaussian: exact for the continuous Gaussian of variance z^2 - 1.6^2 / 2^20 (the smallest grid radius is assumed,
-///   so that one number holds for all), plus the smoothing slack; see docs/PRIVACY.md. Laplace: the smallest of the
-///   pure bound, Renyi DP, and a pessimistic loss distribution. Does not decrease as `compositions` grows. 0
-///   compositions cost 0; kNone costs infinity after the first.
+///   coordinates. Gaussian: exact for the continuous Gaussian of variance z^2 - 1.6^2 / 2^20 (the smallest grid radius
+///   is assumed, so that one number holds for all), plus the smoothing slack; see docs/PRIVACY.md. Laplace: the
+///   smallest of the pure bound, Renyi DP, and a pessimistic loss distribution. Does not decrease as `compositions`
+///   grows. 0 compositions cost 0; kNone costs infinity after the first.
 /// Cost: Gaussian below 1 ms, Laplace up to about 20 ms.
 /// Source: Balle, Wang 2018; Canonne, Kamath, Steinke 2020; Doroshenko et al. 2022.
 EpsilonReport Account(const AccountOptions& options);

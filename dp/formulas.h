@@ -37,11 +37,10 @@ double LaplaceRdpEpsilon(double noise_multiplier, std::uint64_t compositions, do
 
 /// Smallest epsilon at `delta` of `compositions` Laplace mechanisms from their privacy loss distribution.
 /// Guarantee: never below the true value: losses are split to grid points so that every hockey-stick divergence grows,
-/// and convolved by direct
-///   sums of positive terms, whose rounding is bounded. Infinity beyond kMaxLossDistributionSteps compositions. Does
-///   not decrease as `compositions` grows. Cost: about 10 ms.
+///   and convolved by direct sums of positive terms, whose rounding is bounded. Infinity beyond
+///   kMaxLossDistributionSteps compositions. Does not decrease as `compositions` grows. Cost: about 10 ms.
 /// Source: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022 (connect the dots); the closed form of the split:
-/// docs/PRIVACY.md.
+///   docs/PRIVACY.md.
 double LaplacePldEpsilon(double noise_multiplier, std::uint64_t compositions, double delta);
 inline constexpr std::uint64_t kMaxLossDistributionSteps = 2048;
 

@@ -38,7 +38,7 @@ struct LedgerEntry {
   std::uint64_t cohort = 0;  ///< Reserve: the declared cohort. Charge: the devices whose updates are in the sum.
   WallTime at;
   double epsilon_after = 0;  ///< Upper bound of what is spent or reserved once this entry stands.
-  Digest256 previous{};      ///< `hash` of the entry before; zeros for the first.
+  Digest256 previous{};      ///< `hash` of the entry before; `PolicyDigest` for the first.
   Digest256 hash{};          ///< Hash of `CanonicalBytes` of this entry.
 
   bool operator==(const LedgerEntry&) const = default;
@@ -63,6 +63,10 @@ struct BudgetPolicy {
   HashFunction hash;
 };
 
+/// What the first entry follows: the hash of every number of the policy after the label `tacit-policy/1`. A ledger can
+/// therefore not be read under another delta, budget or participation limit than the one it was written under.
+Digest256 PolicyDigest(const BudgetPolicy& policy);
+
 /// The privacy budget of one task: what was spent, and whether one more round may open.
 ///
 /// Guarantee: never under-reports. A round counts from its reservation on, for ever; the bound is that of `Account` for
@@ -72,24 +76,21 @@ struct BudgetPolicy {
 /// Threads: one at a time. It does no I/O: entries are proposed here, made durable by a store, and applied here.
 class BudgetLedger {
  public:
-  /// Rebuilds the ledger from its entries, oldest first.
-  /// `last_published` is the newest round of this task whose model is published (0 for none). A published round without
-  /// its charge proves that the ledger's end was cut, and a published round is never released again. Errors:
-  /// kInvalidArgument for a policy that cannot work; kDataLoss when the chain, the sequence, the rules or the
-  /// parameters do not hold,
-  ///   naming the entry.
+  /// Rebuilds the ledger from its entries, oldest first. `last_published` is the newest round of this task whose model
+  /// is published (0 for none). A published round without its charge proves that the ledger's end was cut, and a
+  /// published round is never released again. Errors: kInvalidArgument for a policy that cannot work; kDataLoss when
+  /// the chain, the sequence, the rules or the parameters do not hold, naming the entry.
   static Result<BudgetLedger> Restore(BudgetPolicy policy, std::span<const LedgerEntry> entries,
                                       RoundNumber last_published);
 
   /// The entry that would reserve `round`. Nothing is spent until it is durable and applied.
   /// Errors: kBudgetExhausted, naming the budget, what the round would bring it to, and how many rounds fit; kConflict
-  /// for a round that is not
-  ///   above all reserved ones.
+  ///   for a round that is not above all reserved ones.
   [[nodiscard]] Result<LedgerEntry> ProposeReserve(RoundNumber round, WallTime at) const;
 
   /// The entry that would charge `round`, whose sum holds `contributions` devices.
   /// Errors: kConflict when the round is not reserved or already charged; kGone when a later round is reserved or
-  /// published.
+  ///   published.
   [[nodiscard]] Result<LedgerEntry> ProposeCharge(RoundNumber round, std::uint64_t contributions, WallTime at) const;
 
   /// Takes in an entry that is on disk.
@@ -98,12 +99,11 @@ class BudgetLedger {
 
   /// The token for a round whose charge is durable and applied.
   /// Errors: kConflict when `charge` is not the charge of this chain for its round; kGone when it was redeemed before,
-  /// or when a later round is
-  ///   reserved or this one published.
+  ///   or when a later round is reserved or this one published.
   Result<ReleaseToken> Redeem(const Durable<LedgerEntry>& charge);
 
   /// Everything reserved or charged so far: the number to show. An abandoned reservation is in it.
-  [[nodiscard]] EpsilonReport Spent() const;
+  [[nodiscard]] const EpsilonReport& Spent() const { return spent_; }
   /// Only the rounds that were charged: what can have been released at most.
   [[nodiscard]] EpsilonReport Charged() const;
   /// Spent(), after `rounds` more.
@@ -119,22 +119,23 @@ class BudgetLedger {
   /// picks up.
   [[nodiscard]] std::optional<RoundNumber> OpenRound() const;
   [[nodiscard]] bool IsCharged(RoundNumber round) const;
-  /// Sequence number and hash of the newest entry (0 and zeros when empty), to be anchored outside the ledger.
+  /// Sequence number and hash of the newest entry (0 and `PolicyDigest` when empty), to be anchored outside the ledger.
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
   [[nodiscard]] const Digest256& head() const { return head_; }
 
  private:
   explicit BudgetLedger(BudgetPolicy policy);
-  [[nodiscard]] std::uint64_t Compositions(std::uint64_t rounds) const;
   [[nodiscard]] EpsilonReport ReportFor(std::uint64_t rounds) const;
-  [[nodiscard]] LedgerEntry NextEntry(LedgerKind kind, RoundNumber round, WallTime at) const;
+  [[nodiscard]] LedgerEntry NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const;
   [[nodiscard]] Result<void> CheckNext(const LedgerEntry& entry) const;
+  [[nodiscard]] Result<void> CheckRules(const LedgerEntry& entry) const;
   void TakeIn(const LedgerEntry& entry);
 
   BudgetPolicy policy_;
   std::uint64_t rounds_affordable_;  ///< By the budget, in all.
+  EpsilonReport spent_;
   std::uint64_t sequence_ = 0;
-  Digest256 head_{};
+  Digest256 head_;
   std::uint64_t rounds_reserved_ = 0;
   std::uint64_t rounds_charged_ = 0;
   RoundNumber latest_reserved_ = 0;

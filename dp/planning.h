@@ -38,7 +38,7 @@ inline constexpr std::uint64_t kUnlimitedRounds = std::numeric_limits<std::uint6
 
 /// How many rounds a budget pays for in all.
 /// Guarantee: `Account` of the answer (of `max_participations`, for kUnlimitedRounds) is within the budget. 0 for
-/// kNone.
+///   kNone.
 std::uint64_t RoundsWithinBudget(const BudgetQuestion& question);
 
 /// What the noise will do to the model, before a round is spent.
@@ -50,7 +50,7 @@ struct UtilityForecast {
 };
 
 /// Guarantee: none; a rule of thumb measured on two tasks with small models (docs/PRIVACY.md), linear in nothing but
-/// the noise.
+///   the noise.
 UtilityForecast ForecastUtility(Mechanism mechanism, NoiseMultiplier noise_multiplier, std::uint64_t cohort);
 
 /// The grid for a task that does not name one: 2^20, or finer where truncation (at most one step a coordinate) would

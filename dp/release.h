@@ -12,13 +12,12 @@ namespace tacit::dp {
 /// The one way from a round's sum to numbers: (sum + noise) * clip_norm / grid_radius / divisor.
 ///
 /// Guarantee: the noise is that of the token's terms, drawn exactly on the grid, one independent draw per coordinate,
-/// rounded up in scale. Sum and
-///   token are used up whatever happens: after an error there is no release, and the charge stays spent.
+///   rounded up in scale. Sum and token are used up whatever happens: after an error there is no release, and the
+///   charge stays spent.
 /// Errors: kGone for a token that was spent; kConflict for a token of another round, mechanism or grid;
-/// kInvalidArgument when the noise cannot be
-///   drawn (see NoiseSteps); kInternal if an entry would overflow.
+///   kInvalidArgument when the noise cannot be drawn (see NoiseSteps); kInternal if an entry would overflow.
 /// Privacy: `noise_bits` must come from a cryptographic generator whose key is used for this round only; it is not read
-/// for kNone. Cost: about 0.15 s per million parameters. Source: DESIGN of the mechanism: docs/PRIVACY.md.
+///   for kNone. Cost: about 0.15 s per million parameters. Source: DESIGN of the mechanism: docs/PRIVACY.md.
 Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits);
 
 }  // namespace tacit::dp

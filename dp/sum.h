@@ -26,10 +26,9 @@ struct SumOptions {
 /// `ReleaseAverage` with a token for this round.
 ///
 /// Guarantee: with a mechanism other than kNone, replacing one contribution by zeros changes the sum by at most
-/// `grid_radius` in the mechanism's norm,
-///   exactly: every vector is verified here, in integers, whatever was done to it before, and has weight one.
-///   Independent of order, threads, batches and restarts, because integer addition is. No entry can overflow: the sum
-///   of weights times `grid_radius` stays below 2^62.
+///   `grid_radius` in the mechanism's norm, exactly: every vector is verified here, in integers, whatever was done to
+///   it before, and has weight one. Independent of order, threads, batches and restarts, because integer addition is.
+///   No entry can overflow: the sum of weights times `grid_radius` stays below 2^62.
 /// Privacy: cannot be copied, printed, logged or serialised in clear; the memory is overwritten at the end.
 /// Threads: one at a time.
 class UnnoisedSum {
@@ -71,7 +70,9 @@ class UnnoisedSum {
  private:
   friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits);
   explicit UnnoisedSum(SumOptions options);
+  Result<void> AddVerified(std::span<const std::int32_t> grid, std::uint64_t weight);
   [[nodiscard]] Result<void> CheckRoom(std::uint64_t weight) const;
+  [[nodiscard]] Result<void> CheckBounds() const;
   [[nodiscard]] Bytes Serialise() const;
   Result<void> Parse(ByteSpan plaintext);
   void Wipe();

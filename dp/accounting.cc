@@ -1,0 +1,104 @@
+#include "dp/accounting.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "dp/formulas.h"
+
+namespace tacit::dp {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// docs/PRIVACY.md, "From discrete to continuous". tau = 1.6 grid steps are taken off the variance, seen from the
+// coarsest grid.
+constexpr double kSmoothingVariance = 1.6 * 1.6 / (double{kMinGridRadius} * kMinGridRadius);
+// Each round adds at most 2 d 2^-71.8 of pure epsilon and multiplies delta by at most exp(d 2^-71.8), d <= 2^28: 2^-42
+// covers both.
+constexpr double kSmoothingSlack = 0x1p-42;
+constexpr std::uint64_t kMaxCompositions = std::uint64_t{1} << 40U;
+
+/// The multiplier of the continuous Gaussian that the discrete one is a post-processing of, rounded down; 0 when there
+/// is none.
+double ContinuousGaussianMultiplier(NoiseMultiplier noise_multiplier) {
+  const double variance = noise_multiplier.value() * noise_multiplier.value() * (1 - 0x1p-50) - kSmoothingVariance;
+  return variance > 0 ? std::sqrt(variance) * (1 - 0x1p-50) : 0;
+}
+
+/// The multiplier of a continuous Laplace that is nowhere harder to tell apart than the discrete one, rounded down: 1 /
+/// z + 1 / (4 z^2 R^2) = 1 / z', seen from the coarsest grid.
+double ContinuousLaplaceMultiplier(NoiseMultiplier noise_multiplier) {
+  const double z = noise_multiplier.value();
+  return z / (1 + 1 / (4 * z * kMinGridRadius * kMinGridRadius)) * (1 - 0x1p-50);
+}
+
+EpsilonReport AccountGaussian(const AccountOptions& options) {
+  const double z = ContinuousGaussianMultiplier(options.noise_multiplier);
+  const double slack = static_cast<double>(options.compositions) * kSmoothingSlack;
+  const double delta = options.delta.value() * (1 - slack);
+  const double exact = GaussianEpsilon(z, options.compositions, delta) + slack;
+  const double rho = GaussianRho(z, options.compositions);
+  const double rdp = ZcdpEpsilon(rho, delta) + slack;
+  return {.epsilon = std::min(exact, rdp),
+          .epsilon_rdp = rdp,
+          .rho_zcdp = rho,
+          .delta = options.delta.value(),
+          .compositions = options.compositions,
+          .accountant = "gaussian-exact"};
+}
+
+EpsilonReport AccountLaplace(const AccountOptions& options) {
+  const double z = ContinuousLaplaceMultiplier(options.noise_multiplier);
+  const double pure = LaplacePureEpsilon(options.noise_multiplier.value(), options.compositions);
+  const double rdp = std::min(pure, LaplaceRdpEpsilon(z, options.compositions, options.delta.value()));
+  const double pld = LaplacePldEpsilon(z, options.compositions, options.delta.value());
+  const double once = LaplacePureEpsilon(options.noise_multiplier.value(), 1);
+  return {.epsilon = std::min(rdp, pld),
+          .epsilon_rdp = rdp,
+          .rho_zcdp = static_cast<double>(options.compositions) * once * once / 2 *
+                      (1 + 0x1p-50),  // Bun, Steinke 2016, proposition 1.4
+          .delta = options.delta.value(),
+          .compositions = options.compositions,
+          .accountant = "laplace-pld"};
+}
+
+EpsilonReport WithoutGuarantee(const AccountOptions& options, std::string_view accountant) {
+  return {.epsilon = kInfinity,
+          .epsilon_rdp = kInfinity,
+          .rho_zcdp = kInfinity,
+          .delta = options.delta.value(),
+          .compositions = options.compositions,
+          .accountant = accountant};
+}
+
+std::string_view AccountantOf(Mechanism mechanism) {
+  switch (mechanism) {
+    case Mechanism::kGaussian:
+      return "gaussian-exact";
+    case Mechanism::kLaplace:
+      return "laplace-pld";
+    case Mechanism::kNone:
+      break;
+  }
+  return "none";
+}
+
+}  // namespace
+
+EpsilonReport Account(const AccountOptions& options) {
+  const std::string_view accountant = AccountantOf(options.mechanism);
+  if (options.compositions == 0) return {.delta = options.delta.value(), .accountant = accountant};
+  if (options.compositions > kMaxCompositions) return WithoutGuarantee(options, accountant);
+  switch (options.mechanism) {
+    case Mechanism::kGaussian:
+      return AccountGaussian(options);
+    case Mechanism::kLaplace:
+      return AccountLaplace(options);
+    case Mechanism::kNone:
+      break;
+  }
+  return WithoutGuarantee(options, accountant);
+}
+
+}  // namespace tacit::dp

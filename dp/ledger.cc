@@ -1,0 +1,239 @@
+#include "dp/ledger.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "dp/noise.h"
+
+namespace tacit::dp {
+namespace {
+
+std::string Shown(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 4).ptr;
+  return {text.data(), end};
+}
+
+std::string RoundName(RoundNumber round) {
+  return "round " + std::to_string(round);
+}
+
+std::unexpected<Error> BadEntry(const LedgerEntry& entry, std::string_view why) {
+  return Fail(ErrorCode::kDataLoss, "privacy ledger of task " + entry.task.str() + ", entry " +
+                                        std::to_string(entry.sequence) + ": " + std::string(why) +
+                                        "; the task must not run until a person has looked");
+}
+
+Result<void> CheckPolicy(const BudgetPolicy& policy) {
+  if (policy.mechanism != Mechanism::kGaussian && policy.mechanism != Mechanism::kLaplace) {
+    return Fail(ErrorCode::kInvalidArgument, "a task without privacy has no privacy ledger");
+  }
+  if (policy.cohort == 0) return Fail(ErrorCode::kInvalidArgument, "the declared cohort is 0");
+  if (policy.max_participations == 0) return Fail(ErrorCode::kInvalidArgument, "a device may take part in 0 rounds");
+  if (policy.hash == nullptr) return Fail(ErrorCode::kInvalidArgument, "the privacy ledger has no hash function");
+  TACIT_TRY_VOID(NoiseSteps(policy.noise_multiplier, policy.grid_radius));
+  return {};
+}
+
+}  // namespace
+
+Bytes CanonicalBytes(const LedgerEntry& entry) {
+  ByteWriter writer;
+  writer.Text("tacit-ledger/1").Text(entry.task.str()).U64(entry.sequence).U8(static_cast<std::uint8_t>(entry.kind));
+  writer.U64(entry.round)
+      .U8(static_cast<std::uint8_t>(entry.mechanism))
+      .F64(entry.noise_multiplier)
+      .F64(entry.clip_norm);
+  writer.U32(entry.grid_radius).U64(entry.cohort).U64(static_cast<std::uint64_t>(entry.at.time_since_epoch().count()));
+  writer.F64(entry.epsilon_after).Raw(entry.previous);
+  return std::move(writer).Take();
+}
+
+Digest256 PolicyDigest(const BudgetPolicy& policy) {
+  ByteWriter writer;
+  writer.Text("tacit-policy/1").Text(policy.task.str()).U8(static_cast<std::uint8_t>(policy.mechanism));
+  writer.F64(policy.noise_multiplier.value()).F64(policy.clip_norm.value()).U32(policy.grid_radius.value());
+  writer.U64(policy.cohort).F64(policy.delta.value()).F64(policy.budget.value()).U64(policy.max_participations);
+  return policy.hash(writer.bytes());
+}
+
+BudgetLedger::BudgetLedger(BudgetPolicy policy)
+    : policy_(std::move(policy)),
+      rounds_affordable_(RoundsWithinBudget({.mechanism = policy_.mechanism,
+                                             .noise_multiplier = policy_.noise_multiplier,
+                                             .delta = policy_.delta,
+                                             .budget = policy_.budget,
+                                             .max_participations = policy_.max_participations})),
+      spent_(ReportFor(0)),
+      head_(PolicyDigest(policy_)) {}
+
+Result<BudgetLedger> BudgetLedger::Restore(BudgetPolicy policy, std::span<const LedgerEntry> entries,
+                                           RoundNumber last_published) {
+  TACIT_TRY_VOID(CheckPolicy(policy));
+  BudgetLedger ledger(std::move(policy));
+  for (const LedgerEntry& entry : entries) {
+    TACIT_TRY_VOID(ledger.CheckNext(entry));
+    ledger.TakeIn(entry);
+  }
+  if (last_published != 0 && !ledger.IsCharged(last_published)) {
+    return Fail(
+        ErrorCode::kDataLoss,
+        "privacy ledger of task " + ledger.policy_.task.str() + ": the model of " + RoundName(last_published) +
+            " is published but its charge is missing; the ledger was cut or replaced, and the task must not run "
+            "until a person has looked");
+  }
+  ledger.last_published_ = last_published;
+  ledger.spent_ = ledger.ReportFor(ledger.rounds_reserved_);
+  return ledger;
+}
+
+Result<LedgerEntry> BudgetLedger::ProposeReserve(RoundNumber round, WallTime at) const {
+  if (round <= latest_reserved_) {
+    return Fail(ErrorCode::kConflict,
+                RoundName(round) + " cannot be reserved: " + RoundName(latest_reserved_) + " already is");
+  }
+  if (RoundsLeft() == 0) {
+    return Fail(ErrorCode::kBudgetExhausted,
+                RoundName(round) + " would bring epsilon to " + Shown(Projected(1).epsilon) + ", above the budget of " +
+                    Shown(policy_.budget.value()) + ": the budget pays for " + std::to_string(rounds_affordable_) +
+                    " rounds, " + std::to_string(rounds_reserved_) + " are spent or reserved, 0 are left");
+  }
+  return NextEntry(LedgerKind::kReserve, round, at, policy_.cohort);
+}
+
+Result<LedgerEntry> BudgetLedger::ProposeCharge(RoundNumber round, std::uint64_t contributions, WallTime at) const {
+  if (round < latest_reserved_)
+    return Fail(ErrorCode::kGone, RoundName(round) + " is over: " + RoundName(latest_reserved_) + " is reserved");
+  if (round == 0 || round > latest_reserved_) return Fail(ErrorCode::kConflict, RoundName(round) + " is not reserved");
+  if (open_charge_) return Fail(ErrorCode::kConflict, RoundName(round) + " is already charged");
+  return NextEntry(LedgerKind::kCharge, round, at, contributions);
+}
+
+Result<void> BudgetLedger::Apply(const Durable<LedgerEntry>& entry) {
+  TACIT_TRY_VOID(CheckNext(entry.value()));
+  TakeIn(entry.value());
+  spent_ = ReportFor(rounds_reserved_);
+  return {};
+}
+
+Result<ReleaseToken> BudgetLedger::Redeem(const Durable<LedgerEntry>& charge) {
+  const LedgerEntry& entry = charge.value();
+  if (!open_charge_ || entry != *open_charge_) {
+    const bool over = entry.task == policy_.task && entry.round < latest_reserved_ && IsCharged(entry.round);
+    if (over)
+      return Fail(ErrorCode::kGone,
+                  RoundName(entry.round) + " is over: " + RoundName(latest_reserved_) + " is reserved");
+    return Fail(ErrorCode::kConflict, "the entry is not the charge of the open round of this ledger");
+  }
+  if (redeemed_) return Fail(ErrorCode::kGone, RoundName(entry.round) + " was released before");
+  if (entry.round <= last_published_) return Fail(ErrorCode::kGone, RoundName(entry.round) + " is published");
+  redeemed_ = true;
+  return ReleaseToken(ReleaseTerms{.round = {.task = policy_.task, .round = entry.round},
+                                   .mechanism = policy_.mechanism,
+                                   .noise_multiplier = policy_.noise_multiplier,
+                                   .clip_norm = policy_.clip_norm,
+                                   .grid_radius = policy_.grid_radius,
+                                   .divisor = static_cast<double>(policy_.cohort)});
+}
+
+EpsilonReport BudgetLedger::Charged() const {
+  return ReportFor(rounds_charged_);
+}
+
+EpsilonReport BudgetLedger::Projected(std::uint64_t rounds) const {
+  return ReportFor(rounds_reserved_ + std::min(rounds, kUnlimitedRounds - rounds_reserved_));
+}
+
+std::uint64_t BudgetLedger::RoundsLeft() const {
+  if (rounds_affordable_ == kUnlimitedRounds) return kUnlimitedRounds;
+  return rounds_affordable_ - std::min(rounds_affordable_, rounds_reserved_);
+}
+
+std::optional<RoundNumber> BudgetLedger::OpenRound() const {
+  if (latest_reserved_ == 0 || latest_reserved_ <= last_published_ || redeemed_) return std::nullopt;
+  return latest_reserved_;
+}
+
+bool BudgetLedger::IsCharged(RoundNumber round) const {
+  return charged_rounds_.contains(round);
+}
+
+/// A device is in at most max_participations of the rounds, and its vector is zero on both sides in all others.
+EpsilonReport BudgetLedger::ReportFor(std::uint64_t rounds) const {
+  return Account({.mechanism = policy_.mechanism,
+                  .noise_multiplier = policy_.noise_multiplier,
+                  .compositions = std::min(rounds, policy_.max_participations),
+                  .delta = policy_.delta});
+}
+
+LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const {
+  LedgerEntry entry{.task = policy_.task,
+                    .sequence = sequence_ + 1,
+                    .kind = kind,
+                    .round = round,
+                    .mechanism = policy_.mechanism,
+                    .noise_multiplier = policy_.noise_multiplier.value(),
+                    .clip_norm = policy_.clip_norm.value(),
+                    .grid_radius = policy_.grid_radius.value(),
+                    .cohort = cohort,
+                    .at = at,
+                    .epsilon_after = kind == LedgerKind::kReserve ? Projected(1).epsilon : spent_.epsilon,
+                    .previous = head_};
+  entry.hash = policy_.hash(CanonicalBytes(entry));
+  return entry;
+}
+
+Result<void> BudgetLedger::CheckNext(const LedgerEntry& entry) const {
+  if (entry.task != policy_.task) return BadEntry(entry, "it belongs to another task than " + policy_.task.str());
+  if (entry.sequence != sequence_ + 1)
+    return BadEntry(entry, "entry " + std::to_string(sequence_ + 1) + " was expected");
+  if (entry.previous != head_) {
+    return BadEntry(entry, sequence_ == 0 ? "it was written under another privacy policy"
+                                          : "it does not follow the entry before it");
+  }
+  if (entry.hash != policy_.hash(CanonicalBytes(entry))) return BadEntry(entry, "its hash does not match its contents");
+  const bool same_mechanism =
+      entry.mechanism == policy_.mechanism && entry.noise_multiplier == policy_.noise_multiplier.value() &&
+      entry.clip_norm == policy_.clip_norm.value() && entry.grid_radius == policy_.grid_radius.value();
+  if (!same_mechanism) return BadEntry(entry, "its mechanism is not the task's");
+  return CheckRules(entry);
+}
+
+// A reservation above the budget passes here: it is on disk, and what is on disk counts. It is refused where it is
+// proposed.
+Result<void> BudgetLedger::CheckRules(const LedgerEntry& entry) const {
+  switch (entry.kind) {
+    case LedgerKind::kReserve:
+      if (entry.round <= latest_reserved_)
+        return BadEntry(entry, RoundName(entry.round) + " is reserved twice or out of order");
+      if (entry.cohort != policy_.cohort) return BadEntry(entry, "its cohort is not the declared one");
+      return {};
+    case LedgerKind::kCharge:
+      if (entry.round != latest_reserved_ || entry.round == 0)
+        return BadEntry(entry, RoundName(entry.round) + " is charged but not reserved");
+      if (open_charge_) return BadEntry(entry, RoundName(entry.round) + " is charged twice");
+      return {};
+  }
+  return BadEntry(entry, "it is neither a reservation nor a charge");
+}
+
+void BudgetLedger::TakeIn(const LedgerEntry& entry) {
+  sequence_ = entry.sequence;
+  head_ = entry.hash;
+  if (entry.kind == LedgerKind::kReserve) {
+    latest_reserved_ = entry.round;
+    ++rounds_reserved_;
+    open_charge_.reset();
+    redeemed_ = false;
+  } else {
+    open_charge_ = entry;
+    charged_rounds_.insert(entry.round);
+    ++rounds_charged_;
+  }
+}
+
+}  // namespace tacit::dp

@@ -1,0 +1,66 @@
+#include "dp/release.h"
+
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "dp/noise.h"
+#include "dp/random_words.h"
+
+namespace tacit::dp {
+namespace {
+
+Result<void> CheckTerms(const ReleaseTerms& terms, const SumOptions& sum) {
+  if (terms.round != sum.round) return Fail(ErrorCode::kConflict, "the token is for another round than the sum");
+  if (terms.mechanism != sum.mechanism)
+    return Fail(ErrorCode::kConflict, "the token is for another mechanism than the sum");
+  if (terms.grid_radius != sum.grid_radius)
+    return Fail(ErrorCode::kConflict, "the token is for another grid than the sum");
+  // Written so that NaN fails. From 1 on, no entry of the average can exceed 2^62 * 2^64 / 2^10 and overflow a float.
+  if (!(terms.divisor >= 1)) return Fail(ErrorCode::kInvalidArgument, "the divisor of an average must be at least 1");
+  return {};
+}
+
+template <typename Sampler>
+Result<void> AddNoise(std::span<std::int64_t> values, const Sampler& sampler, BitSource& noise_bits) {
+  RandomWords words(noise_bits);
+  for (std::int64_t& value : values) {
+    if (__builtin_add_overflow(value, sampler.Sample(words), &value))
+      return Fail(ErrorCode::kInternal, "sum plus noise overflows");
+  }
+  return {};
+}
+
+Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms, BitSource& noise_bits) {
+  if (terms.mechanism == Mechanism::kNone) return {};
+  if (!terms.noise_multiplier) return Fail(ErrorCode::kInternal, "a private release without a noise multiplier");
+  TACIT_TRY(const std::uint64_t steps, NoiseSteps(*terms.noise_multiplier, terms.grid_radius));
+  if (terms.mechanism == Mechanism::kLaplace) {
+    TACIT_TRY(const DiscreteLaplace laplace, DiscreteLaplace::Create(steps));
+    return AddNoise(values, laplace, noise_bits);
+  }
+  TACIT_TRY(const DiscreteGaussian gaussian, DiscreteGaussian::Create(steps));
+  return AddNoise(values, gaussian, noise_bits);
+}
+
+/// After the noise, everything is post-processing: rounding here costs accuracy, never privacy.
+std::vector<float> Average(std::span<const std::int64_t> values, const ReleaseTerms& terms) {
+  const double scale = terms.clip_norm.value() / terms.grid_radius.value() / terms.divisor;
+  std::vector<float> average(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    average[i] = static_cast<float>(static_cast<double>(values[i]) * scale);
+  return average;
+}
+
+}  // namespace
+
+Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits) {
+  UnnoisedSum used = std::move(sum);  // overwritten on every way out
+  const std::optional<ReleaseTerms> terms = std::move(token).Spend();
+  if (!terms) return Fail(ErrorCode::kGone, "the token was spent before");
+  TACIT_TRY_VOID(CheckTerms(*terms, used.options_));
+  TACIT_TRY_VOID(AddNoise(used.values_, *terms, noise_bits));
+  return Average(used.values_, *terms);
+}
+
+}  // namespace tacit::dp
