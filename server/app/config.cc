@@ -1,0 +1,158 @@
+#include "server/app/config.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "common/base/files.h"
+#include "common/crypto/spiffe.h"
+#include "server/task/toml_reader.h"
+
+namespace tacit::app {
+
+namespace {
+
+using task::TomlFile;
+using task::TomlTable;
+
+constexpr std::size_t kMaxConfigBytes = 256 * 1024;
+constexpr std::uint64_t kKiB = 1024;
+constexpr std::uint64_t kMiB = 1024 * kKiB;
+constexpr std::uint64_t kGiB = 1024 * kMiB;
+constexpr Millis kSecond{1000};
+constexpr Millis kDay{86'400'000};
+constexpr std::array kLogLevels = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError};
+
+bool IsIpAddress(const std::string& text) {
+  std::array<unsigned char, 16> address{};
+  return ::inet_pton(AF_INET, text.c_str(), address.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), address.data()) == 1;
+}
+
+/// A DNS name or an IP address, as far as characters and length go.
+bool LooksLikeHost(std::string_view text) {
+  constexpr std::size_t kLongestName = 253;
+  return text.size() <= kLongestName && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+                  c == ':';
+         });
+}
+
+struct ListenerDefaults {
+  std::string_view address;
+  std::int64_t port;
+  std::int64_t max_connections;
+};
+
+ListenerConfig ReadListener(TomlTable table, const ListenerDefaults& defaults) {
+  constexpr std::int64_t kMostConnections = 1'000'000;
+  ListenerConfig listener;
+  listener.address = table.Text("address", defaults.address);
+  listener.port = static_cast<std::uint16_t>(table.Integer("port", {0, 65535}, defaults.port));
+  listener.max_connections =
+      static_cast<std::uint32_t>(table.Integer("max_connections", {1, kMostConnections}, defaults.max_connections));
+  if (table.HasGood("address") && !IsIpAddress(listener.address)) {
+    table.Complain("address", "'address' must be an IP address such as \"0.0.0.0\", \"127.0.0.1\" or \"::\"");
+  }
+  return listener;
+}
+
+std::string ReadTrustDomain(TomlTable& table) {
+  std::string trust_domain = table.Text("trust_domain");
+  if (!table.HasGood("trust_domain")) return trust_domain;
+  // The rule has one home: a name is right when it makes a right identity.
+  const auto identity = crypto::SpiffeId::Parse("spiffe://" + trust_domain + "/server/x");
+  if (!identity || identity->trust_domain != trust_domain) {
+    table.Complain("trust_domain", "'server.trust_domain' must be a lower-case name such as \"fleet.example\"");
+  }
+  return trust_domain;
+}
+
+std::filesystem::path ReadPath(TomlTable& table, std::string_view key, const std::filesystem::path& base) {
+  const std::string text = table.Text(key);
+  if (!table.HasGood(key)) return {};
+  if (text.empty() || text.find('\0') != std::string::npos) {
+    table.Complain(key, "'" + std::string(key) + "' must be a path");
+    return {};
+  }
+  return base / text;  // which is `text` when that is absolute
+}
+
+void ReadServer(TomlTable table, const std::filesystem::path& base, ServerConfig& config) {
+  constexpr task::IntegerRange kThreads{1, 64};
+  config.data_dir = ReadPath(table, "data_dir", base);
+  config.trust_domain = ReadTrustDomain(table);
+  config.io_threads = static_cast<std::uint32_t>(table.Integer("io_threads", kThreads, 2));
+  config.compute_threads = static_cast<std::uint32_t>(table.Integer("compute_threads", kThreads, 2));
+  config.log_level = kLogLevels[table.Choice("log_level", {"debug", "info", "warn", "error"}, 1)];
+  config.shutdown_grace = table.Duration("shutdown_grace", {Millis(0), 600 * kSecond}, 10 * kSecond);
+}
+
+EnrolmentConfig ReadEnrolment(TomlTable table) {
+  EnrolmentConfig enrolment;
+  enrolment.listener = ReadListener(table, {.address = "0.0.0.0", .port = 8445, .max_connections = 256});
+  enrolment.certificate_lifetime = table.Duration("certificate_lifetime", {10 * kSecond, 3650 * kDay}, 7 * kDay);
+  enrolment.requests_per_minute_per_source =
+      static_cast<std::uint32_t>(table.Integer("requests_per_minute_per_source", {1, 100'000}, 30));
+  enrolment.advertised_host = table.Text("advertised_host", "");
+  if (table.HasGood("advertised_host") && !LooksLikeHost(enrolment.advertised_host)) {
+    table.Complain("advertised_host", "'enrolment.advertised_host' must be a host name or IP address");
+  }
+  return enrolment;
+}
+
+PkiConfig ReadPki(TomlTable table, const std::filesystem::path& base) {
+  return {.ca_certificate = ReadPath(table, "ca_certificate", base),
+          .ca_key = ReadPath(table, "ca_key", base),
+          .certificate = ReadPath(table, "certificate", base),
+          .private_key = ReadPath(table, "private_key", base)};
+}
+
+LimitsConfig ReadLimits(TomlTable table) {
+  constexpr task::SizeRange kMemory{kMiB, 1024 * kGiB};
+  constexpr std::int64_t kMostParameters = std::int64_t{1} << 28U;
+  LimitsConfig limits;
+  limits.memory_ceiling = table.Size("memory_ceiling", kMemory, 2 * kGiB);
+  limits.upload_memory = table.Size("upload_memory", kMemory, 512 * kMiB);
+  limits.task_memory = table.Size("task_memory", kMemory, 256 * kMiB);
+  limits.max_update_bytes = table.Size("max_update_bytes", {kKiB, 2 * kGiB}, 256 * kMiB);
+  limits.max_parameters =
+      static_cast<std::uint64_t>(table.Integer("max_parameters", {1, kMostParameters}, kMostParameters));
+  if (table.Good({"upload_memory", "max_update_bytes"}) && limits.max_update_bytes > limits.upload_memory) {
+    table.Complain(table.Has("upload_memory") ? "upload_memory" : "max_update_bytes",
+                   "'limits.upload_memory' must hold at least one update of 'limits.max_update_bytes'");
+  }
+  return limits;
+}
+
+}  // namespace
+
+Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_name) {
+  TACIT_TRY(TomlFile file, TomlFile::Parse(toml, file_name, kMaxConfigBytes));
+  const std::filesystem::path base = std::filesystem::path(file_name).parent_path();
+  TomlTable root = file.Root();
+  ServerConfig config;
+  ReadServer(root.Table("server"), base, config);
+  TomlTable agents = root.Table("agents");
+  config.agents = ReadListener(agents, {.address = "0.0.0.0", .port = 8443, .max_connections = 10'000});
+  config.long_poll = agents.Duration("long_poll", {Millis(100), 600 * kSecond}, 30 * kSecond);
+  config.enrolment = ReadEnrolment(root.Table("enrolment"));
+  config.api = ReadListener(root.Table("api"), {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
+  config.metrics = ReadListener(root.Table("metrics"), {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
+  config.pki = ReadPki(root.Table("pki"), base);
+  config.limits = ReadLimits(root.Table("limits"));
+  TACIT_TRY_VOID(file.Finish());
+  return config;
+}
+
+Result<ServerConfig> LoadConfig(const std::filesystem::path& path) {
+  TACIT_TRY(const Bytes text, ReadFile(path, kMaxConfigBytes));
+  TACIT_TRY(ServerConfig config, ParseConfig(AsText(text), path.string()));
+  if (auto fits = CheckMemory(config); !fits) return Annotate(fits.error(), path.string());
+  return config;
+}
+
+}  // namespace tacit::app

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/result.h"
+
+namespace tacit::app {
+
+/// One listening socket. Port 0 takes any free port.
+struct ListenerConfig {
+  std::string address;
+  std::uint16_t port = 0;
+  std::uint32_t max_connections = 0;
+};
+
+struct EnrolmentConfig {
+  ListenerConfig listener;
+  Millis certificate_lifetime{};
+  std::uint32_t requests_per_minute_per_source = 0;
+  std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.
+};
+
+/// Files in PEM.
+struct PkiConfig {
+  std::filesystem::path ca_certificate;
+  std::filesystem::path ca_key;
+  std::filesystem::path certificate;
+  std::filesystem::path private_key;
+};
+
+/// Units: bytes, unless named otherwise.
+struct LimitsConfig {
+  std::uint64_t memory_ceiling = 0;    ///< What the worst case of everything below must fit into.
+  std::uint64_t upload_memory = 0;     ///< All updates in flight together.
+  std::uint64_t task_memory = 0;       ///< All active tasks together, at kTaskBytesPerParameter.
+  std::uint64_t max_update_bytes = 0;  ///< One update.
+  std::uint64_t max_parameters = 0;    ///< Parameters of one task's model.
+};
+
+/// What an active task holds for each parameter of its model at most: current and next model and the average (12),
+/// three partial sums (24), one of them in clear, sealed and being written (24), the optimiser's two moments and their
+/// copy (16), rounded up.
+inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
+
+/// A server's configuration: docs/OPERATING.md, section Configuration. Paths are absolute, or relative to the working
+/// directory when the configuration file was named so.
+struct ServerConfig {
+  std::filesystem::path data_dir;
+  std::string trust_domain;
+  std::uint32_t io_threads = 0;
+  std::uint32_t compute_threads = 0;
+  LogLevel log_level = LogLevel::kInfo;
+  Millis shutdown_grace{};
+  ListenerConfig agents;
+  Millis long_poll{};
+  EnrolmentConfig enrolment;
+  ListenerConfig api;
+  ListenerConfig metrics;
+  PkiConfig pki;
+  LimitsConfig limits;
+};
+
+/// Parses a configuration. `file_name` appears in messages; paths in the text are taken from its directory.
+/// Errors: kInvalidArgument with every problem of the file, one a line, each `file:line:column: what`; kTooLarge.
+Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_name);
+
+/// Reads and parses a configuration file, and checks that its limits fit its memory ceiling.
+/// Errors: those of ParseConfig, of reading the file, and of CheckMemory.
+Result<ServerConfig> LoadConfig(const std::filesystem::path& path);
+
+/// The most memory that a server with these limits can take, by what takes it. Units: bytes.
+struct MemoryPlan {
+  std::uint64_t uploads = 0;
+  std::uint64_t tasks = 0;
+  std::uint64_t connections = 0;  ///< Of all four listeners.
+  std::uint64_t program = 0;      ///< Code, threads, SQLite's cache, registries of devices and rounds.
+
+  [[nodiscard]] std::uint64_t total() const { return uploads + tasks + connections + program; }
+};
+MemoryPlan WorstCaseMemory(const ServerConfig& config);
+
+/// Errors: kInvalidArgument when the worst case is above `limits.memory_ceiling`: it says what takes how much, and
+/// which limits to lower.
+Result<void> CheckMemory(const ServerConfig& config);
+
+}  // namespace tacit::app
