@@ -176,7 +176,7 @@ class DocsTest(Tree):
 
     def test_good_tree_has_no_findings(self):
         files = {
-            "README.md": "# T\n[a](docs/OPERATING.md#log-events) [b](https://x.y)\n```sh\nctest --preset release\n```\n",
+            "README.md": "# T\n[a](docs/OPERATING.md#log-events) [b](https://x)\n```sh\nctest --preset release\n```\n",
             "docs/OPERATING.md": self.GOOD_OPERATING,
             "dp/d.cc": self.LOGGING,
         }

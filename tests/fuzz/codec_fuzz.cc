@@ -1,0 +1,68 @@
+#include "proto/codec/agent.h"
+#include "proto/codec/enrolment.h"
+#include "proto/codec/update_frame.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace tacit::codec {
+namespace {
+
+/// What was accepted means the same after it was written and read again.
+template <typename T>
+void RoundTrip(Result<T> (*parse)(ByteSpan), ByteSpan bytes) {
+  const Result<T> first = parse(bytes);
+  if (!first) return;
+  const Result<T> second = parse(Encode(*first));
+  TACIT_CHECK(second.has_value() && *second == *first, "an accepted message must come back as it was");
+}
+
+/// An upload as a server reads it: length, header, then a payload that is only counted.
+void ReadUpdate(ByteSpan bytes) {
+  if (bytes.size() < kUpdateLengthBytes) return;
+  const auto length = ParseUpdatePrefix(bytes.first<kUpdateLengthBytes>());
+  if (!length || *length > bytes.size() - kUpdateLengthBytes) return;
+  TACIT_CHECK(*length <= kMaxUpdateHeaderBytes, "the length is what memory is taken for");
+  const auto header = ParseUpdateHeader(bytes.subspan(kUpdateLengthBytes, *length));
+  if (!header) return;
+  TACIT_CHECK(header->payload_bytes <= kMaxPayloadBytes && header->payload_bytes % 4 == 0, "limits.h");
+  const bool whole = CheckUpdateFrameSize(bytes.size(), *length, *header).has_value();
+  TACIT_CHECK(whole == (bytes.size() == kUpdateLengthBytes + *length + header->payload_bytes), "exact size");
+}
+
+}  // namespace
+}  // namespace tacit::codec
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  namespace codec = tacit::codec;
+  if (size == 0) return 0;
+  const tacit::ByteSpan rest(data + 1, size - 1);
+  switch (data[0] % 9) {
+    case 0:
+      codec::RoundTrip(codec::ParseCheckInRequest, rest);
+      break;
+    case 1:
+      codec::RoundTrip(codec::ParseCheckInReply, rest);
+      break;
+    case 2:
+      codec::RoundTrip(codec::ParseUpdateHeader, rest);
+      break;
+    case 3:
+      codec::RoundTrip(codec::ParseUpdateAck, rest);
+      break;
+    case 4:
+      codec::RoundTrip(codec::ParseEnrolRequest, rest);
+      break;
+    case 5:
+      codec::RoundTrip(codec::ParseEnrolReply, rest);
+      break;
+    case 6:
+      codec::RoundTrip(codec::ParseRenewRequest, rest);
+      break;
+    case 7:
+      codec::RoundTrip(codec::ParseRenewReply, rest);
+      break;
+    default:
+      ReadUpdate(rest);
+      break;
+  }
+  return 0;
+}

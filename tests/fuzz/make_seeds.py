@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
+
+Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
+Needs protoc and openssl.
+"""
+
+import gzip
+import pathlib
+import struct
+import subprocess
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+def write(target, name, data):
+    path = HERE / "corpus" / target / f"seed-{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def protobuf(schema, message, text):
+    command = ["protoc", f"--proto_path={ROOT}/proto", f"--encode=tacit.v1.{message}", f"tacit/v1/{schema}.proto"]
+    return subprocess.run(command, input=text.encode(), check=True, capture_output=True).stdout
+
+
+def codec():
+    lease = """lease { task: "har" round: 7 model_version: 5 model_digest: "%s" model_bytes: 13488 schema_digest: "%s"
+      model { inputs: 561 hidden: [32, 16] classes: 6 }
+      mechanism: MECHANISM_GAUSSIAN clip_norm: 1.5 grid_radius: 1048576
+      training { epochs: 2 batch_size: 32 learning_rate: 0.1 momentum: 0.9 proximal_mu: 0.01 }
+      deadline_ms: 60000 max_examples: 500 }""" % ("m" * 32, "s" * 16)
+    header = f'schema_digest: "{"s" * 16}" encoding: ENCODING_GRID_INT32 payload_bytes: 16 payload_digest: "{"p" * 16}"'
+    messages = (
+        (0, "checkin", "agent", "CheckInRequest",
+         'protocol_version: 1 agent_version: "0.1" wait_ms: 9 inputs: 4 classes: 2'),
+        (0, "checkin-task", "agent", "CheckInRequest", 'protocol_version: 1 task: "har"'),
+        (1, "lease", "agent", "CheckInResponse", lease),
+        (1, "wait", "agent", "CheckInResponse", 'wait { retry_after_ms: 1500 reason: "waits for 3 devices" }'),
+        (2, "header", "agent", "UpdateHeader", header + " example_count: 281"),
+        (3, "ack", "agent", "UpdateAck", "status: STATUS_COUNTED"),
+        (4, "enrol", "enrolment", "EnrolRequest", 'token: "tok" csr_pem: "pem" label: "pump-3"'),
+        (5, "enrolled", "enrolment", "EnrolResponse",
+         'device: "pump-3" certificate_chain_pem: "c" ca_pem: "c" agents_host: "h" agents_port: 8443'),
+        (6, "renew", "enrolment", "RenewRequest", 'csr_pem: "pem"'),
+        (7, "renewed", "enrolment", "RenewResponse", 'certificate_chain_pem: "pem"'),
+    )
+    for selector, name, schema, message, text in messages:
+        write("codec", name, bytes([selector]) + protobuf(schema, message, text))
+    encoded = protobuf("agent", "UpdateHeader", header)
+    write("codec", "update", bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(16))
+
+
+def certificates():
+    with tempfile.TemporaryDirectory() as directory:
+
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+            return pathlib.Path(directory, "out").read_bytes()
+
+        for kind, algorithm in (("p256", "ec -pkeyopt ec_paramgen_curve:P-256"), ("ed25519", "ed25519")):
+            openssl("genpkey", "-algorithm", *algorithm.split(), "-out", "out")
+            pathlib.Path(directory, "out").rename(pathlib.Path(directory, "key"))
+            request = ("req", "-new", "-key", "key", "-subj", "/CN=pump-3", "-out", "out")
+            write("csr", f"{kind}-der", openssl(*request, "-outform", "DER"))
+            names = "subjectAltName=URI:spiffe://tacit.test/device/pump-3"
+            issue = ("req", "-x509", "-new", "-key", "key", "-subj", "/CN=pump-3", "-days", "9", "-addext", names)
+            write("certificate", f"{kind}-der", openssl(*issue, "-out", "out", "-outform", "DER"))
+        write("csr", "pem", openssl(*request))
+        write("certificate", "pem", openssl(*issue, "-out", "out"))
+        two = names + ",URI:spiffe://tacit.test/device/pump-4"
+        write("certificate", "two-uris", openssl(*issue[:-1], two, "-out", "out", "-outform", "DER"))
+
+
+def npy(descr, shape, body, version=1):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(header)) + header + body
+
+
+def data_rows():
+    write("data_rows", "npy-f4", npy("<f4", "(2, 2)", struct.pack("<4f", 1, -2, 0.5, 3)))
+    write("data_rows", "npy-i1", npy("|i1", "(3,)", bytes(3), version=2))
+    write("data_rows", "npy-short", npy("<f8", "(1000000, 1000000)", bytes(8)))
+    write("data_rows", "idx-u8", bytes([0, 0, 8, 2]) + struct.pack(">II", 2, 3) + bytes(range(6)))
+    write("data_rows", "idx-f32", bytes([0, 0, 0x0D, 1]) + struct.pack(">I2f", 2, 1.0, float("nan")))
+    table = 'a,"b ""x""",c\n1,2.5,\n-3e-1,"4",x\n'
+    write("data_rows", "csv", table)
+    write("data_rows", "csv-ragged", "1,2\r\n3\r\n")
+    write("data_rows", "csv-gzip", gzip.compress(table.encode(), mtime=0))
+    write("data_rows", "bomb-gzip", gzip.compress(b"1,2\n" * 20_000, mtime=0))
+
+
+def names():
+    for name, text in (
+        ("task", "har-2"),
+        ("path", "../etc/passwd"),
+        ("spiffe", "spiffe://tacit.test/device/pump-3"),
+        ("spiffe-escaped", "spiffe://tacit.test/device/pump%2d3?x#y"),
+        ("fingerprint", "sha256:" + "0123456789abcdef" * 4),
+        ("fingerprint-colons", "SHA256:" + ":".join(["AB"] * 32)),
+        ("hex", "00ff9A"),
+    ):
+        write("names", name, text)
+    write("names", "not-utf8", b'"\\\x00\x1f\x7f\xc3\xa9\xc3\x28\xf0\x9f\x92\xa9\xed\xa0\x80')
+
+
+def safetensors():
+    header = (
+        '{"__metadata__":{"tacit_model":"tacit-mlp/1:2,2"},'
+        '"layer0.bias":{"dtype":"F32","shape":[2],"data_offsets":[16,24]},'
+        '"layer0.weight":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}'
+    ).encode()
+    header += b" " * (-len(header) % 8)
+    good = struct.pack("<Q", len(header)) + header + bytes(24)
+    write("safetensors", "softmax", good)
+    write("safetensors", "overlap", good.replace(b"[16,24]", b"[12,20]"))
+    write("safetensors", "huge", good.replace(b":2,2\"", b":1048576,256\""))
+
+
+if __name__ == "__main__":
+    for seeds in (codec, certificates, data_rows, names, safetensors):
+        seeds()
+    print("seeds written under", HERE / "corpus")
