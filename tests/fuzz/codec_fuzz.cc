@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       codec::RoundTrip(codec::ParseRenewReply, rest);
       break;
     default:
-      ReadUpdate(rest);
+      codec::ReadUpdate(rest);
       break;
   }
   return 0;
