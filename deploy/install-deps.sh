@@ -10,9 +10,9 @@ build_packages=(
   libprotobuf-dev libsqlite3-dev libssl-dev libtomlplusplus-dev libxxhash-dev lld-19 llvm-19 ninja-build
   nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler zlib1g-dev
 )
-run_packages=(curl openssl procps)
+run_packages=(curl jq openssl procps)
 test_packages=(
-  clang-format-19 clang-tidy-19 libgmock-dev libgtest-dev prometheus python3 python3-numpy sqlite3
+  clang-format-19 clang-tidy-19 libgmock-dev libgtest-dev prometheus python3 python3-numpy python3-protobuf python3-xxhash sqlite3
 )
 
 build_only=no

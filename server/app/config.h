@@ -37,15 +37,10 @@ struct PkiConfig {
 struct LimitsConfig {
   std::uint64_t memory_ceiling = 0;    ///< What the worst case of everything below must fit into.
   std::uint64_t upload_memory = 0;     ///< All updates in flight together.
-  std::uint64_t task_memory = 0;       ///< All active tasks together, at kTaskBytesPerParameter.
+  std::uint64_t task_memory = 0;       ///< All active tasks together, at `coordinator::kTaskBytesPerParameter`.
   std::uint64_t max_update_bytes = 0;  ///< One update.
   std::uint64_t max_parameters = 0;    ///< Parameters of one task's model.
 };
-
-/// What an active task holds for each parameter of its model at most: current and next model and the average (12),
-/// three partial sums (24), one of them in clear, sealed and being written (24), the optimiser's two moments and their
-/// copy (16), rounded up.
-inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
 
 /// A server's configuration: docs/OPERATING.md, section Configuration. Paths are absolute, or relative to the working
 /// directory when the configuration file was named so.

@@ -2,9 +2,13 @@
 
 namespace tacit::app {
 
-void ConnectionObserver::OnConnectionOpened(std::string_view listener) { metrics_.ConnectionOpened(listener); }
+void ConnectionObserver::OnConnectionOpened(std::string_view listener) {
+  metrics_.ConnectionOpened(listener);
+}
 
-void ConnectionObserver::OnConnectionClosed(std::string_view listener) { metrics_.ConnectionClosed(listener); }
+void ConnectionObserver::OnConnectionClosed(std::string_view listener) {
+  metrics_.ConnectionClosed(listener);
+}
 
 void ConnectionObserver::OnConnectionRefused(std::string_view listener, std::string_view reason,
                                              std::string_view address) {
@@ -15,8 +19,7 @@ void ConnectionObserver::OnConnectionRefused(std::string_view listener, std::str
 void ConnectionObserver::OnHandshakeFailed(std::string_view listener, std::string_view reason, std::string_view address,
                                            std::string_view detail) {
   metrics_.HandshakeFailed(listener, reason);
-  log_.Warn("handshake_failed",
-            {{"listener", listener}, {"reason", reason}, {"address", address}, {"detail", detail}});
+  log_.Warn("handshake_failed", {{"listener", listener}, {"reason", reason}, {"address", address}, {"detail", detail}});
 }
 
 void ConnectionObserver::OnRequest(const net::RequestRecord& record) {

@@ -240,12 +240,7 @@ net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec
             " because that many devices are enrolled: at a larger delta, publishing one device's data outright "
             "would count as private");
   }
-  const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
-                             static_cast<double>(spec.aggregation.max_examples) * spec.privacy.grid_radius.value();
-  if (largest_sum >= 0x1p62) {
-    co_return Fail(ErrorCode::kInvalidArgument,
-                   "a full cohort could overflow the sum: lower [aggregation] max_examples or [privacy] grid_radius");
-  }
+  TACIT_CO_TRY_VOID(CheckFits(spec));
   const TaskId id = spec.id;
   const store::TaskRecord record{.spec = spec,
                                  .toml = std::move(toml),
@@ -262,6 +257,30 @@ net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec
                                       {"cohort_size", spec.cohort.size}});
   TACIT_CO_TRY(TaskRunner* const runner, Find(id));
   co_return runner->View();
+}
+
+Result<void> Coordinator::CheckFits(const task::TaskSpec& spec) const {
+  const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
+                             static_cast<double>(spec.aggregation.max_examples) * spec.privacy.grid_radius.value();
+  if (largest_sum >= 0x1p62) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "a full cohort could overflow the sum: lower [aggregation] max_examples or [privacy] grid_radius");
+  }
+  if (spec.model.ParameterCount() > services_.max_parameters) {
+    return Fail(ErrorCode::kInvalidArgument, "the model has " + std::to_string(spec.model.ParameterCount()) +
+                                                 " parameters; this server takes at most [limits] max_parameters = " +
+                                                 std::to_string(services_.max_parameters));
+  }
+  std::uint64_t needed = spec.model.ParameterCount() * kTaskBytesPerParameter;
+  for (const auto& [id, runner] : runners_) {
+    if (runner->active()) needed += runner->spec().model.ParameterCount() * kTaskBytesPerParameter;
+  }
+  if (needed > services_.task_memory) {
+    return Fail(ErrorCode::kInvalidArgument, "with this task all active tasks would need " + std::to_string(needed) +
+                                                 " bytes; [limits] task_memory of this server is " +
+                                                 std::to_string(services_.task_memory));
+  }
+  return {};
 }
 
 net::Task<std::vector<TaskView>> Coordinator::Tasks() {

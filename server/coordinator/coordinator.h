@@ -71,6 +71,8 @@ class Coordinator {
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();
   CheckInReply AskRunners(const CheckInQuery& query);
+  /// Whether the sums cannot overflow and the task fits the server's memory.
+  [[nodiscard]] Result<void> CheckFits(const task::TaskSpec& spec) const;
   Result<TaskRunner*> Find(const TaskId& id);
   void WakeWaiters();
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -70,7 +71,9 @@ struct Services {
   Logger& log;
   metrics::Metrics& metrics;
   NoiseSourceFactory noise_source;
-  Millis long_poll{30'000};
+  Millis long_poll{};
+  std::uint64_t task_memory = 0;     ///< Bytes that all active tasks together may take.
+  std::uint64_t max_parameters = 0;  ///< Of one task's model.
 };
 
 }  // namespace tacit::coordinator

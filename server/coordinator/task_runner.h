@@ -17,6 +17,11 @@
 
 namespace tacit::coordinator {
 
+/// What an active task holds for each parameter of its model at most: current and next model and the average (12),
+/// three partial sums (24), one of them in clear, sealed and being written (24), the optimiser's two moments and their
+/// copy (16), rounded up.
+inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
+
 /// Runs the rounds of one task: feeds the round machine, carries its actions out, and keeps the sums, the ledger and
 /// the newest model. A failed store step is an event of the machine, never a lost round. Threads: the control thread
 /// only.

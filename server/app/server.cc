@@ -1,0 +1,328 @@
+#include "server/app/server.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "common/base/files.h"
+#include "common/base/version.h"
+#include "common/crypto/random.h"
+#include "common/net/http_server.h"
+#include "common/net/run_blocking.h"
+#include "server/api/agents_api.h"
+#include "server/api/enrolment_api.h"
+#include "server/api/metrics_api.h"
+#include "server/api/operators_api.h"
+#include "server/app/observer.h"
+#include "server/store/sqlite_store.h"
+
+namespace tacit::app {
+namespace {
+
+constexpr std::size_t kMaxPemBytes = 64 * 1024;
+constexpr std::size_t kEnrolmentConnectionsPerSource = 32;
+// Beside one coroutine a connection: each task's few steps, the clock, and requests that outlive their connection.
+constexpr std::size_t kBackgroundMargin = 10'000;
+
+Result<crypto::CertificateAuthority> LoadAuthority(const ServerConfig& config) {
+  TACIT_TRY(const Bytes certificate, ReadFile(config.pki.ca_certificate, kMaxPemBytes));
+  TACIT_TRY(const Bytes key, ReadFile(config.pki.ca_key, kMaxPemBytes));
+  auto authority = crypto::CertificateAuthority::Load(AsText(certificate), AsText(key));
+  if (!authority) return Annotate(authority.error(), config.pki.ca_certificate.string());
+  return authority;
+}
+
+Result<std::shared_ptr<net::TlsServerContext>> MakeTls(const ServerConfig& config, net::ClientAuth client_auth) {
+  const bool checks_clients = client_auth != net::ClientAuth::kNone;
+  return net::TlsServerContext::Create(
+      {.certificate_chain_path = config.pki.certificate.string(),
+       .private_key_path = config.pki.private_key.string(),
+       .client_ca_path = checks_clients ? config.pki.ca_certificate.string() : std::string(),
+       .client_auth = client_auth});
+}
+
+// Signals reach the main thread only, by a descriptor: no handler runs in the middle of anything.
+class Signals {
+ public:
+  Signals() {
+    ::sigemptyset(&set_);
+    ::sigaddset(&set_, SIGTERM);
+    ::sigaddset(&set_, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+  }
+  int Wait() {
+    int signal = 0;
+    while (::sigwait(&set_, &signal) != 0) {
+    }
+    return signal;
+  }
+
+ private:
+  sigset_t set_{};
+};
+
+}  // namespace
+
+ServerSeams ProductionSeams() {
+  return {.noise_source = [](const RoundKey&) -> std::unique_ptr<BitSource> {
+            return std::make_unique<crypto::KeystreamBits>(crypto::SecretKey::Random());
+          },
+          .after_store_step = {}};
+}
+
+struct Server::Parts {
+  Parts(const ServerConfig& configuration, Logger& logger)
+      : config(configuration), log(logger), observer(metrics, log) {}
+
+  ServerConfig config;
+  Logger& log;
+  SystemClock clock;
+  metrics::Metrics metrics;
+  ConnectionObserver observer;
+  std::unique_ptr<store::SqliteStore> store;
+  std::unique_ptr<crypto::CertificateAuthority> ca;
+  std::unique_ptr<net::IoThreads> io;
+  std::unique_ptr<net::IoThreads> control;
+  std::unique_ptr<net::IoThreads> store_io;
+  std::unique_ptr<net::ComputePool> compute;
+  std::unique_ptr<net::TaskGroup> background;
+  std::unique_ptr<coordinator::StoreThread> store_thread;
+  std::unique_ptr<coordinator::Coordinator> coordinator;
+  std::unique_ptr<api::UploadMemory> upload_memory;
+  std::unique_ptr<api::RateLimiter> enrolment_rate;
+  std::unique_ptr<api::Context> context;
+  std::unique_ptr<net::HttpServer> agents;
+  std::unique_ptr<net::HttpServer> enrolment;
+  std::unique_ptr<net::HttpServer> operators;
+  std::unique_ptr<net::HttpServer> metrics_listener;
+  std::atomic<bool> ready = false;
+  bool stopped = false;
+
+  Result<void> OpenStore(const ServerSeams& seams);
+  Result<void> StartThreads(const ServerSeams& seams);
+  void MakeContext();
+  Result<void> Listen();
+  Result<std::unique_ptr<net::HttpServer>> MakeListener(net::ListenerOptions options, std::vector<api::Route> routes);
+  void CloseConnections(const DeviceId& device);
+  void SayReady() const;
+};
+
+Result<void> Server::Parts::OpenStore(const ServerSeams& seams) {
+  TACIT_TRY(store, store::SqliteStore::Open({.data_dir = config.data_dir, .after_step = seams.after_store_step}));
+  TACIT_TRY(auto authority, LoadAuthority(config));
+  ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
+  return {};
+}
+
+Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
+  TACIT_TRY(io, net::IoThreads::Create(config.io_threads));
+  TACIT_TRY(control, net::IoThreads::Create(1));
+  TACIT_TRY(store_io, net::IoThreads::Create(1));
+  compute = std::make_unique<net::ComputePool>(config.compute_threads, config.agents.max_connections);
+  store_thread = std::make_unique<coordinator::StoreThread>(store_io->executor(0), *store, metrics);
+  background = std::make_unique<net::TaskGroup>(
+      control->executor(0), net::TaskGroupOptions{.max_tasks = config.agents.max_connections + kBackgroundMargin,
+                                                  .on_exception = [this](std::string_view what) {
+                                                    log.Error("background_exception", {{"what", what}});
+                                                  }});
+  coordinator =
+      std::make_unique<coordinator::Coordinator>(coordinator::Services{.control = control->executor(0),
+                                                                       .store = *store_thread,
+                                                                       .compute = *compute,
+                                                                       .background = *background,
+                                                                       .clock = clock,
+                                                                       .log = log,
+                                                                       .metrics = metrics,
+                                                                       .noise_source = seams.noise_source,
+                                                                       .long_poll = config.long_poll,
+                                                                       .task_memory = config.limits.task_memory,
+                                                                       .max_parameters = config.limits.max_parameters});
+  store_io->Start();
+  control->Start();
+  return net::RunBlocking(control->executor(0), coordinator->Start());
+}
+
+void Server::Parts::MakeContext() {
+  upload_memory = std::make_unique<api::UploadMemory>(config.limits.upload_memory);
+  enrolment_rate = std::make_unique<api::RateLimiter>(config.enrolment.requests_per_minute_per_source, clock);
+  context = std::make_unique<api::Context>(api::Context{
+      .coordinator = *coordinator,
+      .compute = *compute,
+      .ca = *ca,
+      .clock = clock,
+      .log = log,
+      .metrics = metrics,
+      .upload_memory = *upload_memory,
+      .enrolment_rate = *enrolment_rate,
+      .trust_domain = config.trust_domain,
+      .advertised_host = config.enrolment.advertised_host,
+      .certificate_lifetime = std::chrono::duration_cast<std::chrono::seconds>(config.enrolment.certificate_lifetime),
+      .max_update_bytes = config.limits.max_update_bytes,
+      .agents_port = 0,
+      .enrolment_port = 0,
+      .ready = [this] { return ready.load(); },
+      .close_connections = [this](const DeviceId& device) { CloseConnections(device); }});
+}
+
+Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::ListenerOptions options,
+                                                                     std::vector<api::Route> routes) {
+  const std::string name = options.name;
+  auto server = net::HttpServer::Create(*io, std::move(options), api::MakeRouter(std::move(routes)), observer);
+  if (!server) return Annotate(server.error(), "listener " + name);
+  return server;
+}
+
+Result<void> Server::Parts::Listen() {
+  // Running before the first listener is made, so that a later one that cannot bind ends the others at once. Each port
+  // is in the context before the listener whose handlers read it exists.
+  io->Start();
+  TACIT_TRY(auto mutual_tls, MakeTls(config, net::ClientAuth::kRequired));
+  TACIT_TRY(auto one_way_tls, MakeTls(config, net::ClientAuth::kNone));
+  TACIT_TRY(agents, MakeListener({.name = "agents",
+                                  .address = config.agents.address,
+                                  .port = config.agents.port,
+                                  .tls = mutual_tls,
+                                  .max_connections = config.agents.max_connections,
+                                  .max_connections_per_source = config.agents.max_connections},
+                                 api::AgentRoutes(*context)));
+  context->agents_port = agents->port();
+  TACIT_TRY(enrolment, MakeListener({.name = "enrolment",
+                                     .address = config.enrolment.listener.address,
+                                     .port = config.enrolment.listener.port,
+                                     .tls = one_way_tls,
+                                     .max_connections = config.enrolment.listener.max_connections,
+                                     .max_connections_per_source = kEnrolmentConnectionsPerSource},
+                                    api::EnrolmentRoutes(*context)));
+  context->enrolment_port = enrolment->port();
+  TACIT_TRY(operators, MakeListener({.name = "api",
+                                     .address = config.api.address,
+                                     .port = config.api.port,
+                                     .tls = mutual_tls,
+                                     .max_connections = config.api.max_connections,
+                                     .max_connections_per_source = config.api.max_connections},
+                                    api::OperatorRoutes(*context)));
+  TACIT_TRY(metrics_listener, MakeListener({.name = "metrics",
+                                            .address = config.metrics.address,
+                                            .port = config.metrics.port,
+                                            .tls = nullptr,
+                                            .max_connections = config.metrics.max_connections,
+                                            .max_connections_per_source = config.metrics.max_connections},
+                                           api::MetricsRoutes(*context)));
+  ready = true;
+  return {};
+}
+
+void Server::Parts::CloseConnections(const DeviceId& device) {
+  const std::string uri = crypto::SpiffeId{config.trust_domain, "device", device.str()}.ToUri();
+  agents->ClosePeers([uri](const net::PeerIdentity& peer) { return peer.spiffe_uri == uri; });
+}
+
+void Server::Parts::SayReady() const {
+  log.Info("server_ready", {{"version", kVersion},
+                            {"agents_port", agents->port()},
+                            {"enrolment_port", enrolment->port()},
+                            {"api_port", operators->port()},
+                            {"metrics_port", metrics_listener->port()},
+                            {"data_dir", config.data_dir.string()}});
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::~Server() {
+  Stop(Millis(0));
+}
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const ServerSeams& seams, Logger& log) {
+  auto parts = std::make_unique<Parts>(config, log);
+  Parts& made = *parts;
+  // From here on the destructor undoes whatever was done.
+  std::unique_ptr<Server> server(new Server(std::move(parts)));
+  TACIT_TRY_VOID(made.OpenStore(seams));
+  TACIT_TRY_VOID(made.StartThreads(seams));
+  made.MakeContext();
+  TACIT_TRY_VOID(made.Listen());
+  made.metrics.SetMemory(config.limits.memory_ceiling, WorstCaseMemory(config).total());
+  made.SayReady();
+  return server;
+}
+
+void Server::Stop(Millis grace) {
+  Parts& parts = *parts_;
+  if (std::exchange(parts.stopped, true)) return;
+  parts.ready = false;
+  const SteadyTime deadline = parts.clock.SteadyNow() + grace;
+  const auto listeners = {parts.agents.get(), parts.enrolment.get(), parts.operators.get(),
+                          parts.metrics_listener.get()};
+  for (net::HttpServer* listener : listeners) {
+    if (listener != nullptr) listener->StopAccepting();
+  }
+  if (parts.coordinator != nullptr && parts.control != nullptr) {
+    net::RunBlocking(parts.control->executor(0), parts.coordinator->Stop());
+  }
+  for (net::HttpServer* listener : listeners) {
+    if (listener != nullptr) listener->Drain(deadline);
+  }
+  if (parts.background != nullptr) net::RunBlocking(parts.control->executor(0), parts.background->JoinAll());
+  if (parts.compute != nullptr) parts.compute->Stop();
+  for (net::IoThreads* threads : {parts.io.get(), parts.control.get(), parts.store_io.get()}) {
+    if (threads != nullptr) threads->StopAndJoin();
+  }
+}
+
+int RunServer(int argc, char** argv, const ServerSeams& seams) {
+  CLI::App app("tacitd " + std::string(kVersion) + ": federated aggregation with differential privacy");
+  std::string config_path;
+  std::string check_path;
+  bool show_version = false;
+  auto* config_option = app.add_option("--config", config_path, "Run with this configuration file");
+  app.add_option("--check-config", check_path, "Check a configuration file and exit: 0 good, 2 not")
+      ->excludes(config_option);
+  app.add_flag("--version", show_version, "Show the version and exit");
+  app.footer("Exit codes: 0 stopped cleanly, 1 could not run, 2 bad command line or configuration.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (show_version) {
+    std::cout << "tacitd " << kVersion << "\n";
+    return 0;
+  }
+  const std::string& path = check_path.empty() ? config_path : check_path;
+  if (path.empty()) {
+    std::cerr << "tacitd: --config FILE is needed; 'tacit init --dir DIR' makes one\n";
+    return 2;
+  }
+  const auto config = LoadConfig(path);
+  if (!config) {
+    std::cerr << config.error().message << "\n";
+    return 2;
+  }
+  if (!check_path.empty()) {
+    std::cout << path << ": good\n";
+    return 0;
+  }
+  Signals signals;
+  const SystemClock clock;
+  Logger log(STDERR_FILENO, clock, config->log_level);
+  auto server = Server::Start(*config, seams, log);
+  if (!server) {
+    log.Error("server_cannot_run", {{"code", TraitsOf(server.error().code).name}, {"reason", server.error().message}});
+    return 1;
+  }
+  const int signal = signals.Wait();
+  log.Info("server_stopping", {{"signal", signal}});
+  (*server)->Stop(config->shutdown_grace);
+  log.Info("server_stopped");
+  return 0;
+}
+
+}  // namespace tacit::app

@@ -1,0 +1,202 @@
+"""A server's and a device's life: init, start, stop, restart, enrol, renew, revoke."""
+
+import os
+import pathlib
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import numpy
+
+import harness
+from harness import BIN, NO_PRIVACY, ServerTest, parameters, run, task_text
+from test_rounds import open_round
+
+
+class Init(unittest.TestCase):
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-test-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def test_makes_secrets_that_only_their_owner_reads_and_never_overwrites(self):
+        root = self.directory / "server"
+        run(["tacit", "init", "--dir", root])
+        keys = [path for path in root.rglob("*.key")]
+        self.assertGreaterEqual(len(keys), 3)
+        for key in keys:
+            self.assertEqual(stat.S_IMODE(key.stat().st_mode), 0o600, key)
+        before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        again = subprocess.run([BIN / "tacit", "init", "--dir", root], capture_output=True, text=True)
+        self.assertEqual(again.returncode, 1)
+        self.assertEqual(before, {path: path.read_bytes() for path in root.rglob("*") if path.is_file()})
+
+    def test_its_configuration_is_good(self):
+        root = self.directory / "server"
+        run(["tacit", "init", "--dir", root])
+        run(["tacitd", "--check-config", root / "tacitd.toml"])
+
+
+class Configuration(unittest.TestCase):
+    def test_every_problem_is_reported_at_once_with_its_place(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "bad.toml"
+            path.write_text('[server]\ndata_dir = 5\nio_thread = 2\n[agents]\nport = 70000\n')
+            result = subprocess.run([BIN / "tacitd", "--check-config", path], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 2)
+        for place in ("bad.toml:2:", "bad.toml:3:", "bad.toml:5:"):
+            self.assertIn(place, result.stderr)
+        self.assertIn("io_threads", result.stderr)  # did you mean
+
+
+class Life(ServerTest):
+    server_options = {"binary": "tacitd_testing"}
+
+    def open_round_of_three(self):
+        self.server.create_task(task_text(size=3, minimum=3, privacy=NO_PRIVACY))
+        devices = self.devices("a", "b", "c")
+        leases = open_round(devices)
+        return devices, leases, parameters(leases[0])
+
+    def test_starts_within_half_a_second(self):
+        self.server.create_task(task_text())
+        best = min(self._restart_time() for _ in range(5))
+        slack = 4 if "asan" in str(BIN) or "tsan" in str(BIN) else 1
+        self.assertLess(best, 0.5 * slack)
+
+    def _restart_time(self):
+        self.server.stop()
+        return self.server.restart().seconds_to_ready
+
+    def test_a_clean_stop_in_the_middle_of_a_round_loses_nothing(self):
+        devices, leases, d = self.open_round_of_three()
+        for device, lease in list(zip(devices, leases))[:2]:
+            self.assertEqual(device.upload(lease, numpy.full(d, 3.0)).status, 200)
+        self.assertEqual(self.server.stop(), 0)
+        self.server.restart()
+        self.assertEqual(self.server.task()["current_round"]["counted"], 2)
+        # The one whose answer was lost sends the same bytes again; the third comes for the first time.
+        self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 3.0)).status, 200)
+        self.assertEqual(devices[2].upload(leases[2], numpy.full(d, 0.0)).status, 200)
+        ended = harness.wait_until(
+            lambda: next((r for r in self.server.rounds() if r["phase"] == "published"), None), "the round")
+        self.assertEqual(ended["counted"], 3)
+
+    def test_a_long_poll_ends_at_once_when_the_server_stops(self):
+        device = self.devices("a")[0]
+        self.server.create_task(task_text())
+        waiting = threading.Thread(target=lambda: device.check_in(wait_ms=30000))
+        waiting.start()
+        time.sleep(0.5)
+        started = time.monotonic()
+        self.assertEqual(self.server.stop(), 0)
+        self.assertLess(time.monotonic() - started, 15)
+        waiting.join()
+
+    def test_a_waiting_round_says_what_it_waits_for(self):
+        device = self.devices("a")[0]
+        self.server.create_task(task_text(minimum=2))
+        self.assertIn("1 of at least 2", device.check_in().wait.reason)
+        self.assertIn("1 of at least 2", self.server.task()["current_round"]["waiting_for"])
+
+    def test_a_second_server_on_the_same_directory_is_refused(self):
+        second = subprocess.run([BIN / "tacitd", "--config", self.server.config], capture_output=True, text=True)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("server_cannot_run", second.stderr)
+
+    def test_a_token_enrols_once(self):
+        token = self.server.cli("device", "token", "create")["data"]
+        path = self.server.directory / "token"
+        path.write_text(token["token"])
+        join = ["tacit-agent", "join", "--server", "127.0.0.1", "--enrolment-port", self.server.ports["enrolment"],
+                "--ca-fingerprint", token["ca_fingerprint"], "--token-file", path, "--state"]
+        run(join + [self.server.directory / "first"])
+        second = subprocess.run([str(BIN / join[0]), *map(str, join[1:]), str(self.server.directory / "second")],
+                                capture_output=True, text=True)
+        self.assertNotEqual(second.returncode, 0)
+        self.assertEqual(len(self.server.cli("device", "list")["data"]["items"]), 1)
+        key = next((self.server.directory / "first").glob("*.key"))
+        self.assertEqual(stat.S_IMODE(key.stat().st_mode), 0o600)
+
+    def test_revocation_cuts_a_long_poll_and_refuses_everything_after(self):
+        device = self.devices("a")[0]
+        self.server.create_task(task_text())
+        outcome = []
+
+        def wait():
+            try:
+                outcome.append(device.request("POST", "/v1/checkin", harness.agent_pb2.CheckInRequest(
+                    protocol_version=1, agent_version="t", wait_ms=30000).SerializeToString()).status)
+            except OSError:
+                outcome.append("cut")
+            except harness.http.client.HTTPException:
+                outcome.append("cut")
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.5)
+        started = time.monotonic()
+        self.server.cli("device", "revoke", "a")
+        waiting.join(timeout=harness.PATIENCE)
+        self.assertLess(time.monotonic() - started, 10)
+        self.assertIn(outcome, ([403], ["cut"]))
+        self.assertEqual(device.request("POST", "/v1/checkin", b"x").status, 403)
+        self.assertEqual(self.server.restart_check(device), 403)
+
+    def test_state_survives_a_kill_and_an_acknowledged_update_is_not_lost(self):
+        devices, leases, d = self.open_round_of_three()
+        self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 3.0)).status, 200)
+        self.server.kill()
+        self.server.restart()
+        self.assertEqual(self.server.task()["current_round"]["counted"], 1)
+        self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 9.0)).status, 409)
+
+    def test_an_agent_process_trains_through_a_server_that_was_killed(self):
+        self.server.create_task(task_text(name="sensors", size=2, minimum=2, rounds=3, privacy=NO_PRIVACY).replace(
+            "inputs = 4", f"inputs = {synthetic_inputs()}").replace("classes = 3", "classes = 6"))
+        agents = []
+        for index in range(2):
+            state = self.server.enrol(f"agent-{index}").state
+            agents.append(subprocess.Popen([BIN / "tacit-agent", "run", "--state", state, "--synthetic", f"{index}/2"],
+                                           stderr=subprocess.DEVNULL))
+        try:
+            harness.wait_until(lambda: self.server.task("sensors")["rounds_published"] >= 1, "round 1",
+                               self.server.process)
+            # The agents keep the address they enrolled with, so the server comes back on the same port.
+            text = self.server.config.read_text()
+            section = text.index("[agents]")
+            fixed = text[section:].replace("port = 0", f"port = {self.server.ports['agents']}", 1)
+            self.server.config.write_text(text[:section] + fixed)
+            self.server.kill()
+            self.server.restart()
+            harness.wait_until(lambda: self.server.task("sensors")["state"] == "finished", "the end",
+                               self.server.process)
+            self.assertEqual(self.server.task("sensors")["rounds_published"], 3)
+            for agent in agents:
+                self.assertIsNone(agent.poll(), "an agent gave up")
+        finally:
+            for agent in agents:
+                agent.send_signal(signal.SIGTERM)
+            for agent in agents:
+                self.assertEqual(agent.wait(timeout=harness.PATIENCE), 0, "an agent did not stop cleanly")
+
+
+def synthetic_inputs():
+    return int(os.environ.get("TACIT_SYNTHETIC_INPUTS", "60"))
+
+
+def _restart_check(self, device):
+    """The status a device gets after a restart: the store, not the memory, knows who is revoked."""
+    self.stop()
+    self.restart()
+    return device.request("POST", "/v1/checkin", b"x").status
+
+
+harness.Server.restart_check = _restart_check
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

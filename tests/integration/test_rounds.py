@@ -1,0 +1,226 @@
+"""Rounds end to end: what counts, what does not, and what nobody can change."""
+
+import unittest
+
+import numpy
+
+import harness
+from harness import GAUSSIAN, NO_PRIVACY, ServerTest, agent_pb2, parameters, task_text
+
+
+def open_round(devices, task=""):
+    """Every device checks in until each holds a lease of one round."""
+    for device in devices:
+        device.check_in(task=task)
+    return [device.lease(task=task) for device in devices]
+
+
+class Rounds(ServerTest):
+    server_options = {"binary": "tacitd_testing"}
+
+    def published(self, number, name="t"):
+        def found():
+            rounds = self.server.rounds(name)
+            return next((r for r in rounds if r["round"] == number and r["phase"] == "published"), None)
+        return harness.wait_until(found, f"round {number} to be published", self.server.process)
+
+    def model(self, version="latest", name="t"):
+        import io
+        answer = self.server.operator("GET", f"/api/v1/tasks/{name}/models/{version}/content?format=npz")
+        self.assertEqual(answer.status, 200)
+        with numpy.load(io.BytesIO(answer.body), allow_pickle=False) as arrays:
+            return numpy.concatenate([arrays["layer0.weight"].ravel(), arrays["layer0.bias"].ravel()])
+
+    def test_average_of_the_updates_is_published_without_noise_in_mode_none(self):
+        self.server.create_task(task_text(privacy=NO_PRIVACY))
+        devices = self.devices("a", "b", "c")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        vectors = [numpy.linspace(-1, 1, d) * (i + 1) for i in range(3)]
+        for device, lease, vector in zip(devices, leases, vectors):
+            self.assertEqual(device.upload(lease, vector).status, 200)
+        self.assertEqual(self.published(1)["counted"], 3)
+        numpy.testing.assert_allclose(self.model(), numpy.mean(vectors, axis=0), atol=2e-6)
+
+    def test_example_counts_weigh_in_mode_none_up_to_their_cap(self):
+        self.server.create_task(task_text(
+            size=2, privacy=NO_PRIVACY,
+            aggregation='optimizer = "fedavg"\nlearning_rate = 1.0\nweighting = "examples"\nmax_examples = 30\n'))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        self.assertEqual(leases[0].max_examples, 30)
+        devices[0].upload(leases[0], numpy.full(d, 1.0), examples=10)
+        devices[1].upload(leases[1], numpy.full(d, 0.0), examples=10**9)
+        self.published(1)
+        numpy.testing.assert_allclose(self.model(), numpy.full(d, 10 / 40), atol=2e-6)
+
+    def test_a_claim_of_a_thousand_million_examples_changes_nothing_in_a_private_task(self):
+        self.server.create_task(task_text(name="honest", size=2))
+        self.server.create_task(task_text(name="liar", size=2))
+        devices = self.devices("a", "b")
+        models = {}
+        for name, examples in (("honest", 1), ("liar", 10**9)):
+            leases = open_round(devices, task=name)
+            d = parameters(leases[0])
+            for device, lease in zip(devices, leases):
+                self.assertEqual(device.upload(lease, numpy.full(d, 0.1), examples=examples).status, 200)
+            self.published(1, name)
+            models[name] = self.model(name=name)
+        # The noise differs between the two tasks, so compare what was charged and how far the models are apart: the
+        # same order as the noise, not 10^9 times it.
+        self.assertEqual(self.server.cli("privacy", "show", "honest")["data"]["epsilon_spent"],
+                         self.server.cli("privacy", "show", "liar")["data"]["epsilon_spent"])
+        self.assertLess(numpy.abs(models["liar"] - models["honest"]).max(), 20)
+
+    def test_a_private_average_is_divided_by_the_declared_cohort(self):
+        self.server.create_task(task_text(size=4, minimum=2, deadline="1s", privacy=GAUSSIAN.replace(
+            "noise_multiplier = 1.0", "noise_multiplier = 0.001").replace("epsilon_budget = 50.0",
+                                                                          "epsilon_budget = 1e8")))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        for device, lease in zip(devices, leases):
+            device.upload(lease, numpy.full(d, 0.1))
+        self.published(1)
+        numpy.testing.assert_allclose(self.model(), numpy.full(d, 0.2 / 4), atol=0.01)
+
+    def test_a_zero_update_is_a_valid_update(self):
+        self.server.create_task(task_text(size=2, privacy=NO_PRIVACY))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
+        self.assertEqual(devices[1].upload(leases[1], numpy.zeros(d)).status, 200)
+        self.assertEqual(self.published(1)["counted"], 2)
+        numpy.testing.assert_array_equal(self.model(), numpy.zeros(d))
+
+    def test_nan_and_infinity_are_rejected_with_the_place_and_the_round_goes_on(self):
+        self.server.create_task(task_text(size=3, over_selection=2.0))
+        devices = self.devices("a", "b", "c", "bad")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        for value, word in ((float("nan"), "index 3"), (float("inf"), "index 3")):
+            vector = numpy.zeros(d)
+            vector[3] = value
+            answer = devices[3].upload(leases[3], vector)
+            self.assertEqual(answer.status, 422)
+            self.assertEqual(answer.problem()["code"], "invalid_argument")
+            self.assertIn(word, answer.problem()["detail"])
+        for device, lease in list(zip(devices, leases))[:3]:
+            self.assertEqual(device.upload(lease, numpy.full(d, 0.1)).status, 200)
+        self.assertEqual(self.published(1)["counted"], 3)
+        self.assertTrue(numpy.isfinite(self.model()).all())
+        self.assertEqual(self.server.metric('tacit_updates_total{outcome="invalid_argument",task="t"}'), 2)
+
+    def test_a_device_that_never_answers_does_not_end_the_round(self):
+        self.server.create_task(task_text(size=3, minimum=2, deadline="1s"))
+        devices = self.devices("a", "b", "gone")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        for device, lease in list(zip(devices, leases))[:2]:
+            self.assertEqual(device.upload(lease, numpy.full(d, 0.1)).status, 200)
+        self.assertEqual(self.published(1)["counted"], 2)
+        late = devices[2].upload(leases[2], numpy.full(d, 0.1))
+        self.assertEqual(late.status, 410)
+        self.assertEqual(late.problem()["code"], "gone")
+
+    def test_a_round_with_too_few_devices_is_abandoned_with_the_reason_and_its_budget_stays_spent(self):
+        self.server.create_task(task_text(size=3, minimum=2, deadline="500ms"))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        devices[0].upload(leases[0], numpy.zeros(parameters(leases[0])))
+        ended = harness.wait_until(
+            lambda: next((r for r in self.server.rounds() if r["phase"] == "abandoned"), None), "an abandoned round")
+        self.assertIn("only 1 of at least 2", ended["reason"])
+        privacy = self.server.cli("privacy", "show", "t")["data"]
+        self.assertGreater(privacy["epsilon_spent"], 0)
+        self.assertEqual(privacy["rounds_charged"], 0)
+
+    def test_a_grid_update_is_taken_as_it_is_and_one_beyond_the_bound_is_refused(self):
+        self.server.create_task(task_text(size=2, minimum=1, privacy=NO_PRIVACY))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        radius = leases[0].grid_radius
+        too_long = numpy.zeros(d, dtype=numpy.int32)
+        too_long[0] = radius
+        too_long[1] = 1
+        answer = devices[0].upload(leases[0], too_long, encoding=agent_pb2.ENCODING_GRID_INT32)
+        self.assertEqual(answer.status, 422)
+        self.assertIn("norm", answer.problem()["detail"])
+        one_hot = numpy.zeros(d, dtype=numpy.int32)
+        one_hot[0] = radius
+        for device, lease in zip(devices, open_round(devices)):
+            self.assertEqual(device.upload(lease, one_hot, encoding=agent_pb2.ENCODING_GRID_INT32).status, 200)
+        self.published(1)
+        self.assertAlmostEqual(self.model()[0], leases[0].clip_norm, places=5)
+
+    def test_a_device_takes_part_at_most_as_often_as_the_task_allows(self):
+        self.server.create_task(task_text(size=2, minimum=2, participations=1, privacy=GAUSSIAN))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        for device, lease in zip(devices, leases):
+            device.upload(lease, numpy.zeros(parameters(lease)))
+        self.published(1)
+        reply = devices[0].check_in()
+        self.assertFalse(reply.HasField("lease"))
+        self.assertIn("as many as it may", reply.wait.reason)
+
+    def test_a_round_that_would_exceed_the_budget_is_refused_before_any_device_is_asked(self):
+        plan = self.server.directory / "plan.toml"
+        plan.write_text(task_text(rounds=2))
+        epsilon = self.server.cli("task", "create", "-f", plan, "--dry-run")["data"]["epsilon"]
+        self.server.create_task(task_text(
+            size=2, rounds=3, privacy=GAUSSIAN.replace("epsilon_budget = 50.0", f"epsilon_budget = {epsilon * 1.001}")))
+        devices = self.devices("a", "b")
+        for number in (1, 2):
+            for device, lease in zip(devices, open_round(devices)):
+                device.upload(lease, numpy.zeros(parameters(lease)))
+            self.published(number)
+        for device in devices:
+            device.check_in()
+        task = harness.wait_until(
+            lambda: (lambda t: t if t["state"] == "budget_exhausted" else None)(self.server.task()), "the refusal")
+        self.assertIn("budget", task["state_reason"])
+        refused = self.server.rounds()[-1]
+        self.assertEqual((refused["round"], refused["phase"]), (3, "abandoned"))
+        self.assertLessEqual(self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"], epsilon * 1.001)
+
+    def test_privacy_parameters_that_make_no_sense_are_refused_with_the_reason(self):
+        for wrong, word in ((GAUSSIAN.replace("epsilon_budget = 50.0", "epsilon_budget = 0"), "epsilon_budget"),
+                            (GAUSSIAN.replace("epsilon_budget = 50.0", "epsilon_budget = -1"), "epsilon_budget"),
+                            (GAUSSIAN.replace("delta = 1e-5", "delta = 0.01"), "delta"),
+                            (GAUSSIAN.replace("delta = 1e-5", "delta = 0"), "delta"),
+                            (GAUSSIAN.replace('"gaussian"', '"magic"'), "mechanism"),
+                            (GAUSSIAN.replace("clip_norm = 1.0", ""), "clip_norm")):
+            answer = self.server.create_task(task_text(privacy=wrong), expect=1)
+            self.assertEqual(answer["error"]["code"], "invalid_argument")
+            self.assertIn(word, answer["error"]["message"])
+            self.assertRegex(answer["error"]["message"], r"task\.toml:\d+:\d+: ")
+        self.assertEqual(self.server.cli("task", "list")["data"]["items"], [])
+
+    def test_delta_must_be_below_one_over_the_enrolled_devices(self):
+        self.devices(*(f"d{i}" for i in range(4)))
+        answer = self.server.create_task(task_text(size=2, privacy=GAUSSIAN.replace("delta = 1e-5", "delta = 0.3").replace(
+            "population = 100", "population = 3")), expect=1)
+        self.assertIn("enrolled", answer["error"]["message"])
+
+    def test_a_duplicate_gets_the_same_acknowledgement_and_is_counted_once(self):
+        self.server.create_task(task_text(size=3, privacy=NO_PRIVACY))
+        devices = self.devices("a", "b", "c")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        first = devices[0].upload(leases[0], numpy.full(d, 1.0))
+        again = devices[0].upload(leases[0], numpy.full(d, 1.0))
+        self.assertEqual((first.status, first.body), (again.status, again.body))
+        other = devices[0].upload(leases[0], numpy.full(d, 2.0))
+        self.assertEqual(other.status, 409)
+        for device, lease in list(zip(devices, leases))[1:]:
+            device.upload(lease, numpy.full(d, 4.0))
+        self.assertEqual(self.published(1)["counted"], 3)
+        numpy.testing.assert_allclose(self.model(), numpy.full(d, 3.0), atol=2e-6)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,129 @@
+"""The published model has the same bits whatever the threads, the order of arrival, and the moment of a crash."""
+
+import hashlib
+import http.client
+import random
+import unittest
+
+import numpy
+
+import harness
+from harness import GAUSSIAN, Server, parameters, task_text
+
+DEVICES = ["a", "b", "c", "d"]
+NOISE = {"TACIT_TEST_NOISE": "one fixed key"}
+TASK = task_text(size=4, minimum=4, rounds=2, privacy=GAUSSIAN, inputs=40,
+                 aggregation='optimizer = "fedadam"\nlearning_rate = 0.1\nbeta1 = 0.9\nbeta2 = 0.99\ntau = 0.001\n')
+
+
+def update_of(name, lease):
+    generator = numpy.random.default_rng(int(hashlib.sha256(f"{name}/{lease.round}".encode()).hexdigest()[:8], 16))
+    return generator.normal(size=parameters(lease)) * 0.2
+
+
+class Federation:
+    """A server with enrolled devices and a task, driven until its rounds are published, through any number of deaths."""
+
+    def __init__(self, io_threads=2):
+        self.server = Server("tacitd_testing", io_threads=io_threads)
+        self.server.start(NOISE)
+        self.server.create_task(TASK)
+        self.devices = {name: self.server.enrol(name) for name in DEVICES}
+        self.server.stop()
+        self.deaths = 0
+
+    def through_deaths(self, step):
+        """Runs a step until it has worked, starting the server again whenever it has died."""
+        while True:
+            try:
+                return step()
+            except (OSError, http.client.HTTPException, AssertionError):
+                if self.server.process.poll() is None:
+                    raise
+                self.deaths += 1
+                self.server.restart(NOISE)
+
+    def take_part(self, name):
+        device = self.devices[name]
+        lease = device.lease()
+        answer = device.upload(lease, update_of(name, lease))
+        assert answer.status == 200, (answer.status, answer.body)
+
+    def run(self, order, kill_at=None):
+        try:
+            self.server.restart({**NOISE, **({"TACIT_TEST_KILL_AT": kill_at} if kill_at else {})})
+        except AssertionError:  # it died at a step of its own start
+            self.deaths += 1
+            self.server.restart(NOISE)
+        for number in (1, 2):
+            for name in order:
+                self.through_deaths(self.devices[name].check_in)
+            for name in order:
+                self.through_deaths(lambda name=name: self.take_part(name))
+            self.through_deaths(lambda number=number: harness.wait_until(
+                lambda: self.published(number), f"round {number}", self.server.process))
+        digests = [self.published(number)["model_digest"] for number in (1, 2)]
+        privacy = self.through_deaths(lambda: self.server.cli("privacy", "show", "t")["data"])
+        assert privacy["rounds_charged"] == 2, privacy
+        return digests, privacy["epsilon_spent"]
+
+    def published(self, number):
+        return next((r for r in self.server.rounds() if r["round"] == number and r["phase"] == "published"), None)
+
+    def close(self):
+        self.server.close()
+
+
+def run_once(order=tuple(DEVICES), kill_at=None, io_threads=2):
+    federation = Federation(io_threads)
+    try:
+        result = federation.run(order, kill_at)
+        return result, federation.deaths
+    finally:
+        federation.close()
+
+
+class SameBits(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.reference, _ = run_once()
+
+    def test_one_and_two_io_threads(self):
+        self.assertEqual(run_once(io_threads=1)[0], self.reference)
+
+    def test_shuffled_arrival(self):
+        for seed in range(3):
+            order = list(DEVICES)
+            random.Random(seed).shuffle(order)
+            self.assertEqual(run_once(order)[0], self.reference, f"order {order}")
+
+    def test_another_noise_key_gives_other_bits(self):
+        # Without this the tests above could pass on a server that adds no noise at all.
+        federation = Federation()
+        try:
+            federation.server.restart({"TACIT_TEST_NOISE": "another key"})
+            global NOISE
+            before, NOISE = NOISE, {"TACIT_TEST_NOISE": "another key"}
+            try:
+                digests, _ = federation.run(DEVICES)
+            finally:
+                NOISE = before
+            self.assertNotEqual(digests, self.reference[0])
+        finally:
+            federation.close()
+
+    def test_killed_after_every_durable_step_of_two_rounds(self):
+        killed = 0
+        for step in range(1, 200):
+            with self.subTest(step=step):
+                result, deaths = run_once(kill_at=f"*:{step}")
+                if deaths == 0:
+                    break
+                killed += 1
+                self.assertEqual(result, self.reference, f"killed after step {step}")
+        # Each round reserves, opens, commits, closes, charges, publishes: fewer deaths mean that the switch did not work.
+        self.assertGreater(killed, 12)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
