@@ -1,0 +1,89 @@
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "server/api/enrolment_api.h"
+#include "server/api/json.h"
+#include "server/api/rate_limiter.h"
+#include "server/api/router.h"
+#include "server/api/upload_memory.h"
+#include "tests/support/fake_clock.h"
+
+namespace tacit::api {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::MatchesRegex;
+
+TEST(MatchPath, TakesTheNamedPartsInOrder) {
+  PathArguments arguments;
+  EXPECT_TRUE(MatchPath("/v1/tasks/{task}/rounds/{round}/update", "/v1/tasks/har/rounds/7/update", arguments));
+  EXPECT_THAT(arguments, ElementsAre("har", "7"));
+  EXPECT_TRUE(MatchPath("/a/{device}:revoke", "/a/pump-3:revoke", arguments));
+  EXPECT_THAT(arguments, ElementsAre("pump-3"));
+}
+
+TEST(MatchPath, RefusesMoreLessAndOther) {
+  PathArguments arguments;
+  for (const char* path : {"/v1/tasks", "/v1/tasks/", "/v1/tasks/a/b", "/v1/tasks/a/", "/v2/tasks/a", "v1/tasks/a", "",
+                           "/", "/v1//a", "/v1/tasks/a:revoke"}) {
+    EXPECT_FALSE(MatchPath("/v1/tasks/{task}", path, arguments)) << path;
+  }
+  EXPECT_FALSE(MatchPath("/a/{device}:revoke", "/a/:revoke", arguments));
+}
+
+TEST(UploadMemory, GivesOutNoMoreThanItsLimitAndTakesItBack) {
+  UploadMemory memory(100);
+  {
+    auto first = memory.TryTake(60);
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(memory.TryTake(60));
+    EXPECT_TRUE(memory.TryTake(40));
+    // A buffer that went on to the round keeps its share until the upload is answered.
+    const AlignedBuffer moved = std::move(first->memory());
+    EXPECT_EQ(memory.used(), 60U);
+  }
+  EXPECT_EQ(memory.used(), 0U);
+  EXPECT_FALSE(memory.TryTake(101));
+  EXPECT_FALSE(memory.TryTake(SIZE_MAX));
+  EXPECT_EQ(memory.used(), 0U);
+}
+
+TEST(RateLimiter, LetsEachSourceTryItsShareAndRefillsSteadily) {
+  testing::FakeClock clock;
+  RateLimiter limiter(3, clock);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(limiter.Allow("a"));
+  EXPECT_FALSE(limiter.Allow("a"));
+  EXPECT_TRUE(limiter.Allow("b"));
+  clock.Advance(Millis(21'000));
+  EXPECT_TRUE(limiter.Allow("a"));
+  EXPECT_FALSE(limiter.Allow("a"));
+}
+
+TEST(RateLimiter, ForgetsQuietSourcesAndRefusesStrangersWhenFull) {
+  testing::FakeClock clock;
+  RateLimiter limiter(1, clock);
+  for (std::size_t i = 0; i < RateLimiter::kMaxSources; ++i) EXPECT_TRUE(limiter.Allow(std::to_string(i)));
+  EXPECT_FALSE(limiter.Allow("stranger"));
+  clock.Advance(Millis(61'000));
+  EXPECT_TRUE(limiter.Allow("stranger"));
+}
+
+TEST(EnrolmentToken, CarriesTheOnlyNameItIsFor) {
+  EXPECT_THAT(MakeToken(std::nullopt), MatchesRegex("tct_[0-9a-f]{32}"));
+  EXPECT_NE(MakeToken(std::nullopt), MakeToken(std::nullopt));
+  const std::string named = MakeToken(*DeviceId::Parse("pump-3"));
+  EXPECT_THAT(named, MatchesRegex("tct_[0-9a-f]{32}\\.pump-3"));
+  EXPECT_EQ(NameInToken(named), *DeviceId::Parse("pump-3"));
+  EXPECT_EQ(NameInToken("tct_00"), std::nullopt);
+  EXPECT_EQ(NameInToken("tct_00.../etc"), std::nullopt);
+}
+
+TEST(JsonResponse, NeverFailsBecauseOfAName) {
+  const net::HttpResponse response = JsonResponse({{"name", "\xff\xfe"}});
+  EXPECT_EQ(response.status, 200);
+  EXPECT_THAT(response.body, ::testing::HasSubstr("\xef\xbf\xbd"));
+}
+
+}  // namespace
+}  // namespace tacit::api
