@@ -1,0 +1,138 @@
+#include "edge_agent/upload/pending_update.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/base/files.h"
+#include "dp/clip.h"
+#include "dp/types.h"
+#include "proto/codec/limits.h"
+
+namespace tacit::upload {
+namespace {
+
+constexpr std::string_view kMagic = "TACITUP1";
+constexpr std::size_t kLargestFile = codec::kMaxPayloadBytes + 16 * 1024;
+constexpr mode_t kOwnerOnly = 0600;
+
+dp::Norm NormOf(codec::Mechanism mechanism) {
+  return mechanism == codec::Mechanism::kLaplace ? dp::Norm::kL1 : dp::Norm::kL2;
+}
+
+Result<Bytes> GridPayload(const codec::Lease& lease, std::span<const float> delta) {
+  TACIT_TRY(const dp::ClipNorm clip_norm, dp::ClipNorm::Create(lease.clip_norm));
+  TACIT_TRY(const dp::GridRadius radius, dp::GridRadius::Create(lease.grid_radius));
+  std::vector<std::int32_t> grid(delta.size());
+  TACIT_TRY_VOID(dp::ClipToGrid(delta, clip_norm, radius, NormOf(lease.mechanism), grid));
+  const ByteSpan bytes = AsBytes(std::span<const std::int32_t>(grid));
+  return Bytes(bytes.begin(), bytes.end());
+}
+
+std::unexpected<Error> Damaged() {
+  return Fail(ErrorCode::kMalformed, "the stored update is cut or damaged");
+}
+
+// Takes fields from the front of bytes that nobody vouches for.
+class FieldReader {
+ public:
+  explicit FieldReader(ByteSpan rest) : rest_(rest) {}
+
+  std::optional<ByteSpan> Take(std::uint64_t count) {
+    if (count > rest_.size()) return std::nullopt;
+    const ByteSpan field = rest_.first(static_cast<std::size_t>(count));
+    rest_ = rest_.subspan(field.size());
+    return field;
+  }
+  std::optional<std::uint64_t> TakeU64() {
+    const std::optional<ByteSpan> field = Take(sizeof(std::uint64_t));
+    if (!field) return std::nullopt;
+    std::uint64_t value = 0;
+    std::memcpy(&value, field->data(), sizeof value);
+    return value;
+  }
+  // A field with its length in front.
+  std::optional<ByteSpan> TakeSized() {
+    const std::optional<std::uint64_t> size = TakeU64();
+    return size ? Take(*size) : std::nullopt;
+  }
+  [[nodiscard]] bool empty() const { return rest_.empty(); }
+
+ private:
+  ByteSpan rest_;
+};
+
+}  // namespace
+
+Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const float> delta,
+                                 const UpdateOptions& options) {
+  if (delta.size_bytes() != lease.model_bytes) {
+    return Fail(ErrorCode::kInvalidArgument, "an update of " + std::to_string(delta.size()) +
+                                                 " parameters for a model of " +
+                                                 std::to_string(lease.model_bytes / sizeof(float)));
+  }
+  PendingUpdate update{.round = {lease.task, lease.round}, .header = {}, .payload = {}};
+  if (options.encoding == codec::Encoding::kGridInt32) {
+    TACIT_TRY(update.payload, GridPayload(lease, delta));
+  } else {
+    const ByteSpan bytes = AsBytes(delta);
+    update.payload.assign(bytes.begin(), bytes.end());
+  }
+  update.header = {.schema_digest = lease.schema_digest,
+                   .encoding = options.encoding,
+                   .payload_bytes = update.payload.size(),
+                   .payload_digest = Xxh3(update.payload),
+                   // Where counts do not matter none is told: it would say something about the data.
+                   .example_count = std::min(options.example_count, lease.max_examples)};
+  return update;
+}
+
+PendingStore::PendingStore(const std::filesystem::path& state_directory) : file_(state_directory / "pending_update") {}
+
+Result<void> PendingStore::Save(const PendingUpdate& update) const {
+  ByteWriter writer;
+  writer.Raw(AsBytes(kMagic)).Text(update.round.task.str()).U64(update.round.round);
+  writer.Text(AsText(codec::Encode(update.header))).Text(AsText(update.payload));
+  const Digest128 digest = Xxh3(writer.bytes());
+  writer.Raw(digest);
+  return WriteFileAtomic(file_, writer.bytes(), kOwnerOnly);
+}
+
+std::optional<PendingUpdate> PendingStore::Load() const {
+  const auto bytes = ReadFile(file_, kLargestFile);
+  if (!bytes && bytes.error().code == ErrorCode::kNotFound) return std::nullopt;
+  if (bytes) {
+    if (auto update = ParsePendingUpdate(*bytes)) return *std::move(update);
+  }
+  Drop();
+  return std::nullopt;
+}
+
+void PendingStore::Drop() const {
+  std::error_code ignored;
+  std::filesystem::remove(file_, ignored);
+}
+
+Result<PendingUpdate> ParsePendingUpdate(ByteSpan file) {
+  constexpr std::size_t kDigestBytes = sizeof(Digest128);
+  if (file.size() < kMagic.size() + kDigestBytes || AsText(file.first(kMagic.size())) != kMagic) return Damaged();
+  const ByteSpan content = file.first(file.size() - kDigestBytes);
+  if (!std::ranges::equal(Xxh3(content), file.last(kDigestBytes))) return Damaged();
+  FieldReader reader(content.subspan(kMagic.size()));
+  const auto task = reader.TakeSized();
+  const auto round = reader.TakeU64();
+  const auto header_bytes = reader.TakeSized();
+  const auto payload = reader.TakeSized();
+  if (!task || !round || !header_bytes || !payload || !reader.empty()) return Damaged();
+  TACIT_TRY(TaskId id, TaskId::Parse(AsText(*task)));
+  TACIT_TRY(const codec::UpdateHeader header, codec::ParseUpdateHeader(*header_bytes));
+  if (header.payload_bytes != payload->size()) return Damaged();
+  return PendingUpdate{
+      .round = {std::move(id), *round}, .header = header, .payload = {payload->begin(), payload->end()}};
+}
+
+}  // namespace tacit::upload

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+
+#include "common/base/bytes.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "proto/codec/agent.h"
+
+namespace tacit::upload {
+
+/// An update that is ready to be sent and not yet acknowledged.
+struct PendingUpdate {
+  RoundKey round;
+  codec::UpdateHeader header;
+  Bytes payload;  ///< header.payload_bytes long, with the digest that the header says.
+};
+
+struct UpdateOptions {
+  /// kGridInt32 sends integers that the device itself clipped; kFloat32 sends the delta as it is, for the server to
+  /// clip.
+  codec::Encoding encoding = codec::Encoding::kGridInt32;
+  /// Rows trained on; sent only when the lease asks for counts (max_examples above 0), capped by it.
+  std::uint64_t example_count = 0;
+};
+
+/// Turns a trained delta into what is sent: clipped to the lease's norm and put on its integer grid.
+/// Shape: `delta` has as many elements as the lease's model has parameters.
+/// Errors: kInvalidArgument for a delta with NaN or infinity (naming the index) or of another length, or a lease whose
+/// clip norm or grid is not allowed.
+Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const float> delta, const UpdateOptions& options);
+
+/// The one update that waits for its acknowledgement, on disk: an agent that is killed after training sends the same
+/// bytes again, and the server counts them once. Threads: one at a time, one process a directory.
+class PendingStore {
+ public:
+  explicit PendingStore(const std::filesystem::path& state_directory);
+
+  /// Durable on return. Replaces an earlier one. Privacy: the file is for its owner only.
+  Result<void> Save(const PendingUpdate& update) const;
+  /// nullopt when nothing waits; what is damaged is removed, since it was never acknowledged nor can be sent.
+  [[nodiscard]] std::optional<PendingUpdate> Load() const;
+  void Drop() const;
+
+ private:
+  std::filesystem::path file_;
+};
+
+/// Reads what PendingStore wrote. Errors: kMalformed.
+Result<PendingUpdate> ParsePendingUpdate(ByteSpan file);
+
+}  // namespace tacit::upload

@@ -1,0 +1,147 @@
+#include "edge_agent/upload/session.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "common/net/problem_reader.h"
+#include "proto/codec/limits.h"
+#include "proto/codec/update_frame.h"
+
+namespace tacit::upload {
+namespace {
+
+constexpr std::uint64_t kRangeBytes = 1024 * 1024;
+constexpr Millis kAnswerTime{60'000};
+// Room for every message, and for the problem document that may come in its place.
+constexpr std::size_t kLongestAnswer = 64 * 1024;
+// The slowest link an upload is given time for; the server cuts slower ones off as well.
+constexpr std::uint64_t kSlowestBytesPerSecond = 16 * 1024;
+constexpr const char* kProtobuf = "application/x-protobuf";
+
+std::optional<Millis> ParseRetryAfter(const net::ClientResponse& response) {
+  const std::optional<std::string_view> text = response.Header("retry-after");
+  if (!text) return std::nullopt;
+  std::uint32_t seconds = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  return std::chrono::seconds(seconds);
+}
+
+net::ClientRequest Request(std::string method, std::string target) {
+  net::ClientRequest request;
+  request.method = std::move(method);
+  request.target = std::move(target);
+  request.timeout = kAnswerTime;
+  request.max_response_bytes = kLongestAnswer;
+  return request;
+}
+
+std::unexpected<Error> WrongRange() {
+  return Fail(ErrorCode::kMalformed, "the server answered a range of the model with another one");
+}
+
+// Whether sending the same bytes again can never help.
+bool IsFinal(ErrorCode refusal) {
+  switch (refusal) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kMalformed:
+    case ErrorCode::kTooLarge:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kConflict:
+    case ErrorCode::kGone:
+    case ErrorCode::kBudgetExhausted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Result<model::ModelSpec> SpecOf(const codec::Lease& lease) {
+  TACIT_TRY(model::ModelSpec spec,
+            model::ModelSpec::Create(
+                {.inputs = lease.model.inputs, .hidden = lease.model.hidden, .classes = lease.model.classes}));
+  if (spec.SchemaDigest() != lease.schema_digest || spec.ParameterCount() * sizeof(float) != lease.model_bytes) {
+    return Fail(ErrorCode::kMalformed,
+                "the lease's model " + spec.CanonicalText() +
+                    " does not fit its schema digest and size; server and agent differ in version");
+  }
+  return spec;
+}
+
+AgentSession::AgentSession(SessionOptions options, net::HttpsClient client)
+    : options_(std::move(options)), client_(std::move(client)), cache_(options_.state_directory / "models") {}
+
+Result<AgentSession> AgentSession::Create(SessionOptions options) {
+  TACIT_TRY(net::HttpsClient client, net::HttpsClient::Create(options.server));
+  return AgentSession(std::move(options), std::move(client));
+}
+
+Result<net::ClientResponse> AgentSession::Send(const net::ClientRequest& request) {
+  retry_after_.reset();
+  TACIT_TRY(net::ClientResponse response, client_.Send(request));
+  retry_after_ = ParseRetryAfter(response);
+  return response;
+}
+
+Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
+  const Bytes body = codec::Encode(codec::CheckInRequest{.agent_version = options_.agent_version,
+                                                         .wait = options_.long_poll,
+                                                         .task = wish.task,
+                                                         .inputs = wish.inputs,
+                                                         .classes = wish.classes});
+  net::ClientRequest request = Request("POST", "/v1/checkin");
+  request.headers = {{"Content-Type", kProtobuf}};
+  request.body = {body};
+  request.timeout = options_.long_poll + kAnswerTime;
+  TACIT_TRY(const Bytes answer, net::BodyOrProblem(Send(request)));
+  return codec::ParseCheckInReply(answer);
+}
+
+Result<std::vector<float>> AgentSession::DownloadModel(const codec::Lease& lease) {
+  const ModelName model{.digest = lease.model_digest, .bytes = lease.model_bytes};
+  if (std::optional<std::vector<float>> found = cache_.Find(model)) return *std::move(found);
+  for (std::uint64_t begun = cache_.BytesBegun(model); begun < model.bytes; begun = cache_.BytesBegun(model)) {
+    TACIT_TRY_VOID(DownloadNextRange(model, begun));
+  }
+  return cache_.Finish(model);
+}
+
+Result<void> AgentSession::DownloadNextRange(const ModelName& model, std::uint64_t begun) {
+  const std::uint64_t count = std::min(kRangeBytes, model.bytes - begun);
+  const std::string range = std::to_string(begun) + "-" + std::to_string(begun + count - 1);
+  net::ClientRequest request = Request("GET", "/v1/models/" + ToHex(model.digest));
+  request.headers = {{"Range", "bytes=" + range}};
+  request.max_response_bytes = kRangeBytes;
+  TACIT_TRY(net::ClientResponse response, Send(request));
+  const bool whole = response.status == 200 && begun == 0 && count == model.bytes;
+  const bool partial = response.status == 206 &&
+                       response.Header("content-range") == "bytes " + range + "/" + std::to_string(model.bytes);
+  if (response.status == 206 && !partial) return WrongRange();
+  TACIT_TRY(const Bytes body, net::BodyOrProblem(std::move(response)));
+  if ((!whole && !partial) || body.size() != count) return WrongRange();
+  return cache_.Append(model, body);
+}
+
+Result<std::optional<Error>> AgentSession::Upload(const PendingUpdate& update) {
+  const Bytes prefix = codec::EncodeUpdatePrefix(update.header);
+  net::ClientRequest request = Request(
+      "PUT", "/v1/tasks/" + update.round.task.str() + "/rounds/" + std::to_string(update.round.round) + "/update");
+  request.headers = {{"Content-Type", "application/octet-stream"}};
+  request.body = {prefix, update.payload};
+  request.timeout = kAnswerTime + std::chrono::seconds(update.payload.size() / kSlowestBytesPerSecond);
+  TACIT_TRY(net::ClientResponse response, Send(request));
+  if (response.status >= 400) {
+    Error refusal = net::ReadProblem(response);
+    if (IsFinal(refusal.code)) return std::optional(std::move(refusal));
+    return std::unexpected(std::move(refusal));
+  }
+  TACIT_TRY_VOID(codec::ParseUpdateAck(response.body));
+  return std::nullopt;
+}
+
+}  // namespace tacit::upload

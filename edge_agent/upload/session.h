@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/base/result.h"
+#include "common/model/spec.h"
+#include "common/net/https_client.h"
+#include "edge_agent/upload/model_cache.h"
+#include "edge_agent/upload/pending_update.h"
+#include "proto/codec/agent.h"
+
+namespace tacit::upload {
+
+struct SessionOptions {
+  net::ClientOptions server;              ///< With this device's certificate and key.
+  std::filesystem::path state_directory;  ///< Models are kept below it.
+  std::string agent_version;
+  Millis long_poll{30'000};  ///< How long the server is asked to hold a check-in back when there is no work.
+};
+
+/// What this device can train, told at check-in.
+struct Wish {
+  std::optional<TaskId> task = std::nullopt;  ///< Only this one; any otherwise.
+  std::uint32_t inputs = 0;
+  std::uint32_t classes = 0;
+};
+
+/// The model that a lease is for.
+/// Errors: kMalformed when the lease's shape, digest and size contradict each other.
+Result<model::ModelSpec> SpecOf(const codec::Lease& lease);
+
+/// One device's conversation with the agents' listener; each call is one attempt, and whoever calls decides when to try
+/// again. Errors of all calls: what the server answered (its code and detail), or as net::HttpsClient::Send. Threads:
+/// one at a time; Cancel from any.
+class AgentSession {
+ public:
+  /// Does not connect yet. Errors: kInvalidArgument for unusable certificates.
+  static Result<AgentSession> Create(SessionOptions options);
+
+  /// Asks for work and waits for it, up to the long poll.
+  Result<codec::CheckInReply> CheckIn(const Wish& wish);
+
+  /// The lease's model: from this device's disk, or downloaded in ranges, so that a download that breaks off goes on
+  /// where it stopped, also in another process. Errors: kMalformed when the bytes do not have the promised digest.
+  Result<std::vector<float>> DownloadModel(const codec::Lease& lease);
+
+  /// Sends an update. nullopt: the server has it durably and counts it once, however often it is sent. A value: the
+  /// server refuses it for good (the round is over, or these bytes will never be taken), with its reason. An error: try
+  /// again.
+  Result<std::optional<Error>> Upload(const PendingUpdate& update);
+
+  /// How long the server's latest answer asks to wait before the next request.
+  [[nodiscard]] std::optional<Millis> retry_after() const { return retry_after_; }
+
+  /// Makes the call under way and every later one fail at once. Threads: any.
+  void Cancel() { client_.Cancel(); }
+
+ private:
+  AgentSession(SessionOptions options, net::HttpsClient client);
+  Result<net::ClientResponse> Send(const net::ClientRequest& request);
+  Result<void> DownloadNextRange(const ModelName& model, std::uint64_t begun);
+
+  SessionOptions options_;
+  net::HttpsClient client_;
+  ModelCache cache_;
+  std::optional<Millis> retry_after_;
+};
+
+}  // namespace tacit::upload
