@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks what the documents claim: links lead somewhere, commands exist, every log event and metric is documented."""
+"""Checks what the documents claim: links, commands, and that events, metrics and packages are those of the code."""
 
 import json
 import pathlib
@@ -9,6 +9,8 @@ import subprocess
 import source_tree
 
 OPERATING = pathlib.PurePosixPath("docs/OPERATING.md")
+DEPENDENCIES = pathlib.PurePosixPath("docs/DEPENDENCIES.md")
+INSTALLER = pathlib.PurePosixPath("deploy/install-deps.sh")
 PROGRAMS = ("tacit", "tacitd", "tacit-agent")
 SHELL_FENCES = ("sh", "bash", "shell", "console")
 
@@ -46,12 +48,12 @@ class Document:
                     self.anchors.add(anchor_of(heading.group(2), self.anchors))
 
     def section(self, title):
-        """The text under every heading that contains title, up to the next heading of its rank or higher."""
+        """The text under the headings of this title, each up to the next heading of its rank or higher."""
         lines, rank = [], 0
         for line in self.prose:
             heading = HEADING.match(line)
             if heading and (not rank or len(heading.group(1)) <= rank):
-                rank = len(heading.group(1)) if title.lower() in heading.group(2).lower() else 0
+                rank = len(heading.group(1)) if heading.group(2).lower() == title.lower() else 0
             if rank:
                 lines.append(line)
         return "\n".join(lines)
@@ -182,6 +184,21 @@ def check_names(documents, title, used, findings):
         findings.add(OPERATING, 1, f"`{name}` has two rows under '{title}'")
 
 
+def check_packages(root, documents, findings):
+    """Every package that is installed has a row in docs/DEPENDENCIES.md, and every row names one."""
+    if not (root / INSTALLER).is_file():
+        return
+    lists = re.findall(r"^\w+_packages=\(([^)]*)\)", source_tree.read(root, INSTALLER), re.MULTILINE)
+    installed = {package for words in lists for package in words.split()}
+    document = documents.get(DEPENDENCIES)
+    rows = [line.split("|")[1] for line in document.prose if line.startswith("| `")] if document else []
+    documented = {package for row in rows for package in re.findall(r"`([^`]+)`", row)}
+    for package in sorted(installed - documented):
+        findings.add(INSTALLER, 1, f"{package} has no row in {DEPENDENCIES}")
+    for package in sorted(documented - installed):
+        findings.add(DEPENDENCIES, 1, f"{package} is not installed by {INSTALLER}")
+
+
 def check_bodies(documents, findings):
     for path, document in documents.items():
         if path.parts[0] != "docs":
@@ -199,10 +216,11 @@ def check(root, build=None):
     events = names_in_code(root, (LOG_CALL, LOG_WRITE), source_tree.PRODUCT_ROOTS)
     check_names(documents, "Log events", events, findings)
     check_names(documents, "Metrics", names_in_code(root, (METRIC,), ("server/metrics",)), findings)
+    check_packages(root, documents, findings)
     check_bodies(documents, findings)
     return findings
 
 
 if __name__ == "__main__":
     options = source_tree.arguments(__doc__, build=True)
-    source_tree.report(check(options.root, options.build), "docs: links, commands, events and metrics are right")
+    source_tree.report(check(options.root, options.build), "docs: links, commands, events, metrics, packages agree")

@@ -202,6 +202,13 @@ class DocsTest(Tree):
         metric = {"server/metrics/m.cc": 'auto a = Make("tacit_a_total");\n'}
         self.assert_found(self.check(metric), "`tacit_a_total` has no row under 'Metrics'")
 
+    def test_packages_must_agree_in_both_directions(self):
+        installer = {"deploy/install-deps.sh": "build_packages=(\n  cmake git\n)\n"}
+        rows = "# Dependencies\n" + "words " * 20 + "\n| `cmake`, `rust` | x |\n"
+        findings = self.check({**installer, "docs/DEPENDENCIES.md": rows})
+        self.assert_found(findings, "git has no row", "rust is not installed")
+        self.assertEqual(len(findings), 2)
+
     def test_empty_documents_are_found(self):
         self.assert_found(self.check({"docs/PRIVACY.md": "# Privacy\n"}), "says nothing")
 

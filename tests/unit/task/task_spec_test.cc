@@ -1,0 +1,365 @@
+#include "server/task/task_spec.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "dp/accounting.h"
+#include "dp/noise.h"
+#include "tests/support/matchers.h"
+
+namespace tacit::task {
+namespace {
+
+using ::testing::DoubleEq;
+using ::testing::HasSubstr;
+using testing::IsError;
+using testing::IsErrorSaying;
+using testing::IsOk;
+using ::testing::Not;
+
+constexpr std::string_view kPrivate = R"(name = "har"
+[model]
+kind = "mlp"
+inputs = 561
+hidden = [128, 64]
+classes = 6
+seed = 7
+[training]
+epochs = 2
+batch_size = 16
+learning_rate = 0.05
+momentum = 0.9
+proximal_mu = 0.01
+[rounds]
+count = 20
+max_participations = 5
+[cohort]
+size = 16
+min = 8
+over_selection = 1.25
+deadline = "90s"
+[privacy]
+mechanism = "gaussian"
+clip_norm = 1.5
+noise_multiplier = 1.1
+delta = 1e-3
+epsilon_budget = 8
+population = 21
+[aggregation]
+optimizer = "fedadam"
+learning_rate = 0.02
+beta1 = 0.8
+beta2 = 0.95
+tau = 0.01
+)";
+
+constexpr std::string_view kOpen = R"(name = "plain"
+[model]
+kind = "softmax"
+inputs = 10
+classes = 3
+[training]
+learning_rate = 0.1
+[rounds]
+count = 3
+[cohort]
+size = 4
+[privacy]
+mechanism = "none"
+clip_norm = 10
+[aggregation]
+weighting = "examples"
+max_examples = 1000
+)";
+
+/// The text with `from`, which must be there, replaced by `to`.
+std::string With(std::string_view text, std::string_view from, std::string_view to) {
+  std::string changed(text);
+  const std::size_t at = changed.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return changed.replace(at, from.size(), to);
+}
+
+Result<TaskSpec> Parse(std::string_view text) {
+  return ParseTask(text, "t.toml");
+}
+
+/// The whole message of a file with one problem.
+std::string ProblemOf(std::string_view text) {
+  const auto parsed = Parse(text);
+  return parsed ? "" : parsed.error().message;
+}
+
+TEST(ParseTask, ReadsEveryKey) {
+  const auto spec = Parse(kPrivate);
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->id.str(), "har");
+  EXPECT_EQ(spec->model.CanonicalText(), "tacit-mlp/1:561,128,64,6");
+  EXPECT_EQ(spec->model_seed, 7U);
+  EXPECT_EQ(spec->training.epochs, 2U);
+  EXPECT_EQ(spec->training.batch_size, 16U);
+  EXPECT_EQ(spec->training.learning_rate, 0.05);
+  EXPECT_EQ(spec->training.momentum, 0.9);
+  EXPECT_EQ(spec->training.proximal_mu, 0.01);
+  EXPECT_EQ(spec->rounds, 20U);
+  EXPECT_EQ(spec->max_participations, 5U);
+  EXPECT_EQ(spec->Compositions(), 5U);
+  EXPECT_EQ(spec->cohort.size, 16U);
+  EXPECT_EQ(spec->cohort.min, 8U);
+  EXPECT_EQ(spec->cohort.MaxAdmitted(), 20U);
+  EXPECT_EQ(spec->cohort.deadline, Millis(90'000));
+  EXPECT_EQ(spec->privacy.mechanism, dp::Mechanism::kGaussian);
+  EXPECT_EQ(spec->privacy.clip_norm.value(), 1.5);
+  EXPECT_EQ(spec->privacy.noise_multiplier->value(), 1.1);
+  EXPECT_EQ(spec->privacy.delta->value(), 1e-3);
+  EXPECT_EQ(spec->privacy.epsilon_budget->value(), 8);
+  EXPECT_EQ(spec->privacy.population, 21U);
+  EXPECT_EQ(spec->privacy.grid_radius.value(), 1U << 20U);
+  EXPECT_EQ(spec->aggregation.optimizer, Optimizer::kFedAdam);
+  EXPECT_EQ(spec->aggregation.server_learning_rate, 0.02);
+  EXPECT_EQ(spec->aggregation.beta1, 0.8);
+  EXPECT_EQ(spec->aggregation.beta2, 0.95);
+  EXPECT_EQ(spec->aggregation.tau, 0.01);
+  EXPECT_EQ(spec->aggregation.weighting, Weighting::kUniform);
+  EXPECT_EQ(spec->aggregation.max_examples, 1U);
+}
+
+TEST(ParseTask, FillsInWhatIsNotAboutPrivacy) {
+  const auto spec = Parse(kOpen);
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->model.CanonicalText(), "tacit-mlp/1:10,3");
+  EXPECT_EQ(spec->model_seed, 0U);
+  EXPECT_EQ(spec->training.epochs, 1U);
+  EXPECT_EQ(spec->training.batch_size, 32U);
+  EXPECT_EQ(spec->max_participations, 3U);
+  EXPECT_EQ(spec->cohort.min, 4U);
+  EXPECT_EQ(spec->cohort.MaxAdmitted(), 4U);
+  EXPECT_EQ(spec->cohort.deadline, Millis(60'000));
+  EXPECT_EQ(spec->privacy.mechanism, dp::Mechanism::kNone);
+  EXPECT_FALSE(spec->privacy.noise_multiplier || spec->privacy.delta || spec->privacy.epsilon_budget);
+  EXPECT_EQ(spec->privacy.population, 0U);
+  EXPECT_EQ(spec->aggregation.optimizer, Optimizer::kFedAvg);
+  EXPECT_EQ(spec->aggregation.server_learning_rate, 1);
+  EXPECT_EQ(spec->aggregation.weighting, Weighting::kExamples);
+  EXPECT_EQ(spec->aggregation.max_examples, 1000U);
+}
+
+TEST(ParseTask, GivesTheMomentumOptimizerItsUsualMomentum) {
+  const auto spec = Parse(With(kOpen, "[aggregation]", "[aggregation]\noptimizer = 'fedavgm'"));
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->aggregation.momentum, 0.9);
+}
+
+TEST(ParseTask, TakesAnAbsentAggregationTable) {
+  const std::string text(kPrivate.substr(0, kPrivate.find("[aggregation]")));
+  const auto spec = Parse(text);
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->aggregation.optimizer, Optimizer::kFedAvg);
+}
+
+TEST(Cohort, RoundsTheAdmittedUpButNotForFloatingPointNoise) {
+  Cohort cohort;
+  cohort.size = 10;
+  cohort.over_selection = 1.1;  // 10 * 1.1 is 11.000000000000002
+  EXPECT_EQ(cohort.MaxAdmitted(), 11U);
+  cohort.over_selection = 1.11;
+  EXPECT_EQ(cohort.MaxAdmitted(), 12U);
+}
+
+TEST(ParseTask, CalibratesTheNoiseForTheRoundsOneDeviceCanTake) {
+  const auto spec = Parse(With(kPrivate, "noise_multiplier = 1.1", "target_epsilon = 4.0"));
+  ASSERT_THAT(spec, IsOk());
+  ASSERT_TRUE(spec->privacy.noise_multiplier);
+  const auto at = [&](double multiplier, std::uint64_t compositions) {
+    return dp::Account({.mechanism = dp::Mechanism::kGaussian,
+                        .noise_multiplier = *dp::NoiseMultiplier::Create(multiplier),
+                        .compositions = compositions,
+                        .delta = *spec->privacy.delta})
+        .epsilon;
+  };
+  const double noise = spec->privacy.noise_multiplier->value();
+  EXPECT_LE(at(noise, 5), 4.0);
+  EXPECT_GT(at(noise * 0.99, 5), 4.0);
+  EXPECT_GT(at(noise, 6), 4.0) << "max_participations, not the number of rounds, is what is composed";
+}
+
+TEST(ParseTask, PlansAFinerGridWhenTheNoiseOfTheAverageIsSmall) {
+  std::string text = With(kPrivate, "\nsize = 16", "\nsize = 1000000");
+  text = With(text, "over_selection = 1.25", "over_selection = 1.0");
+  text = With(text, "population = 21", "population = 2000000");
+  text = With(text, "delta = 1e-3", "delta = 1e-9");
+  const auto spec = Parse(text);
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->privacy.grid_radius.value(), 1U << 26U) << "64 * cohort / noise_multiplier, as a power of two";
+}
+
+TEST(ParseTask, TakesTheGridRadiusThatIsGiven) {
+  const auto spec = Parse(With(kPrivate, "population = 21", "population = 21\ngrid_radius = 65536"));
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->privacy.grid_radius.value(), 65536U);
+}
+
+TEST(RestoreTask, KeepsWhatWasPlannedAndDoesNotPlanAgain) {
+  const std::string text = With(kPrivate, "noise_multiplier = 1.1", "target_epsilon = 4.0");
+  const PlannedPrivacy planned{*dp::NoiseMultiplier::Create(123.5), *dp::GridRadius::Create(1U << 14U)};
+  const auto spec = RestoreTask(text, "t.toml", planned);
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->privacy.noise_multiplier->value(), 123.5);
+  EXPECT_EQ(spec->privacy.grid_radius.value(), 1U << 14U);
+  const PlannedPrivacy again = PlanOf(*spec);
+  EXPECT_EQ(again.noise_multiplier, planned.noise_multiplier);
+  EXPECT_EQ(again.grid_radius, planned.grid_radius);
+}
+
+// ---- Refusals: each a file with one change, and the whole message or its telling part ----
+
+TEST(ParseTask, RefusesEveryBadPrivacyParameterWithTheReason) {
+  const struct {
+    std::string_view from;
+    std::string_view to;
+    std::string_view says;
+  } cases[] = {
+      {"mechanism = \"gaussian\"", "mechanism = 'gausian'",
+       "must be one of 'none', 'gaussian', 'laplace', got 'gausian'"},
+      {"mechanism = \"gaussian\"\n", "", "missing key 'privacy.mechanism'"},
+      {"clip_norm = 1.5", "clip_norm = 0", "the clip norm is 0"},
+      {"clip_norm = 1.5", "clip_norm = -1", "the clip norm is -1"},
+      {"clip_norm = 1.5", "clip_norm = nan", "'privacy.clip_norm' must be a finite number"},
+      {"clip_norm = 1.5\n", "", "missing key 'privacy.clip_norm'"},
+      {"noise_multiplier = 1.1", "noise_multiplier = 0", "the noise multiplier is 0"},
+      {"noise_multiplier = 1.1", "noise_multiplier = -2.5", "the noise multiplier is -2.5"},
+      {"noise_multiplier = 1.1", "noise_multiplier = inf", "'privacy.noise_multiplier' must be a finite number"},
+      {"noise_multiplier = 1.1\n", "", "'privacy.noise_multiplier' or 'privacy.target_epsilon'"},
+      {"noise_multiplier = 1.1", "noise_multiplier = 1.1\ntarget_epsilon = 2", "exclude each other"},
+      {"noise_multiplier = 1.1", "target_epsilon = 0", "epsilon is 0 and must be a finite number above 0"},
+      {"noise_multiplier = 1.1", "target_epsilon = -3", "epsilon is -3"},
+      {"noise_multiplier = 1.1", "target_epsilon = 9", "is above 'privacy.epsilon_budget'"},
+      {"noise_multiplier = 1.1\ndelta = 1e-3", "target_epsilon = 1e-7\ndelta = 1e-12", "'privacy.target_epsilon': "},
+      {"epsilon_budget = 8", "epsilon_budget = 0", "epsilon is 0"},
+      {"epsilon_budget = 8", "epsilon_budget = -1", "epsilon is -1"},
+      {"epsilon_budget = 8\n", "", "missing key 'privacy.epsilon_budget'"},
+      {"delta = 1e-3", "delta = 0.0", "delta is 0"},
+      {"delta = 1e-3", "delta = 1", "delta is 1"},
+      {"delta = 1e-3", "delta = 0.05", "must be below 1 / population = 0.047619, got 0.05"},
+      {"delta = 1e-3\n", "", "missing key 'privacy.delta'"},
+      {"population = 21\n", "", "missing key 'privacy.population'"},
+      {"population = 21", "population = 15", "'privacy.population' is 15, less than the cohort of 16"},
+      {"population = 21", "population = 0", "'privacy.population' must be at least 1"},
+      {"population = 21", "population = 21\ngrid_radius = 1000000", "the grid radius is 1000000"},
+      {"population = 21", "population = 21\ngrid_radius = 1", "'privacy.grid_radius' must be 1024 to 1073741824"},
+      // Noise below four grid steps, and above what the sampler's integers hold.
+      {"noise_multiplier = 1.1", "noise_multiplier = 1e-9", "'privacy.noise_multiplier': "},
+      {"noise_multiplier = 1.1", "noise_multiplier = 131072\ngrid_radius = 1048576", "'privacy.grid_radius': "},
+  };
+  for (const auto& test : cases) {
+    const auto parsed = Parse(With(kPrivate, test.from, test.to));
+    EXPECT_THAT(parsed, IsErrorSaying(ErrorCode::kInvalidArgument, std::string(test.says))) << test.to;
+    if (!parsed) {
+      EXPECT_THAT(parsed.error().message, Not(HasSubstr("\n"))) << "one change, one problem";
+    }
+  }
+}
+
+TEST(ParseTask, RefusesADeltaOfOneOverThePopulationExactly) {
+  std::string text = With(kPrivate, "population = 21", "population = 1000");
+  EXPECT_THAT(Parse(text), IsErrorSaying(ErrorCode::kInvalidArgument, "must be below 1 / population"));
+  text = With(text, "delta = 1e-3", "delta = 0.00099");
+  EXPECT_THAT(Parse(text), IsOk());
+}
+
+TEST(ParseTask, RefusesAWeightThatADeviceClaimsWhenPrivacyIsPromised) {
+  for (const std::string_view mechanism : {"gaussian", "laplace"}) {
+    std::string text = With(kPrivate, "\"gaussian\"", "\"" + std::string(mechanism) + "\"");
+    text = With(text, "tau = 0.01", "tau = 0.01\nweighting = 'examples'\nmax_examples = 1000000000");
+    EXPECT_THAT(Parse(text), IsErrorSaying(ErrorCode::kInvalidArgument,
+                                           "'aggregation.weighting' must be \"uniform\" with mechanism \"" +
+                                               std::string(mechanism) + "\""));
+  }
+}
+
+TEST(ParseTask, RefusesPromisesWithoutAMechanism) {
+  for (const std::string_view key : {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget"}) {
+    const std::string text = With(kOpen, "clip_norm = 10", "clip_norm = 10\n" + std::string(key) + " = 0.5");
+    EXPECT_EQ(ProblemOf(text),
+              "t.toml:15:" + std::to_string(key.size() + 4) + ": 'privacy." + std::string(key) +
+                  "' has no meaning with mechanism \"none\", which promises nothing; remove it, or name "
+                  "a mechanism");
+  }
+}
+
+TEST(ParseTask, RefusesEveryOtherBadValueWithTheReason) {
+  const struct {
+    std::string_view from;
+    std::string_view to;
+    std::string_view says;
+  } cases[] = {
+      {"name = \"har\"\n", "", "missing key 'name'"},
+      {"name = \"har\"", "name = 'Har/..'", "a task name must be 1 to 63 of a-z"},
+      {"kind = \"mlp\"", "kind = 'cnn'", "must be one of 'softmax', 'mlp'"},
+      {"kind = \"mlp\"", "kind = 'softmax'", "'model.hidden' has no place in kind \"softmax\""},
+      {"hidden = [128, 64]\n", "", "missing key 'model.hidden'"},
+      {"hidden = [128, 64]", "hidden = []", "must have 1 to 8 entries"},
+      {"hidden = [128, 64]", "hidden = [0]", "must hold integers of 1 to"},
+      {"inputs = 561", "inputs = 0", "'model.inputs' must be 1 to 1048576"},
+      {"classes = 6", "classes = 1", "'model.classes' must be 2 to"},
+      {"hidden = [128, 64]", "hidden = [1048576, 1048576]", "parameters"},
+      {"seed = 7", "seed = -1", "'model.seed' must be at least 0"},
+      {"epochs = 2", "epochs = 0", "'training.epochs' must be 1 to 1000"},
+      {"batch_size = 16", "batch_size = 0", "'training.batch_size' must be"},
+      {"learning_rate = 0.05", "learning_rate = 0", "'training.learning_rate' must be above 0"},
+      {"learning_rate = 0.05\n", "", "missing key 'training.learning_rate'"},
+      {"momentum = 0.9", "momentum = 1.0", "'training.momentum' must be at least 0 and below 1"},
+      {"proximal_mu = 0.01", "proximal_mu = -1", "'training.proximal_mu' must be"},
+      {"count = 20\nmax_participations = 5", "count = 0", "'rounds.count' must be 1 to"},
+      {"max_participations = 5", "max_participations = 21", "'rounds.max_participations' must be 1 to 20, got 21"},
+      {"size = 16\nmin = 8", "size = 0", "'cohort.size' must be 1 to"},
+      {"min = 8", "min = 17", "'cohort.min' must be 1 to 16, got 17"},
+      {"over_selection = 1.25", "over_selection = 0.9", "'cohort.over_selection' must be at least 1"},
+      {"deadline = \"90s\"", "deadline = 90", "'cohort.deadline' must be a duration such as \"30s\""},
+      {"optimizer = \"fedadam\"", "optimizer = 'adam'", "must be one of 'fedavg', 'fedavgm', 'fedadam'"},
+      {"learning_rate = 0.02\n", "", "missing key 'aggregation.learning_rate'"},
+      {"beta1 = 0.8", "beta1 = 1.0", "'aggregation.beta1' must be"},
+      {"tau = 0.01", "tau = 0", "'aggregation.tau' must be above 0"},
+      {"tau = 0.01", "tau = 0.01\nmomentum = 0.5", "'aggregation.momentum' is for optimizer \"fedavgm\""},
+      {"tau = 0.01", "tau = 0.01\nmax_examples = 5", "'aggregation.max_examples' is for weighting \"examples\""},
+      {"epochs = 2", "epoch = 2", "unknown key 'training.epoch' (did you mean 'epochs'?)"},
+      {"[cohort]", "[cohorts]", "unknown key 'cohorts' (did you mean 'cohort'?)"},
+  };
+  for (const auto& test : cases) {
+    EXPECT_THAT(Parse(With(kPrivate, test.from, test.to)),
+                IsErrorSaying(ErrorCode::kInvalidArgument, std::string(test.says)))
+        << test.to;
+  }
+}
+
+TEST(ParseTask, RefusesASumThatCouldOverflow) {
+  std::string text = With(kOpen, "max_examples = 1000", "max_examples = 1000000000");
+  text = With(text, "clip_norm = 10", "clip_norm = 10\ngrid_radius = 1073741824");
+  EXPECT_THAT(Parse(With(text, "size = 4", "size = 100")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "t.toml:15:15: the sum of a full cohort could overflow"));
+  EXPECT_THAT(Parse(text), IsOk());
+}
+
+TEST(ParseTask, TellsAllProblemsOfAFileAtOnce) {
+  std::string text = With(kPrivate, "epochs = 2", "epochs = 'two'");
+  text = With(text, "delta = 1e-3", "delta = 0.5");
+  text = With(text, "min = 8", "minimum = 8");
+  const std::string problems = ProblemOf(text);
+  EXPECT_THAT(problems, HasSubstr("t.toml:9:10: 'training.epochs' must be an integer, got a string\n"));
+  EXPECT_THAT(problems, HasSubstr("t.toml:19:1: unknown key 'cohort.minimum'\n"));
+  EXPECT_THAT(problems, HasSubstr("t.toml:26:9: 'privacy.delta' must be below"));
+}
+
+TEST(ParseTask, ReadsNoMoreThanItsLimit) {
+  EXPECT_THAT(Parse(std::string(kMaxTaskBytes + 1, '#')), IsError(ErrorCode::kTooLarge));
+}
+
+TEST(ParseTask, RefusesAnEmptyFileByNamingWhatIsMissing) {
+  EXPECT_THAT(Parse(""), IsErrorSaying(ErrorCode::kInvalidArgument, "t.toml:1:1: missing key 'privacy.mechanism'"));
+}
+
+}  // namespace
+}  // namespace tacit::task
