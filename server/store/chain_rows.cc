@@ -60,7 +60,8 @@ Result<void> CheckContinues(Database& database, const dp::LedgerEntry& entry) {
             database.Prepare("SELECT sequence, hash FROM ledger WHERE task = ? ORDER BY sequence DESC LIMIT 1"));
   query.Bind(entry.task.str());
   TACIT_TRY(const std::optional<ChainEnd> last, TakeFirst(std::move(query), TakeChainEnd));
-  const ChainEnd end = last.value_or(ChainEnd{});
+  // What the first entry continues is the policy, which only the ledger itself can check.
+  const ChainEnd end = last.value_or(ChainEnd{.hash = entry.previous});
   if (entry.sequence == end.sequence + 1 && entry.previous == end.hash) return {};
   return Fail(ErrorCode::kConflict, "ledger entry " + std::to_string(entry.sequence) + " of task '" + entry.task.str() +
                                         "' does not continue entry " + std::to_string(end.sequence));

@@ -80,7 +80,8 @@ Result<void> SqliteStore::WriteRound(const RoundRecord& round) {
 INSERT INTO rounds
   (task, round, phase, reason, opened_at, ended_at, counted, total_weight, base_version, epsilon_after)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (task, round) DO UPDATE SET phase = excluded.phase, reason = excluded.reason, opened_at = excluded.opened_at,
+ON CONFLICT (task, round) DO UPDATE SET
+  phase = excluded.phase, reason = excluded.reason, opened_at = excluded.opened_at,
   ended_at = excluded.ended_at, counted = excluded.counted, total_weight = excluded.total_weight,
   base_version = excluded.base_version, epsilon_after = excluded.epsilon_after
   WHERE phase NOT IN ('published', 'abandoned'))sql"));
@@ -174,14 +175,25 @@ Result<std::vector<PartialFile>> SqliteStore::PartialFiles(const RoundKey& key) 
   return TakeAll(std::move(query), TakePartialFile);
 }
 
-Result<std::vector<Partial>> SqliteStore::Partials(const RoundKey& key) {
+Result<std::optional<Partial>> SqliteStore::NextPartial(const RoundKey& key, std::optional<std::uint64_t> after) {
   TACIT_TRY(const std::vector<PartialFile> files, PartialFiles(key));
-  std::vector<Partial> partials;
   for (const PartialFile& file : files) {
+    if (after && file.sequence <= *after) continue;
     TACIT_TRY(Bytes sealed, files_.ReadPartial(key, file));
-    partials.push_back({file.sequence, std::move(sealed)});
+    return Partial{file.sequence, std::move(sealed)};
   }
-  return partials;
+  return std::optional<Partial>();
+}
+
+Result<std::vector<Partial>> SqliteStore::Partials(const RoundKey& key) {
+  std::vector<Partial> partials;
+  std::optional<std::uint64_t> after;
+  while (true) {
+    TACIT_TRY(std::optional<Partial> next, NextPartial(key, after));
+    if (!next) return partials;
+    after = next->sequence;
+    partials.push_back(*std::move(next));
+  }
 }
 
 Result<std::vector<Contribution>> SqliteStore::Contributions(const RoundKey& key) {

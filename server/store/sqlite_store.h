@@ -43,6 +43,7 @@ class SqliteStore final : public Store, private DurableMinter {
 
   Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
                              std::span<const Contribution> contributions) override;
+  Result<std::optional<Partial>> NextPartial(const RoundKey& key, std::optional<std::uint64_t> after) override;
   Result<std::vector<Partial>> Partials(const RoundKey& key) override;
   Result<std::vector<Contribution>> Contributions(const RoundKey& key) override;
   Result<void> DropPartials(const RoundKey& key) override;

@@ -65,7 +65,11 @@ class Store {
   ///   contributors.
   [[nodiscard]] virtual Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
                                                    std::span<const Contribution> contributions) = 0;
-  /// By sequence. Errors: kDataLoss when a file is missing or not what was written.
+  /// The partial sum with the least sequence above `after`, or nothing at the end: a round's sums together can be
+  /// larger than memory. Errors: kDataLoss when its file is missing or not what was written.
+  [[nodiscard]] virtual Result<std::optional<Partial>> NextPartial(const RoundKey& key,
+                                                                   std::optional<std::uint64_t> after) = 0;
+  /// All of them, by sequence. Cost: the memory of them all. Errors: as NextPartial.
   [[nodiscard]] virtual Result<std::vector<Partial>> Partials(const RoundKey& key) = 0;
   /// By device name. Kept for ever: it is each device's own ledger.
   [[nodiscard]] virtual Result<std::vector<Contribution>> Contributions(const RoundKey& key) = 0;

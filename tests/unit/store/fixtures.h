@@ -1,0 +1,208 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <sqlite3.h>
+
+#include "common/crypto/digest.h"
+#include "dp/ledger.h"
+#include "server/store/sqlite_store.h"
+#include "tests/support/matchers.h"
+
+/// Records to store, and looks past the store at what it put on disk.
+namespace tacit::store::testing {
+
+namespace fs = std::filesystem;
+
+/// A directory that goes when the test ends.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    // In memory where that is possible: these tests are about steps and rows, and a busy disk would make them slow.
+    const fs::path memory = "/dev/shm";
+    const fs::path base = ::access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
+    std::string name = (base / "tacit-store-XXXXXX").string();
+    const char* made = ::mkdtemp(name.data());
+    path_ = made == nullptr ? fs::path() : fs::path(made);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+inline WallTime At(std::int64_t seconds) {
+  return WallTime(Millis(1'790'000'000'000 + seconds * 1000));
+}
+inline TaskId Task(std::string_view name) {
+  return *TaskId::Parse(name);
+}
+inline DeviceId Device(std::string_view name) {
+  return *DeviceId::Parse(name);
+}
+inline RoundKey Round(std::string_view task, RoundNumber number) {
+  return {Task(task), number};
+}
+inline Bytes Text(std::string_view text) {
+  return {text.begin(), text.end()};
+}
+
+inline std::string TaskText(std::string_view name) {
+  return "name = \"" + std::string(name) + R"("
+[model]
+kind = "softmax"
+inputs = 2
+classes = 3
+[training]
+learning_rate = 0.1
+[rounds]
+count = 20
+[cohort]
+size = 4
+min = 1
+[privacy]
+mechanism = "gaussian"
+clip_norm = 1.0
+noise_multiplier = 4.0
+delta = 1e-5
+epsilon_budget = 8
+population = 100
+)";
+}
+
+inline TaskRecord NewTask(std::string_view name) {
+  const std::string toml = TaskText(name);
+  auto spec = task::ParseTask(toml, "task.toml");
+  EXPECT_THAT(spec, tacit::testing::IsOk());
+  return {.spec = *std::move(spec), .toml = toml, .created_at = At(0), .state_reason = ""};
+}
+
+/// Nine parameters, as NewTask's model has, that differ by `seed`.
+inline std::vector<float> Model(float seed) {
+  return std::vector<float>(9, seed);
+}
+
+inline Digest256 Digest(const std::vector<float>& model) {
+  return crypto::Sha256(AsBytes(std::span<const float>(model)));
+}
+
+inline RoundRecord NewRound(RoundKey key, RoundPhase phase) {
+  RoundRecord round{.key = std::move(key), .phase = phase, .reason = "", .opened_at = At(10), .ended_at = {}};
+  if (HasEnded(phase)) round.ended_at = At(20);
+  return round;
+}
+
+inline Contribution From(std::string_view device, std::uint8_t digest = 1) {
+  Contribution contribution{.device = Device(device)};
+  contribution.payload_digest.fill(digest);
+  return contribution;
+}
+
+inline DeviceRecord NewDevice(std::string_view name, std::uint8_t key = 1) {
+  DeviceRecord device{.id = Device(name),
+                      .certificate_serial = "0a1b",
+                      .certificate_not_after = At(1000),
+                      .enrolled_at = At(1),
+                      .last_seen = {},
+                      .token_hash_hex = ""};
+  device.public_key_sha256.fill(key);
+  return device;
+}
+
+inline dp::BudgetLedger NewLedger(const task::TaskSpec& spec) {
+  auto ledger = dp::BudgetLedger::Restore({.task = spec.id,
+                                           .mechanism = spec.privacy.mechanism,
+                                           .noise_multiplier = *spec.privacy.noise_multiplier,
+                                           .clip_norm = spec.privacy.clip_norm,
+                                           .grid_radius = spec.privacy.grid_radius,
+                                           .cohort = spec.cohort.size,
+                                           .delta = *spec.privacy.delta,
+                                           .budget = *spec.privacy.epsilon_budget,
+                                           .max_participations = spec.max_participations,
+                                           .hash = &crypto::Sha256},
+                                          {}, 0);
+  EXPECT_THAT(ledger, tacit::testing::IsOk());
+  return *std::move(ledger);
+}
+
+/// The names of a directory's files, sorted; empty when it is missing.
+inline std::vector<std::string> FilesIn(const fs::path& directory) {
+  std::vector<std::string> names;
+  std::error_code missing;
+  for (const auto& entry : fs::recursive_directory_iterator(directory, missing)) {
+    if (entry.is_regular_file()) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+inline void FlipOneByte(const fs::path& path, std::streamoff at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(at);
+  const char byte = static_cast<char>(file.get());
+  file.seekp(at);
+  file.put(static_cast<char>(byte ^ 1));
+  EXPECT_TRUE(file.good()) << path;
+}
+
+/// Runs SQL on a connection of its own, as a stranger with a tool would. Returns SQLite's message, empty when it was
+/// done.
+inline std::string RunSql(const fs::path& database, const std::string& sql) {
+  sqlite3* connection = nullptr;
+  char* message = nullptr;
+  std::string said;
+  if (sqlite3_open(database.c_str(), &connection) != SQLITE_OK ||
+      sqlite3_exec(connection, sql.c_str(), nullptr, nullptr, &message) != SQLITE_OK) {
+    said = message == nullptr ? sqlite3_errmsg(connection) : message;
+  }
+  sqlite3_free(message);
+  sqlite3_close(connection);
+  return said;
+}
+
+/// A test with an open store in a directory of its own.
+class StoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Open(); }
+
+  void Open() {
+    store_.reset();
+    auto opened = SqliteStore::Open({.data_dir = data_dir()});
+    ASSERT_THAT(opened, tacit::testing::IsOk());
+    store_ = *std::move(opened);
+  }
+  void Close() { store_.reset(); }
+
+  [[nodiscard]] fs::path data_dir() const { return directory_.path() / "data"; }
+  [[nodiscard]] fs::path database() const { return data_dir() / "tacit.db"; }
+  SqliteStore& store() { return *store_; }
+
+  /// A task with an open round 1.
+  void OpenRoundOf(std::string_view task) {
+    ASSERT_THAT(store().CreateTask(NewTask(task), Model(0)), tacit::testing::IsOk());
+    ASSERT_THAT(store().PutRound(NewRound(Round(task, 1), RoundPhase::kOpen)), tacit::testing::IsOk());
+  }
+
+ private:
+  TemporaryDirectory directory_;
+  std::unique_ptr<SqliteStore> store_;
+};
+
+}  // namespace tacit::store::testing

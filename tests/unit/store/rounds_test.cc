@@ -1,0 +1,268 @@
+#include <array>
+#include <string>
+
+#include "tests/unit/store/fixtures.h"
+
+namespace tacit::store {
+namespace {
+
+using tacit::testing::IsError;
+using tacit::testing::IsErrorSaying;
+using tacit::testing::IsOk;
+using testing::At;
+using testing::Device;
+using ::testing::ElementsAre;
+using testing::FilesIn;
+using testing::From;
+using ::testing::IsEmpty;
+using testing::Model;
+using testing::NewRound;
+using testing::NewTask;
+using testing::Round;
+using ::testing::SizeIs;
+using testing::StoreTest;
+using testing::Task;
+using testing::Text;
+namespace fs = std::filesystem;
+
+using Rounds = StoreTest;
+using Partials = StoreTest;
+using RoundKeys = StoreTest;
+
+TEST_F(Rounds, ComeBackAsTheyWerePutAfterARestart) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  RoundRecord round = NewRound(Round("har", 1), RoundPhase::kOpen);
+  round.counted = 7;
+  round.total_weight = 70;
+  round.base_version = 3;
+  round.epsilon_after = 1.25;
+  ASSERT_THAT(store().PutRound(round), IsOk());
+  round.phase = RoundPhase::kAbandoned;
+  round.reason = "too few devices";
+  round.ended_at = At(60);
+  ASSERT_THAT(store().PutRound(round), IsOk());
+  Open();
+  const auto rounds = store().Rounds(Task("har"), 0, 10);
+  ASSERT_THAT(rounds, IsOk());
+  ASSERT_THAT(*rounds, SizeIs(1));
+  const RoundRecord& read = rounds->front();
+  EXPECT_EQ(read.key, round.key);
+  EXPECT_EQ(read.phase, RoundPhase::kAbandoned);
+  EXPECT_EQ(read.reason, "too few devices");
+  EXPECT_EQ(read.opened_at, round.opened_at);
+  EXPECT_EQ(read.ended_at, round.ended_at);
+  EXPECT_EQ(read.counted, 7U);
+  EXPECT_EQ(read.total_weight, 70U);
+  EXPECT_EQ(read.base_version, 3U);
+  EXPECT_EQ(read.epsilon_after, 1.25);
+}
+
+TEST_F(Rounds, ArePagedInOrderAndTheLatestIsFound) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  ASSERT_THAT(store().CreateTask(NewTask("other"), Model(0)), IsOk());
+  for (const RoundNumber number : {1U, 2U, 3U, 10U}) {
+    ASSERT_THAT(store().PutRound(NewRound(Round("har", number), RoundPhase::kAbandoned)), IsOk());
+  }
+  const auto page = store().Rounds(Task("har"), 1, 2);
+  ASSERT_THAT(page, IsOk());
+  ASSERT_THAT(*page, SizeIs(2));
+  EXPECT_EQ((*page)[0].key.round, 2U);
+  EXPECT_EQ((*page)[1].key.round, 3U);
+  EXPECT_EQ((*store().LatestRound(Task("har")))->key.round, 10U);
+  EXPECT_EQ(*store().LatestRound(Task("other")), std::nullopt);
+}
+
+TEST_F(Rounds, ThatHaveNotEndedAreListedAcrossTasks) {
+  for (const std::string_view task : {"a", "b"}) {
+    ASSERT_THAT(store().CreateTask(NewTask(task), Model(0)), IsOk());
+  }
+  ASSERT_THAT(store().PutRound(NewRound(Round("a", 1), RoundPhase::kAbandoned)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("a", 2), RoundPhase::kCharged)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("b", 1), RoundPhase::kScheduled)), IsOk());
+  const auto open = store().OpenRounds();
+  ASSERT_THAT(open, IsOk());
+  ASSERT_THAT(*open, SizeIs(2));
+  EXPECT_EQ((*open)[0].key, Round("a", 2));
+  EXPECT_EQ((*open)[1].key, Round("b", 1));
+}
+
+TEST_F(Rounds, StayAsTheyEnded) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kAbandoned)), IsOk());
+  EXPECT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kOpen)),
+              IsErrorSaying(ErrorCode::kConflict, "has ended"));
+  EXPECT_EQ((*store().LatestRound(Task("har")))->phase, RoundPhase::kAbandoned);
+}
+
+TEST_F(Rounds, CannotBePublishedWithoutTheirModel) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  EXPECT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kPublished)),
+              IsError(ErrorCode::kInvalidArgument));
+}
+
+TEST_F(Rounds, NeedTheirTask) {
+  EXPECT_THAT(store().PutRound(NewRound(Round("nobody", 1), RoundPhase::kOpen)), IsError(ErrorCode::kNotFound));
+}
+
+TEST_F(Rounds, RefuseNumbersThatTheDatabaseCannotHold) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  RoundRecord round = NewRound(Round("har", 1), RoundPhase::kOpen);
+  round.counted = ~std::uint64_t{0};
+  EXPECT_THAT(store().PutRound(round), IsError(ErrorCode::kInvalidArgument));
+  round.counted = 0;
+  round.epsilon_after = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(store().PutRound(round), IsError(ErrorCode::kInvalidArgument));
+  round.epsilon_after = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(store().PutRound(round), IsOk());
+  EXPECT_EQ((*store().LatestRound(Task("har")))->epsilon_after, std::numeric_limits<double>::infinity());
+}
+
+TEST_F(Partials, CommitTogetherWithTheirContributors) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  const std::array first = {From("d2", 2), From("d1", 1)};
+  const std::array second = {From("d3", 3)};
+  ASSERT_THAT(store().CommitPartial(key, 0, Text("sealed zero"), first), IsOk());
+  ASSERT_THAT(store().CommitPartial(key, 1, Text("sealed one"), second), IsOk());
+  Open();
+  const auto partials = store().Partials(key);
+  ASSERT_THAT(partials, IsOk());
+  ASSERT_THAT(*partials, SizeIs(2));
+  EXPECT_EQ((*partials)[0].sequence, 0U);
+  EXPECT_EQ((*partials)[0].sealed, Text("sealed zero"));
+  EXPECT_EQ((*partials)[1].sealed, Text("sealed one"));
+  const auto contributions = store().Contributions(key);
+  ASSERT_THAT(contributions, IsOk());
+  ASSERT_THAT(*contributions, SizeIs(3));
+  EXPECT_EQ((*contributions)[0].device, Device("d1"));
+  EXPECT_EQ((*contributions)[0].payload_digest, From("d1", 1).payload_digest);
+  EXPECT_EQ((*contributions)[2].device, Device("d3"));
+}
+
+TEST_F(Partials, AreReadOneByOne) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CommitPartial(key, 4, Text("four"), std::array{From("d1")}), IsOk());
+  ASSERT_THAT(store().CommitPartial(key, 9, Text("nine"), std::array{From("d2")}), IsOk());
+  EXPECT_EQ((*store().NextPartial(key, {}))->sealed, Text("four"));
+  EXPECT_EQ((*store().NextPartial(key, 4))->sequence, 9U);
+  EXPECT_EQ(store().NextPartial(key, 9)->has_value(), false);
+}
+
+TEST_F(Partials, NeverCountADeviceTwice) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CommitPartial(key, 0, Text("a"), std::array{From("d1"), From("d2")}), IsOk());
+  EXPECT_THAT(store().CommitPartial(key, 1, Text("b"), std::array{From("d3"), From("d2")}),
+              IsErrorSaying(ErrorCode::kConflict, "device 'd2' is already counted in round 1 of task 'har'"));
+  EXPECT_THAT(store().CommitPartial(key, 1, Text("b"), std::array{From("d4"), From("d4")}),
+              IsErrorSaying(ErrorCode::kConflict, "'d4'"));
+  // Nothing of the refused steps is there.
+  EXPECT_THAT(*store().Partials(key), SizeIs(1));
+  EXPECT_THAT(*store().Contributions(key), SizeIs(2));
+  EXPECT_EQ(*store().Participations(Task("har"), Device("d3")), 0U);
+  EXPECT_EQ(*store().Participations(Task("har"), Device("d2")), 1U);
+  EXPECT_THAT(FilesIn(data_dir() / "partials"), SizeIs(1));
+}
+
+TEST_F(Partials, RefuseATakenSequence) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CommitPartial(key, 0, Text("a"), std::array{From("d1")}), IsOk());
+  EXPECT_THAT(store().CommitPartial(key, 0, Text("b"), std::array{From("d2")}),
+              IsErrorSaying(ErrorCode::kConflict, "partial sum 0"));
+  EXPECT_EQ(store().Partials(key)->front().sealed, Text("a"));
+}
+
+TEST_F(Partials, AreTakenOnlyWhileTheRoundIsOpenOrClosing) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  const RoundKey key = Round("har", 1);
+  const std::array who = {From("d1")};
+  EXPECT_THAT(store().CommitPartial(key, 0, Text("a"), who), IsError(ErrorCode::kNotFound));
+  const auto commit_in = [&](RoundPhase phase) {
+    EXPECT_THAT(store().PutRound(NewRound(key, phase)), IsOk());
+    return store().CommitPartial(key, 0, Text("a"), who);
+  };
+  EXPECT_THAT(commit_in(RoundPhase::kScheduled), IsErrorSaying(ErrorCode::kGone, "is scheduled"));
+  EXPECT_THAT(commit_in(RoundPhase::kCharged), IsErrorSaying(ErrorCode::kGone, "is charged"));
+  EXPECT_THAT(commit_in(RoundPhase::kClosing), IsOk());
+  EXPECT_THAT(commit_in(RoundPhase::kAbandoned), IsErrorSaying(ErrorCode::kGone, "is abandoned"));
+}
+
+TEST_F(Partials, NeedAContributor) {
+  OpenRoundOf("har");
+  EXPECT_THAT(store().CommitPartial(Round("har", 1), 0, Text("a"), {}), IsError(ErrorCode::kInvalidArgument));
+}
+
+TEST_F(Partials, AreDroppedWithTheirDigestsOnceTheRoundHasEnded) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CommitPartial(key, 0, Text("a"), std::array{From("d1", 9)}), IsOk());
+  EXPECT_THAT(store().DropPartials(key), IsErrorSaying(ErrorCode::kConflict, "has not ended"));
+  ASSERT_THAT(store().PutRound(NewRound(key, RoundPhase::kAbandoned)), IsOk());
+  ASSERT_THAT(store().DropPartials(key), IsOk());
+  ASSERT_THAT(store().DropPartials(key), IsOk()) << "it can be repeated";
+  EXPECT_THAT(*store().Partials(key), IsEmpty());
+  EXPECT_THAT(FilesIn(data_dir() / "partials"), IsEmpty());
+  // Who took part is each device's own ledger, and stays; what it sent is forgotten.
+  const auto contributions = store().Contributions(key);
+  ASSERT_THAT(*contributions, SizeIs(1));
+  EXPECT_EQ(contributions->front().device, Device("d1"));
+  EXPECT_EQ(contributions->front().payload_digest, Digest128{});
+  EXPECT_THAT(store().DropPartials(Round("har", 2)), IsError(ErrorCode::kNotFound));
+}
+
+TEST_F(Partials, CountParticipationForEverAndByTask) {
+  OpenRoundOf("har");
+  OpenRoundOf("other");
+  ASSERT_THAT(store().CommitPartial(Round("har", 1), 0, Text("a"), std::array{From("d1"), From("d2")}), IsOk());
+  ASSERT_THAT(store().CommitPartial(Round("other", 1), 0, Text("a"), std::array{From("d1")}), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kAbandoned)), IsOk());
+  ASSERT_THAT(store().DropPartials(Round("har", 1)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 2), RoundPhase::kOpen)), IsOk());
+  ASSERT_THAT(store().CommitPartial(Round("har", 2), 0, Text("a"), std::array{From("d1")}), IsOk());
+  Open();
+  EXPECT_EQ(*store().Participations(Task("har"), Device("d1")), 2U) << "an abandoned round counts";
+  EXPECT_EQ(*store().Participations(Task("har"), Device("d2")), 1U);
+  EXPECT_EQ(*store().Participations(Task("other"), Device("d1")), 1U);
+  EXPECT_EQ(*store().Participations(Task("har"), Device("stranger")), 0U);
+  const auto counts = store().ParticipationCounts(Task("har"));
+  ASSERT_THAT(*counts, SizeIs(2));
+  EXPECT_EQ((*counts)[0].device, Device("d1"));
+  EXPECT_EQ((*counts)[0].rounds, 2U);
+}
+
+TEST_F(RoundKeys, AreMadeOnceAndLoadedAfterARestart) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  const auto made = store().CreateRoundKey(key);
+  ASSERT_THAT(made, IsOk());
+  EXPECT_THAT(store().CreateRoundKey(key), IsError(ErrorCode::kConflict));
+  Open();
+  const auto loaded = store().LoadRoundKey(key);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_TRUE(std::equal(made->bytes().begin(), made->bytes().end(), loaded->bytes().begin(), loaded->bytes().end()));
+  const auto status = fs::status(data_dir() / "keys" / "har-1.key");
+  EXPECT_EQ(status.permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_F(RoundKeys, AreGoneOnceDestroyed) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CreateRoundKey(key), IsOk());
+  ASSERT_THAT(store().DestroyRoundKey(key), IsOk());
+  ASSERT_THAT(store().DestroyRoundKey(key), IsOk()) << "it can be repeated";
+  EXPECT_THAT(store().LoadRoundKey(key), IsError(ErrorCode::kNotFound));
+  EXPECT_THAT(FilesIn(data_dir() / "keys"), IsEmpty());
+}
+
+TEST_F(RoundKeys, OfTasksWhoseNamesEndInNumbersAreToldApart) {
+  OpenRoundOf("har-1");
+  ASSERT_THAT(store().CreateRoundKey(Round("har-1", 1)), IsOk());
+  Open();  // sweeps keys without a running round
+  EXPECT_THAT(store().LoadRoundKey(Round("har-1", 1)), IsOk());
+  EXPECT_THAT(store().LoadRoundKey(Round("har", 1)), IsError(ErrorCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace tacit::store
