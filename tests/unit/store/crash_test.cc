@@ -1,0 +1,295 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/unit/store/fixtures.h"
+
+// The process ends at every durable step of a round's life, in turn; what a restart finds must be one whole story.
+namespace tacit::store {
+namespace {
+
+using tacit::testing::IsOk;
+using testing::At;
+using testing::Device;
+using testing::Digest;
+using testing::FilesIn;
+using testing::From;
+using testing::Model;
+using testing::NewDevice;
+using testing::NewLedger;
+using testing::NewRound;
+using testing::NewTask;
+using testing::Round;
+using testing::Task;
+using testing::TemporaryDirectory;
+using testing::Text;
+namespace fs = std::filesystem;
+
+constexpr std::string_view kTask = "har";
+
+Digest256 TokenHash() {
+  Digest256 hash;
+  hash.fill(7);
+  return hash;
+}
+
+/// One server's life, call by call. Each call reports how it went; a call that ran before the crash and is repeated
+/// after it must either do its work or say that it was done.
+class Life {
+ public:
+  explicit Life(SqliteStore& store) : store_(store) {}
+
+  using Call = Result<void> (Life::*)();
+  static std::vector<Call> Calls() {
+    return {&Life::Create,      &Life::Open,   &Life::Reserve,    &Life::MakeKey,     &Life::FirstPartial,
+            &Life::NextPartial, &Life::Close,  &Life::Charge,     &Life::MarkCharged, &Life::Publish,
+            &Life::DestroyKey,  &Life::Drop,   &Life::OpenSecond, &Life::Abandon,     &Life::Enrol,
+            &Life::Redeem,      &Life::Revoke, &Life::Audit,      &Life::Stop};
+  }
+
+  Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
+  Result<void> Open() { return store_.PutRound(NewRound(Round(kTask, 1), RoundPhase::kOpen)); }
+  Result<void> Reserve() {
+    return Append([](dp::BudgetLedger& ledger) { return ledger.ProposeReserve(1, At(1)); });
+  }
+  Result<void> MakeKey() { return Void(store_.CreateRoundKey(Round(kTask, 1))); }
+  Result<void> FirstPartial() {
+    return store_.CommitPartial(Round(kTask, 1), 0, Text("zero"), std::array{From("d1"), From("d2")});
+  }
+  Result<void> NextPartial() { return store_.CommitPartial(Round(kTask, 1), 1, Text("one"), std::array{From("d3")}); }
+  Result<void> Close() { return store_.PutRound(NewRound(Round(kTask, 1), RoundPhase::kClosing)); }
+  Result<void> Charge() {
+    return Append([](dp::BudgetLedger& ledger) { return ledger.ProposeCharge(1, 3, At(2)); });
+  }
+  Result<void> MarkCharged() { return store_.PutRound(NewRound(Round(kTask, 1), RoundPhase::kCharged)); }
+  Result<void> Publish() {
+    return Void(store_.Publish({.round = NewRound(Round(kTask, 1), RoundPhase::kPublished),
+                                .model = Model(1),
+                                .optimizer_state = Text("moments"),
+                                .task_state = TaskStateChange{TaskState::kFinished, "done"}}));
+  }
+  Result<void> DestroyKey() { return store_.DestroyRoundKey(Round(kTask, 1)); }
+  Result<void> Drop() { return store_.DropPartials(Round(kTask, 1)); }
+  Result<void> OpenSecond() { return store_.PutRound(NewRound(Round(kTask, 2), RoundPhase::kOpen)); }
+  Result<void> Abandon() { return store_.PutRound(NewRound(Round(kTask, 2), RoundPhase::kAbandoned)); }
+  Result<void> Enrol() {
+    return store_.CreateToken(
+        {.hash = TokenHash(), .uses_left = 1, .expires_at = At(100), .fixed_name = {}, .created_at = At(0)});
+  }
+  Result<void> Redeem() { return Void(store_.RedeemToken(TokenHash(), At(1), NewDevice("phone"))); }
+  Result<void> Revoke() { return store_.RevokeDevice(Device("phone")); }
+  Result<void> Audit() {
+    return Void(store_.AppendAudit({.at = At(1), .actor = "a", .action = "b", .target = "c", .detail = ""}));
+  }
+  Result<void> Stop() { return store_.SetTaskState(Task(kTask), {TaskState::kStopped, "by ada"}); }
+
+ private:
+  template <typename T>
+  static Result<void> Void(Result<T> result) {
+    if (result) return {};
+    return std::unexpected<Error>(std::move(result).error());
+  }
+
+  /// Proposes from the ledger as stored, as a server does after a restart.
+  template <typename Propose>
+  Result<void> Append(Propose propose) {
+    TACIT_TRY(const auto recorded, store_.Ledger(Task(kTask)));
+    dp::BudgetLedger ledger = NewLedger(NewTask(kTask).spec);
+    for (const auto& entry : recorded) TACIT_TRY_VOID(ledger.Apply(entry));
+    TACIT_TRY(const dp::LedgerEntry entry, propose(ledger));
+    return Void(store_.AppendLedger(entry));
+  }
+
+  SqliteStore& store_;
+};
+
+/// Runs a whole life in a child that ends at durable step `stop` (never, for 0). Returns how many calls had been
+/// answered.
+std::size_t RunUntil(const fs::path& data_dir, std::size_t stop, std::size_t* steps) {
+  std::array<int, 2> pipe{};
+  EXPECT_EQ(::pipe(pipe.data()), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::size_t step = 0;
+    const auto tell = [&](char what) { return ::write(pipe[1], &what, 1) == 1; };
+    auto opened = SqliteStore::Open({.data_dir = data_dir, .after_step = [&](std::string_view) {
+                                       tell('s');
+                                       if (++step == stop) ::_exit(0);
+                                     }});
+    if (!opened) ::_exit(1);
+    Life life(**opened);
+    for (const Life::Call call : Life::Calls()) {
+      if (!(life.*call)() || !tell('c')) ::_exit(2);
+    }
+    ::_exit(0);
+  }
+  ::close(pipe[1]);
+  std::size_t answered = 0;
+  *steps = 0;
+  for (char what = 0; ::read(pipe[0], &what, 1) == 1;) (what == 'c' ? answered : *steps) += 1;
+  ::close(pipe[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the life went wrong before step " << stop;
+  return answered;
+}
+
+/// Whether a call's work is on disk, by looking.
+std::vector<bool> DoneCalls(SqliteStore& store) {
+  const TaskId task = Task(kTask);
+  const auto round = [&](RoundNumber number) -> std::optional<RoundPhase> {
+    for (const RoundRecord& each : *store.Rounds(task, 0, 10)) {
+      if (each.key.round == number) return each.phase;
+    }
+    return std::nullopt;
+  };
+  const auto first = round(1);
+  const auto second = round(2);
+  const auto past = [&](RoundPhase phase) { return first && *first >= phase; };
+  const std::size_t ledger = store.Ledger(task)->size();
+  const std::size_t counted = store.Contributions(Round(kTask, 1))->size();
+  const bool published = first == RoundPhase::kPublished;
+  const bool has_key = store.LoadRoundKey(Round(kTask, 1)).has_value();
+  const bool has_partials = !store.Partials(Round(kTask, 1))->empty();
+  const auto phone = store.Device(Device("phone"));
+  const auto tasks = *store.Tasks();
+  return {!tasks.empty(),
+          past(RoundPhase::kOpen),
+          ledger >= 1,
+          has_key || published,
+          counted >= 2,
+          counted >= 3,
+          past(RoundPhase::kClosing),
+          ledger >= 2,
+          past(RoundPhase::kCharged),
+          published,
+          published && !has_key,
+          published && !has_partials,
+          second.has_value(),
+          second == RoundPhase::kAbandoned,
+          false,  // a token cannot be looked at; its redemption below can
+          phone.has_value(),
+          phone && phone->state == DeviceState::kRevoked,
+          store.VerifyAudit()->sequence >= 1,
+          !tasks.empty() && tasks.front().state == TaskState::kStopped};
+}
+constexpr std::size_t kDestroyKeyCall = 10;
+constexpr std::size_t kTokenCall = 14;
+
+void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
+  const TaskId task = Task(kTask);
+  const RoundKey key = Round(kTask, 1);
+  const auto tasks = store.Tasks();
+  ASSERT_THAT(tasks, IsOk());
+  if (tasks->empty()) {
+    EXPECT_TRUE(FilesIn(data_dir / "models").empty());
+    return;
+  }
+  // Publishing is one step: round, model, optimiser state and task state together.
+  const auto latest_round = store.Rounds(task, 0, 1);
+  const bool published = !latest_round->empty() && latest_round->front().phase == RoundPhase::kPublished;
+  const auto model = store.LatestModel(task);
+  ASSERT_THAT(model, IsOk());
+  EXPECT_EQ(model->version, published ? 1U : 0U);
+  EXPECT_EQ(model->digest, Digest(Model(published ? 1 : 0)));
+  EXPECT_THAT(store.ReadModel(model->digest), IsOk());
+  EXPECT_EQ(*store.OptimizerState(task), published ? Text("moments") : Bytes());
+  if (!published) EXPECT_EQ(tasks->front().state, TaskState::kActive);
+  // Nothing was released that is not charged, nor charged that was not reserved; the chain holds.
+  const auto entries = store.Ledger(task);
+  ASSERT_THAT(entries, IsOk());
+  EXPECT_TRUE(!published || entries->size() == 2) << "a model whose charge is not on disk";
+  dp::BudgetLedger ledger = NewLedger(tasks->front().spec);
+  for (const auto& entry : *entries) EXPECT_THAT(ledger.Apply(entry), IsOk());
+  // A partial sum and its contributors are there together, each device counted once.
+  const auto partials = store.Partials(key);
+  ASSERT_THAT(partials, IsOk());
+  std::vector<std::string> devices;
+  for (const Contribution& each : *store.Contributions(key)) {
+    devices.push_back(each.device.str());
+    EXPECT_EQ(*store.Participations(task, each.device), 1U);
+  }
+  const std::vector<std::string> everyone = {"d1", "d2", "d3"};
+  const std::array<std::size_t, 3> devices_of = {0, 2, 3};
+  if (!published) {
+    EXPECT_EQ(devices.size(), devices_of.at(partials->size()));
+  }
+  EXPECT_EQ(devices, std::vector<std::string>(everyone.begin(), everyone.begin() + static_cast<long>(devices.size())));
+  EXPECT_EQ(store.ParticipationCounts(task)->size(), devices.size());
+  // No file without its row.
+  EXPECT_EQ(FilesIn(data_dir / "models").size(), published ? 2U : 1U);
+  EXPECT_EQ(FilesIn(data_dir / "optimizer").size(), published ? 1U : 0U);
+  EXPECT_EQ(FilesIn(data_dir / "partials").size(), partials->size());
+  EXPECT_LE(FilesIn(data_dir / "keys").size(), published ? 0U : 1U) << "a key outlived its round";
+  // A device of a consumed token exists, and the chain of the audit log holds.
+  EXPECT_THAT(store.VerifyAudit(), IsOk());
+}
+
+TEST(Crash, AtAnyStepLeavesOneWholeStoryThatCanGoOn) {
+  TemporaryDirectory directory;
+  std::size_t steps = 0;
+  ASSERT_EQ(RunUntil(directory.path() / "whole", 0, &steps), Life::Calls().size());
+  ASSERT_GT(steps, 20U) << "the life has fewer steps than it should";
+  for (std::size_t stop = 1; stop <= steps; ++stop) {
+    SCOPED_TRACE("stopped at step " + std::to_string(stop));
+    const fs::path data_dir = directory.path() / std::to_string(stop);
+    std::size_t reached = 0;
+    const std::size_t answered = RunUntil(data_dir, stop, &reached);
+    ASSERT_EQ(reached, stop);
+    auto opened = SqliteStore::Open({.data_dir = data_dir});
+    ASSERT_THAT(opened, IsOk());
+    SqliteStore& store = **opened;
+    ExpectOneWholeStory(store, data_dir);
+
+    // What was answered is there, and nothing beyond the one call that was interrupted.
+    const std::vector<bool> done = DoneCalls(store);
+    for (std::size_t call = 0; call < done.size(); ++call) {
+      if (call == kTokenCall) continue;
+      if (call < answered) {
+        EXPECT_TRUE(done[call]) << "call " << call << " was answered and is lost";
+      }
+      // A restart destroys the key of an ended round by itself.
+      if (call > answered && call != kDestroyKeyCall) {
+        EXPECT_FALSE(done[call]) << "call " << call << " was never made";
+      }
+    }
+
+    // The server goes on from there to the same end.
+    Life life(store);
+    for (std::size_t call = answered; call < done.size(); ++call) {
+      const auto outcome = (life.*Life::Calls()[call])();
+      const bool repeated = call == answered;
+      EXPECT_TRUE(outcome || (repeated && outcome.error().code == ErrorCode::kConflict) ||
+                  (repeated && done[call] && outcome.error().code == ErrorCode::kGone))
+          << "call " << call << ": " << outcome.error().message;
+    }
+    EXPECT_EQ(store.Ledger(Task(kTask))->size(), 2U);
+    EXPECT_EQ(store.LatestModel(Task(kTask))->version, 1U);
+    EXPECT_EQ(store.CountDevices()->revoked, 1U);
+    EXPECT_EQ(store.Tasks()->front().state, TaskState::kStopped);
+  }
+}
+
+TEST(Crash, WhileTheRestartSweepsIsSweptAtTheNext) {
+  TemporaryDirectory directory;
+  std::size_t steps = 0;
+  const fs::path data_dir = directory.path() / "data";
+  // Stops right after the first partial sum's file, before its rows.
+  for (std::size_t stop = 1;; ++stop) {
+    fs::remove_all(data_dir);
+    RunUntil(data_dir, stop, &steps);
+    if (!FilesIn(data_dir / "partials").empty()) break;
+    ASSERT_LT(stop, 30U);
+  }
+  RunUntil(data_dir, 1, &steps);  // after the schema, before the sweep
+  EXPECT_EQ(FilesIn(data_dir / "partials").size(), 1U);
+  ASSERT_THAT(SqliteStore::Open({.data_dir = data_dir}), IsOk());
+  EXPECT_TRUE(FilesIn(data_dir / "partials").empty());
+}
+
+}  // namespace
+}  // namespace tacit::store
