@@ -7,9 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include <toml++/toml.h>
-
 #include "common/base/files.h"
+#include "common/base/toml.h"
 
 namespace tacit::data {
 namespace {
@@ -163,21 +162,17 @@ void ReadData(const toml::table& table, const std::filesystem::path& base, Compl
 
 Result<DataSource> ParseDataSource(std::string_view toml, std::string_view file_name,
                                    const std::filesystem::path& base) {
+  TACIT_TRY(const toml::table root, ParseToml(toml, file_name, kMaxFileBytes));
   Complaints complaints(file_name);
   DataSource source;
-  try {
-    const toml::table root = toml::parse(toml, file_name);
-    for (const auto& [key, node] : root) {
-      if (key.str() != "data")
-        complaints.Add(node.source(), "unknown key '" + std::string(key.str()) + "'; known here: data");
-    }
-    if (const toml::table* data = root["data"].as_table()) {
-      ReadData(*data, base, complaints, source);
-    } else {
-      complaints.Add(root.source(), "a table [data] is needed");
-    }
-  } catch (const toml::parse_error& error) {
-    complaints.Add(error.source(), std::string(error.description()));
+  for (const auto& [key, node] : root) {
+    if (key.str() != "data")
+      complaints.Add(node.source(), "unknown key '" + std::string(key.str()) + "'; known here: data");
+  }
+  if (const toml::table* data = root["data"].as_table()) {
+    ReadData(*data, base, complaints, source);
+  } else {
+    complaints.Add(root.source(), "a table [data] is needed");
   }
   if (complaints.any()) return complaints.ToError();
   return source;

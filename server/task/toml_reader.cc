@@ -10,18 +10,13 @@
 #include <utility>
 #include <vector>
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include "common/base/check.h"
+#include "common/base/toml.h"
 
 namespace tacit::task {
 
 namespace {
 
-/// More than any file of ours has; see CountKeyDots.
-constexpr std::size_t kMaxKeyDots = 2000;
 /// A hostile file can have a problem in every line; nobody reads more than this.
 constexpr std::size_t kMaxProblemsShown = 100;
 
@@ -80,25 +75,6 @@ std::string_view TypeName(toml::node_type type) {
     default:
       return "a date or time";
   }
-}
-
-bool IsKeyCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-         c == '"' || c == '\'';
-}
-
-/// An upper bound on the dots that nest tables, comments and fractions counted with them. toml++ 3.3 limits the nesting
-/// of values but not of dotted keys, and walks tables recursively: "a.a.a. ..." of 64 KiB overflows the stack.
-std::size_t CountKeyDots(std::string_view text) {
-  std::size_t dots = 0;
-  for (std::size_t i = 1; i + 1 < text.size(); ++i) {
-    if (text[i] != '.') continue;
-    const std::size_t before = text.find_last_not_of(" \t", i - 1);
-    const std::size_t after = text.find_first_not_of(" \t", i + 1);
-    if (before == std::string_view::npos || after == std::string_view::npos) continue;
-    if (IsKeyCharacter(text[before]) && IsKeyCharacter(text[after])) ++dots;
-  }
-  return dots;
 }
 
 /// Levenshtein distance, two rows at a time.
@@ -403,23 +379,10 @@ TomlFile& TomlFile::operator=(TomlFile&&) noexcept = default;
 TomlFile::~TomlFile() = default;
 
 Result<TomlFile> TomlFile::Parse(std::string_view text, std::string_view file_name, std::size_t max_bytes) {
-  const std::string name(file_name);
-  if (text.size() > max_bytes) {
-    return Fail(ErrorCode::kTooLarge, name + ": " + std::to_string(text.size()) + " bytes; at most " +
-                                          std::to_string(max_bytes) + " are read");
-  }
-  if (CountKeyDots(text) > kMaxKeyDots) {
-    return Fail(ErrorCode::kInvalidArgument, name + ":1:1: more than " + std::to_string(kMaxKeyDots) + " dotted keys");
-  }
-  toml::parse_result parsed = toml::parse(text, std::string_view(name));
-  if (!parsed) {
-    const Position at = PositionOf(parsed.error().source());
-    return Fail(ErrorCode::kInvalidArgument, name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) +
-                                                 ": " + std::string(parsed.error().description()));
-  }
+  TACIT_TRY(toml::table root, ParseToml(text, file_name, max_bytes));
   auto state = std::make_unique<State>();
-  state->name = name;
-  state->root = std::move(parsed).table();
+  state->name = file_name;
+  state->root = std::move(root);
   return TomlFile(std::move(state));
 }
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
+Usage: make_seeds.py [certificates|codec|data_rows|http_head|names|safetensors|toml ...]    (default: all)
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
-Needs protoc and openssl.
+Certificates have new keys each time. Needs protoc and openssl.
 """
 
 import gzip
 import pathlib
 import struct
 import subprocess
+import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -107,6 +109,29 @@ def names():
     write("names", "not-utf8", b'"\\\x00\x1f\x7f\xc3\xa9\xc3\x28\xf0\x9f\x92\xa9\xed\xa0\x80')
 
 
+def http_head():
+    upload = (
+        "PUT /v1/tasks/har/rounds/7/update HTTP/1.1\r\nHost: tacit.example:8443\r\nContent-Length: 13540\r\n"
+        "Content-Type: application/octet-stream\r\nExpect: 100-continue\r\n\r\n"
+    )
+    for name, text in (
+        ("upload", upload),
+        ("get", "GET /v1/models/00ff?a=b%20c&d HTTP/1.1\r\nHost: [::1]\r\nRange: bytes=5-\r\nConnection: close\r\n\r\n"),
+        ("options", "OPTIONS * HTTP/1.0\r\n\r\n"),
+        ("two-lengths", upload.replace("Expect: 100-continue", "Content-Length: 0")),
+        ("chunked", upload.replace("Content-Length: 13540", "Transfer-Encoding: chunked")),
+        ("bare-lf", upload.replace("\r\n", "\n")),
+        ("folded", upload.replace("Expect:", " Expect:")),
+        ("dots", upload.replace("/v1/tasks", "/v1/../tasks")),
+    ):
+        write("http_head", name, text)
+    for name, text in (
+        ("answer", 'HTTP/1.1 410 Gone\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n{}'),
+        ("answer-continue", "HTTP/1.1 100 Continue\r\n\r\n"),
+    ):
+        write("http_head", name, text)
+
+
 def safetensors():
     header = (
         '{"__metadata__":{"tacit_model":"tacit-mlp/1:2,2"},'
@@ -120,7 +145,94 @@ def safetensors():
     write("safetensors", "huge", good.replace(b":2,2\"", b":1048576,256\""))
 
 
+TASK = """name = "har"
+[model]
+kind = "mlp"
+inputs = 561
+hidden = [128, 64]
+classes = 6
+seed = 7
+[training]
+epochs = 2
+batch_size = 16
+learning_rate = 0.05
+momentum = 0.9
+proximal_mu = 0.01
+[rounds]
+count = 20
+max_participations = 5
+[cohort]
+size = 16
+min = 8
+over_selection = 1.25
+deadline = "90s"
+[privacy]
+mechanism = "gaussian"
+clip_norm = 1.5
+noise_multiplier = 1.1
+delta = 1e-3
+epsilon_budget = 8
+population = 21
+[aggregation]
+optimizer = "fedadam"
+learning_rate = 0.02
+beta1 = 0.8
+beta2 = 0.95
+tau = 0.01
+"""
+
+CONFIG = """[server]
+data_dir = "data"
+trust_domain = "fleet.example"
+io_threads = 2
+compute_threads = 2
+log_level = "info"
+shutdown_grace = "10s"
+[agents]
+address = "0.0.0.0"
+port = 8443
+max_connections = 10000
+long_poll = "30s"
+[enrolment]
+port = 8445
+certificate_lifetime = "7d"
+requests_per_minute_per_source = 30
+advertised_host = "tacit.example"
+[api]
+address = "127.0.0.1"
+port = 8444
+[metrics]
+port = 9464
+[pki]
+ca_certificate = "ca.crt"
+ca_key = "ca.key"
+certificate = "server.crt"
+private_key = "server.key"
+[limits]
+memory_ceiling = "2GiB"
+upload_memory = "512MiB"
+task_memory = "256MiB"
+max_update_bytes = "256MiB"
+max_parameters = 1000000
+"""
+
+
+def toml():
+    write("task_file", "gaussian", TASK)
+    write("task_file", "target", TASK.replace("noise_multiplier = 1.1", "target_epsilon = 4"))
+    plain = TASK.split("[privacy]")[0] + '[privacy]\nmechanism = "none"\nclip_norm = 10\n'
+    write("task_file", "plain", plain + '[aggregation]\nweighting = "examples"\nmax_examples = 1000\n')
+    write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
+    write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
+    write("server_config", "all-keys", CONFIG)
+    required = [line for line in CONFIG.split("\n") if line.startswith("[") or "data_dir" in line or "trust" in line]
+    write("server_config", "required", "\n".join(required + ['ca_key = "k"', ""]))
+    write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
+
+
+SEEDS = {seeds.__name__: seeds for seeds in (certificates, codec, data_rows, http_head, names, safetensors, toml)}
+
 if __name__ == "__main__":
-    for seeds in (codec, certificates, data_rows, names, safetensors):
-        seeds()
+    for name in sys.argv[1:] or SEEDS:
+        SEEDS[name]()
     print("seeds written under", HERE / "corpus")
