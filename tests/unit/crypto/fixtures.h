@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-// What Tacit itself would not make; written once with the openssl command. None of these comes with a usable private
+// What Tacit itself would not make; written once with the openssl command. None of these comes with a private
 // key.
 namespace tacit::crypto::testing {
 
@@ -79,16 +79,6 @@ HwYDVR0jBBgwFoAUU/URpIIM8r2WcR23OEqckcbH/MEwDwYDVR0TAQH/BAUwAwEB
 zj0EAwIDSAAwRQIhAOqxiv10e/G2HBVq8iEjdz0VErt783O2+V4cGpsqVlfJAiBR
 KZv+MHkLZPJOfQz5EBqcbCMYQmaDiDFR8aafpWxTgQ==
 -----END CERTIFICATE-----
-)";
-
-// A key encrypted with a pass phrase.
-inline constexpr std::string_view kEncryptedKey = R"(-----BEGIN ENCRYPTED PRIVATE KEY-----
-MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhSA7ZTYE3q8AICCAAw
-DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEENjHH7DVzXDHbGMkJiW24/8EgZBZ
-jfkpyiucmK/gGFbJtS0GU7sxn0SuGFWQ8Lk0I+RuplxXb3wk8/15Ey4Kq5F3aJFs
-UA4hQrJ3kWL3NU0N+EiNQTzLNEJWozjNwNbqXdbw1PeMGYVX9bHU9ODOT58WI56H
-LT4wLDh4MOmhB3488a+pHa6fa0BMY6lczHZKdjou9rT4T3wauD4Jr8sFmkzOI9E=
------END ENCRYPTED PRIVATE KEY-----
 )";
 
 }  // namespace tacit::crypto::testing

@@ -3,8 +3,10 @@
 #include <string>
 
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
 
 #include "common/crypto/certificate.h"
+#include "common/crypto/openssl.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/crypto/fixtures.h"
 
@@ -30,12 +32,21 @@ TEST(PrivateKey, IsBornDifferentEachTime) {
   EXPECT_NE(PrivateKey::GenerateP256()->PublicKeySha256(), PrivateKey::GenerateP256()->PublicKeySha256());
 }
 
+/// A key that only a pass phrase opens.
+std::string EncryptedKeyPem() {
+  const PrivateKey key = *PrivateKey::GenerateP256();
+  const BioPtr bio = WriteBio(false);
+  EXPECT_EQ(PEM_write_bio_PKCS8PrivateKey(bio.get(), key.native(), EVP_aes_128_cbc(), "phrase", 6, nullptr, nullptr),
+            1);
+  return TextOf(bio.get());
+}
+
 TEST(PrivateKey, RefusesWhatIsNoKeyAndNeverAsksForAPassPhrase) {
   EXPECT_THAT(PrivateKey::FromPem(""), IsError(ErrorCode::kMalformed));
   EXPECT_THAT(PrivateKey::FromPem("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
               IsError(ErrorCode::kMalformed));
   EXPECT_THAT(PrivateKey::FromPem(testing::kWebUriCertificate), IsError(ErrorCode::kMalformed));
-  EXPECT_THAT(PrivateKey::FromPem(testing::kEncryptedKey), IsErrorSaying(ErrorCode::kMalformed, "not an unencrypted"));
+  EXPECT_THAT(PrivateKey::FromPem(EncryptedKeyPem()), IsErrorSaying(ErrorCode::kMalformed, "not an unencrypted"));
 }
 
 TEST(MakeCsrPem, RefusesANameThatDoesNotFit) {
