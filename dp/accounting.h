@@ -8,7 +8,8 @@
 namespace tacit::dp {
 
 /// What a number of rounds costs one device. Infinite where there is no guarantee.
-/// Units: natural logarithms. Guarantee: every field is an upper bound; rounding errs upward.
+/// Units: natural logarithms.
+/// Guarantee: every field is an upper bound; rounding errs upward.
 struct EpsilonReport {
   double epsilon = 0;              ///< The reported number: the smallest bound the accountants prove at `delta`.
   double epsilon_rdp = 0;          ///< The same from Renyi DP: never below `epsilon`.

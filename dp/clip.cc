@@ -117,7 +117,7 @@ std::uint64_t SumOfMagnitudes(std::span<const std::int32_t> grid) {
 
 bool NormHolds(std::span<const std::int32_t> grid, GridRadius grid_radius, Norm norm) {
   const std::uint64_t radius = grid_radius.value();
-  return norm == Norm::kL2 ? SumOfSquares(grid) <= Wide{radius * radius} : SumOfMagnitudes(grid) <= radius;
+  return norm == Norm::kL2 ? SumOfSquares(grid) <= Wide{radius} * radius : SumOfMagnitudes(grid) <= radius;
 }
 
 /// Moves every entry that is not zero one step toward zero.

@@ -73,7 +73,8 @@ bool HasNoGuarantee(double noise_multiplier, double delta) {
 }
 
 /// min over orders of renyi(order) + ln(1 - 1/order) - ln(delta order) / (order - 1), with x = order - 1 searched on a
-/// logarithmic scale. Source: Canonne, Kamath, Steinke 2020, proposition 12.
+/// logarithmic scale.
+/// Source: Canonne, Kamath, Steinke 2020, proposition 12.
 template <typename Renyi>
 double ConvertRenyi(Renyi renyi, double delta) {
   const auto epsilon_at = [&](double log_x) {

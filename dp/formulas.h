@@ -13,11 +13,14 @@ namespace tacit::dp {
 /// Source: Balle, Wang 2018, theorem 8, written with Mills ratios so that nothing overflows or cancels.
 double GaussianDelta(double noise_multiplier, std::uint64_t compositions, double epsilon);
 
-/// Smallest epsilon at `delta` of `compositions` Gaussian mechanisms. Guarantee: never below the true value. Source: as
-/// GaussianDelta.
+/// Smallest epsilon at `delta` of `compositions` Gaussian mechanisms.
+/// Guarantee: never below the true value.
+/// Source: as GaussianDelta.
 double GaussianEpsilon(double noise_multiplier, std::uint64_t compositions, double delta);
 
-/// rho of `compositions` Gaussian mechanisms. Guarantee: rounded up. Source: Bun, Steinke 2016, proposition 1.6.
+/// rho of `compositions` Gaussian mechanisms.
+/// Guarantee: rounded up.
+/// Source: Bun, Steinke 2016, proposition 1.6.
 double GaussianRho(double noise_multiplier, std::uint64_t compositions);
 
 /// Smallest epsilon at `delta` that rho-zCDP gives through Renyi DP of all real orders.
@@ -25,20 +28,24 @@ double GaussianRho(double noise_multiplier, std::uint64_t compositions);
 /// Source: Canonne, Kamath, Steinke 2020, proposition 12.
 double ZcdpEpsilon(double rho, double delta);
 
-/// Epsilon at delta 0 of `compositions` Laplace mechanisms. Guarantee: rounded up. Source: Dwork, McSherry, Nissim,
-/// Smith 2006.
+/// Epsilon at delta 0 of `compositions` Laplace mechanisms.
+/// Guarantee: rounded up.
+/// Source: Dwork, McSherry, Nissim, Smith 2006.
 double LaplacePureEpsilon(double noise_multiplier, std::uint64_t compositions);
 
-/// Renyi divergence of order `order` > 1 of one Laplace mechanism. Source: Mironov 2017, proposition 6.
+/// Renyi divergence of order `order` > 1 of one Laplace mechanism.
+/// Source: Mironov 2017, proposition 6.
 double LaplaceRenyi(double noise_multiplier, double order);
 
-/// Smallest epsilon at `delta` of `compositions` Laplace mechanisms through Renyi DP. Guarantee: as ZcdpEpsilon.
+/// Smallest epsilon at `delta` of `compositions` Laplace mechanisms through Renyi DP.
+/// Guarantee: as ZcdpEpsilon.
 double LaplaceRdpEpsilon(double noise_multiplier, std::uint64_t compositions, double delta);
 
 /// Smallest epsilon at `delta` of `compositions` Laplace mechanisms from their privacy loss distribution.
 /// Guarantee: never below the true value: losses are split to grid points so that every hockey-stick divergence grows,
 ///   and convolved by direct sums of positive terms, whose rounding is bounded. Infinity beyond
-///   kMaxLossDistributionSteps compositions. Does not decrease as `compositions` grows. Cost: about 10 ms.
+///   kMaxLossDistributionSteps compositions. Does not decrease as `compositions` grows.
+/// Cost: about 10 ms.
 /// Source: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022 (connect the dots); the closed form of the split:
 ///   docs/PRIVACY.md.
 double LaplacePldEpsilon(double noise_multiplier, std::uint64_t compositions, double delta);

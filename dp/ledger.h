@@ -78,8 +78,9 @@ class BudgetLedger {
  public:
   /// Rebuilds the ledger from its entries, oldest first. `last_published` is the newest round of this task whose model
   /// is published (0 for none). A published round without its charge proves that the ledger's end was cut, and a
-  /// published round is never released again. Errors: kInvalidArgument for a policy that cannot work; kDataLoss when
-  /// the chain, the sequence, the rules or the parameters do not hold, naming the entry.
+  /// published round is never released again.
+  /// Errors: kInvalidArgument for a policy that cannot work; kDataLoss when the chain, the sequence, the rules or the
+  ///   parameters do not hold, naming the entry.
   static Result<BudgetLedger> Restore(BudgetPolicy policy, std::span<const LedgerEntry> entries,
                                       RoundNumber last_published);
 

@@ -9,8 +9,9 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-/// True with probability exp(-1), exactly. Source: Canonne, Kamath, Steinke 2020, algorithm 1 with gamma = 1. `k`
-/// cannot overflow: it reaches n with probability 1/n!.
+/// True with probability exp(-1), exactly.
+/// Source: Canonne, Kamath, Steinke 2020, algorithm 1 with gamma = 1. `k` cannot overflow: it reaches n with
+///   probability 1/n!.
 bool BernoulliExpMinusOne(RandomWords& words) {
   std::uint32_t k = 2;  // the paper's first trial, with probability 1/1, always succeeds
   while (words.Below(k) == 0) ++k;
@@ -19,7 +20,8 @@ bool BernoulliExpMinusOne(RandomWords& words) {
 
 /// True with probability exp(-gamma), where `gamma_trial()` is true with probability gamma <= 1, independently at each
 /// call. The paper's trial with probability gamma / k is one with gamma and an independent one with 1 / k, which keeps
-/// the integers small. Source: Canonne, Kamath, Steinke 2020, algorithm 1.
+/// the integers small.
+/// Source: Canonne, Kamath, Steinke 2020, algorithm 1.
 template <typename Trial>
 bool BernoulliExpMinus(Trial gamma_trial, RandomWords& words) {
   std::uint32_t k = 1;
@@ -88,7 +90,7 @@ Result<DiscreteGaussian> DiscreteGaussian::Create(std::uint64_t sigma) {
 DiscreteGaussian::DiscreteGaussian(std::uint32_t sigma)
     : proposal_(sigma + 1), sigma_squared_(std::uint64_t{sigma} * sigma), denominator_(0), denominator_bits_(0) {
   const std::uint64_t t = std::uint64_t{sigma} + 1;
-  denominator_ = Wide{2} * sigma_squared_ * (t * t);
+  denominator_ = Wide{2} * sigma_squared_ * t * t;
   const auto high = static_cast<std::uint64_t>(denominator_ >> 64U);
   const auto low = static_cast<std::uint64_t>(denominator_);
   denominator_bits_ = static_cast<unsigned>(high != 0 ? 64 + std::bit_width(high) : std::bit_width(low));

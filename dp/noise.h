@@ -22,7 +22,8 @@ Result<std::uint64_t> NoiseSteps(NoiseMultiplier noise_multiplier, GridRadius gr
 ///
 /// Guarantee: exact, given uniform bits: integer arithmetic only, no floating point, no truncated table.
 /// Privacy: the number of words consumed and the time taken depend on the values drawn (docs/PRIVACY.md, timing).
-/// Threads: any; it holds no state. Source: Canonne, Kamath, Steinke 2020, algorithms 1 and 2.
+/// Threads: any; it holds no state.
+/// Source: Canonne, Kamath, Steinke 2020, algorithms 1 and 2.
 class DiscreteLaplace {
  public:
   /// Errors: kInvalidArgument outside kMinNoiseSteps..kMaxNoiseSteps.
@@ -39,7 +40,8 @@ class DiscreteLaplace {
 ///
 /// Guarantee: exact, given uniform bits, but for one branch that is taken with probability below 2^-700.
 /// Privacy: the number of words consumed and the time taken depend on the values drawn (docs/PRIVACY.md, timing).
-/// Threads: any; it holds no state. Source: Canonne, Kamath, Steinke 2020, algorithm 3.
+/// Threads: any; it holds no state.
+/// Source: Canonne, Kamath, Steinke 2020, algorithm 3.
 class DiscreteGaussian {
  public:
   /// Errors: kInvalidArgument outside kMinNoiseSteps..kMaxNoiseSteps.

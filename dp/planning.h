@@ -55,7 +55,8 @@ UtilityForecast ForecastUtility(Mechanism mechanism, NoiseMultiplier noise_multi
 
 /// The grid for a task that does not name one: 2^20, or finer where truncation (at most one step a coordinate) would
 /// not stay 64 times below the noise of the average; 2^24 without noise; and never so fine that the noise could not be
-/// sampled. Privacy: holds for every grid; this choice is about accuracy only.
+/// sampled.
+/// Privacy: holds for every grid; this choice is about accuracy only.
 GridRadius PlanGridRadius(Mechanism mechanism, std::optional<NoiseMultiplier> noise_multiplier, std::uint64_t cohort);
 
 }  // namespace tacit::dp

@@ -9,8 +9,8 @@
 namespace tacit::dp {
 
 /// Uniform words taken from a `BitSource` a page at a time. Whoever reads noise bits can subtract the noise, so the
-/// page is overwritten as it is used and when the reader ends. Threads: one. The source must outlive it and must be fit
-/// for noise.
+/// page is overwritten as it is used and when the reader ends.
+/// Threads: one. The source must outlive it and must be fit for noise.
 class RandomWords {
  public:
   explicit RandomWords(BitSource& source) : source_(source) {}

@@ -17,7 +17,9 @@ namespace tacit::dp {
 /// Errors: kGone for a token that was spent; kConflict for a token of another round, mechanism or grid;
 ///   kInvalidArgument when the noise cannot be drawn (see NoiseSteps); kInternal if an entry would overflow.
 /// Privacy: `noise_bits` must come from a cryptographic generator whose key is used for this round only; it is not read
-///   for kNone. Cost: about 0.15 s per million parameters. Source: DESIGN of the mechanism: docs/PRIVACY.md.
+///   for kNone.
+/// Cost: about 0.15 s per million parameters.
+/// Source: DESIGN of the mechanism: docs/PRIVACY.md.
 Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits);
 
 }  // namespace tacit::dp

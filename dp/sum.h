@@ -48,7 +48,8 @@ class UnnoisedSum {
   Result<void> Add(std::span<const std::int32_t> grid);
 
   /// Adds `weight` times the vector; for kNone only, because a weight that a client claims would multiply the
-  /// sensitivity. Errors: as Add; kInvalidArgument for weight 0 and for any mechanism other than kNone.
+  /// sensitivity.
+  /// Errors: as Add; kInvalidArgument for weight 0 and for any mechanism other than kNone.
   Result<void> AddWeighted(std::span<const std::int32_t> grid, std::uint64_t weight);
 
   /// Adds another partial sum of the same round. An error leaves the sum as it was.
@@ -56,7 +57,8 @@ class UnnoisedSum {
   Result<void> Merge(const UnnoisedSum& other);
 
   [[nodiscard]] const SumOptions& options() const { return options_; }
-  /// Number of vectors added. Privacy: public, as the relation of docs/PRIVACY.md says.
+  /// Number of vectors added.
+  /// Privacy: public, as the relation of docs/PRIVACY.md says.
   [[nodiscard]] std::uint64_t contributions() const { return contributions_; }
   /// Sum of weights; the number of contributions unless kNone.
   [[nodiscard]] std::uint64_t total_weight() const { return total_weight_; }

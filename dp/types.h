@@ -49,18 +49,20 @@ struct GridRadiusRule {
   static Result<void> Check(std::uint32_t value);
 };
 
-/// The bound on the privacy loss. Units: natural logarithm of a probability ratio; finite and above 0.
+/// The bound on the privacy loss.
+/// Units: natural logarithm of a probability ratio; finite and above 0.
 using Epsilon = Checked<EpsilonRule>;
-/// The probability left outside the bound. Units: 0 < delta < 1. Whether it is small enough for a fleet is the task's
-/// rule.
+/// The probability left outside the bound.
+/// Units: 0 < delta < 1. Whether it is small enough for a fleet is the task's rule.
 using Delta = Checked<DeltaRule>;
 /// Noise scale over sensitivity: standard deviation over the L2 clip (Gaussian), scale b over the L1 clip (Laplace).
 /// Units: above 0 and at most kMaxNoiseMultiplier, beyond which no grid could be sampled.
 using NoiseMultiplier = Checked<NoiseMultiplierRule>;
-/// The largest norm one device's update may have. Units: those of the model's parameters; 2^-64 to 2^64, so that a grid
-/// step and its inverse are ordinary numbers.
+/// The largest norm one device's update may have.
+/// Units: those of the model's parameters; 2^-64 to 2^64, so that a grid step and its inverse are ordinary numbers.
 using ClipNorm = Checked<ClipNormRule>;
-/// Grid steps per clip norm: the sensitivity of the sum, exactly, in integers. Units: a power of two, 2^10 to 2^30.
+/// Grid steps per clip norm: the sensitivity of the sum, exactly, in integers.
+/// Units: a power of two, 2^10 to 2^30.
 using GridRadius = Checked<GridRadiusRule>;
 
 inline constexpr double kMaxNoiseMultiplier = 0x1p17;

@@ -1,0 +1,135 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/durable.h"
+#include "common/base/sealer.h"
+#include "common/crypto/random.h"
+#include "dp/sum.h"
+#include "dp/types.h"
+
+namespace tacit::dp::testing {
+
+inline Epsilon EpsilonOf(double value) {
+  return *Epsilon::Create(value);
+}
+inline Delta DeltaOf(double value) {
+  return *Delta::Create(value);
+}
+inline NoiseMultiplier MultiplierOf(double value) {
+  return *NoiseMultiplier::Create(value);
+}
+inline ClipNorm ClipOf(double value) {
+  return *ClipNorm::Create(value);
+}
+inline GridRadius RadiusOf(std::uint32_t value) {
+  return *GridRadius::Create(value);
+}
+inline TaskId TaskOf(std::string_view name) {
+  return *TaskId::Parse(name);
+}
+
+/// The generator that makes noise in production, under a key that makes a test repeatable.
+inline crypto::KeystreamBits TestBits(std::uint8_t key) {
+  return crypto::KeystreamBits(*crypto::SecretKey::FromBytes(std::array<std::uint8_t, 32>{key}));
+}
+
+/// A source that must not be asked.
+class NoBits final : public BitSource {
+ public:
+  void Fill(std::span<std::uint8_t> /*out*/) override { asked = true; }
+  bool asked = false;
+};
+
+/// Says "durable" without a disk.
+class TestMinter final : public DurableMinter {
+ public:
+  template <typename T>
+  static Durable<T> Say(T value) {
+    return Mint(std::move(value));
+  }
+};
+
+/// Shows a test what a sum holds: "seals" by handing the plaintext back.
+class GlassSealer final : public Sealer {
+ public:
+  Result<Bytes> Seal(ByteSpan plaintext, ByteSpan /*context*/) const override {
+    return Bytes(plaintext.begin(), plaintext.end());
+  }
+  Result<Bytes> Open(ByteSpan sealed, ByteSpan /*context*/) const override {
+    return Bytes(sealed.begin(), sealed.end());
+  }
+};
+
+inline std::vector<std::int64_t> ContentsOf(const UnnoisedSum& sum) {
+  const Bytes plaintext = *sum.Seal(GlassSealer(), {});
+  std::vector<std::int64_t> values(sum.options().parameters);
+  const std::size_t size = values.size() * sizeof(std::int64_t);
+  std::memcpy(values.data(), plaintext.data() + plaintext.size() - size, size);
+  return values;
+}
+
+__extension__ using Wide = unsigned __int128;
+
+/// Whether the exact norm of `values` is at most `radius`; written apart from the code under test.
+template <typename T>
+bool NormIsAtMost(std::span<const T> values, std::uint64_t radius, Norm norm) {
+  Wide sum = 0;
+  for (const T value : values) {
+    const std::int64_t wide = value;
+    const auto magnitude = static_cast<std::uint64_t>(wide < 0 ? -wide : wide);
+    sum += norm == Norm::kL2 ? Wide{magnitude} * magnitude : Wide{magnitude};
+  }
+  return sum <= (norm == Norm::kL2 ? Wide{radius} * radius : Wide{radius});
+}
+
+struct NamedVector {
+  std::string_view name;
+  std::vector<float> values;
+};
+
+/// Updates made to slip past a clip: what floating point, rounding or a special value could turn into a norm above the
+/// bound.
+inline std::vector<NamedVector> AdversarialVectors() {
+  constexpr float kHuge = 3e38F;
+  constexpr float kTiny = std::numeric_limits<float>::denorm_min();
+  std::vector<NamedVector> vectors{
+      {"zero", std::vector<float>(100, 0.0F)},
+      {"negative zero", std::vector<float>(3, -0.0F)},
+      {"one-hot at the clip", {0, 0, 1.0F, 0}},
+      {"one-hot above the clip", {0, 0, 0, std::nextafter(1.0F, 2.0F)}},
+      {"one-hot below the clip", {std::nextafter(1.0F, 0.0F)}},
+      {"one-hot huge", {0, -kHuge, 0}},
+      {"all huge", std::vector<float>(5000, kHuge)},
+      {"largest float", std::vector<float>(65, std::numeric_limits<float>::max())},
+      {"denormals", std::vector<float>(1000, kTiny)},
+      {"denormals beside a huge one", std::vector<float>(1000, kTiny)},
+      {"above half a step, L2", std::vector<float>(33'400, 5.6F / 1024)},
+      {"above half a step, L1", std::vector<float>(1600, 0.63F / 1024)},
+      {"equal entries", std::vector<float>(10'001, -1e-2F)},
+      {"pythagoras", {0.6F, -0.8F}},
+      {"not a multiple of the lanes", std::vector<float>(63, 0.126F)},
+      {"one", {0.3F}},
+  };
+  vectors[9].values[500] = kHuge;
+  std::vector<float> alternating(4097);
+  for (std::size_t i = 0; i < alternating.size(); ++i) alternating[i] = (i % 2 == 0 ? 1.0F : -1.0F) / 64;
+  vectors.push_back({"alternating", std::move(alternating)});
+  SplitMix64 random(7);
+  std::vector<float> spread(10'000);
+  for (float& value : spread) {
+    value = static_cast<float>((random.Uniform() - 0.5) * std::exp2(80 * random.Uniform() - 40));
+  }
+  vectors.push_back({"forty decades", std::move(spread)});
+  return vectors;
+}
+
+}  // namespace tacit::dp::testing

@@ -1,0 +1,272 @@
+#include "dp/release.h"
+
+#include <cmath>
+#include <concepts>
+#include <numeric>
+#include <ostream>
+#include <type_traits>
+
+#include <gmock/gmock.h>
+
+#include "common/crypto/digest.h"
+#include "common/crypto/sealer.h"
+#include "dp/clip.h"
+#include "dp/ledger.h"
+#include "tests/support/matchers.h"
+#include "tests/unit/dp/dp_support.h"
+
+namespace tacit::dp {
+namespace {
+
+using tacit::testing::IsError;
+using tacit::testing::IsErrorSaying;
+using tacit::testing::IsOk;
+using testing::ClipOf;
+using testing::ContentsOf;
+using ::testing::ElementsAre;
+using testing::RadiusOf;
+using testing::TestMinter;
+
+// The sum cannot leave by accident: no copy, no stream, no view of its values.
+static_assert(!std::is_copy_constructible_v<UnnoisedSum> && !std::is_copy_assignable_v<UnnoisedSum>);
+static_assert(!std::is_default_constructible_v<UnnoisedSum>);
+template <typename T>
+concept CanBeStreamed = requires(std::ostream& stream, const T& value) { stream << value; };
+static_assert(CanBeStreamed<int> && !CanBeStreamed<UnnoisedSum>);
+
+constexpr std::uint32_t kRadius = 1024;
+
+RoundKey RoundOf(RoundNumber round) {
+  return {.task = testing::TaskOf("har"), .round = round};
+}
+
+SumOptions OptionsOf(Mechanism mechanism, std::size_t parameters = 3, RoundNumber round = 1) {
+  return {.round = RoundOf(round), .mechanism = mechanism, .grid_radius = RadiusOf(kRadius), .parameters = parameters};
+}
+
+UnnoisedSum SumOf(Mechanism mechanism, std::size_t parameters = 3, RoundNumber round = 1) {
+  return *UnnoisedSum::Create(OptionsOf(mechanism, parameters, round));
+}
+
+std::vector<std::int32_t> Grid(std::initializer_list<std::int32_t> values) {
+  return values;
+}
+
+/// A token as a round gets it: reserved, charged, durable, redeemed.
+ReleaseToken PrivateToken(Mechanism mechanism, double noise_multiplier, std::uint64_t cohort, RoundNumber round = 1) {
+  auto ledger = *BudgetLedger::Restore({.task = testing::TaskOf("har"),
+                                        .mechanism = mechanism,
+                                        .noise_multiplier = testing::MultiplierOf(noise_multiplier),
+                                        .clip_norm = ClipOf(kRadius),  // one grid step is 1.0
+                                        .grid_radius = RadiusOf(kRadius),
+                                        .cohort = cohort,
+                                        .delta = testing::DeltaOf(1e-6),
+                                        .budget = testing::EpsilonOf(1e9),
+                                        .max_participations = 10,
+                                        .hash = &crypto::Sha256},
+                                       {}, 0);
+  EXPECT_THAT(ledger.Apply(TestMinter::Say(*ledger.ProposeReserve(round, {}))), IsOk());
+  const auto charge = TestMinter::Say(*ledger.ProposeCharge(round, cohort, {}));
+  EXPECT_THAT(ledger.Apply(charge), IsOk());
+  return *ledger.Redeem(charge);
+}
+
+ReleaseToken OpenToken(double divisor, RoundNumber round = 1) {
+  return NoPrivacyToken(
+      {.round = RoundOf(round), .clip_norm = ClipOf(kRadius), .grid_radius = RadiusOf(kRadius), .divisor = divisor});
+}
+
+TEST(UnnoisedSum, AddsExactlyInAnyOrder) {
+  const auto a = Grid({1, -2, 3});
+  const auto b = Grid({1000, 0, -5});
+  UnnoisedSum forward = SumOf(Mechanism::kGaussian);
+  UnnoisedSum backward = SumOf(Mechanism::kGaussian);
+  UnnoisedSum other_part = SumOf(Mechanism::kGaussian);
+  ASSERT_THAT(forward.Add(a), IsOk());
+  ASSERT_THAT(forward.Add(b), IsOk());
+  ASSERT_THAT(backward.Add(b), IsOk());
+  ASSERT_THAT(other_part.Add(a), IsOk());
+  ASSERT_THAT(backward.Merge(other_part), IsOk());
+  EXPECT_THAT(ContentsOf(forward), ElementsAre(1001, -2, -2));
+  EXPECT_EQ(ContentsOf(forward), ContentsOf(backward));
+  EXPECT_EQ(backward.contributions(), 2U);
+}
+
+TEST(UnnoisedSum, RefusesAVectorAboveTheRadiusAndStaysAsItWas) {
+  UnnoisedSum sum = SumOf(Mechanism::kLaplace);
+  ASSERT_THAT(sum.Add(Grid({1, 2, 3})), IsOk());
+  EXPECT_THAT(sum.Add(Grid({1024, 0, 1})), IsErrorSaying(ErrorCode::kInvalidArgument, "L1 norm"));
+  EXPECT_THAT(sum.Add(Grid({1, 2})), IsErrorSaying(ErrorCode::kInvalidArgument, "2 entries and the model has 3"));
+  EXPECT_THAT(ContentsOf(sum), ElementsAre(1, 2, 3));
+  EXPECT_EQ(sum.contributions(), 1U);
+}
+
+TEST(UnnoisedSum, IgnoresNoClaimOfManyExamplesButRefusesItUnderPrivacy) {
+  for (const Mechanism mechanism : {Mechanism::kGaussian, Mechanism::kLaplace}) {
+    UnnoisedSum sum = SumOf(mechanism);
+    EXPECT_THAT(sum.AddWeighted(Grid({1, 0, 0}), 1'000'000'000),
+                IsErrorSaying(ErrorCode::kInvalidArgument, "weight one"));
+    EXPECT_THAT(sum.AddWeighted(Grid({1, 0, 0}), 1), IsError(ErrorCode::kInvalidArgument));
+    EXPECT_THAT(ContentsOf(sum), ElementsAre(0, 0, 0));
+  }
+}
+
+TEST(UnnoisedSum, WeighsByExamplesWithoutPrivacyUpToTheExactOverflowBound) {
+  UnnoisedSum sum = SumOf(Mechanism::kNone, 1);
+  constexpr std::uint64_t kLimit = (std::uint64_t{1} << 62U) / kRadius;
+  EXPECT_THAT(sum.AddWeighted(Grid({1}), 0), IsError(ErrorCode::kInvalidArgument));
+  ASSERT_THAT(sum.AddWeighted(Grid({-1024}), kLimit - 1), IsOk());
+  EXPECT_THAT(sum.AddWeighted(Grid({-1024}), 2), IsErrorSaying(ErrorCode::kTooLarge, "overflow"));
+  ASSERT_THAT(sum.AddWeighted(Grid({-1024}), 1), IsOk());
+  EXPECT_THAT(sum.Add(Grid({0})), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(sum.AddWeighted(Grid({0}), ~std::uint64_t{0}), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(ContentsOf(sum), ElementsAre(-(std::int64_t{1} << 62U)));
+  EXPECT_EQ(sum.total_weight(), kLimit);
+  UnnoisedSum more = SumOf(Mechanism::kNone, 1);
+  ASSERT_THAT(more.Add(Grid({1})), IsOk());
+  EXPECT_THAT(sum.Merge(more), IsError(ErrorCode::kTooLarge));
+}
+
+TEST(UnnoisedSum, MergesOnlyItsOwnKind) {
+  UnnoisedSum sum = SumOf(Mechanism::kGaussian);
+  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kGaussian, 3, 2)), IsError(ErrorCode::kConflict));
+  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kLaplace)), IsError(ErrorCode::kConflict));
+  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kNone)), IsError(ErrorCode::kConflict));
+  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kGaussian, 4)), IsError(ErrorCode::kConflict));
+  EXPECT_THAT(sum.Merge(sum), IsError(ErrorCode::kConflict));
+}
+
+TEST(UnnoisedSum, IsMadeForASensibleNumberOfParametersOnly) {
+  EXPECT_THAT(UnnoisedSum::Create(OptionsOf(Mechanism::kGaussian, 0)), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(UnnoisedSum::Create(OptionsOf(Mechanism::kGaussian, kMaxParameters + 1)),
+              IsError(ErrorCode::kInvalidArgument));
+}
+
+TEST(UnnoisedSum, ComesBackFromItsSealAndFromNoOther) {
+  const auto sealer = *crypto::Aes256GcmSealer::Create(crypto::SecretKey::Random());
+  const auto stranger = *crypto::Aes256GcmSealer::Create(crypto::SecretKey::Random());
+  UnnoisedSum sum = SumOf(Mechanism::kGaussian);
+  ASSERT_THAT(sum.Add(Grid({7, -8, 9})), IsOk());
+  Bytes sealed = *sum.Seal(sealer, AsBytes("part 1"));
+  const SumOptions expected = OptionsOf(Mechanism::kGaussian);
+  const auto back = UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 1"), expected);
+  ASSERT_THAT(back, IsOk());
+  EXPECT_EQ(ContentsOf(*back), ContentsOf(sum));
+  EXPECT_EQ(back->contributions(), 1U);
+
+  EXPECT_THAT(UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 2"), expected), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(UnnoisedSum::Unseal(stranger, sealed, AsBytes("part 1"), expected), IsError(ErrorCode::kDataLoss));
+  for (const SumOptions& wrong : {OptionsOf(Mechanism::kGaussian, 3, 2), OptionsOf(Mechanism::kLaplace),
+                                  OptionsOf(Mechanism::kNone), OptionsOf(Mechanism::kGaussian, 4)}) {
+    EXPECT_THAT(UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 1"), wrong), IsError(ErrorCode::kDataLoss));
+  }
+  sealed[20] ^= 1U;
+  EXPECT_THAT(UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 1"), expected), IsError(ErrorCode::kDataLoss));
+}
+
+TEST(UnnoisedSum, DoesNotShowItsContentsInTheSealedBytes) {
+  const auto sealer = *crypto::Aes256GcmSealer::Create(crypto::SecretKey::Random());
+  UnnoisedSum sum = SumOf(Mechanism::kGaussian, 64);
+  const Bytes sealed = *sum.Seal(sealer, {});  // 512 zero bytes in clear
+  EXPECT_LT(std::ranges::count(sealed, 0), 32);
+}
+
+TEST(UnnoisedSum, RefusesSealedContentsThatItsContributionsCannotHaveMade) {
+  UnnoisedSum sum = SumOf(Mechanism::kGaussian, 1);
+  ASSERT_THAT(sum.Add(Grid({5})), IsOk());
+  const Bytes honest = *sum.Seal(testing::GlassSealer(), {});
+  const auto unseal = [&](std::size_t from_end, std::uint64_t value) {
+    Bytes changed = honest;
+    std::memcpy(changed.data() + changed.size() - from_end, &value, sizeof value);
+    return UnnoisedSum::Unseal(testing::GlassSealer(), changed, {}, OptionsOf(Mechanism::kGaussian, 1));
+  };
+  EXPECT_THAT(unseal(8, 1024), IsOk());
+  EXPECT_THAT(unseal(8, 1025), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
+  EXPECT_THAT(unseal(8, ~std::uint64_t{1024}), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
+  EXPECT_THAT(unseal(16, ~std::uint64_t{0}), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
+  EXPECT_THAT(unseal(24, 2), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
+  EXPECT_THAT(UnnoisedSum::Unseal(testing::GlassSealer(), ByteSpan(honest).first(honest.size() - 1), {},
+                                  OptionsOf(Mechanism::kGaussian, 1)),
+              IsErrorSaying(ErrorCode::kDataLoss, "size"));
+}
+
+TEST(ReleaseAverage, WithoutPrivacyIsTheWeightedAverageAndReadsNoBits) {
+  UnnoisedSum sum = SumOf(Mechanism::kNone);
+  ASSERT_THAT(sum.AddWeighted(Grid({100, -200, 7}), 3), IsOk());
+  ASSERT_THAT(sum.AddWeighted(Grid({500, 0, 7}), 1), IsOk());
+  testing::NoBits bits;
+  const auto divisor = static_cast<double>(sum.total_weight());
+  const auto average = ReleaseAverage(std::move(sum), OpenToken(divisor), bits);
+  ASSERT_THAT(average, IsOk());
+  EXPECT_THAT(*average, ElementsAre(200.0F, -150.0F, 7.0F));
+  EXPECT_FALSE(bits.asked);
+}
+
+TEST(ReleaseAverage, DividesByTheDeclaredCohortNotByTheActualOne) {
+  // At 4 grid steps of noise and 2^10 of signal the quotient shows the divisor.
+  UnnoisedSum sum = SumOf(Mechanism::kGaussian, 1);
+  for (int i = 0; i < 1000; ++i) ASSERT_THAT(sum.Add(Grid({1024})), IsOk());
+  auto bits = testing::TestBits(21);
+  const auto average = ReleaseAverage(std::move(sum), PrivateToken(Mechanism::kGaussian, 4.0 / 1024, 4000), bits);
+  ASSERT_THAT(average, IsOk());
+  EXPECT_NEAR(average->front(), 256.0F, 0.1F);
+}
+
+TEST(ReleaseAverage, AddsTheNoiseThatWasCharged) {
+  constexpr std::size_t kParameters = 20'000;
+  for (const auto& [mechanism, variance] :
+       {std::pair{Mechanism::kGaussian, 1.0}, std::pair{Mechanism::kLaplace, 2.0}}) {
+    auto bits = testing::TestBits(22);
+    const auto noise = ReleaseAverage(SumOf(mechanism, kParameters), PrivateToken(mechanism, 2, 1), bits);
+    ASSERT_THAT(noise, IsOk());
+    const double squares = std::inner_product(noise->begin(), noise->end(), noise->begin(), 0.0);
+    EXPECT_NEAR(squares / kParameters / (2048.0 * 2048.0), variance, 0.1 * variance) << NameOf(mechanism);
+    EXPECT_NE((*noise)[0], (*noise)[1]);
+  }
+}
+
+TEST(ReleaseAverage, IsTheSameForTheSameSumAndKey) {
+  const auto release = [](std::uint8_t key) {
+    auto bits = testing::TestBits(key);
+    UnnoisedSum sum = SumOf(Mechanism::kGaussian, 100);
+    return *ReleaseAverage(std::move(sum), PrivateToken(Mechanism::kGaussian, 1, 10), bits);
+  };
+  EXPECT_EQ(release(1), release(1));
+  EXPECT_NE(release(1), release(2));
+}
+
+TEST(ReleaseAverage, RefusesATokenOfAnotherRoundMechanismOrGrid) {
+  auto bits = testing::TestBits(23);
+  const auto refused = [&](UnnoisedSum sum, ReleaseToken token) {
+    return ReleaseAverage(std::move(sum), std::move(token), bits);
+  };
+  EXPECT_THAT(refused(SumOf(Mechanism::kGaussian), PrivateToken(Mechanism::kGaussian, 1, 10, 2)),
+              IsErrorSaying(ErrorCode::kConflict, "another round"));
+  EXPECT_THAT(refused(SumOf(Mechanism::kGaussian), OpenToken(10)),
+              IsErrorSaying(ErrorCode::kConflict, "another mechanism"));
+  EXPECT_THAT(refused(SumOf(Mechanism::kLaplace), PrivateToken(Mechanism::kGaussian, 1, 10)),
+              IsErrorSaying(ErrorCode::kConflict, "another mechanism"));
+  EXPECT_THAT(refused(SumOf(Mechanism::kNone),
+                      NoPrivacyToken(
+                          {.round = RoundOf(1), .clip_norm = ClipOf(1), .grid_radius = RadiusOf(2048), .divisor = 1})),
+              IsErrorSaying(ErrorCode::kConflict, "another grid"));
+  for (const double bad : {0.0, 0.5, -1.0, std::nan("")}) {
+    EXPECT_THAT(refused(SumOf(Mechanism::kNone), OpenToken(bad)), IsError(ErrorCode::kInvalidArgument)) << bad;
+  }
+}
+
+TEST(ReleaseAverage, UsesUpSumAndTokenEvenWhenItRefuses) {
+  auto bits = testing::TestBits(24);
+  UnnoisedSum sum = SumOf(Mechanism::kNone);
+  ReleaseToken token = OpenToken(1, 2);
+  EXPECT_THAT(ReleaseAverage(std::move(sum), std::move(token), bits), IsError(ErrorCode::kConflict));
+  // NOLINTBEGIN(bugprone-use-after-move): what is left behind is the point.
+  EXPECT_EQ(sum.contributions(), 0U);
+  EXPECT_THAT(ReleaseAverage(SumOf(Mechanism::kNone, 3, 2), std::move(token), bits),
+              IsErrorSaying(ErrorCode::kGone, "spent"));
+  EXPECT_THAT(ReleaseAverage(std::move(sum), OpenToken(1), bits), IsError(ErrorCode::kConflict));
+  // NOLINTEND(bugprone-use-after-move)
+}
+
+}  // namespace
+}  // namespace tacit::dp
