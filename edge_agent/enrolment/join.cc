@@ -77,14 +77,22 @@ Result<std::string> FetchCa(const JoinOptions& options) {
                   "answering in its place; no token was sent");
 }
 
+// A name that is the same each time this device asks: when the answer to a spent token was lost, the server knows the
+// repetition by key, token and name, and answers again.
+Result<DeviceId> LabelOf(const crypto::PrivateKey& key) {
+  constexpr std::size_t kDigestBytes = 8;
+  return DeviceId::Parse("d-" + ToHex(ByteSpan(key.PublicKeySha256()).first(kDigestBytes)));
+}
+
 Result<codec::EnrolReply> Enrol(const JoinOptions& options, const std::string& ca_pem, const crypto::PrivateKey& key) {
   net::ClientOptions client_options;
   client_options.server = options.enrolment;
   client_options.ca_pem = ca_pem;
   client_options.ca_fingerprint = options.ca_fingerprint;
   TACIT_TRY(net::HttpsClient client, net::HttpsClient::Create(std::move(client_options)));
-  TACIT_TRY(std::string csr, crypto::MakeCsrPem(key, options.label ? options.label->str() : "device"));
-  Bytes body = codec::Encode(codec::EnrolRequest{options.token, std::move(csr), options.label});
+  TACIT_TRY(DeviceId label, options.label ? Result<DeviceId>(*options.label) : LabelOf(key));
+  TACIT_TRY(std::string csr, crypto::MakeCsrPem(key, label.str()));
+  Bytes body = codec::Encode(codec::EnrolRequest{options.token, std::move(csr), std::move(label)});
   net::ClientRequest request;
   request.method = "POST";
   request.target = "/v1/enrol";

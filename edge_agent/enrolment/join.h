@@ -17,9 +17,10 @@ struct JoinOptions {
   Digest256
       ca_fingerprint{};  ///< SHA-256 of the CA certificate, brought to the device by another way than this network.
   std::string token;     ///< One-time; sent only once the server has proved itself.
-  std::optional<DeviceId> label = std::nullopt;  ///< A wish for the device name.
-  std::filesystem::path state_directory;         ///< Made, for the owner only, when it is not there.
-  Millis timeout{30'000};                        ///< For each of the two requests.
+  std::optional<DeviceId> label =
+      std::nullopt;                       ///< A wish for the device name; a name made from the key when left out.
+  std::filesystem::path state_directory;  ///< Made, for the owner only, when it is not there.
+  Millis timeout{30'000};                 ///< For each of the two requests.
 };
 
 /// Makes this device a member: its key is born here, the server's CA is believed by its fingerprint only, and the token
