@@ -1,0 +1,280 @@
+#include "cli/arguments.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/text.h"
+#include "common/base/check.h"
+
+namespace tacit::cli {
+namespace {
+
+constexpr const char* kFooter = R"(
+Exit codes:
+  0  done
+  1  refused: by the server, or by a rule of the command
+  2  bad usage, or a file that cannot be used
+  3  cannot connect or authenticate
+  4  timed out
+  5  internal fault
+  6  the privacy budget is exhausted
+
+With --json each answer is one line on stdout:
+  {"schema":1,"data":...} or {"schema":1,"error":{"code","message","hint"}}
+The server and the operator's certificate come from --context DIR (or $TACIT_CONTEXT), a directory that
+'tacit init' made; --server, --ca, --cert and --key replace what it says.)";
+
+// What CLI11 fills in, before it is checked and becomes an Invocation.
+struct RawArguments {
+  ConnectionArguments connection;
+  bool json = false;
+  std::string directory;
+  std::string trust_domain = "tacit";
+  std::vector<std::string> hosts;
+  std::string file;
+  bool dry_run = false;
+  std::string task;
+  std::string device;
+  std::string timeout;
+  std::string version = "latest";
+  std::string format;
+  std::string output;
+  std::uint32_t uses = 1;
+  std::string lifetime = "24h";
+};
+
+using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
+
+// The subcommands, each with what turns the raw arguments into its command.
+struct Grammar {
+  RawArguments raw;
+  std::vector<std::pair<CLI::App*, MakeCommand>> leaves;
+};
+
+std::string HelpCommand(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : HelpCommand(*parent) + " " + app.get_name();
+}
+
+Outcome<TaskId> ParseTask(const std::string& text) {
+  auto task = TaskId::Parse(text);
+  if (!task) return UsageFailure(task.error(), "tacit task list");
+  return *std::move(task);
+}
+
+Outcome<DeviceId> ParseDevice(const std::string& text) {
+  auto device = DeviceId::Parse(text);
+  if (!device) return UsageFailure(device.error(), "tacit device list");
+  return *std::move(device);
+}
+
+Outcome<Command> MakeInit(const RawArguments& raw) {
+  return InitArguments{raw.directory, raw.trust_domain, raw.hosts};
+}
+
+Outcome<Command> MakeTaskCreate(const RawArguments& raw) {
+  return TaskCreateArguments{raw.file, raw.dry_run};
+}
+
+template <typename Arguments>
+Outcome<Command> MakeForTask(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return Arguments{std::move(task)};
+}
+
+Outcome<Command> MakeTaskWatch(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  if (raw.timeout.empty()) return TaskWatchArguments{std::move(task), std::nullopt};
+  auto timeout = ParseDuration(raw.timeout);
+  if (!timeout) return UsageFailure(timeout.error(), "tacit task watch --help");
+  return TaskWatchArguments{std::move(task), *timeout};
+}
+
+bool IsVersion(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return text == "latest" || (failure == std::errc() && stop == text.data() + text.size());
+}
+
+Outcome<Command> MakeModelGet(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  if (!IsVersion(raw.version)) {
+    return UsageFailure("--version is 'latest' or a number, not '" + raw.version + "'", "tacit model get --help");
+  }
+  const std::filesystem::path output(raw.output);
+  const std::string by_name = output.extension() == ".npz" ? "npz" : "safetensors";
+  return ModelGetArguments{std::move(task), raw.version, raw.format.empty() ? by_name : raw.format, output};
+}
+
+Outcome<Command> MakeTokenCreate(const RawArguments& raw) {
+  auto lifetime = ParseDuration(raw.lifetime);
+  if (!lifetime) return UsageFailure(lifetime.error(), "tacit device token create --help");
+  if (raw.device.empty()) return TokenCreateArguments{raw.uses, *lifetime, std::nullopt};
+  TACIT_CLI_TRY(DeviceId device, ParseDevice(raw.device));
+  if (raw.uses != 1) {
+    return UsageFailure("a token for one named device has one use", "tacit device token create --name " + raw.device);
+  }
+  return TokenCreateArguments{raw.uses, *lifetime, std::move(device)};
+}
+
+Outcome<Command> MakeDeviceRevoke(const RawArguments& raw) {
+  TACIT_CLI_TRY(DeviceId device, ParseDevice(raw.device));
+  return DeviceRevokeArguments{std::move(device)};
+}
+
+template <typename Arguments>
+Outcome<Command> MakePlain(const RawArguments& /*raw*/) {
+  return Arguments{};
+}
+
+CLI::App& AddGroup(CLI::App& app, const char* name, const char* what) {
+  CLI::App* const group = app.add_subcommand(name, what);
+  group->require_subcommand(1);
+  return *group;
+}
+
+CLI::App& AddLeaf(Grammar& grammar, CLI::App& group, const char* name, const char* what, MakeCommand make) {
+  CLI::App* const leaf = group.add_subcommand(name, what);
+  grammar.leaves.emplace_back(leaf, std::move(make));
+  return *leaf;
+}
+
+void AddTask(RawArguments& raw, CLI::App& leaf) {
+  leaf.add_option("TASK", raw.task, "Name of the task")->required()->type_name("");
+}
+
+void DescribeConnection(RawArguments& raw, CLI::App& app) {
+  app.add_option("--context", raw.connection.context, "Directory that 'tacit init' made")
+      ->envname("TACIT_CONTEXT")
+      ->type_name("DIR");
+  app.add_option("--server", raw.connection.server, "The server's api listener")->type_name("HOST:PORT");
+  app.add_option("--ca", raw.connection.ca, "CA certificate of the server")->type_name("FILE");
+  app.add_option("--cert", raw.connection.certificate, "The operator's certificate")->type_name("FILE");
+  app.add_option("--key", raw.connection.key, "The operator's private key")->type_name("FILE");
+  app.add_flag("--json", raw.json, "One line of JSON instead of text");
+}
+
+void DescribeInit(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& init =
+      AddLeaf(grammar, app, "init", "Make a server's directory: CA, certificates, configuration", MakeInit);
+  init.add_option("--dir", raw.directory, "Directory to make")->required()->type_name("DIR");
+  init.add_option("--trust-domain", raw.trust_domain, "Name that all identities carry")
+      ->type_name("T")
+      ->capture_default_str();
+  init.add_option("--host", raw.hosts,
+                  "Name or IP address that devices and operators use (repeatable; localhost always)")
+      ->type_name("NAME_OR_IP")
+      ->expected(1, 64);
+}
+
+void DescribeTask(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& task = AddGroup(app, "task", "Training tasks");
+  CLI::App& create = AddLeaf(grammar, task, "create", "Start a task", MakeTaskCreate);
+  create.add_option("-f,--file", raw.file, "Description of the task, TOML")->required()->type_name("FILE");
+  create.add_flag("--dry-run", raw.dry_run, "Only say what it would cost and what to expect");
+  AddLeaf(grammar, task, "list", "All tasks", MakePlain<TaskListArguments>);
+  AddTask(raw, AddLeaf(grammar, task, "show", "One task", MakeForTask<TaskShowArguments>));
+  CLI::App& watch = AddLeaf(grammar, task, "watch", "Follow a task's rounds until it ends", MakeTaskWatch);
+  AddTask(raw, watch);
+  watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");
+}
+
+void DescribeModelAndPrivacy(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& get = AddLeaf(grammar, AddGroup(app, "model", "Published models"), "get", "Download a model", MakeModelGet);
+  AddTask(raw, get);
+  get.add_option("--version", raw.version, "Model version, or 'latest'")->type_name("V")->capture_default_str();
+  get.add_option("-o,--output", raw.output, "File to write (default: TASK-vV.FORMAT here)")->type_name("FILE");
+  get.add_option("--format", raw.format, "safetensors or npz (default: as the file's name says, else safetensors)")
+      ->check(CLI::IsMember({"safetensors", "npz"}))
+      ->type_name("FORMAT");
+  CLI::App& privacy = AddGroup(app, "privacy", "Privacy budget and spend");
+  AddTask(raw,
+          AddLeaf(grammar, privacy, "show", "What a task has spent and may spend", MakeForTask<PrivacyShowArguments>));
+}
+
+void DescribeDevice(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& device = AddGroup(app, "device", "Devices and their enrolment");
+  CLI::App& create = AddLeaf(grammar, AddGroup(device, "token", "Enrolment tokens"), "create",
+                             "Make a token that lets devices join", MakeTokenCreate);
+  create.add_option("--uses", raw.uses, "How many devices may join with it")
+      ->check(CLI::Range(1, 1'000'000))
+      ->type_name("N")
+      ->capture_default_str();
+  create.add_option("--ttl", raw.lifetime, "How long it is good")->type_name("DURATION")->capture_default_str();
+  create.add_option("--name", raw.device, "The one device name that it is for")->type_name("DEVICE");
+  AddLeaf(grammar, device, "list", "All devices", MakePlain<DeviceListArguments>);
+  CLI::App& revoke = AddLeaf(grammar, device, "revoke", "Shut a device out, now", MakeDeviceRevoke);
+  revoke.add_option("DEVICE", raw.device, "Name of the device")->required()->type_name("");
+}
+
+void Describe(Grammar& grammar, CLI::App& app) {
+  app.require_subcommand(1);
+  app.fallthrough();  // global options may stand behind the command, and subcommands inherit that
+  app.footer(kFooter);
+  DescribeConnection(grammar.raw, app);
+  DescribeInit(grammar, app);
+  DescribeTask(grammar, app);
+  DescribeModelAndPrivacy(grammar, app);
+  DescribeDevice(grammar, app);
+  AddLeaf(grammar, app, "version", "Versions of this command and of the server", MakePlain<VersionArguments>);
+}
+
+// The deepest subcommand that was named, whose help is the one to show.
+const CLI::App& DeepestNamed(const CLI::App& app) {
+  const std::vector<CLI::App*> named = app.get_subcommands();
+  return named.empty() ? app : DeepestNamed(*named.front());
+}
+
+// CLI11 puts what it is given in front of the name.
+std::string HelpOf(const CLI::App& app) {
+  return app.help(app.get_parent() == nullptr ? "" : HelpCommand(*app.get_parent()));
+}
+
+// CLI11 only says that a subcommand is missing when one is there but unknown.
+std::string Describe(const CLI::Error& error, const CLI::App& app) {
+  const CLI::App& named = DeepestNamed(app);
+  const std::vector<std::string> unknown = app.remaining(true);
+  if (named.get_require_subcommand_min() == 0 || unknown.empty()) return error.what();
+  return "'" + unknown.front() + "' is not a command of '" + HelpCommand(named) + "'";
+}
+
+Outcome<std::variant<Invocation, HelpText>> Finish(Grammar& grammar) {
+  const auto chosen = std::ranges::find_if(grammar.leaves, [](const auto& leaf) { return leaf.first->parsed(); });
+  TACIT_CHECK(chosen != grammar.leaves.end(), "CLI11 was told to require a subcommand at every level");
+  TACIT_CLI_TRY(Command command, chosen->second(grammar.raw));
+  return Invocation{std::move(grammar.raw.connection), grammar.raw.json ? OutputForm::kJson : OutputForm::kText,
+                    std::move(command)};
+}
+
+}  // namespace
+
+OutputForm WantedForm(int argc, const char* const* argv) {
+  const bool json = std::any_of(argv, argv + argc, [](const char* text) { return std::string_view(text) == "--json"; });
+  return json ? OutputForm::kJson : OutputForm::kText;
+}
+
+Outcome<std::variant<Invocation, HelpText>> ParseArguments(int argc, const char* const* argv) {
+  CLI::App app("Federated learning with a privacy budget: the operator's command", "tacit");
+  Grammar grammar;
+  Describe(grammar, app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return HelpText{HelpOf(DeepestNamed(app))};
+  } catch (const CLI::Error& error) {
+    return UsageFailure(Describe(error, app), HelpCommand(DeepestNamed(app)) + " --help");
+  }
+  return Finish(grammar);
+}
+
+}  // namespace tacit::cli

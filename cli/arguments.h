@@ -1,0 +1,85 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cli/failure.h"
+#include "cli/output.h"
+#include "common/base/ids.h"
+
+namespace tacit::cli {
+
+struct InitArguments {
+  std::filesystem::path directory;
+  std::string trust_domain;
+  std::vector<std::string> hosts;
+};
+struct TaskCreateArguments {
+  std::filesystem::path file;
+  bool dry_run = false;
+};
+struct TaskListArguments {};
+struct TaskShowArguments {
+  TaskId task;
+};
+struct TaskWatchArguments {
+  TaskId task;
+  std::optional<std::chrono::seconds> timeout;
+};
+struct ModelGetArguments {
+  TaskId task;
+  std::string version;           ///< "latest" or a number.
+  std::string format;            ///< "safetensors" or "npz".
+  std::filesystem::path output;  ///< Empty: a name made of task and version, in the current directory.
+};
+struct PrivacyShowArguments {
+  TaskId task;
+};
+struct TokenCreateArguments {
+  std::uint32_t uses = 1;
+  std::chrono::seconds lifetime{};
+  std::optional<DeviceId> device;
+};
+struct DeviceListArguments {};
+struct DeviceRevokeArguments {
+  DeviceId device;
+};
+struct VersionArguments {};
+
+using Command = std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments,
+                             TaskWatchArguments, ModelGetArguments, PrivacyShowArguments, TokenCreateArguments,
+                             DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
+
+/// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
+struct ConnectionArguments {
+  std::filesystem::path context;
+  std::string server;
+  std::filesystem::path ca;
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+};
+
+struct Invocation {
+  ConnectionArguments connection;
+  OutputForm form = OutputForm::kText;
+  Command command;
+};
+
+/// `--help`: the text to show instead of running anything.
+struct HelpText {
+  std::string text;
+};
+
+/// Whether `--json` is among the arguments: known even when the rest does not parse.
+OutputForm WantedForm(int argc, const char* const* argv);
+
+/// Reads the command line; $TACIT_CONTEXT stands in for --context. Touches no file and no network.
+/// Errors: ExitCode::kUsage, with the help command to try.
+Outcome<std::variant<Invocation, HelpText>> ParseArguments(int argc, const char* const* argv);
+
+}  // namespace tacit::cli

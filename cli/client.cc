@@ -1,0 +1,142 @@
+#include "cli/client.h"
+
+#include <utility>
+
+#include "cli/fields.h"
+#include "cli/text.h"
+#include "common/net/problem_reader.h"
+
+namespace tacit::cli {
+namespace {
+
+constexpr std::size_t kLargestDocument = 16UL * 1024 * 1024;
+// 2^28 parameters of four bytes, and room for the names around them.
+constexpr std::size_t kLargestModel = (std::size_t{1} << 30U) + kLargestDocument;
+constexpr Millis kDownloadTimeout{30 * 60 * 1000};
+constexpr std::size_t kPage = 500;
+constexpr std::size_t kMostItems = 10'000'000;
+
+std::string HintForCode(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNotFound:
+      return "tacit task list";
+    case ErrorCode::kBudgetExhausted:
+      return "tacit privacy show TASK";
+    case ErrorCode::kUnauthenticated:
+      return "use the certificate of an operator of this server: --context, or --cert and --key";
+    case ErrorCode::kPermissionDenied:
+      return "ask with the identity of an operator whose role allows this";
+    case ErrorCode::kConflict:
+      return "tacit task list";
+    case ErrorCode::kRateLimited:
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kDeadlineExceeded:
+      return "the same command again in a moment; the server's log says more";
+    case ErrorCode::kInternal:
+    case ErrorCode::kDataLoss:
+      return "look at the server's log";
+    default:
+      return "correct what the message names and run the same command again";
+  }
+}
+
+Outcome<Json> ReadAnswer(Outcome<net::ClientResponse> response) {
+  if (!response) return std::unexpected(std::move(response).error());
+  Json document = Json::parse(response->body, nullptr, false);
+  if (document.is_discarded()) {
+    return std::unexpected(Failure{ExitCode::kInternal,
+                                   {ErrorCode::kMalformed, "the server's answer is not JSON"},
+                                   "check that --server is the api listener, and of the same version: tacit version"});
+  }
+  return document;
+}
+
+}  // namespace
+
+Failure FailureOfAnswer(const net::ClientResponse& response) {
+  Error error = net::ReadProblem(response);
+  const ErrorCode code = error.code;
+  return {ExitCodeOfProblem(code), std::move(error), HintForCode(code)};
+}
+
+std::string HintForTransport(const Error& error, const Context& context) {
+  if (error.code == ErrorCode::kUnauthenticated) {
+    return "check that --context (or --ca, --cert, --key) belongs to this server: " +
+           FormatEndpoint(context.client.server);
+  }
+  if (context.directory.empty())
+    return "check that tacitd runs and listens at " + FormatEndpoint(context.client.server);
+  return "tacitd --config " + ShellQuote((context.directory / "tacitd.toml").string());
+}
+
+Outcome<ApiClient> ApiClient::Create(Context context) {
+  auto client = net::HttpsClient::Create(context.client);
+  if (!client) return UsageFailure(client.error(), "check the files that --ca, --cert and --key, or the context, name");
+  return ApiClient(std::move(context), *std::move(client));
+}
+
+Outcome<net::ClientResponse> ApiClient::Send(const net::ClientRequest& request) {
+  auto response = client_.Send(request);
+  if (!response) {
+    const Error& error = response.error();
+    return std::unexpected(Failure{ExitCodeOfTransport(error.code), error, HintForTransport(error, context_)});
+  }
+  if (response->status < 200 || response->status > 299) return std::unexpected(FailureOfAnswer(*response));
+  return *std::move(response);
+}
+
+Outcome<Json> ApiClient::Get(const std::string& target) {
+  net::ClientRequest request;
+  request.target = target;
+  request.headers = {{"Accept", "application/json"}};
+  request.max_response_bytes = kLargestDocument;
+  return ReadAnswer(Send(request));
+}
+
+Outcome<Json> ApiClient::Post(const std::string& target, const Json& body) {
+  const std::string text = body.is_null() ? std::string() : body.dump();
+  net::ClientRequest request;
+  request.method = "POST";
+  request.target = target;
+  request.headers = {{"Accept", "application/json"}, {"Content-Type", "application/json"}};
+  request.body = {AsBytes(text)};
+  request.max_response_bytes = kLargestDocument;
+  return ReadAnswer(Send(request));
+}
+
+Outcome<Json> ApiClient::PostFile(const std::string& target, const Upload& upload) {
+  net::ClientRequest request;
+  request.method = "POST";
+  request.target = target;
+  request.headers = {
+      {"Accept", "application/json"}, {"Content-Type", upload.content_type}, {"X-Tacit-File", upload.file_name}};
+  request.body = {upload.bytes};
+  request.max_response_bytes = kLargestDocument;
+  return ReadAnswer(Send(request));
+}
+
+Outcome<net::ClientResponse> ApiClient::Download(const std::string& target) {
+  net::ClientRequest request;
+  request.target = target;
+  request.max_response_bytes = kLargestModel;
+  request.timeout = kDownloadTimeout;
+  return Send(request);
+}
+
+Outcome<Json> ApiClient::GetAll(const std::string& target) {
+  Json all = Json::array();
+  std::string after;
+  while (all.size() < kMostItems) {
+    const std::string start = after.empty() ? "" : "&after=" + PercentEncode(after);
+    TACIT_CLI_TRY(const Json page, Get(target + "?limit=" + std::to_string(kPage) + start));
+    const Json& items = MemberAt(page, "items");
+    if (items.is_array()) all.insert(all.end(), items.begin(), items.end());
+    const Json& next = MemberAt(page, "next_cursor");
+    // A server that gives the same page again would be asked for ever.
+    if (!next.is_string() || next == after) break;
+    after = next.get<std::string>();
+  }
+  return all;
+}
+
+}  // namespace tacit::cli

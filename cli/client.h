@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cli/context.h"
+#include "cli/failure.h"
+#include "cli/output.h"
+#include "common/net/https_client.h"
+
+namespace tacit::cli {
+
+/// The server's REST interface. What goes wrong on the way and what the server refuses come back as a Failure with its
+/// exit code and the next command to try.
+class ApiClient {
+ public:
+  static Outcome<ApiClient> Create(Context context);
+
+  Outcome<Json> Get(const std::string& target);
+  Outcome<Json> Post(const std::string& target, const Json& body);
+  struct Upload {
+    std::string content_type;
+    std::string file_name;
+    ByteSpan bytes;
+  };
+  Outcome<Json> PostFile(const std::string& target, const Upload& upload);
+  /// The answer as it is, for bytes that are no JSON.
+  Outcome<net::ClientResponse> Download(const std::string& target);
+
+  /// All items of a list that the server gives in pages.
+  Outcome<Json> GetAll(const std::string& target);
+
+  [[nodiscard]] const Context& context() const { return context_; }
+
+ private:
+  ApiClient(Context context, net::HttpsClient client) : context_(std::move(context)), client_(std::move(client)) {}
+  Outcome<net::ClientResponse> Send(const net::ClientRequest& request);
+
+  Context context_;
+  net::HttpsClient client_;
+};
+
+/// The failure in an answer whose status is not a success.
+Failure FailureOfAnswer(const net::ClientResponse& response);
+/// What to try when the way to the server failed.
+std::string HintForTransport(const Error& error, const Context& context);
+
+}  // namespace tacit::cli

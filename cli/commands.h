@@ -1,0 +1,35 @@
+#pragma once
+
+#include <optional>
+
+#include "cli/arguments.h"
+#include "cli/client.h"
+#include "cli/failure.h"
+#include "cli/output.h"
+#include "common/base/clock.h"
+
+namespace tacit::cli {
+
+// One function for each command that asks the server. The texts are made from the answers by the functions of
+// describe.h.
+
+Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TaskListArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const DeviceListArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client);
+
+/// Shows each change of the task's rounds as it is seen, until the task is no longer active; rides out a server that is
+/// away for less than a minute. Ends with kOk when the task finished, kBudget when its budget ended it, kRefused when
+/// it was stopped, kTimeOut after `timeout`.
+Outcome<ExitCode> Watch(const TaskWatchArguments& arguments, ApiClient& client, const Output& output,
+                        const Clock& clock);
+
+/// Versions of this command and, as far as `client` is one, of its server: that it is not reached is a note and no
+/// failure.
+Report ShowVersion(std::optional<Outcome<ApiClient>> client);
+
+}  // namespace tacit::cli

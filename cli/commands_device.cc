@@ -1,0 +1,33 @@
+#include "cli/commands.h"
+#include "cli/describe.h"
+#include "cli/fields.h"
+
+namespace tacit::cli {
+
+Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client) {
+  const Json body = {{"uses", arguments.uses},
+                     {"ttl_s", arguments.lifetime.count()},
+                     {"name", arguments.device ? Json(arguments.device->str()) : Json()}};
+  TACIT_CLI_TRY(Json token, client.Post("/api/v1/enrolment/tokens", body));
+  std::string text = DescribeToken(token, client.context().client.server.host);
+  return Report{std::move(token), std::move(text), {}};
+}
+
+Outcome<Report> Run(const DeviceListArguments& /*arguments*/, ApiClient& client) {
+  TACIT_CLI_TRY(Json devices, client.GetAll("/api/v1/devices"));
+  std::string text = DescribeDevices(devices);
+  return Report{Json{{"items", std::move(devices)}}, std::move(text), {}};
+}
+
+Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client) {
+  auto device = client.Post("/api/v1/devices/" + arguments.device.str() + ":revoke", Json());
+  if (!device) {
+    Failure failure = std::move(device).error();
+    if (failure.error.code == ErrorCode::kNotFound) failure.hint = "tacit device list";
+    return std::unexpected(std::move(failure));
+  }
+  std::string text = DescribeDevices(Json::array({*device}));
+  return Report{*std::move(device), std::move(text), {}};
+}
+
+}  // namespace tacit::cli

@@ -1,0 +1,42 @@
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "common/base/files.h"
+#include "common/crypto/digest.h"
+
+namespace tacit::cli {
+namespace {
+
+constexpr mode_t kReadableByAll = 0644;
+
+// The header decides a file name, so it is believed only when it is a number.
+std::string VersionOf(const net::ClientResponse& response, const std::string& asked) {
+  const auto header = response.Header("x-tacit-model-version");
+  const bool number = header && !header->empty() && header->find_first_not_of("0123456789") == header->npos;
+  return number ? std::string(*header) : asked;
+}
+
+}  // namespace
+
+Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client) {
+  const std::string target =
+      "/api/v1/tasks/" + arguments.task.str() + "/models/" + arguments.version + "/content?format=" + arguments.format;
+  TACIT_CLI_TRY(const net::ClientResponse response, client.Download(target));
+  const std::string version = VersionOf(response, arguments.version);
+  const std::filesystem::path by_name = arguments.task.str() + "-v" + version + "." + arguments.format;
+  const std::filesystem::path& output = arguments.output.empty() ? by_name : arguments.output;
+  if (auto written = WriteFileAtomic(output, response.body, kReadableByAll); !written) {
+    return UsageFailure(written.error(),
+                        "tacit model get " + arguments.task.str() + " -o FILE with a file that can be written");
+  }
+  const std::string digest = ToHex(crypto::Sha256(response.body));
+  Report report;
+  report.data = {{"task", arguments.task.str()}, {"version", version}, {"format", arguments.format},
+                 {"file", output.string()},      {"sha256", digest},   {"bytes", response.body.size()}};
+  report.text = FormatPairs({{"file", output.string()},
+                             {"model", arguments.task.str() + " version " + version},
+                             {"bytes", std::to_string(response.body.size())},
+                             {"sha256", digest}});
+  return report;
+}
+
+}  // namespace tacit::cli

@@ -1,0 +1,62 @@
+#include "cli/commands.h"
+#include "cli/describe.h"
+#include "cli/fields.h"
+#include "cli/text.h"
+#include "common/base/files.h"
+
+namespace tacit::cli {
+namespace {
+
+constexpr std::size_t kLargestTaskFile = 256UL * 1024;
+
+// The server names the file in its messages; only a plain name may stand in a header.
+std::string HeaderName(const std::filesystem::path& file) {
+  std::string name = file.filename().string();
+  for (char& c : name) c = c >= ' ' && c < 0x7f ? c : '?';
+  return name;
+}
+
+std::string PathOf(const TaskId& task) {
+  return "/api/v1/tasks/" + task.str();
+}
+
+}  // namespace
+
+Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client) {
+  const auto text = ReadFile(arguments.file, kLargestTaskFile);
+  if (!text) return UsageFailure(text.error(), "tacit task create -f FILE with a file that can be read");
+  const std::string target = arguments.dry_run ? "/api/v1/plan" : "/api/v1/tasks";
+  auto answer = client.PostFile(target, {"application/toml", HeaderName(arguments.file), *text});
+  if (!answer) {
+    Failure failure = std::move(answer).error();
+    const bool bad_file =
+        failure.error.code == ErrorCode::kInvalidArgument || failure.error.code == ErrorCode::kMalformed;
+    if (bad_file)
+      failure.hint = "correct the file, then: tacit task create --dry-run -f " + ShellQuote(arguments.file.string());
+    return std::unexpected(std::move(failure));
+  }
+  Report report{*answer, arguments.dry_run ? DescribePlan(*answer) : DescribeTask(*answer), {}};
+  if (arguments.dry_run) report.notes = {"dry run: nothing was created and no budget was spent"};
+  if (!arguments.dry_run) report.notes = {"created; next: tacit task watch " + TextAt(*answer, "name")};
+  return report;
+}
+
+Outcome<Report> Run(const TaskListArguments& /*arguments*/, ApiClient& client) {
+  TACIT_CLI_TRY(Json tasks, client.GetAll("/api/v1/tasks"));
+  std::string text = DescribeTasks(tasks);
+  return Report{Json{{"items", std::move(tasks)}}, std::move(text), {}};
+}
+
+Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json task, client.Get(PathOf(arguments.task)));
+  std::string text = DescribeTask(task);
+  return Report{std::move(task), std::move(text), {}};
+}
+
+Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json privacy, client.Get(PathOf(arguments.task) + "/privacy"));
+  std::string text = DescribePrivacy(privacy);
+  return Report{std::move(privacy), std::move(text), {}};
+}
+
+}  // namespace tacit::cli

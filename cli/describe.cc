@@ -1,0 +1,134 @@
+#include "cli/describe.h"
+
+#include "cli/fields.h"
+#include "cli/text.h"
+
+namespace tacit::cli {
+namespace {
+
+std::string Because(const std::string& text) {
+  return text == "-" ? "" : " (" + text + ")";
+}
+
+std::string SpentOfBudget(const Json& object) {
+  if (TextAt(object, "mechanism") == "none") return "no differential privacy";
+  return ShortNumberAt(object, "epsilon_spent") + " of " + ShortNumberAt(object, "epsilon_budget");
+}
+
+std::string RoundsOf(const Json& task) {
+  return TextAt(task, "rounds_published") + " of " + TextAt(task, "rounds_total");
+}
+
+std::string DescribeCurrent(const Json& current) {
+  if (!current.is_object()) return "-";
+  std::string text = TextAt(current, "round") + ", " + TextAt(current, "phase") + ", " + TextAt(current, "counted") +
+                     " counted, " + TextAt(current, "leased") + " leased";
+  return text + Because(TextAt(current, "waiting_for"));
+}
+
+std::string DescribeUtility(const Json& utility) {
+  if (!MemberAt(utility, "noise_to_signal").is_number()) return "";
+  return FormatPairs({{"noise to signal", ShortNumberAt(utility, "noise_to_signal")},
+                      {"what that means", TextAt(utility, "meaning")},
+                      {"cohort needed", TextAt(utility, "cohort_needed")}});
+}
+
+}  // namespace
+
+std::string DescribeTask(const Json& task) {
+  return FormatPairs({{"task", TextAt(task, "name")},
+                      {"state", TextAt(task, "state") + Because(TextAt(task, "state_reason"))},
+                      {"rounds published", RoundsOf(task)},
+                      {"current round", DescribeCurrent(MemberAt(task, "current_round"))},
+                      {"latest model",
+                       "version " + TextAt(task, "latest_version") + ", " + TextAt(task, "parameters") + " parameters"},
+                      {"cohort", TextAt(task, "cohort_size") + ", at least " + TextAt(task, "cohort_min")},
+                      {"mechanism", TextAt(task, "mechanism")},
+                      {"noise multiplier", ShortNumberAt(task, "noise_multiplier")},
+                      {"clip norm", ShortNumberAt(task, "clip_norm")},
+                      {"delta", ShortNumberAt(task, "delta")},
+                      {"epsilon spent", SpentOfBudget(task)}});
+}
+
+std::string DescribeTasks(const Json& tasks) {
+  if (tasks.empty()) return "no tasks yet; next: tacit task create -f task.toml\n";
+  std::vector<std::vector<std::string>> rows = {{"TASK", "STATE", "ROUNDS", "COHORT", "MECHANISM", "EPSILON SPENT"}};
+  for (const Json& task : tasks) {
+    rows.push_back({TextAt(task, "name"), TextAt(task, "state"), RoundsOf(task), TextAt(task, "cohort_size"),
+                    TextAt(task, "mechanism"), SpentOfBudget(task)});
+  }
+  return FormatTable(rows);
+}
+
+std::string DescribePlan(const Json& plan) {
+  const std::string cost = MemberAt(plan, "epsilon").is_number()
+                               ? FormatPairs({{"noise multiplier", ShortNumberAt(plan, "noise_multiplier")},
+                                              {"epsilon", ShortNumberAt(plan, "epsilon")},
+                                              {"epsilon budget", ShortNumberAt(plan, "epsilon_budget")},
+                                              {"delta", ShortNumberAt(plan, "delta")},
+                                              {"accountant", TextAt(plan, "accountant")}})
+                               : "privacy: none; this task would add no noise\n";
+  return FormatPairs({{"task", TextAt(plan, "name")},
+                      {"rounds", TextAt(plan, "rounds")},
+                      {"parameters", TextAt(plan, "parameters")},
+                      {"cohort", TextAt(plan, "cohort_size")},
+                      {"mechanism", TextAt(plan, "mechanism")}}) +
+         cost + DescribeUtility(plan);
+}
+
+std::string DescribePrivacy(const Json& privacy) {
+  // A task without noise has nothing to account for, and says so.
+  if (MemberAt(privacy, "statement").is_string()) {
+    return FormatPairs({{"mechanism", TextAt(privacy, "mechanism")}, {"privacy", TextAt(privacy, "statement")}});
+  }
+  const bool limited = MemberAt(privacy, "rounds_left").is_number();
+  std::string text =
+      FormatPairs({{"mechanism", TextAt(privacy, "mechanism")},
+                   {"unit", TextAt(privacy, "unit")},
+                   {"neighbouring", TextAt(privacy, "neighbouring")},
+                   {"accountant", TextAt(privacy, "accountant")},
+                   {"epsilon spent", SpentOfBudget(privacy)},
+                   {"epsilon reserved", ShortNumberAt(privacy, "epsilon_reserved")},
+                   {"delta", ShortNumberAt(privacy, "delta")},
+                   {"noise multiplier", ShortNumberAt(privacy, "noise_multiplier")},
+                   {"rounds charged", TextAt(privacy, "rounds_charged")},
+                   {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},
+                   {"rounds left", limited ? TextAt(privacy, "rounds_left") : "no limit by the budget"}});
+  text += DescribeUtility(MemberAt(privacy, "utility"));
+  const Json& not_covered = MemberAt(privacy, "not_covered");
+  if (not_covered.is_array() && !not_covered.empty()) text += "Not covered by this claim:\n";
+  for (const Json& item : not_covered)
+    text += "  - " + (item.is_string() ? item.get<std::string>() : item.dump()) + "\n";
+  return text;
+}
+
+std::string DescribeDevices(const Json& devices) {
+  if (devices.empty()) return "no devices yet; next: tacit device token create\n";
+  std::vector<std::vector<std::string>> rows = {{"DEVICE", "STATE", "ENROLLED", "CERTIFICATE UNTIL", "LAST SEEN"}};
+  for (const Json& device : devices) {
+    rows.push_back({TextAt(device, "name"), TextAt(device, "state"), TextAt(device, "enrolled_at"),
+                    TextAt(device, "certificate_not_after"), TextAt(device, "last_seen_at")});
+  }
+  return FormatTable(rows);
+}
+
+std::string DescribeToken(const Json& token, const std::string& host) {
+  const std::string command = "tacit-agent join --server " + ShellQuote(host) + " --enrolment-port " +
+                              TextAt(token, "enrolment_port") + " --ca-fingerprint " +
+                              ShellQuote(TextAt(token, "ca_fingerprint")) + " --token-file FILE --state DIR";
+  return FormatPairs({{"token", TextAt(token, "token")},
+                      {"good until", TextAt(token, "expires_at")},
+                      {"uses", TextAt(token, "uses")},
+                      {"CA fingerprint", TextAt(token, "ca_fingerprint")}}) +
+         "\nThe token is shown this once. On the device, with the token in FILE:\n  " + command + "\n";
+}
+
+std::string DescribeRound(const Json& round) {
+  std::string text = "round " + TextAt(round, "round") + "  " + TextAt(round, "phase") +
+                     Because(TextAt(round, "reason")) + "  counted " + TextAt(round, "counted");
+  if (MemberAt(round, "model_version").is_number()) text += "  model " + TextAt(round, "model_version");
+  if (MemberAt(round, "epsilon_after").is_number()) text += "  epsilon " + ShortNumberAt(round, "epsilon_after");
+  return text + "\n";
+}
+
+}  // namespace tacit::cli

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "cli/context.h"
+#include "cli/output.h"
+
+namespace tacit::cli {
+
+// What people read, made from the server's answers. Pure; shows '-' for what an answer does not have.
+
+std::string DescribeTask(const Json& task);
+std::string DescribeTasks(const Json& tasks);
+std::string DescribePlan(const Json& plan);
+std::string DescribePrivacy(const Json& privacy);
+std::string DescribeDevices(const Json& devices);
+/// `host` is where devices reach the server, as far as the operator's own address tells.
+std::string DescribeToken(const Json& token, const std::string& host);
+/// One change of a round, on one line.
+std::string DescribeRound(const Json& round);
+
+}  // namespace tacit::cli

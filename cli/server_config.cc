@@ -1,0 +1,72 @@
+#include "cli/server_config.h"
+
+#include <string_view>
+
+namespace tacit::cli {
+namespace {
+
+constexpr std::string_view kText =
+    R"(# Configuration of tacitd, made by 'tacit init'. Check it with: tacitd --check-config tacitd.toml
+# Paths are taken from the directory of this file. A key that is commented out has the value shown.
+
+[server]
+data_dir = "data"             # database, models, sealed partial sums; made at the first start
+trust_domain = "@TRUST_DOMAIN@"
+# io_threads = 2              # threads that move bytes
+# compute_threads = 2         # threads that clip, check and add up updates
+# log_level = "info"          # debug, info, warn, error
+# shutdown_grace = "10s"      # after SIGTERM: for answers that are under way
+
+[agents]                      # devices: TLS 1.3 with a device certificate
+address = "0.0.0.0"
+port = 8443
+# max_connections = 10000
+# long_poll = "30s"           # how long a check-in may wait for work
+
+[enrolment]                   # new devices: TLS 1.3 and a one-time token
+address = "0.0.0.0"
+port = 8445
+# max_connections = 256
+# certificate_lifetime = "7d" # of a device, which renews it itself from half of that on
+# requests_per_minute_per_source = 30
+# advertised_host = ""        # where devices find [agents]; empty: at the host they enrolled at
+
+[api]                         # operators: TLS 1.3 with an operator's certificate
+address = "@API_ADDRESS@"
+port = @API_PORT@
+# max_connections = 64
+
+[metrics]                     # /metrics, /healthz, /readyz, in clear: keep it on this machine or in a trusted network
+address = "127.0.0.1"
+port = 9464
+# max_connections = 16
+
+[pki]
+ca_certificate = "pki/ca.crt"
+ca_key = "pki/ca.key"
+certificate = "pki/server.crt"
+private_key = "pki/server.key"
+
+[limits]                      # tacitd does not start when the limits together could need more than memory_ceiling
+# memory_ceiling = "2GiB"
+# upload_memory = "512MiB"    # all updates on their way in; a device that finds no room is asked to come back
+# task_memory = "256MiB"      # all active tasks, at 80 bytes for each parameter of their models
+# max_update_bytes = "256MiB" # one update
+# max_parameters = 268435456  # of one model
+)";
+
+void Replace(std::string& text, std::string_view place, std::string_view value) {
+  text.replace(text.find(place), place.size(), value);
+}
+
+}  // namespace
+
+std::string ServerConfigText(const ServerConfigOptions& options) {
+  std::string text(kText);
+  Replace(text, "@TRUST_DOMAIN@", options.trust_domain);
+  Replace(text, "@API_ADDRESS@", options.api_address);
+  Replace(text, "@API_PORT@", std::to_string(kApiPort));
+  return text;
+}
+
+}  // namespace tacit::cli

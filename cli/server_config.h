@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tacit::cli {
+
+/// The port of the api listener in a new configuration.
+inline constexpr std::uint16_t kApiPort = 8444;
+
+struct ServerConfigOptions {
+  std::string trust_domain;  ///< Must be one: it is not quoted.
+  std::string api_address;   ///< Where operators may come from: an IP address to listen at.
+};
+
+/// A new server's tacitd.toml: every key of server/app/config, what it does, and its default.
+std::string ServerConfigText(const ServerConfigOptions& options);
+
+}  // namespace tacit::cli

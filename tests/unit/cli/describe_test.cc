@@ -1,0 +1,74 @@
+#include "cli/describe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tacit::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Json Task() {
+  return Json::parse(R"({"name":"har","state":"active","state_reason":"","mechanism":"gaussian","rounds_total":20,
+    "rounds_published":3,"cohort_size":21,"cohort_min":15,"latest_version":3,"parameters":3372,"noise_multiplier":1.25,
+    "clip_norm":1,"delta":1e-5,"epsilon_budget":8,"epsilon_spent":2.71828,
+    "current_round":{"round":4,"phase":"open","counted":7,"leased":21,
+      "waiting_for":"waiting for updates: 7 of 21 counted"}})");
+}
+
+TEST(DescribeTask, SaysWhatTheRoundWaitsForAndWhatIsSpent) {
+  const std::string text = DescribeTask(Task());
+  EXPECT_THAT(text, HasSubstr("4, open, 7 counted, 21 leased (waiting for updates: 7 of 21 counted)"));
+  EXPECT_THAT(text, HasSubstr("2.718 of 8"));
+  EXPECT_THAT(text, HasSubstr("3 of 20"));
+}
+
+TEST(DescribeTask, NamesTheLackOfPrivacy) {
+  Json task = Task();
+  task["mechanism"] = "none";
+  EXPECT_THAT(DescribeTask(task), HasSubstr("no differential privacy"));
+  EXPECT_THAT(DescribeTasks(Json::array({task})), HasSubstr("no differential privacy"));
+}
+
+TEST(Describe, ShowsADashForEverythingAnAnswerLacks) {
+  for (const Json& odd : {Json::object(), Json::array(), Json(), Json("text"), Json(7)}) {
+    EXPECT_THAT(DescribeTask(odd), HasSubstr("-"));
+    EXPECT_THAT(DescribePlan(odd), HasSubstr("-"));
+    EXPECT_THAT(DescribePrivacy(odd), HasSubstr("-"));
+    EXPECT_THAT(DescribeToken(odd, "h"), HasSubstr("-"));
+    EXPECT_THAT(DescribeRound(odd), HasSubstr("-"));
+  }
+}
+
+TEST(Describe, SaysWhatToDoWhenThereIsNothing) {
+  EXPECT_THAT(DescribeTasks(Json::array()), HasSubstr("tacit task create"));
+  EXPECT_THAT(DescribeDevices(Json::array()), HasSubstr("tacit device token create"));
+}
+
+TEST(DescribePrivacy, ShowsTheClaimItsLimitsAndWhatItMeansForTheModel) {
+  const Json privacy =
+      Json::parse(R"({"mechanism":"gaussian","unit":"device","neighbouring":"zero-out","accountant":"pld",
+    "delta":1e-5,"epsilon_spent":1,"epsilon_reserved":0.5,"epsilon_budget":8,"noise_multiplier":1,"rounds_charged":2,
+    "max_participations":20,"rounds_left":null,
+    "utility":{"noise_to_signal":0.0476,"meaning":"drowned","cohort_needed":400},"not_covered":["timing"]})");
+  const std::string text = DescribePrivacy(privacy);
+  EXPECT_THAT(text, HasSubstr("1 of 8"));
+  EXPECT_THAT(text, HasSubstr("drowned"));
+  EXPECT_THAT(text, HasSubstr("  - timing"));
+  EXPECT_THAT(text, HasSubstr("no limit by the budget"));
+  const std::string none = DescribePrivacy(Json::parse(R"({"mechanism":"none","statement":"nothing is claimed"})"));
+  EXPECT_THAT(none, HasSubstr("nothing is claimed"));
+  EXPECT_THAT(none, Not(HasSubstr("epsilon")));
+}
+
+TEST(DescribeToken, PrintsTheCommandForTheDevice) {
+  const Json token = Json::parse(
+      R"({"token":"tct_1","expires_at":"2026-01-01T00:00:00.000Z","uses":1,
+    "ca_fingerprint":"sha256:ab","enrolment_port":8445})");
+  EXPECT_THAT(DescribeToken(token, "::1"), HasSubstr("tacit-agent join --server ::1 --enrolment-port 8445 "
+                                                     "--ca-fingerprint sha256:ab --token-file FILE --state DIR"));
+}
+
+}  // namespace
+}  // namespace tacit::cli
