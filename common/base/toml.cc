@@ -1,6 +1,9 @@
 #include "common/base/toml.h"
 
-#include <optional>
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <expected>
 #include <string>
 #include <utility>
 
@@ -32,35 +35,92 @@ struct Fault {
   std::size_t offset = 0;
   std::string_view what;
 };
+using Scanned = std::expected<void, Fault>;
 
-/// One past the quoted text whose first quote is at `begin`; the end of the line where it is not closed.
-std::size_t SkipQuoted(std::string_view text, std::size_t begin) {
-  const char quote = text[begin];
-  for (std::size_t i = begin + 1; i < text.size() && text[i] != '\n'; ++i) {
-    if (text[i] == quote) return i + 1;
-    if (text[i] == '\\' && quote == '"' && i + 1 < text.size() && text[i + 1] != '\n') ++i;
-  }
-  return text.find('\n', begin);
+constexpr std::string_view kForeign = "text other than ASCII outside of comments and \"double quotes\"";
+
+bool IsAscii(char c) {
+  return static_cast<unsigned char>(c) < 0x80;
 }
 
-/// What must not reach the library's parser. toml++ 3.3 asks whether every character outside of quotes and comments is
-/// white space, and answers for most of those above ASCII with __builtin_unreachable(): undefined behaviour.
-std::optional<Fault> FindFault(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const char c = text[i];
-    if (c == '#') {
-      i = text.find('\n', i);
-    } else if (c == '"' || c == '\'') {
-      if (i + 2 < text.size() && text[i + 1] == c && text[i + 2] == c) return Fault{i, "text over several lines"};
-      i = SkipQuoted(text, i);
-    } else if (static_cast<unsigned char>(c) >= 0x80) {
-      return Fault{i, "a character other than ASCII outside of quotes and comments"};
-    } else {
-      ++i;
+/// Rewrites a file in ASCII without changing what it says. toml++ 3.3 asks about characters nearly anywhere whether
+/// they are white space, and answers for most of those above ASCII with __builtin_unreachable(): undefined behaviour.
+/// Multi-line text would make this a parser of its own; no file of ours needs it.
+class AsciiForm {
+ public:
+  explicit AsciiForm(std::string_view text) : text_(text) { out_.reserve(text.size()); }
+
+  std::expected<std::string, Fault> Take() {
+    while (at_ < text_.size()) {
+      if (auto scanned = TakeOne(); !scanned) return std::unexpected(scanned.error());
     }
+    return std::move(out_);
   }
-  return std::nullopt;
-}
+
+ private:
+  Scanned TakeOne() {
+    const char c = text_[at_];
+    if (c == '#') return TakeComment();
+    if (c != '"' && c != '\'') return Copy();
+    if (at_ + 2 < text_.size() && text_[at_ + 1] == c && text_[at_ + 2] == c) {
+      return std::unexpected(Fault{at_, "text over several lines"});
+    }
+    return TakeQuoted(c);
+  }
+
+  Scanned Copy() {
+    if (!IsAscii(text_[at_])) return std::unexpected(Fault{at_, kForeign});
+    out_ += text_[at_++];
+    return {};
+  }
+
+  Scanned TakeComment() {
+    for (; at_ < text_.size() && text_[at_] != '\n'; ++at_) out_ += IsAscii(text_[at_]) ? text_[at_] : '?';
+    return {};
+  }
+
+  /// Up to and with the closing quote, or to the end of the line where there is none: the parser says so then.
+  Scanned TakeQuoted(char quote) {
+    out_ += text_[at_++];
+    while (at_ < text_.size() && text_[at_] != '\n') {
+      const char c = text_[at_];
+      if (quote == '"' && !IsAscii(c)) {
+        if (auto escaped = TakeEscaped(); !escaped) return escaped;
+        continue;
+      }
+      if (auto copied = Copy(); !copied) return copied;
+      if (c == quote) return {};
+      if (c == '\\' && quote == '"' && at_ < text_.size() && text_[at_] != '\n') {
+        if (auto copied = Copy(); !copied) return copied;
+      }
+    }
+    return {};
+  }
+
+  /// One UTF-8 sequence as \UXXXXXXXX. Source: RFC 3629, section 3.
+  Scanned TakeEscaped() {
+    const auto lead = static_cast<unsigned char>(text_[at_]);
+    const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
+    std::uint32_t point = lead & (0xffU >> (length + 1));
+    bool good = lead >= 0xc2 && lead <= 0xf4 && at_ + length <= text_.size();
+    for (std::size_t i = 1; good && i < length; ++i) {
+      const auto next = static_cast<unsigned char>(text_[at_ + i]);
+      good = (next & 0xc0U) == 0x80;
+      point = (point << 6U) | (next & 0x3fU);
+    }
+    if (!good || point < kSmallest[length]) return std::unexpected(Fault{at_, "text that is not UTF-8"});
+    std::array<char, 16> escape{};
+    std::snprintf(escape.data(), escape.size(), "\\U%08X", static_cast<unsigned>(point));
+    out_ += escape.data();
+    at_ += length;
+    return {};
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::string out_;
+};
 
 std::unexpected<Error> Refuse(std::string_view file_name, std::pair<std::size_t, std::size_t> at,
                               std::string_view what) {
@@ -90,10 +150,12 @@ Result<toml::table> ParseToml(std::string_view text, std::string_view file_name,
   if (CountKeyDots(text) > kMaxKeyDots) {
     return Refuse(file_name, {1, 1}, "more than " + std::to_string(kMaxKeyDots) + " dotted keys");
   }
-  if (const auto fault = FindFault(text)) {
-    return Refuse(file_name, PositionOf(text, fault->offset), std::string(fault->what) + " is not accepted here");
+  const auto ascii = AsciiForm(text).Take();
+  if (!ascii) {
+    const Fault& fault = ascii.error();
+    return Refuse(file_name, PositionOf(text, fault.offset), std::string(fault.what) + " is not accepted here");
   }
-  toml::parse_result parsed = toml::parse(text, file_name);
+  toml::parse_result parsed = toml::parse(std::string_view(*ascii), file_name);
   if (!parsed) {
     const toml::source_position at = parsed.error().source().begin;
     return Refuse(file_name, {at.line, at.column}, parsed.error().description());

@@ -19,8 +19,8 @@
 namespace tacit {
 
 /// Parses TOML 1.0, less what no file of ours needs and the library gets wrong: text other than ASCII stands only in
-/// comments and quoted text, there is no text over several lines, and dots in keys are few (their tables nest without
-/// a limit otherwise, and are walked recursively).
+/// comments and in double quotes, there is no text over several lines, and dots in keys are few (their tables nest
+/// without a limit otherwise, and are walked recursively). Columns behind such text count its escaped form.
 /// Errors: kInvalidArgument, `file:line:column: what`; kTooLarge over `max_bytes`.
 Result<toml::table> ParseToml(std::string_view text, std::string_view file_name, std::size_t max_bytes);
 
