@@ -27,6 +27,18 @@ struct RequestHead {
   [[nodiscard]] std::optional<std::string_view> Header(std::string_view lower_case_name) const;
 };
 
+/// The head of one HTTP/1.x answer, checked in the same way.
+struct ResponseHead {
+  int status = 0;  ///< 100 to 599.
+  /// Names in lower case, values without surrounding white space.
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::optional<std::uint64_t> content_length;
+  bool keep_alive = true;
+
+  /// The first header of this name (lower case), or nothing.
+  [[nodiscard]] std::optional<std::string_view> Header(std::string_view lower_case_name) const;
+};
+
 /// Why a head is refused, and with which HTTP status.
 struct HeadFault {
   int status = 400;
@@ -44,5 +56,9 @@ std::expected<std::size_t, HeadFault> FindHeadEnd(std::string_view bytes, std::s
 /// Errors: 400, 411 (PUT, POST or PATCH without a length), 417, 431, 501, 505, each with what was wrong.
 /// Threads: any; pure. Source: RFC 9110, RFC 9112, RFC 3986.
 std::expected<RequestHead, HeadFault> ParseRequestHead(std::string_view bytes);
+
+/// The same for an answer. Errors: as above; the status says nothing here. Whether a Transfer-Encoding is there is the
+/// caller's to look at. Threads: any; pure.
+std::expected<ResponseHead, HeadFault> ParseResponseHead(std::string_view bytes);
 
 }  // namespace tacit::net

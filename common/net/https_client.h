@@ -37,7 +37,8 @@ struct ClientRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<ByteSpan> body;  ///< Sent one after the other; borrowed until Send returns.
   std::size_t max_response_bytes = 1024 * 1024;
-  /// For the whole request; `io_timeout` when left 0. A long poll sets it above the time it asks the server to wait.
+  /// For the whole request, and then also for the wait for an answer to begin: a long poll sets it above the time it
+  /// asks the server to wait. 0: no limit in all, and `io_timeout` for the answer to begin.
   Millis timeout{0};
 };
 
@@ -72,6 +73,9 @@ class HttpsClient {
 
  private:
   class Impl;
+  friend Result<std::vector<std::string>> FetchUnverifiedChain(const Endpoint& server, Millis timeout);
+  friend Result<ClientResponse> FetchUnverified(const Endpoint& server, std::string_view target,
+                                                std::size_t max_response_bytes, Millis timeout);
   explicit HttpsClient(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

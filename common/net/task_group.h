@@ -18,8 +18,8 @@ struct TaskGroupOptions {
 };
 
 /// The only way to start a coroutine that nobody awaits: counted, bounded, and stoppable as a whole.
-/// Threads: everything, except the constructor, on `executor`'s thread. Tasks that still run when the group is
-/// destroyed are cancelled; their frames must not need the group.
+/// Threads: everything, except construction and destruction, on `executor`'s thread. Tasks that still run when the
+/// group is destroyed are cancelled; their frames must not need the group.
 class TaskGroup {
  public:
   using Ticket = std::uint64_t;

@@ -1,0 +1,233 @@
+#include "common/net/http.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <string>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+namespace tacit::net {
+namespace {
+
+struct Phrase {
+  int status;
+  std::string_view text;
+};
+
+// Source: RFC 9110, section 15, and RFC 6585.
+constexpr std::array kPhrases = {
+    Phrase{100, "Continue"},
+    Phrase{200, "OK"},
+    Phrase{201, "Created"},
+    Phrase{202, "Accepted"},
+    Phrase{204, "No Content"},
+    Phrase{206, "Partial Content"},
+    Phrase{301, "Moved Permanently"},
+    Phrase{302, "Found"},
+    Phrase{303, "See Other"},
+    Phrase{304, "Not Modified"},
+    Phrase{400, "Bad Request"},
+    Phrase{401, "Unauthorized"},
+    Phrase{403, "Forbidden"},
+    Phrase{404, "Not Found"},
+    Phrase{405, "Method Not Allowed"},
+    Phrase{406, "Not Acceptable"},
+    Phrase{408, "Request Timeout"},
+    Phrase{409, "Conflict"},
+    Phrase{410, "Gone"},
+    Phrase{411, "Length Required"},
+    Phrase{412, "Precondition Failed"},
+    Phrase{413, "Content Too Large"},
+    Phrase{415, "Unsupported Media Type"},
+    Phrase{416, "Range Not Satisfiable"},
+    Phrase{417, "Expectation Failed"},
+    Phrase{422, "Unprocessable Content"},
+    Phrase{429, "Too Many Requests"},
+    Phrase{431, "Request Header Fields Too Large"},
+    Phrase{500, "Internal Server Error"},
+    Phrase{501, "Not Implemented"},
+    Phrase{503, "Service Unavailable"},
+    Phrase{505, "HTTP Version Not Supported"},
+};
+
+struct ProblemFields {
+  std::string_view type;
+  std::string_view title;
+  int status = 0;
+  std::string_view code;
+  std::string_view detail;
+  std::string_view instance;
+};
+
+HttpResponse ProblemResponse(const ProblemFields& fields) {
+  HttpResponse response;
+  response.status = fields.status;
+  response.content_type = "application/problem+json";
+  response.body = "{\"type\":" + JsonQuote(fields.type) + ",\"title\":" + JsonQuote(fields.title) +
+                  ",\"status\":" + std::to_string(fields.status);
+  if (!fields.code.empty()) response.body += ",\"code\":" + JsonQuote(fields.code);
+  response.body += ",\"detail\":" + JsonQuote(fields.detail) + ",\"instance\":" + JsonQuote(fields.instance) + "}\n";
+  return response;
+}
+
+struct Range {
+  std::size_t first = 0;
+  std::size_t last = 0;  // Included.
+};
+
+enum class RangeKind : std::uint8_t { kWhole, kPart, kUnsatisfiable };
+
+struct RangeAnswer {
+  RangeKind kind = RangeKind::kWhole;
+  Range range;
+};
+
+std::optional<std::uint64_t> ParseWhole(std::string_view digits) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return value;
+}
+
+RangeAnswer SuffixRange(std::string_view digits, std::size_t size) {
+  const auto count = ParseWhole(digits);
+  if (!count) return {};
+  if (*count == 0 || size == 0) return {RangeKind::kUnsatisfiable, {}};
+  const std::size_t length = *count < size ? static_cast<std::size_t>(*count) : size;
+  return {RangeKind::kPart, {size - length, size - 1}};
+}
+
+// Source: RFC 9110, section 14.1.2. What does not parse is ignored, as section 14.2 asks.
+RangeAnswer ResolveRange(std::string_view text, std::size_t size) {
+  if (!text.starts_with("bytes=") || text.find(',') != std::string_view::npos) return {};
+  text.remove_prefix(6);
+  const std::size_t dash = text.find('-');
+  if (dash == std::string_view::npos) return {};
+  if (dash == 0) return SuffixRange(text.substr(1), size);
+  const auto first = ParseWhole(text.substr(0, dash));
+  const std::string_view last_text = text.substr(dash + 1);
+  const auto last = last_text.empty() ? std::optional<std::uint64_t>(size - 1) : ParseWhole(last_text);
+  if (!first || !last || (!last_text.empty() && *last < *first)) return {};
+  if (*first >= size) return {RangeKind::kUnsatisfiable, {}};
+  return {RangeKind::kPart,
+          {static_cast<std::size_t>(*first), static_cast<std::size_t>(std::min<std::uint64_t>(*last, size - 1))}};
+}
+
+// Weak comparison, as If-None-Match asks. Source: RFC 9110, section 13.1.2.
+bool ListsTag(std::string_view list, std::string_view quoted_tag) {
+  if (list == "*") return true;
+  for (std::size_t at = list.find(quoted_tag); at != std::string_view::npos; at = list.find(quoted_tag, at + 1)) {
+    const std::string_view before = list.substr(0, at);
+    const std::string_view after = list.substr(at + quoted_tag.size());
+    const bool starts = before.empty() || before.ends_with(' ') || before.ends_with(',') || before.ends_with("W/");
+    if (starts && (after.empty() || after.starts_with(' ') || after.starts_with(','))) return true;
+  }
+  return false;
+}
+
+RangeAnswer WantedRange(const HttpRequest& request, std::size_t size, std::string_view quoted_tag) {
+  const auto range = request.Header("range");
+  if (!range || request.method() != "GET") return {};
+  const auto if_range = request.Header("if-range");
+  if (if_range && *if_range != quoted_tag) return {};
+  return ResolveRange(*range, size);
+}
+
+}  // namespace
+
+Task<Result<void>> BytesBody::Read(std::span<std::uint8_t> out) {
+  if (out.size() > bytes_.size() - position_) co_return Fail(ErrorCode::kUnavailable, "the body ends early");
+  if (!out.empty()) std::memcpy(out.data(), bytes_.data() + position_, out.size());
+  position_ += out.size();
+  co_return Result<void>();
+}
+
+HttpRequest::HttpRequest(RequestHead head, PeerIdentity peer, BodySource& body)
+    : head_(std::move(head)), peer_(std::move(peer)), body_(body), body_left_(head_.content_length.value_or(0)) {}
+
+std::optional<std::string_view> HttpRequest::Query(std::string_view name) const {
+  for (const auto& [key, value] : head_.query) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> HttpRequest::Header(std::string_view name) const {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  for (const auto& [key, value] : head_.headers) {
+    if (std::ranges::equal(key, name, {}, {}, lower)) return value;
+  }
+  return std::nullopt;
+}
+
+Task<Result<void>> HttpRequest::Read(std::span<std::uint8_t> out) {
+  if (out.size() > body_left_) {
+    co_return Fail(ErrorCode::kMalformed, "the body has " + std::to_string(body_left_) + " bytes left where " +
+                                              std::to_string(out.size()) + " are needed");
+  }
+  if (out.empty()) co_return Result<void>();
+  TACIT_CO_TRY_VOID(co_await body_.Read(out));
+  body_left_ -= out.size();
+  co_return Result<void>();
+}
+
+Task<Result<Bytes>> HttpRequest::ReadBody(std::size_t limit) {
+  if (body_left_ > limit) {
+    co_return Fail(ErrorCode::kTooLarge, "the body has " + std::to_string(body_left_) + " bytes; at most " +
+                                             std::to_string(limit) + " are accepted here");
+  }
+  Bytes bytes(static_cast<std::size_t>(body_left_));
+  TACIT_CO_TRY_VOID(co_await Read(bytes));
+  co_return bytes;
+}
+
+HttpResponse Problem(const Error& error, std::string_view instance) {
+  const ErrorCodeTraits& traits = TraitsOf(error.code);
+  const std::string type = "https://tacit.dev/problems/" + std::string(traits.name);
+  return ProblemResponse({type, traits.title, traits.http_status, traits.name, error.message, instance});
+}
+
+HttpResponse StatusProblem(int status, std::string_view detail, std::string_view instance) {
+  return ProblemResponse({"about:blank", ReasonPhrase(status), status, {}, detail, instance});
+}
+
+std::string_view ReasonPhrase(int status) {
+  const auto* found = std::ranges::find(kPhrases, status, &Phrase::status);
+  return found == kPhrases.end() ? "Status" : found->text;
+}
+
+HttpResponse ServeBytes(const HttpRequest& request, std::shared_ptr<const Bytes> bytes, std::string_view content_type,
+                        std::string_view etag) {
+  TACIT_CHECK(bytes != nullptr, "there is something to serve");
+  const std::string quoted_tag = '"' + std::string(etag) + '"';
+  HttpResponse response;
+  response.headers = {{"ETag", quoted_tag}, {"Accept-Ranges", "bytes"}};
+  const auto if_none_match = request.Header("if-none-match");
+  if (if_none_match && ListsTag(*if_none_match, quoted_tag)) {
+    response.status = 304;
+    return response;
+  }
+  const std::size_t size = bytes->size();
+  const RangeAnswer answer = WantedRange(request, size, quoted_tag);
+  if (answer.kind == RangeKind::kUnsatisfiable) {
+    response = StatusProblem(416, "the range begins behind the last byte", request.path());
+    response.headers = {{"Content-Range", "bytes */" + std::to_string(size)}};
+    return response;
+  }
+  response.content_type = content_type;
+  response.shared_body = std::move(bytes);
+  response.length = size;
+  if (answer.kind == RangeKind::kPart) {
+    response.status = 206;
+    response.offset = answer.range.first;
+    response.length = answer.range.last - answer.range.first + 1;
+    response.headers.emplace_back("Content-Range", "bytes " + std::to_string(answer.range.first) + "-" +
+                                                       std::to_string(answer.range.last) + "/" + std::to_string(size));
+  }
+  return response;
+}
+
+}  // namespace tacit::net

@@ -1,0 +1,322 @@
+#include "common/net/http_head.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+
+namespace tacit::net {
+namespace {
+
+constexpr std::size_t kMaxHeaders = 100;
+constexpr std::size_t kMaxQueryParameters = 64;
+constexpr std::size_t kMaxMethodLength = 32;
+// Nineteen digits could overflow the signed 64-bit numbers that sizes become elsewhere.
+constexpr std::size_t kMaxLengthDigits = 18;
+
+std::unexpected<HeadFault> Refuse(int status, std::string message) {
+  return std::unexpected(HeadFault{status, std::move(message)});
+}
+
+// Returns the fault of a `std::expected<void, HeadFault>`, or goes on.
+#define TACIT_HEAD_TRY(expression)                                                      \
+  do {                                                                                  \
+    if (auto checked = (expression); !checked) return std::unexpected(checked.error()); \
+  } while (false)
+
+using Checked = std::expected<void, HeadFault>;
+
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool IsAlpha(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+char Lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+std::string Lowered(std::string_view text) {
+  std::string lowered(text);
+  for (char& c : lowered) c = Lower(c);
+  return lowered;
+}
+
+// Source: RFC 9110, section 5.6.2.
+bool IsTokenChar(char c) {
+  return IsDigit(c) || IsAlpha(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+bool IsToken(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, IsTokenChar);
+}
+
+// Source: RFC 9110, section 5.5: field-content, with obs-text.
+bool IsValueChar(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return c == '\t' || (byte >= 0x20 && byte != 0x7f);
+}
+
+// Source: RFC 3986, section 3.3: pchar without the percent escapes, and the separators of a path.
+bool IsPathChar(char c) {
+  return IsDigit(c) || IsAlpha(c) || std::string_view("-._~!$&'()*+,;=:@/").find(c) != std::string_view::npos;
+}
+
+int HexValue(char c) {
+  if (IsDigit(c)) return c - '0';
+  const char lower = Lower(c);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// The byte that the escape at the front of `text` stands for, or -1.
+int EscapedByte(std::string_view text) {
+  if (text.size() < 3 || text[0] != '%') return -1;
+  const int high = HexValue(text[1]);
+  const int low = HexValue(text[2]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+std::string_view Trimmed(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// Takes what stands before `separator` off the front of `text`; all of it when there is none.
+std::string_view TakeUntil(std::string_view& text, std::string_view separator) {
+  const std::size_t at = text.find(separator);
+  const std::string_view taken = text.substr(0, at);
+  text.remove_prefix(at == std::string_view::npos ? text.size() : at + separator.size());
+  return taken;
+}
+
+bool ListHas(std::string_view list, std::string_view lower_case_item) {
+  while (!list.empty()) {
+    if (Lowered(Trimmed(TakeUntil(list, ","))) == lower_case_item) return true;
+  }
+  return false;
+}
+
+Checked CheckPath(std::string_view path) {
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    if (IsPathChar(path[i])) continue;
+    if (EscapedByte(path.substr(i)) < 0)
+      return Refuse(400, "the request target has a character that a path may not have");
+    i += 2;
+  }
+  while (!path.empty()) {
+    const std::string_view segment = TakeUntil(path, "/");
+    if (segment == "." || segment == "..") return Refuse(400, "the request target has a '.' or '..' segment");
+  }
+  return {};
+}
+
+std::expected<std::string, HeadFault> DecodeQueryText(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const int escaped = c == '%' ? EscapedByte(text.substr(i)) : 0;
+    if (escaped < 0 || !(c == '%' || c == '?' || IsPathChar(c))) {
+      return Refuse(400, "the query has a character that must be percent-encoded");
+    }
+    if (c == '%') i += 2;
+    decoded += c == '%' ? static_cast<char>(escaped) : c == '+' ? ' ' : c;
+    if (static_cast<unsigned char>(decoded.back()) < 0x20) return Refuse(400, "the query holds a control character");
+  }
+  return decoded;
+}
+
+Checked ParseQuery(std::string_view text, RequestHead& head) {
+  while (!text.empty()) {
+    std::string_view value = TakeUntil(text, "&");
+    if (value.empty()) continue;
+    auto name = DecodeQueryText(TakeUntil(value, "="));
+    if (!name) return std::unexpected(name.error());
+    auto decoded = DecodeQueryText(value);
+    if (!decoded) return std::unexpected(decoded.error());
+    if (std::ranges::any_of(head.query, [&](const auto& known) { return known.first == *name; })) {
+      return Refuse(400, "a query parameter is given twice");
+    }
+    if (head.query.size() == kMaxQueryParameters) return Refuse(400, "too many query parameters");
+    head.query.emplace_back(*std::move(name), *std::move(decoded));
+  }
+  return {};
+}
+
+Checked ParseTarget(std::string_view target, RequestHead& head) {
+  if (target == "*") {
+    head.path = target;
+    return head.method == "OPTIONS" ? Checked{} : Refuse(400, "the target '*' is for OPTIONS only");
+  }
+  if (!target.starts_with('/')) return Refuse(400, "the request target must be a path that begins with '/'");
+  const std::string_view path = TakeUntil(target, "?");
+  TACIT_HEAD_TRY(CheckPath(path));
+  head.path = path;
+  return ParseQuery(target, head);
+}
+
+struct RequestLine {
+  std::string_view target;
+  bool is_http_1_0 = false;
+};
+
+std::expected<RequestLine, HeadFault> ParseRequestLine(std::string_view line, RequestHead& head) {
+  const std::string_view method = TakeUntil(line, " ");
+  const std::string_view target = TakeUntil(line, " ");
+  if (!IsToken(method) || method.size() > kMaxMethodLength)
+    return Refuse(400, "the request does not begin with a method");
+  if (target.empty() || line.empty()) return Refuse(400, "the request line is not 'METHOD target HTTP/1.1'");
+  if (line.size() != 8 || !line.starts_with("HTTP/") || !IsDigit(line[5]) || line[6] != '.' || !IsDigit(line[7])) {
+    return Refuse(400, "the request line does not end in an HTTP version");
+  }
+  if (line != "HTTP/1.1" && line != "HTTP/1.0") return Refuse(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+  head.method = method;
+  return RequestLine{target, line == "HTTP/1.0"};
+}
+
+Checked ParseFieldLine(std::string_view line, std::vector<std::pair<std::string, std::string>>& fields) {
+  if (line.starts_with(' ') || line.starts_with('\t')) return Refuse(400, "a header is folded over two lines");
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos || !IsToken(line.substr(0, colon))) {
+    return Refuse(400, "a header line is not 'Name: value'");
+  }
+  const std::string_view value = Trimmed(line.substr(colon + 1));
+  if (!std::ranges::all_of(value, IsValueChar)) return Refuse(400, "a header value holds a control character");
+  if (fields.size() == kMaxHeaders) return Refuse(431, "more than " + std::to_string(kMaxHeaders) + " headers");
+  fields.emplace_back(Lowered(line.substr(0, colon)), std::string(value));
+  return {};
+}
+
+Checked ParseFields(std::string_view lines, std::vector<std::pair<std::string, std::string>>& fields) {
+  while (!lines.empty()) TACIT_HEAD_TRY(ParseFieldLine(TakeUntil(lines, "\r\n"), fields));
+  return {};
+}
+
+// Headers whose second copy one reader could believe and another not.
+Checked CheckSingletons(const RequestHead& head) {
+  constexpr std::array<std::string_view, 7> kSingletons = {"host",  "content-length", "content-type", "authorization",
+                                                           "range", "expect",         "if-range"};
+  for (const std::string_view name : kSingletons) {
+    const auto same = [&](const auto& field) { return field.first == name; };
+    if (std::ranges::count_if(head.headers, same) > 1) {
+      return Refuse(400, "the header '" + std::string(name) + "' is given twice");
+    }
+  }
+  return {};
+}
+
+std::expected<std::optional<std::uint64_t>, HeadFault> ParseLength(std::optional<std::string_view> text) {
+  if (!text) return std::nullopt;
+  if (text->empty() || text->size() > kMaxLengthDigits || !std::ranges::all_of(*text, IsDigit)) {
+    return Refuse(400, "Content-Length must be a whole number of at most 18 digits");
+  }
+  std::uint64_t length = 0;
+  std::from_chars(text->data(), text->data() + text->size(), length);
+  return length;
+}
+
+Checked SetFraming(RequestHead& head) {
+  if (head.Header("transfer-encoding")) {
+    return Refuse(501, "Transfer-Encoding is not accepted in requests; send a Content-Length");
+  }
+  auto length = ParseLength(head.Header("content-length"));
+  if (!length) return std::unexpected(length.error());
+  head.content_length = *length;
+  const bool needs_length = head.method == "PUT" || head.method == "POST" || head.method == "PATCH";
+  if (needs_length && !head.content_length) return Refuse(411, head.method + " needs a Content-Length, 0 for no body");
+  return {};
+}
+
+Checked SetConnection(bool is_http_1_0, RequestHead& head) {
+  const auto host = head.Header("host");
+  if (!host && !is_http_1_0) return Refuse(400, "the Host header is missing");
+  if (host && host->find_first_of(" \t,/@?#") != std::string_view::npos)
+    return Refuse(400, "the Host header is not a host");
+  head.keep_alive = !is_http_1_0;
+  for (const auto& [name, value] : head.headers) {
+    if (name == "connection" && ListHas(value, "close")) head.keep_alive = false;
+  }
+  if (const auto expect = head.Header("expect")) {
+    if (Lowered(*expect) != "100-continue") return Refuse(417, "the only expectation that can be met is 100-continue");
+    head.expects_continue = !is_http_1_0 && head.content_length.value_or(0) > 0;
+  }
+  return {};
+}
+
+std::optional<std::string_view> FindField(const std::vector<std::pair<std::string, std::string>>& fields,
+                                          std::string_view lower_case_name) {
+  for (const auto& [name, value] : fields) {
+    if (name == lower_case_name) return value;
+  }
+  return std::nullopt;
+}
+
+std::expected<int, HeadFault> ParseStatusLine(std::string_view line) {
+  const bool shaped = line.size() >= 12 && (line.starts_with("HTTP/1.1 ") || line.starts_with("HTTP/1.0 ")) &&
+                      std::ranges::all_of(line.substr(9, 3), IsDigit) && (line.size() == 12 || line[12] == ' ');
+  if (!shaped) return Refuse(502, "the answer does not begin with an HTTP/1.1 status line");
+  int status = 0;
+  std::from_chars(line.data() + 9, line.data() + 12, status);
+  if (status < 100 || status > 599) return Refuse(502, "the answer's status is not one of HTTP");
+  return status;
+}
+
+}  // namespace
+
+std::optional<std::string_view> RequestHead::Header(std::string_view lower_case_name) const {
+  return FindField(headers, lower_case_name);
+}
+
+std::optional<std::string_view> ResponseHead::Header(std::string_view lower_case_name) const {
+  return FindField(headers, lower_case_name);
+}
+
+std::expected<std::size_t, HeadFault> FindHeadEnd(std::string_view bytes, std::size_t searched) {
+  for (std::size_t at = bytes.find('\n', searched); at != std::string_view::npos; at = bytes.find('\n', at + 1)) {
+    if (at == 0 || bytes[at - 1] != '\r') return Refuse(400, "a header line does not end in CR LF");
+    if (at >= 3 && bytes[at - 2] == '\n') return at + 1;
+  }
+  return 0;
+}
+
+std::expected<RequestHead, HeadFault> ParseRequestHead(std::string_view bytes) {
+  const auto end = FindHeadEnd(bytes);
+  if (!end) return std::unexpected(end.error());
+  if (*end == 0 || *end != bytes.size()) return Refuse(400, "the head is not ended by one blank line");
+  bytes.remove_suffix(2);
+  RequestHead head;
+  const auto line = ParseRequestLine(TakeUntil(bytes, "\r\n"), head);
+  if (!line) return std::unexpected(line.error());
+  TACIT_HEAD_TRY(ParseTarget(line->target, head));
+  TACIT_HEAD_TRY(ParseFields(bytes, head.headers));
+  TACIT_HEAD_TRY(CheckSingletons(head));
+  TACIT_HEAD_TRY(SetFraming(head));
+  TACIT_HEAD_TRY(SetConnection(line->is_http_1_0, head));
+  return head;
+}
+
+std::expected<ResponseHead, HeadFault> ParseResponseHead(std::string_view bytes) {
+  const auto end = FindHeadEnd(bytes);
+  if (!end) return std::unexpected(end.error());
+  if (*end == 0 || *end != bytes.size()) return Refuse(502, "the head is not ended by one blank line");
+  bytes.remove_suffix(2);
+  ResponseHead head;
+  const std::string_view line = TakeUntil(bytes, "\r\n");
+  const auto status = ParseStatusLine(line);
+  if (!status) return std::unexpected(status.error());
+  head.status = *status;
+  TACIT_HEAD_TRY(ParseFields(bytes, head.headers));
+  const auto lengths =
+      std::ranges::count_if(head.headers, [](const auto& field) { return field.first == "content-length"; });
+  if (lengths > 1) return Refuse(502, "the answer has two Content-Length headers");
+  const auto length = ParseLength(head.Header("content-length"));
+  if (!length) return std::unexpected(length.error());
+  head.content_length = *length;
+  head.keep_alive = line.starts_with("HTTP/1.1");
+  for (const auto& [name, value] : head.headers) {
+    if (name == "connection" && ListHas(value, "close")) head.keep_alive = false;
+  }
+  return head;
+}
+
+}  // namespace tacit::net

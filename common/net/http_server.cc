@@ -1,0 +1,359 @@
+#include "common/net/http_server.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "common/base/check.h"
+#include "common/net/connection.h"
+#include "common/net/http_session.h"
+#include "common/net/task_group.h"
+
+namespace tacit::net {
+namespace {
+
+using asio::ip::tcp;
+
+constexpr int kBacklog = 1024;
+constexpr Millis kAcceptRetry{100};
+// For handlers that wait for something that cannot be cancelled, such as a computation.
+constexpr Millis kPatienceAfterCut{5'000};
+constexpr std::size_t kMinHeaderBytes = 1024;
+constexpr std::size_t kMaxHeaderBytes = 1024 * 1024;
+
+// Two record buffers of a busy TLS session, its state, the socket's bookkeeping and the session's coroutines.
+constexpr std::uint64_t kBytesPerConnection = 96 * 1024;
+
+constexpr asio::as_tuple_t<asio::use_awaitable_t<>> kNoThrow;
+
+asio::ip::address Unmapped(const asio::ip::address& address) {
+  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
+  return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+}
+
+// Asio does not set it, and a program started from here would keep the port, or the connection, open.
+void CloseOnExec(int socket) {
+  ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+}
+
+// An IPv4 address, or the /64 that one IPv6 subscriber usually owns.
+std::string SourceOf(const asio::ip::address& address) {
+  if (address.is_v4()) return address.to_string();
+  const auto bytes = address.to_v6().to_bytes();
+  return ToHex({bytes.data(), 8});
+}
+
+Result<void> CheckOptions(const ListenerOptions& options) {
+  const bool limits = options.max_connections > 0 && options.max_connections_per_source > 0;
+  const bool header = options.max_header_bytes >= kMinHeaderBytes && options.max_header_bytes <= kMaxHeaderBytes;
+  const bool times = std::min({options.handshake_timeout, options.header_timeout, options.idle_timeout,
+                               options.progress_timeout}) > Millis(0);
+  if (!limits) return Fail(ErrorCode::kInvalidArgument, "listener " + options.name + ": a connection limit of 0");
+  if (!header) {
+    return Fail(ErrorCode::kInvalidArgument, "listener " + options.name + ": max_header_bytes must be 1024 to 1048576");
+  }
+  if (!times)
+    return Fail(ErrorCode::kInvalidArgument, "listener " + options.name + ": every time limit must be above 0");
+  return {};
+}
+
+Result<tcp::acceptor> Listen(const asio::any_io_executor& executor, const ListenerOptions& options) {
+  boost::system::error_code error;
+  const asio::ip::address address = asio::ip::make_address(options.address, error);
+  if (error) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "listener " + options.name + ": '" + options.address + "' is not an IP address");
+  }
+  const tcp::endpoint endpoint(address, options.port);
+  tcp::acceptor acceptor(executor);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) CloseOnExec(acceptor.native_handle());
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(kBacklog, error);
+  if (error) {
+    return Fail(ErrorCode::kUnavailable, "listener " + options.name + ": cannot listen on " + options.address +
+                                             " port " + std::to_string(options.port) + ": " + error.message());
+  }
+  return acceptor;
+}
+
+}  // namespace
+
+struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
+  // What one I/O thread owns; touched on that thread only.
+  struct Lane {
+    Lane(asio::any_io_executor its_executor, TaskGroupOptions tasks)
+        : executor(std::move(its_executor)), group(executor, std::move(tasks)) {}
+    asio::any_io_executor executor;
+    TaskGroup group;
+    std::unordered_map<Connection*, TaskGroup::Ticket> connections;
+  };
+
+  // A place among the connections, held from accept to the end of the session.
+  class Place {
+   public:
+    Place(std::shared_ptr<State> state, std::string source, std::size_t lane)
+        : state_(std::move(state)), source_(std::move(source)), lane_(lane) {}
+    Place(Place&&) noexcept = default;
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+      if (state_) state_->Leave(source_, lane_);
+    }
+    [[nodiscard]] const std::shared_ptr<State>& state() const { return state_; }
+    [[nodiscard]] Lane& lane() const { return *state_->lanes[lane_]; }
+
+   private:
+    std::shared_ptr<State> state_;
+    std::string source_;
+    std::size_t lane_;
+  };
+
+  // Says, for as long as it lives, that connections may still come.
+  class AcceptMark {
+   public:
+    explicit AcceptMark(State& state) : state_(state) { Set(true); }
+    ~AcceptMark() { Set(false); }
+    AcceptMark(const AcceptMark&) = delete;
+    AcceptMark& operator=(const AcceptMark&) = delete;
+
+   private:
+    void Set(bool value) {
+      const std::scoped_lock lock(state_.mutex);
+      state_.accepting = value;
+      state_.changed.notify_all();
+    }
+    State& state_;
+  };
+
+  State(ListenerOptions its_options, Handler its_handler, ServerObserver& its_observer, tcp::acceptor its_acceptor)
+      : options(std::move(its_options)),
+        handler(std::move(its_handler)),
+        observer(its_observer),
+        acceptor(std::move(its_acceptor)),
+        accept_retry(acceptor.get_executor()),
+        accept_group(acceptor.get_executor(), {1, {}}) {}
+
+  void AddLane(asio::any_io_executor executor);
+  static Task<void> Accept(std::shared_ptr<State> state);
+  static Task<void> Serve(std::shared_ptr<Connection> connection, Place place);
+  void Admit(tcp::socket socket, std::size_t lane);
+  std::string_view TakePlace(const std::string& source, std::size_t lane);
+  void Leave(const std::string& source, std::size_t lane);
+  std::size_t QuietestLane();
+  void Start(tcp::socket socket, std::string address, Place place);
+  void OnEveryLane(const std::function<void(Lane&)>& action);
+  bool WaitUntilEmpty(SteadyTime deadline);
+
+  const ListenerOptions options;
+  const Handler handler;
+  ServerObserver& observer;
+  std::uint16_t port = 0;
+  tcp::acceptor acceptor;           // on the first lane's thread
+  asio::steady_timer accept_retry;  // on the first lane's thread
+  TaskGroup accept_group;           // on the first lane's thread
+  std::vector<std::unique_ptr<Lane>> lanes;
+  std::atomic<bool> stopping = false;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool accepting = false;                                    // guarded by mutex
+  std::size_t connections = 0;                               // guarded by mutex
+  std::vector<std::size_t> lane_connections;                 // guarded by mutex
+  std::unordered_map<std::string, std::size_t> from_source;  // guarded by mutex
+};
+
+void HttpServer::State::AddLane(asio::any_io_executor executor) {
+  lanes.push_back(std::make_unique<Lane>(std::move(executor), TaskGroupOptions{options.max_connections, {}}));
+  lane_connections.push_back(0);
+}
+
+std::size_t HttpServer::State::QuietestLane() {
+  const std::scoped_lock lock(mutex);
+  return static_cast<std::size_t>(std::ranges::min_element(lane_connections) - lane_connections.begin());
+}
+
+// The refusal's name, or nothing when the connection has been counted in.
+std::string_view HttpServer::State::TakePlace(const std::string& source, std::size_t lane) {
+  const std::scoped_lock lock(mutex);
+  if (connections >= options.max_connections) return kConnectionRefusals[0];
+  std::size_t& of_source = from_source[source];
+  if (of_source >= options.max_connections_per_source) return kConnectionRefusals[1];
+  ++of_source;
+  ++connections;
+  ++lane_connections[lane];
+  return {};
+}
+
+void HttpServer::State::Leave(const std::string& source, std::size_t lane) {
+  observer.OnConnectionClosed(options.name);
+  const std::scoped_lock lock(mutex);
+  --connections;
+  --lane_connections[lane];
+  const auto found = from_source.find(source);
+  if (--found->second == 0) from_source.erase(found);
+  changed.notify_all();
+}
+
+void HttpServer::State::Admit(tcp::socket socket, std::size_t lane) {
+  boost::system::error_code error;
+  CloseOnExec(socket.native_handle());
+  const tcp::endpoint remote = socket.remote_endpoint(error);
+  if (error) return;  // Gone again already.
+  const asio::ip::address address = Unmapped(remote.address());
+  std::string source = SourceOf(address);
+  if (const std::string_view refusal = TakePlace(source, lane); !refusal.empty()) {
+    observer.OnConnectionRefused(options.name, refusal, address.to_string());
+    return;
+  }
+  observer.OnConnectionOpened(options.name);
+  Place place(shared_from_this(), std::move(source), lane);
+  asio::post(lanes[lane]->executor,
+             [place = std::move(place), socket = std::move(socket), text = address.to_string()]() mutable {
+               // Held here too: the session may end, and give its place back, within the call.
+               const std::shared_ptr<State> state = place.state();
+               if (!state->stopping) state->Start(std::move(socket), std::move(text), std::move(place));
+             });
+}
+
+Task<void> HttpServer::State::Accept(std::shared_ptr<State> state) {
+  const AcceptMark mark(*state);
+  while (!state->stopping) {
+    const std::size_t lane = state->QuietestLane();
+    auto [error, socket] = co_await state->acceptor.async_accept(state->lanes[lane]->executor, kNoThrow);
+    if (state->stopping) co_return;
+    if (!error) {
+      state->Admit(std::move(socket), lane);
+    } else if (error != asio::error::connection_aborted) {
+      // Out of descriptors or of memory: what is connected goes on, and ends, meanwhile.
+      state->accept_retry.expires_after(kAcceptRetry);
+      co_await state->accept_retry.async_wait(kNoThrow);
+    }
+  }
+}
+
+Task<void> HttpServer::State::Serve(std::shared_ptr<Connection> connection, Place place) {
+  struct Registration {
+    Lane& lane;
+    Connection* connection;
+    ~Registration() { lane.connections.erase(connection); }
+  } const registration{place.lane(), connection.get()};
+  const State& state = *place.state();
+  std::string defect;
+  try {
+    co_await ServeConnection(connection, {state.options, state.handler, state.observer});
+  } catch (const std::exception& caught) {
+    defect = caught.what();
+  }
+  // A cut connection ends by an exception out of its wait: that is no defect.
+  if (!defect.empty() && !connection->aborted()) state.observer.OnHandlerException(state.options.name, "", defect);
+}
+
+void HttpServer::State::Start(tcp::socket socket, std::string address, Place place) {
+  Lane& lane = place.lane();
+  auto connection = std::make_shared<Connection>(std::move(socket), std::move(address));
+  lane.connections.emplace(connection.get(), 0);
+  const auto ticket = lane.group.Spawn(Serve(connection, std::move(place)));
+  const auto found = lane.connections.find(connection.get());
+  if (found == lane.connections.end()) return;  // Over already.
+  if (ticket) {
+    found->second = *ticket;
+  } else {
+    lane.connections.erase(found);
+  }
+}
+
+void HttpServer::State::OnEveryLane(const std::function<void(Lane&)>& action) {
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    asio::post(lanes[i]->executor, [self = shared_from_this(), i, action] { action(*self->lanes[i]); });
+  }
+}
+
+bool HttpServer::State::WaitUntilEmpty(SteadyTime deadline) {
+  std::unique_lock lock(mutex);
+  return changed.wait_until(lock, deadline, [this] { return connections == 0 && !accepting; });
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Create(IoThreads& threads, ListenerOptions options, Handler handler,
+                                                       ServerObserver& observer) {
+  TACIT_TRY_VOID(CheckOptions(options));
+  TACIT_TRY(tcp::acceptor acceptor, Listen(threads.executor(0), options));
+  boost::system::error_code error;
+  const std::uint16_t port = acceptor.local_endpoint(error).port();
+  auto state = std::make_shared<State>(std::move(options), std::move(handler), observer, std::move(acceptor));
+  state->port = port;
+  for (std::size_t i = 0; i < threads.size(); ++i) state->AddLane(threads.executor(i));
+  asio::post(threads.executor(0), [state] {
+    if (!state->accept_group.Spawn(State::Accept(state)))
+      state->observer.OnHandlerException(state->options.name, "", "");
+  });
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
+}
+
+HttpServer::HttpServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
+HttpServer::~HttpServer() {
+  Drain(SteadyTime());
+}
+
+std::uint16_t HttpServer::port() const {
+  return state_->port;
+}
+
+std::size_t HttpServer::connections() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->connections;
+}
+
+void HttpServer::StopAccepting() {
+  state_->stopping = true;
+  asio::post(state_->acceptor.get_executor(), [state = state_] {
+    boost::system::error_code ignored;
+    state->acceptor.close(ignored);
+    state->accept_retry.cancel();
+  });
+}
+
+std::size_t HttpServer::Drain(SteadyTime deadline) {
+  StopAccepting();
+  state_->OnEveryLane([](State::Lane& lane) {
+    for (const auto& [connection, ticket] : lane.connections) connection->Retire();
+  });
+  if (state_->WaitUntilEmpty(deadline)) return 0;
+  const std::size_t left = connections();
+  state_->OnEveryLane([](State::Lane& lane) {
+    for (const auto& [connection, ticket] : lane.connections) connection->Abort();
+    lane.group.CancelAll();
+  });
+  state_->WaitUntilEmpty(std::chrono::floor<Millis>(std::chrono::steady_clock::now()) + kPatienceAfterCut);
+  return left;
+}
+
+void HttpServer::ClosePeers(std::function<bool(const PeerIdentity&)> matches) {
+  state_->OnEveryLane([matches = std::move(matches)](State::Lane& lane) {
+    for (const auto& [connection, ticket] : lane.connections) {
+      if (!matches(connection->peer())) continue;
+      connection->Abort();
+      lane.group.Cancel(ticket);
+    }
+  });
+}
+
+std::uint64_t HttpServer::WorstCaseBytes(const ListenerOptions& options) {
+  return options.max_connections * (kBytesPerConnection + options.max_header_bytes);
+}
+
+}  // namespace tacit::net

@@ -1,0 +1,388 @@
+#include "common/net/https_client.h"
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "tests/support/matchers.h"
+#include "tests/unit/net/pki.h"
+#include "tests/unit/net/raw_client.h"
+#include "tests/unit/net/test_server.h"
+
+namespace tacit::net {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::Identity;
+using testing::In;
+using ::testing::Optional;
+using testing::Pki;
+using testing::RecordingObserver;
+using ::testing::SizeIs;
+using testing::TestServer;
+
+Task<HttpResponse> Serve(HttpRequest& request) {
+  HttpResponse response;
+  if (request.path() == "/echo") {
+    auto body = co_await request.ReadBody(64 * 1024 * 1024);
+    if (!body) co_return Problem(body.error(), request.path());
+    response.shared_body = std::make_shared<const Bytes>(*std::move(body));
+    response.length = response.shared_body->size();
+    co_return response;
+  }
+  if (request.path() == "/refuse") co_return Problem({ErrorCode::kTooLarge, "no room"}, request.path());
+  if (request.path() == "/slow") {
+    asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::seconds(30));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+  if (request.path() == "/close") response.close = true;
+  if (request.path() == "/nothing") {
+    response.status = 204;
+    co_return response;
+  }
+  response.headers = {{"X-Odd", "yes"}};
+  response.body = request.peer().spiffe_uri;
+  co_return response;
+}
+
+class Client : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { pki_ = std::make_unique<Pki>(); }
+  static void TearDownTestSuite() { pki_.reset(); }
+
+  static ListenerOptions Listener(const Identity& server, ClientAuth auth = ClientAuth::kRequired) {
+    ListenerOptions options;
+    options.tls = TlsServerContext::Create({server.certificate_path, server.key_path, pki_->ca_path(), auth}).value();
+    return options;
+  }
+  static ListenerOptions Listener() { return Listener(pki_->Server()); }
+
+  static ClientOptions Options(const std::string& port, const std::string& host = "127.0.0.1") {
+    const Identity device = pki_->Client("dev-1");
+    ClientOptions options;
+    options.server = {host, static_cast<std::uint16_t>(std::stoi(port))};
+    options.ca_pem = pki_->ca_pem();
+    options.client_certificate_pem = device.certificate_pem;
+    options.client_key_pem = device.key_pem;
+    options.io_timeout = Millis(10'000);
+    return options;
+  }
+  static ClientRequest Get(std::string target) {
+    ClientRequest request;
+    request.target = std::move(target);
+    return request;
+  }
+
+  static std::unique_ptr<Pki> pki_;
+};
+
+std::unique_ptr<Pki> Client::pki_;
+
+TEST_F(Client, SendsRequestsOverOneConnection) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port(), "localhost"));
+  ASSERT_THAT(client, IsOk());
+  for (int i = 0; i < 3; ++i) {
+    const auto response = client->Send(Get("/?a=b"));
+    ASSERT_THAT(response, IsOk());
+    EXPECT_EQ(response->status, 200);
+    EXPECT_THAT(response->Header("x-odd"), Optional(std::string_view("yes")));
+    EXPECT_EQ(AsText(response->body), "spiffe://test.example/device/dev-1");
+  }
+  EXPECT_EQ(server.server().connections(), 1U);
+}
+
+TEST_F(Client, SendsABodyInPartsAndReadsItBack) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  Bytes big(5'000'001);
+  for (std::size_t i = 0; i < big.size(); ++i) big[i] = static_cast<std::uint8_t>(i * 7);
+  ClientRequest request = Get("/echo");
+  request.method = "PUT";
+  request.body = {AsBytes("head"), {}, big, AsBytes("tail")};
+  request.max_response_bytes = 6'000'000;
+  const auto response = client.Send(request);
+  ASSERT_THAT(response, IsOk());
+  Bytes expected = {'h', 'e', 'a', 'd'};
+  expected.insert(expected.end(), big.begin(), big.end());
+  expected.insert(expected.end(), {'t', 'a', 'i', 'l'});
+  EXPECT_TRUE(response->body == expected);
+}
+
+TEST_F(Client, UnderstandsAnswersWithoutABody) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  ClientRequest head = Get("/");
+  head.method = "HEAD";
+  EXPECT_THAT(client.Send(head)->body, SizeIs(0));
+  EXPECT_EQ(client.Send(Get("/nothing"))->status, 204);
+  ClientRequest empty_post = Get("/echo");
+  empty_post.method = "POST";
+  EXPECT_EQ(client.Send(empty_post)->status, 200);
+  EXPECT_EQ(server.server().connections(), 1U);
+}
+
+TEST_F(Client, ReadsARefusalThatComesBeforeItsBodyIsSent) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  const Bytes big(50'000'000);
+  ClientRequest request = Get("/refuse");
+  request.method = "POST";
+  request.body = {big};
+  const auto response = client.Send(request);
+  ASSERT_THAT(response, IsOk());
+  EXPECT_EQ(response->status, 413);
+  EXPECT_THAT(client.Send(Get("/")), IsOk());
+}
+
+TEST_F(Client, ConnectsAgainAfterAClose) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/close")), IsOk());
+  EXPECT_THAT(client.Send(Get("/")), IsOk());
+}
+
+TEST_F(Client, ConnectsAgainWhenTheServerClosedTheIdleConnection) {
+  ListenerOptions options = Listener();
+  options.idle_timeout = Millis(50);
+  TestServer server(options, Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  for (int i = 0; i < 3; ++i) {
+    ClientRequest post = Get("/echo");
+    post.method = "POST";
+    EXPECT_THAT(client.Send(post), IsOk());
+    std::this_thread::sleep_for(milliseconds(150));
+  }
+}
+
+TEST_F(Client, BoundsTheAnswer) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  const Bytes thousand(1000);
+  ClientRequest request = Get("/echo");
+  request.method = "PUT";
+  request.body = {thousand};
+  request.max_response_bytes = 999;
+  EXPECT_THAT(client.Send(request), IsErrorSaying(ErrorCode::kTooLarge, "1000 bytes"));
+  request.max_response_bytes = 1000;
+  EXPECT_THAT(client.Send(request), IsOk());
+}
+
+TEST_F(Client, GivesUpAtItsTimeLimit) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  ClientRequest request = Get("/slow");
+  request.timeout = Millis(200);
+  EXPECT_THAT(client.Send(request), IsErrorSaying(ErrorCode::kDeadlineExceeded, "did not answer in time"));
+  EXPECT_THAT(client.Send(Get("/")), IsOk());
+}
+
+TEST_F(Client, GivesUpWhenNoByteMoves) {
+  TestServer server(Listener(), Serve);
+  ClientOptions options = Options(server.port());
+  options.io_timeout = Millis(200);
+  auto client = HttpsClient::Create(options).value();
+  EXPECT_THAT(client.Send(Get("/slow")), IsErrorSaying(ErrorCode::kDeadlineExceeded, "moved no byte for 200 ms"));
+}
+
+TEST_F(Client, CancelEndsASendFromAnotherThreadAndEveryLaterOne) {
+  TestServer server(Listener(), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  std::jthread canceller([&] {
+    std::this_thread::sleep_for(milliseconds(100));
+    client.Cancel();
+  });
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_THAT(client.Send(Get("/slow")), IsErrorSaying(ErrorCode::kUnavailable, "cancelled"));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnavailable, "cancelled"));
+}
+
+TEST_F(Client, RefusesAServerOfAnotherName) {
+  TestServer server(Listener(pki_->Server("tacit.example", "192.0.2.7")), Serve);
+  auto by_address = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(
+      by_address.Send(Get("/")),
+      IsErrorSaying(ErrorCode::kUnauthenticated, "a certificate for 'tacit.example, 192.0.2.7', not for '127.0.0.1'"));
+  auto by_name = HttpsClient::Create(Options(server.port(), "localhost")).value();
+  EXPECT_THAT(by_name.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "not for 'localhost'"));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.failures.size() == 2; }));
+  EXPECT_THAT(server.observer.failures, ElementsAre("client_refused", "client_refused"));
+}
+
+TEST_F(Client, RefusesAServerOfAnotherCa) {
+  const Pki other("Other CA");
+  TestServer server(Listener(other.Server()), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/")),
+              IsErrorSaying(ErrorCode::kUnauthenticated,
+                            "presented a certificate from another CA than the one trusted here (its "
+                            "issuer calls itself 'Other CA')"));
+}
+
+TEST_F(Client, RefusesAnExpiredServer) {
+  TestServer server(Listener(pki_->Server("localhost", "127.0.0.1", hours(-48))), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "a certificate that ended at 20"));
+}
+
+TEST_F(Client, RefusesAServerOfTheFuture) {
+  TestServer server(Listener(pki_->Server("localhost", "127.0.0.1", hours(48))), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "is this machine's clock right?"));
+}
+
+TEST_F(Client, RefusesADevicesCertificateAsAServers) {
+  TestServer server(Listener(pki_->Client("dev-2")), Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "was refused: "));
+}
+
+TEST_F(Client, SaysWhyItsOwnCertificateIsRefused) {
+  TestServer server(Listener(), Serve);
+  const auto send_as = [&](const Identity& identity) {
+    ClientOptions options = Options(server.port());
+    options.client_certificate_pem = identity.certificate_pem;
+    options.client_key_pem = identity.key_pem;
+    return HttpsClient::Create(options).value().Send(Get("/"));
+  };
+  EXPECT_THAT(send_as(Identity{}), IsErrorSaying(ErrorCode::kUnauthenticated, "requires a client certificate"));
+  EXPECT_THAT(send_as(pki_->Client("late", hours(-48), hours(24))),
+              IsErrorSaying(ErrorCode::kUnauthenticated, "it has ended"));
+  EXPECT_THAT(send_as(pki_->Client("early", hours(48))), IsErrorSaying(ErrorCode::kUnauthenticated, "bad certificate"));
+  const Pki other("Other CA");
+  EXPECT_THAT(send_as(other.Client("dev-1")), IsErrorSaying(ErrorCode::kUnauthenticated, "from another CA"));
+}
+
+TEST_F(Client, SaysThatNobodyListens) {
+  std::string port;
+  {
+    TestServer server(Listener(), Serve);
+    port = server.port();
+  }
+  auto client = HttpsClient::Create(Options(port)).value();
+  EXPECT_THAT(client.Send(Get("/")),
+              IsErrorSaying(ErrorCode::kUnavailable, "cannot connect to 127.0.0.1:" + port + ": Connection refused"));
+}
+
+TEST_F(Client, SaysThatANameIsUnknown) {
+  auto client = HttpsClient::Create(Options("8443", "no-such-host.invalid")).value();
+  EXPECT_THAT(client.Send(Get("/")),
+              IsErrorSaying(ErrorCode::kUnavailable, "cannot resolve the server's name 'no-such-host.invalid'"));
+}
+
+TEST_F(Client, SaysThatTheServerDoesNotSpeakTls) {
+  TestServer server({}, Serve);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnavailable, "does not answer with TLS"));
+}
+
+TEST_F(Client, SaysThatTheServerSpeaksOnlyOldTls) {
+  const Identity identity = pki_->Server();
+  // Lets the system choose a free port, which another process could take before the next line: then the test says so.
+  std::string port;
+  {
+    TestServer free_port({}, Serve);
+    port = free_port.port();
+  }
+  auto old_server = std::async(std::launch::async, [&] {
+    return testing::RunShell("openssl s_server -tls1_2 -quiet -naccept 1 -accept " + port + " -cert " +
+                             identity.certificate_path + " -key " + identity.key_path);
+  });
+  auto client = HttpsClient::Create(Options(port)).value();
+  Result<ClientResponse> answer = client.Send(Get("/"));
+  for (int i = 0; i < 100 && !answer && answer.error().message.find("refused") != std::string::npos; ++i) {
+    std::this_thread::sleep_for(milliseconds(50));
+    answer = client.Send(Get("/"));
+  }
+  EXPECT_THAT(answer, IsErrorSaying(ErrorCode::kUnavailable, "does not speak TLS 1.3"));
+}
+
+TEST_F(Client, RefusesARequestThatCouldBeTwo) {
+  auto client = HttpsClient::Create(Options("8443")).value();
+  ClientRequest request = Get("/");
+  request.headers = {{"X-Name", "a\r\nX-Other: b\r\n\r\nGET /second HTTP/1.1"}};
+  EXPECT_THAT(client.Send(request), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(client.Send(Get("/a b")), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(client.Send(Get("no-slash")), IsError(ErrorCode::kInvalidArgument));
+}
+
+TEST_F(Client, IsNotMadeFromOptionsThatDoNotFit) {
+  const auto create = [](const std::function<void(ClientOptions&)>& change) {
+    ClientOptions options = Options("8443");
+    change(options);
+    return HttpsClient::Create(options);
+  };
+  const Pki other("Other CA");
+  EXPECT_THAT(create([](ClientOptions& o) { o.server.host.clear(); }), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(create([](ClientOptions& o) { o.ca_pem = "nonsense"; }),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "the CA: holds no PEM"));
+  EXPECT_THAT(create([](ClientOptions& o) { o.client_key_pem = "nonsense"; }),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "the client certificate: the private key"));
+  EXPECT_THAT(create([&](ClientOptions& o) { o.client_key_pem = other.Client("x").key_pem; }),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "does not belong"));
+  EXPECT_THAT(create([&](ClientOptions& o) { o.ca_fingerprint = other.ca().certificate().Fingerprint(); }),
+              IsErrorSaying(ErrorCode::kUnauthenticated, "no certificate has the fingerprint sha256:"));
+  EXPECT_THAT(create([](ClientOptions& o) { o.ca_fingerprint = pki_->ca().certificate().Fingerprint(); }), IsOk());
+}
+
+TEST_F(Client, FetchesTheUnverifiedChainAndFindsTheRootByFingerprint) {
+  TestServer server(Listener(pki_->Server(), ClientAuth::kNone), Serve);
+  const Endpoint endpoint{"127.0.0.1", server.server().port()};
+  const auto chain = FetchUnverifiedChain(endpoint, Millis(5'000));
+  ASSERT_THAT(chain, IsOk());
+  ASSERT_THAT(*chain, SizeIs(2));
+  const auto found = FindByFingerprint(chain->at(0) + chain->at(1), pki_->ca().certificate().Fingerprint());
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(*found, pki_->ca_pem());
+  EXPECT_THAT(FindByFingerprint(chain->at(0), pki_->ca().certificate().Fingerprint()),
+              IsError(ErrorCode::kUnauthenticated));
+  EXPECT_THAT(FindByFingerprint("", pki_->ca().certificate().Fingerprint()),
+              IsErrorSaying(ErrorCode::kUnauthenticated, "none at all"));
+}
+
+TEST_F(Client, FetchesFromAServerThatIsNotVerified) {
+  const Pki other("Other CA");
+  TestServer server(Listener(other.Server(), ClientAuth::kNone), Serve);
+  const auto answer = FetchUnverified({"127.0.0.1", server.server().port()}, "/echo", 1000, Millis(5'000));
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->status, 200);
+}
+
+// A server that answers exactly what it is told, behind the `openssl` program's TLS.
+TEST_F(Client, SurvivesAServerThatEndsWithinTheBody) {
+  ListenerOptions options = Listener();
+  TestServer server(options, [](HttpRequest& request) -> Task<HttpResponse> {
+    HttpResponse response;
+    response.shared_body = std::make_shared<const Bytes>(64 * 1024 * 1024);
+    response.length = response.shared_body->size();
+    (void)request;
+    co_return response;
+  });
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  ClientRequest request = Get("/");
+  request.max_response_bytes = 64 * 1024 * 1024;
+  std::jthread cutter([&] {
+    std::this_thread::sleep_for(milliseconds(5));
+    server.server().ClosePeers([](const PeerIdentity&) { return true; });
+  });
+  const auto response = client.Send(request);
+  if (response) {
+    EXPECT_THAT(response->body, SizeIs(64 * 1024 * 1024));
+  } else {
+    EXPECT_EQ(response.error().code, ErrorCode::kUnavailable) << response.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace tacit::net

@@ -1,0 +1,258 @@
+// The handshake, seen from outside by the `openssl` and `curl` programs.
+#include "common/net/tls.h"
+
+#include <fstream>
+#include <string>
+
+#include "tests/support/matchers.h"
+#include "tests/unit/net/pki.h"
+#include "tests/unit/net/raw_client.h"
+#include "tests/unit/net/test_server.h"
+
+namespace tacit::net {
+namespace {
+
+using std::chrono::hours;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::Identity;
+using ::testing::Not;
+using testing::Pki;
+using testing::RawClient;
+using testing::RecordingObserver;
+using testing::RunShell;
+using testing::TestServer;
+
+// Says who is asking.
+Task<HttpResponse> WhoAmI(HttpRequest& request) {
+  HttpResponse response;
+  response.content_type = "text/plain";
+  response.body = request.peer().spiffe_uri + "|" + request.peer().certificate_sha256 + "|" +
+                  FormatRfc3339(request.peer().not_after) + "|" + request.peer().address;
+  co_return response;
+}
+
+class Handshake : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { pki_ = std::make_unique<Pki>(); }
+  static void TearDownTestSuite() { pki_.reset(); }
+
+  static TlsServerOptions ServerOptions(ClientAuth auth = ClientAuth::kRequired) {
+    const Identity server = pki_->Server();
+    return {server.certificate_path, server.key_path, pki_->ca_path(), auth};
+  }
+  static ListenerOptions Listener(ClientAuth auth = ClientAuth::kRequired) {
+    ListenerOptions options;
+    options.tls = TlsServerContext::Create(ServerOptions(auth)).value();
+    return options;
+  }
+  static testing::ProgramEnd Curl(const TestServer& server, const std::string& more) {
+    return RunShell("curl -sS --max-time 10 --cacert " + pki_->ca_path() + " " + more +
+                    " https://localhost:" + server.port() + "/");
+  }
+  static std::string Using(const Identity& identity) {
+    return "--cert " + identity.certificate_path + " --key " + identity.key_path;
+  }
+  static testing::ProgramEnd SClient(const TestServer& server, const std::string& more) {
+    return RunShell(
+        "printf \"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n\" | openssl s_client -quiet -connect "
+        "127.0.0.1:" +
+        server.port() + " -CAfile " + pki_->ca_path() + " " + more);
+  }
+  static void ExpectFailure(TestServer& server, const std::string& reason, std::size_t requests = 0) {
+    EXPECT_TRUE(server.observer.Wait(
+        [](const RecordingObserver& seen) { return !seen.failures.empty() && seen.closed == seen.opened; }));
+    EXPECT_THAT(server.observer.failures, ElementsAre(reason)) << server.observer.details.front();
+    EXPECT_EQ(server.observer.requests.size(), requests);
+  }
+
+  static std::unique_ptr<Pki> pki_;
+};
+
+std::unique_ptr<Pki> Handshake::pki_;
+
+TEST_F(Handshake, TellsTheHandlerWhoTheClientIs) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const auto answer = Curl(server, Using(device));
+  EXPECT_EQ(answer.exit_code, 0);
+  const auto fingerprint = RunShell("openssl x509 -in " + device.certificate_path +
+                                    " -outform DER | sha256sum | cut -d\" \" -f1 | tr -d \"\\n\"");
+  const auto parsed = crypto::Certificate::FromPem(device.certificate_pem);
+  EXPECT_EQ(answer.output, "spiffe://test.example/device/dev-1|" + fingerprint.output + "|" +
+                               FormatRfc3339(parsed->NotAfter()) + "|127.0.0.1");
+}
+
+TEST_F(Handshake, SpeaksTls13AndNothingOlder) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const std::string who = " -cert " + device.certificate_path + " -key " + device.key_path;
+  const auto good = RunShell("openssl s_client -connect 127.0.0.1:" + server.port() + who + " -CAfile " +
+                             pki_->ca_path() + " </dev/null");
+  EXPECT_THAT(good.output, HasSubstr("TLSv1.3"));
+  EXPECT_THAT(good.output, HasSubstr("TLS_AES_128_GCM_SHA256"));
+  EXPECT_THAT(good.output, HasSubstr("Verification: OK"));
+  EXPECT_THAT(SClient(server, "-tls1_2" + who).output, HasSubstr("alert protocol version"));
+  ExpectFailure(server, "protocol_version");
+}
+
+TEST_F(Handshake, GivesNoSessionToResume) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const auto seen = RunShell(
+      "(printf \"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n\"; sleep 0.3) | openssl s_client -msg -connect 127.0.0.1:" +
+      server.port() + " -cert " + device.certificate_path + " -key " + device.key_path);
+  EXPECT_THAT(seen.output, HasSubstr("200 OK"));
+  EXPECT_THAT(seen.output, Not(HasSubstr("NewSessionTicket")));
+}
+
+TEST_F(Handshake, RefusesAClientWithoutACertificate) {
+  TestServer server(Listener(), WhoAmI);
+  EXPECT_THAT(SClient(server, "").output, HasSubstr("alert certificate required"));
+  ExpectFailure(server, "no_certificate");
+}
+
+TEST_F(Handshake, RefusesACertificateOfAnotherCa) {
+  TestServer server(Listener(), WhoAmI);
+  const Pki other("Other CA");
+  const Identity stranger = other.Client("dev-1");
+  EXPECT_THAT(SClient(server, "-cert " + stranger.certificate_path + " -key " + stranger.key_path).output,
+              HasSubstr("alert unknown ca"));
+  ExpectFailure(server, "unknown_ca");
+}
+
+TEST_F(Handshake, RefusesACertificateOfAnotherCaOfTheSameName) {
+  TestServer server(Listener(), WhoAmI);
+  const Pki impostor;
+  const Identity stranger = impostor.Client("dev-1");
+  EXPECT_NE(SClient(server, "-cert " + stranger.certificate_path + " -key " + stranger.key_path).exit_code, 0);
+  ExpectFailure(server, "unknown_ca");
+}
+
+TEST_F(Handshake, RefusesAnExpiredCertificate) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity late = pki_->Client("late", hours(-48), hours(24));
+  EXPECT_THAT(SClient(server, "-cert " + late.certificate_path + " -key " + late.key_path).output,
+              HasSubstr("alert certificate expired"));
+  ExpectFailure(server, "expired");
+  EXPECT_THAT(server.observer.details.front(), HasSubstr("spiffe://test.example/device/late"));
+}
+
+TEST_F(Handshake, RefusesACertificateThatIsNotYetValid) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity early = pki_->Client("early", hours(48), hours(24));
+  EXPECT_THAT(SClient(server, "-cert " + early.certificate_path + " -key " + early.key_path).output,
+              HasSubstr("alert bad certificate"));
+  ExpectFailure(server, "not_yet_valid");
+}
+
+TEST_F(Handshake, RefusesAServersCertificateAsAClients) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity wrong_purpose = pki_->Server("other.example");
+  EXPECT_THAT(SClient(server, "-cert " + wrong_purpose.certificate_path + " -key " + wrong_purpose.key_path).output,
+              HasSubstr("alert"));
+  ExpectFailure(server, "bad_certificate");
+}
+
+TEST_F(Handshake, RefusesPlainHttp) {
+  TestServer server(Listener(), WhoAmI);
+  RawClient client(server.port());
+  client.Send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.ReadAll();
+  ExpectFailure(server, "not_tls");
+}
+
+TEST_F(Handshake, NoticesAClientThatDoesNotTrustTheServer) {
+  TestServer server(Listener(), WhoAmI);
+  const Pki other("Other CA");
+  const Identity device = pki_->Client("dev-1");
+  RunShell("curl -sS --cacert " + other.ca_path() + " " + Using(device) + " https://localhost:" + server.port() + "/");
+  ExpectFailure(server, "client_refused");
+}
+
+TEST_F(Handshake, NoticesAClientThatGoesAway) {
+  TestServer server(Listener(), WhoAmI);
+  RawClient half(server.port());
+  half.Send(std::string_view("\x16\x03\x01\x02\x00\x01", 6));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 1; }));
+  half.Reset();
+  ExpectFailure(server, "reset");
+}
+
+TEST_F(Handshake, EndsAfterItsTimeLimitHoweverSlowlyBytesCome) {
+  ListenerOptions options = Listener();
+  options.handshake_timeout = Millis(300);
+  TestServer server(options, WhoAmI);
+  RawClient client(server.port());
+  const auto began = std::chrono::steady_clock::now();
+  const std::string hello("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);
+  for (const char byte : hello) {
+    client.Send({&byte, 1});
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  client.ReadAll();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  ExpectFailure(server, "timeout");
+}
+
+TEST_F(Handshake, WithAnOptionalCertificateTakesNoneOrAGoodOne) {
+  TestServer server(Listener(ClientAuth::kOptional), WhoAmI);
+  EXPECT_EQ(Curl(server, "").output, "||1970-01-01T00:00:00.000Z|127.0.0.1");
+  EXPECT_THAT(Curl(server, Using(pki_->Client("op-1"))).output, HasSubstr("device/op-1|"));
+  EXPECT_NE(Curl(server, Using(pki_->Client("late", hours(-48), hours(24)))).exit_code, 0);
+  ExpectFailure(server, "expired", 2);
+}
+
+TEST_F(Handshake, WithoutClientCertificatesAsksForNone) {
+  TestServer server(Listener(ClientAuth::kNone), WhoAmI);
+  EXPECT_EQ(Curl(server, Using(pki_->Client("dev-1"))).output, "||1970-01-01T00:00:00.000Z|127.0.0.1");
+}
+
+TEST_F(Handshake, UsesNewFilesAfterAReload) {
+  const testing::TempDirectory files;
+  const Identity first = pki_->Server();
+  ListenerOptions options;
+  options.tls = TlsServerContext::Create({files.Write("cert.pem", first.certificate_pem),
+                                          files.Write("key.pem", first.key_pem), "", ClientAuth::kNone})
+                    .value();
+  TestServer server(options, WhoAmI);
+  EXPECT_EQ(Curl(server, "").exit_code, 0);
+  const Identity second = pki_->Server("elsewhere.example", "");
+  files.Write("cert.pem", second.certificate_pem);
+  EXPECT_THAT(options.tls->Reload(), IsErrorSaying(ErrorCode::kInvalidArgument, "does not belong"));
+  EXPECT_EQ(Curl(server, "").exit_code, 0);
+  files.Write("key.pem", second.key_pem);
+  EXPECT_THAT(options.tls->Reload(), IsOk());
+  EXPECT_THAT(Curl(server, "").output, HasSubstr("no alternative certificate subject name matches"));
+}
+
+TEST_F(Handshake, OfFilesThatDoNotFitIsRefusedAtTheStart) {
+  const testing::TempDirectory files;
+  const Identity server = pki_->Server();
+  const Identity other = pki_->Server("other.example");
+  const auto create = [&](const std::string& chain, const std::string& key, const std::string& ca) {
+    return TlsServerContext::Create({chain, key, ca, ClientAuth::kRequired});
+  };
+  EXPECT_THAT(create(files.Path("absent.pem"), server.key_path, pki_->ca_path()), IsError(ErrorCode::kNotFound));
+  EXPECT_THAT(create(files.Write("empty.pem", ""), server.key_path, pki_->ca_path()),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "holds no PEM certificate"));
+  EXPECT_THAT(create(server.certificate_path, other.key_path, pki_->ca_path()),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "does not belong to the certificate"));
+  EXPECT_THAT(create(server.certificate_path, server.certificate_path, pki_->ca_path()),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "not an unencrypted PEM key"));
+  EXPECT_THAT(create(server.certificate_path, server.key_path, server.key_path),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "holds no PEM certificate"));
+  EXPECT_THAT(create(server.certificate_path, server.key_path, ""),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "no client CA"));
+  std::string damaged = server.certificate_pem;
+  damaged[damaged.find('\n') + 5] ^= 1;
+  EXPECT_THAT(create(files.Write("damaged.pem", damaged), server.key_path, pki_->ca_path()),
+              IsError(ErrorCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace tacit::net
