@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
-Usage: make_seeds.py [certificates|codec|data_rows|http_head|names|safetensors|toml ...]    (default: all)
+Usage: make_seeds.py [certificates|codec|data_rows|http_head|names|problem|safetensors|toml ...]    (default: all)
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
 """
@@ -116,7 +116,7 @@ def http_head():
     )
     for name, text in (
         ("upload", upload),
-        ("get", "GET /v1/models/00ff?a=b%20c&d HTTP/1.1\r\nHost: [::1]\r\nRange: bytes=5-\r\nConnection: close\r\n\r\n"),
+        ("get", "GET /v1/a?b=c%20d&e HTTP/1.1\r\nHost: [::1]\r\nRange: bytes=5-\r\nConnection: close\r\n\r\n"),
         ("options", "OPTIONS * HTTP/1.0\r\n\r\n"),
         ("two-lengths", upload.replace("Expect: 100-continue", "Content-Length: 0")),
         ("chunked", upload.replace("Content-Length: 13540", "Transfer-Encoding: chunked")),
@@ -130,6 +130,14 @@ def http_head():
         ("answer-continue", "HTTP/1.1 100 Continue\r\n\r\n"),
     ):
         write("http_head", name, text)
+
+
+def problem():
+    document = '{"type":"https://tacit.dev/problems/gone","status":410,"code":"gone","detail":"round 7 is over"}'
+    write("problem", "gone", b"\x05" + document.encode())
+    write("problem", "control", b"\x05" + document.replace("round", "\\u001b[2J\\n").encode())
+    write("problem", "wrong-types", b'\x00{"code":3,"detail":[[[{}]]]}')
+    write("problem", "html", b"\x09<html>503 from a proxy</html>")
 
 
 def safetensors():
@@ -230,7 +238,8 @@ def toml():
     write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
 
 
-SEEDS = {seeds.__name__: seeds for seeds in (certificates, codec, data_rows, http_head, names, safetensors, toml)}
+ALL = (certificates, codec, data_rows, http_head, names, problem, safetensors, toml)
+SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or SEEDS:
