@@ -21,7 +21,7 @@ FENCE = re.compile(r"^\s*(```+|~~~+)\s*(\w*)")
 NAME_ROW = re.compile(r"^\|\s*`([^`|]+)`\s*\|", re.MULTILINE)
 LOG_CALL = re.compile(r"(?:\.|->)\s*(?:Debug|Info|Warn|Error)\s*\(\s*\"([a-z0-9_.]+)\"")
 LOG_WRITE = re.compile(r"(?:\.|->)\s*Write\s*\(\s*(?:[\w:]*LogLevel|level)[^;\"]*?\"([a-z0-9_.]+)\"")
-METRIC = re.compile(r"\"(tacit_[a-z0-9_]+)\"")
+METRIC = re.compile(r"\"((?:tacit|process)_[a-z0-9_]+)\"")
 
 
 class Document:
