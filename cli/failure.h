@@ -41,6 +41,8 @@ std::unexpected<Failure> UsageFailure(const Error& error, std::string hint);
 
 }  // namespace tacit::cli
 
+// A declaration cannot stand in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 /// `TACIT_CLI_TRY(auto x, F());` as TACIT_TRY, for functions that return an Outcome.
 #define TACIT_CLI_TRY(declaration, expression) \
   TACIT_CLI_TRY_(declaration, expression, TACIT_RESULT_NAME_(outcome_, __LINE__))
@@ -48,3 +50,4 @@ std::unexpected<Failure> UsageFailure(const Error& error, std::string hint);
   auto name = (expression);                                   \
   if (!name) return std::unexpected(std::move(name).error()); \
   declaration = *std::move(name)
+// NOLINTEND(bugprone-macro-parentheses)

@@ -87,9 +87,9 @@ Result<std::chrono::seconds> ParseDuration(std::string_view text) {
   const auto* const unit = std::ranges::find(kUnits, text.back(), &Unit::letter);
   if (unit == kUnits.end()) return refuse();
   std::int64_t count = 0;
-  const char* const end = text.data() + text.size() - 1;
-  const auto [stop, failure] = std::from_chars(text.data(), end, count);
-  if (failure != std::errc() || stop != end || count <= 0) return refuse();
+  const std::string_view digits = text.substr(0, text.size() - 1);
+  const auto [stop, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
+  if (failure != std::errc() || stop != digits.data() + digits.size() || count <= 0) return refuse();
   if (count > kLongestDuration.count() / unit->seconds) return refuse();
   return std::chrono::seconds(count * unit->seconds);
 }

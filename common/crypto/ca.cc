@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include "common/crypto/csr.h"
 #include "common/crypto/digest.h"
@@ -93,15 +94,21 @@ Result<void> AddExtensions(X509* certificate, X509* issuer, std::span<const Fixe
   return {};
 }
 
+// Puts a name into the list, which then owns it.
+Result<void> Append(GENERAL_NAMES* names, GeneralNamePtr name) {
+  GENERAL_NAME* const raw = name.release();
+  if (sk_GENERAL_NAME_push(names, raw) > 0) return {};
+  GENERAL_NAME_free(raw);
+  return IssueFailure();
+}
+
 Result<void> AppendTextName(GENERAL_NAMES* names, int type, std::string_view text) {
   GeneralNamePtr name(GENERAL_NAME_new());
   ASN1_IA5STRING* const value = ASN1_IA5STRING_new();
   TACIT_CHECK(name != nullptr && value != nullptr, "memory for a small object");
   GENERAL_NAME_set0_value(name.get(), type, value);
   if (ASN1_STRING_set(value, text.data(), static_cast<int>(text.size())) != 1) return IssueFailure();
-  if (sk_GENERAL_NAME_push(names, name.get()) <= 0) return IssueFailure();
-  name.release();
-  return {};
+  return Append(names, std::move(name));
 }
 
 Result<void> AppendAddress(GENERAL_NAMES* names, const std::string& address) {
@@ -110,9 +117,7 @@ Result<void> AppendAddress(GENERAL_NAMES* names, const std::string& address) {
   GeneralNamePtr name(GENERAL_NAME_new());
   TACIT_CHECK(name != nullptr, "memory for a small object");
   GENERAL_NAME_set0_value(name.get(), GEN_IPADD, octets.release());
-  if (sk_GENERAL_NAME_push(names, name.get()) <= 0) return IssueFailure();
-  name.release();
-  return {};
+  return Append(names, std::move(name));
 }
 
 bool IsDnsName(std::string_view name) {
