@@ -130,7 +130,6 @@ name = "$1"
 kind = "softmax"
 inputs = $inputs
 classes = $classes
-hidden = []
 seed = 1
 
 [training]

@@ -198,19 +198,15 @@ class FeatureRow {
 
  private:
   void AddMoments(const Signal& signal, double mean) {
-    double absolute = 0;
     double steps = 0;
     double crossings = 0;
-    for (std::size_t t = 0; t < kWindow; ++t) {
-      absolute += std::abs(signal[t] - mean);
-      if (t == 0) continue;
+    for (std::size_t t = 1; t < kWindow; ++t) {
       steps += std::abs(signal[t] - signal[t - 1]);
       crossings += (signal[t] > mean) != (signal[t - 1] > mean) ? 1 : 0;
     }
     const auto [least, most] = std::ranges::minmax(signal);
     Add(mean, 0.9);
     Add(std::sqrt(Covariance(signal, signal)), 3);
-    Add(absolute / kWindow, 4);
     Add(least, 0.7);
     Add(most, 0.6);
     Add(steps / kWindow, 10);

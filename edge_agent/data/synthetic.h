@@ -18,7 +18,7 @@ struct SyntheticOptions {
   Split split = Split::kTrain;
 };
 
-inline constexpr std::uint32_t kSyntheticFeatures = 64;
+inline constexpr std::uint32_t kSyntheticFeatures = 60;
 inline constexpr std::uint32_t kSyntheticClasses = 6;
 
 /// Windows of a simulated three-axis accelerometer, as features: synthetic data, made for demonstrations and tests,
@@ -29,11 +29,11 @@ inline constexpr std::uint32_t kSyntheticClasses = 6;
 /// activities, so no two devices have the same distribution, and each activity on a device is told apart by a model
 /// that learns from many.
 ///
-/// Features: for each of x, y, z and the magnitude without gravity: mean, standard deviation, mean absolute deviation,
-/// smallest, largest, mean absolute step, share of crossings of the mean, energy below 1, at 1 to 1.6, 1.6 to 2.2, 2.2
-/// to 3.2, 3.2 to 5 and 5 to 10 Hz, autocorrelation at a quarter and half a second (15 each); then the correlations xy,
-/// xz, yz and the share of the window's gravity on z. Each is scaled by a constant to lie mostly in [-1, 1]; no
-/// statistic of the fleet is used.
+/// Features: for each of x, y, z and the magnitude without gravity: mean, standard deviation, smallest, largest, mean
+/// absolute step, share of crossings of the mean, amplitude up to 1, at 1 to 1.75, 1.75 to 2.2, 2.2 to 3.3, 3.3 to 4.9
+/// and 4.9 to 10 Hz, autocorrelation at a quarter and half a second (14 each); then the correlations xy, xz, yz and the
+/// share of the window's gravity on z. Each is scaled by a constant to lie mostly in [-1, 1]; no statistic of the fleet
+/// is used.
 ///
 /// Shape: `rows` x kSyntheticFeatures, kSyntheticClasses classes. The same bits for the same options on one machine.
 /// Errors: kInvalidArgument when the index is not below the number of devices or there are no rows.

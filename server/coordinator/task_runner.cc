@@ -304,8 +304,14 @@ void TaskRunner::Handle(const round::Event& event) {
   handling_ = false;
 }
 
+net::Task<void> TaskRunner::Later(net::Task<void> step) {
+  // A step that fails before its first wait would otherwise handle its event in the middle of the action that began it.
+  co_await net::CallOn(services_.control, [] {});
+  co_await std::move(step);
+}
+
 void TaskRunner::Spawn(net::Task<void> step) {
-  const auto spawned = services_.background.Spawn(std::move(step));
+  const auto spawned = services_.background.Spawn(Later(std::move(step)));
   TACIT_CHECK(spawned, "the background group has room for every task's few steps");
 }
 

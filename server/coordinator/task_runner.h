@@ -104,6 +104,7 @@ class TaskRunner {
   net::Task<void> ForgetSums(RoundKey key);
 
   void Spawn(net::Task<void> step);
+  net::Task<void> Later(net::Task<void> step);
   void StartNextRound(RoundNumber number);
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();

@@ -37,7 +37,6 @@ name = "{name}"
 kind = "softmax"
 inputs = {inputs}
 classes = 3
-hidden = []
 seed = 1
 [training]
 epochs = 1

@@ -56,8 +56,8 @@ class Federation:
             self.deaths += 1
             self.server.restart(NOISE)
         for number in (1, 2):
-            for name in order:
-                self.through_deaths(self.devices[name].check_in)
+            self.through_deaths(lambda number=number: harness.wait_until(
+                lambda: self.opened(number, order), f"round {number} to open", self.server.process))
             for name in order:
                 self.through_deaths(lambda name=name: self.take_part(name))
             self.through_deaths(lambda number=number: harness.wait_until(
@@ -66,6 +66,14 @@ class Federation:
         privacy = self.through_deaths(lambda: self.server.cli("privacy", "show", "t")["data"])
         assert privacy["rounds_charged"] == 2, privacy
         return digests, privacy["epsilon_spent"]
+
+    def opened(self, number, order):
+        """Checks every device in; true once the round has left its waiting state."""
+        for name in order:
+            self.devices[name].check_in()
+        current = self.server.task()["current_round"]
+        return current is None or current["round"] > number or (
+            current["round"] == number and current["phase"] != "scheduled")
 
     def published(self, number):
         return next((r for r in self.server.rounds() if r["round"] == number and r["phase"] == "published"), None)

@@ -65,7 +65,7 @@ class Handshake(ServerTest):
 
     def s_client(self, certificate=None, *extra):
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.ports['agents']}", "-CAfile",
-                   str(self.server.root / "pki/ca.crt"), "-quiet", "-no_ign_eof", *extra]
+                   str(self.server.root / "pki/ca.crt"), "-quiet", *extra]
         if certificate:
             command += ["-cert", str(certificate[0]), "-key", str(certificate[1])]
         return subprocess.run(command, input="GET /v1/models/00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",

@@ -14,8 +14,9 @@ namespace tacit::testing {
 /// A directory of its own for one test, mode 0700, removed with what is in it at the end.
 class TempDirectory {
  public:
-  TempDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "tacit-test-XXXXXX").string();
+  TempDirectory() : TempDirectory(std::filesystem::temp_directory_path()) {}
+  explicit TempDirectory(const std::filesystem::path& parent) {
+    std::string pattern = (parent / "tacit-test-XXXXXX").string();
     TACIT_CHECK(::mkdtemp(pattern.data()) != nullptr, "tests may write to the temporary directory");
     path_ = pattern;
   }

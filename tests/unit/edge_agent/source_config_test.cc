@@ -1,13 +1,19 @@
-#include "edge_agent/data/source_config.h"
+#include "edge_agent/app/source_config.h"
 
 #include <gmock/gmock.h>
 
 #include "tests/support/matchers.h"
 #include "tests/unit/edge_agent/data_files.h"
 
-namespace tacit::data {
+namespace tacit::agent {
 namespace {
 
+using data::CsvHeader;
+using data::DataSource;
+using data::LabelNames;
+using data::LabelRange;
+using data::RowsListed;
+using data::RowsWhere;
 using ::testing::ElementsAre;
 using testing::IsError;
 using testing::IsErrorSaying;
@@ -92,4 +98,4 @@ TEST(DataSourceConfig, TakesPathsFromTheDirectoryOfItsFile) {
 }
 
 }  // namespace
-}  // namespace tacit::data
+}  // namespace tacit::agent

@@ -1,4 +1,4 @@
-"""Reads the files of write_model_samples with numpy and by the published safetensors layout, independently of our readers."""
+"""Reads what write_model_samples wrote with numpy and by the published safetensors layout, without our readers."""
 import json
 import struct
 import subprocess

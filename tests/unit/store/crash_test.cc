@@ -16,6 +16,7 @@ using tacit::testing::IsOk;
 using testing::At;
 using testing::Device;
 using testing::Digest;
+using testing::FastestDirectory;
 using testing::FilesIn;
 using testing::From;
 using testing::Model;
@@ -25,7 +26,6 @@ using testing::NewRound;
 using testing::NewTask;
 using testing::Round;
 using testing::Task;
-using testing::TemporaryDirectory;
 using testing::Text;
 namespace fs = std::filesystem;
 
@@ -230,7 +230,7 @@ void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
 }
 
 TEST(Crash, AtAnyStepLeavesOneWholeStoryThatCanGoOn) {
-  TemporaryDirectory directory;
+  tacit::testing::TempDirectory directory(FastestDirectory());
   std::size_t steps = 0;
   ASSERT_EQ(RunUntil(directory.path() / "whole", 0, &steps), Life::Calls().size());
   ASSERT_GT(steps, 20U) << "the life has fewer steps than it should";
@@ -275,7 +275,7 @@ TEST(Crash, AtAnyStepLeavesOneWholeStoryThatCanGoOn) {
 }
 
 TEST(Crash, WhileTheRestartSweepsIsSweptAtTheNext) {
-  TemporaryDirectory directory;
+  tacit::testing::TempDirectory directory(FastestDirectory());
   std::size_t steps = 0;
   const fs::path data_dir = directory.path() / "data";
   // Stops right after the first partial sum's file, before its rows.

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -19,34 +18,18 @@
 #include "dp/ledger.h"
 #include "server/store/sqlite_store.h"
 #include "tests/support/matchers.h"
+#include "tests/support/temp_directory.h"
 
 /// Records to store, and looks past the store at what it put on disk.
 namespace tacit::store::testing {
 
 namespace fs = std::filesystem;
 
-/// A directory that goes when the test ends.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    // In memory where that is possible: these tests are about steps and rows, and a busy disk would make them slow.
-    const fs::path memory = "/dev/shm";
-    const fs::path base = ::access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
-    std::string name = (base / "tacit-store-XXXXXX").string();
-    const char* made = ::mkdtemp(name.data());
-    path_ = made == nullptr ? fs::path() : fs::path(made);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+/// In memory where that is possible: these tests are about steps and rows, and a busy disk would make them slow.
+inline fs::path FastestDirectory() {
+  const fs::path memory = "/dev/shm";
+  return ::access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
+}
 
 inline WallTime At(std::int64_t seconds) {
   return WallTime(Millis(1'790'000'000'000 + seconds * 1000));
@@ -201,7 +184,7 @@ class StoreTest : public ::testing::Test {
   }
 
  private:
-  TemporaryDirectory directory_;
+  tacit::testing::TempDirectory directory_{FastestDirectory()};
   std::unique_ptr<SqliteStore> store_;
 };
 

@@ -1,4 +1,4 @@
-#include "edge_agent/data/source_config.h"
+#include "edge_agent/app/source_config.h"
 
 #include <algorithm>
 #include <initializer_list>
@@ -10,7 +10,15 @@
 #include "common/base/files.h"
 #include "common/base/toml.h"
 
-namespace tacit::data {
+namespace tacit::agent {
+
+using data::CsvHeader;
+using data::DataSource;
+using data::LabelNames;
+using data::LabelRange;
+using data::RowsListed;
+using data::RowsWhere;
+
 namespace {
 
 constexpr std::size_t kMaxFileBytes = 64 * 1024;
@@ -183,4 +191,4 @@ Result<DataSource> LoadDataSource(const std::filesystem::path& file) {
   return ParseDataSource(AsText(text), file.string(), file.parent_path());
 }
 
-}  // namespace tacit::data
+}  // namespace tacit::agent

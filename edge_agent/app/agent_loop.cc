@@ -1,0 +1,224 @@
+#include "edge_agent/app/agent_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "common/base/version.h"
+#include "common/crypto/random.h"
+#include "edge_agent/enrolment/renew.h"
+#include "edge_agent/training/trainer.h"
+
+namespace tacit::agent {
+namespace {
+
+constexpr Millis kRenewalTimeout{10'000};
+constexpr upload::BackoffOptions kRenewalBackoff{.first = Millis(5'000), .longest = std::chrono::minutes(15)};
+// A server that keeps saying "nothing yet" must not be asked in a tight loop, nor fill the log.
+constexpr Millis kShortestPause{200};
+constexpr Millis kSayAgainAfter = std::chrono::minutes(10);
+constexpr std::string_view kProgram = "tacit-agent ";
+
+std::uint64_t RandomSeed() {
+  return crypto::OsRandom().NextU64();
+}
+
+// Every device, task and round shuffles in an order of its own, and a restarted agent in the same one.
+std::uint64_t TrainingSeed(std::uint64_t seed, const DeviceId& device, const codec::Lease& lease) {
+  const Digest128 digest =
+      Xxh3(ByteWriter().U64(seed).Text(device.str()).Text(lease.task.str()).U64(lease.round).bytes());
+  std::uint64_t value = 0;
+  std::memcpy(&value, digest.data(), sizeof value);
+  return value;
+}
+
+training::TrainingOptions OptionsOf(const codec::TrainingPlan& plan, std::uint64_t seed) {
+  return {.epochs = plan.epochs,
+          .batch_size = plan.batch_size,
+          .learning_rate = plan.learning_rate,
+          .momentum = plan.momentum,
+          .proximal_mu = plan.proximal_mu,
+          .seed = seed};
+}
+
+}  // namespace
+
+AgentLoop::AgentLoop(enrolment::EnrolledIdentity identity, data::Dataset dataset, LoopOptions options, Logger& log,
+                     const Clock& clock)
+    : identity_(std::move(identity)),
+      dataset_(std::move(dataset)),
+      options_(std::move(options)),
+      log_(log),
+      clock_(clock),
+      store_(options_.state_directory),
+      backoff_(options_.backoff, RandomSeed()),
+      renewal_backoff_(kRenewalBackoff, RandomSeed()) {}
+
+Result<void> AgentLoop::Run(const std::stop_token& stop) {
+  stop_ = stop;
+  TACIT_TRY_VOID(Connect());
+  const std::stop_callback cancel(stop, [this] { CancelSession(); });
+  log_.Info("agent_started", {{"device", identity_.device.str()},
+                              {"server", identity_.agents.host},
+                              {"port", identity_.agents.port},
+                              {"inputs", dataset_.features},
+                              {"classes", dataset_.classes}});
+  pending_ = store_.Load();
+  if (pending_)
+    log_.Info("agent_update_found", {{"task", pending_->round.task.str()}, {"round", pending_->round.round}});
+  while (!stop_.stop_requested() && rounds_counted_ != options_.rounds_limit) {
+    TACIT_TRY_VOID(RenewWhenDue());
+    if (pending_) {
+      SendPending();
+    } else {
+      SeekWork();
+    }
+  }
+  log_.Info("agent_stopped", {{"rounds_counted", rounds_counted_}});
+  return {};
+}
+
+Result<void> AgentLoop::Connect() {
+  TACIT_TRY(upload::AgentSession session,
+            upload::AgentSession::Create({.server = enrolment::ClientOptionsFor(identity_),
+                                          .state_directory = options_.state_directory,
+                                          .agent_version = std::string(kProgram) + std::string(kVersion),
+                                          .long_poll = options_.long_poll}));
+  const std::scoped_lock lock(mutex_);
+  session_ = std::make_unique<upload::AgentSession>(std::move(session));
+  // A stop that came while there was no session, or an old one, must reach this one too.
+  if (stop_.stop_requested()) session_->Cancel();
+  return {};
+}
+
+void AgentLoop::CancelSession() {
+  const std::scoped_lock lock(mutex_);
+  session_->Cancel();
+}
+
+Result<void> AgentLoop::RenewWhenDue() {
+  if (!enrolment::RenewalIsDue(identity_, clock_.Now()) || clock_.SteadyNow() < renewal_not_before_) return {};
+  auto renewed =
+      enrolment::Renew(identity_, {.state_directory = options_.state_directory, .timeout = kRenewalTimeout}, clock_);
+  if (renewed) {
+    identity_ = *std::move(renewed);
+    renewal_backoff_.Reset();
+    renewal_not_before_ = {};
+    log_.Info("agent_certificate_renewed", {{"not_after", FormatRfc3339(identity_.not_after)}});
+    return Connect();
+  }
+  if (clock_.Now() >= identity_.not_after) {
+    return Fail(ErrorCode::kUnauthenticated, "this device's certificate expired at " +
+                                                 FormatRfc3339(identity_.not_after) + " and could not be renewed (" +
+                                                 renewed.error().message +
+                                                 "); get a new token and join again with a fresh state directory");
+  }
+  const Millis delay = renewal_backoff_.Next();
+  renewal_not_before_ = clock_.SteadyNow() + delay;
+  log_.Warn("agent_renewal_failed", {{"code", TraitsOf(renewed.error().code).name},
+                                     {"reason", renewed.error().message},
+                                     {"not_after", FormatRfc3339(identity_.not_after)},
+                                     {"delay_ms", delay.count()}});
+  return {};
+}
+
+void AgentLoop::SeekWork() {
+  const auto reply = session_->CheckIn(
+      {.task = options_.task, .inputs = static_cast<std::uint32_t>(dataset_.features), .classes = dataset_.classes});
+  if (!reply) return WaitAfter("check_in", reply.error());
+  if (const auto* lease = std::get_if<codec::Lease>(&*reply)) return TakePart(*lease);
+  backoff_.Reset();
+  const auto& wait = std::get<codec::Wait>(*reply);
+  SayWaiting(wait.reason);
+  Pause(std::max(wait.retry_after, kShortestPause));
+}
+
+void AgentLoop::TakePart(const codec::Lease& lease) {
+  last_reason_.clear();
+  log_.Info("agent_round_started", {{"task", lease.task.str()},
+                                    {"round", lease.round},
+                                    {"model_version", lease.model_version},
+                                    {"deadline_ms", lease.deadline.count()}});
+  auto update = MakeUpdate(lease);
+  if (!update) return WaitAfter("train", update.error());
+  if (options_.fault == Fault::kSlow) {
+    log_.Warn("agent_fault_injected", {{"fault", "slow"}, {"delay_ms", lease.deadline.count() + 1000}});
+    Pause(lease.deadline + Millis(1000));
+  }
+  Keep(*std::move(update));
+}
+
+Result<upload::PendingUpdate> AgentLoop::MakeUpdate(const codec::Lease& lease) {
+  TACIT_TRY(const model::ModelSpec spec, upload::SpecOf(lease));
+  TACIT_TRY(const std::vector<float> start, session_->DownloadModel(lease));
+  const training::TrainingOptions plan =
+      OptionsOf(lease.training, TrainingSeed(options_.seed, identity_.device, lease));
+  TACIT_TRY(const training::LocalUpdate trained, training::Train(spec, start, dataset_, plan, stop_));
+  TACIT_TRY(upload::PendingUpdate update,
+            upload::MakeUpdate(lease, trained.delta, {.encoding = options_.encoding, .example_count = dataset_.rows}));
+  if (options_.fault == Fault::kNan) {
+    log_.Warn("agent_fault_injected", {{"fault", "nan"}});
+    PoisonWithNan(update);
+  }
+  return update;
+}
+
+// A disk that does not take the update costs only the promise to send it after a crash: it is sent all the same.
+void AgentLoop::Keep(upload::PendingUpdate update) {
+  if (const auto saved = store_.Save(update); !saved) {
+    log_.Warn("agent_update_not_kept",
+              {{"code", TraitsOf(saved.error().code).name}, {"reason", saved.error().message}});
+  }
+  pending_ = std::move(update);
+}
+
+void AgentLoop::SendPending() {
+  const std::string task = pending_->round.task.str();
+  const RoundNumber round = pending_->round.round;
+  const auto answer = session_->Upload(*pending_);
+  if (!answer) return WaitAfter("upload", answer.error());
+  store_.Drop();
+  pending_.reset();
+  if (!*answer) {
+    ++rounds_counted_;
+    backoff_.Reset();
+    log_.Info("agent_update_counted", {{"task", task}, {"round", round}});
+    return;
+  }
+  const Error& refusal = **answer;
+  const Millis delay = backoff_.Next(session_->retry_after());
+  log_.Warn("agent_update_refused", {{"task", task},
+                                     {"round", round},
+                                     {"code", TraitsOf(refusal.code).name},
+                                     {"reason", refusal.message},
+                                     {"delay_ms", delay.count()}});
+  Pause(delay);
+}
+
+void AgentLoop::SayWaiting(const std::string& reason) {
+  const SteadyTime now = clock_.SteadyNow();
+  if (reason == last_reason_ && now < last_reason_at_ + kSayAgainAfter) return;
+  last_reason_ = reason;
+  last_reason_at_ = now;
+  log_.Info("agent_waiting", {{"reason", reason}});
+}
+
+void AgentLoop::WaitAfter(std::string_view what, const Error& error) {
+  // A stop makes whatever was under way fail; that is not worth a line.
+  if (stop_.stop_requested()) return;
+  last_reason_.clear();
+  const Millis delay = backoff_.Next(session_->retry_after());
+  log_.Warn(
+      "agent_retrying",
+      {{"step", what}, {"code", TraitsOf(error.code).name}, {"reason", error.message}, {"delay_ms", delay.count()}});
+  Pause(delay);
+}
+
+void AgentLoop::Pause(Millis time) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, stop_, time, [] { return false; });
+}
+
+}  // namespace tacit::agent

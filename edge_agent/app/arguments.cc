@@ -1,0 +1,129 @@
+#include "edge_agent/app/arguments.h"
+
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "common/base/version.h"
+
+namespace tacit::agent {
+namespace {
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 1 refused by the server or by the state of this device;\n"
+    "2 the command line, or a file it names, cannot be used; 3 no connection, or a certificate that is not believed;\n"
+    "4 time-out; 5 a fault of tacit-agent.\n"
+    "Training data, and every number computed from them but the clipped update, stay on this device.";
+
+void AddSplit(CLI::App& command, data::Split& split) {
+  static const std::map<std::string, data::Split> kSplits = {{"train", data::Split::kTrain},
+                                                             {"test", data::Split::kTest}};
+  command.add_option("--split", split, "Which part of --data or --synthetic: train or test")
+      ->transform(CLI::CheckedTransformer(kSplits).description("train|test"))
+      ->capture_default_str();
+}
+
+void AddData(CLI::App& command, DataArguments& data) {
+  CLI::Option_group* choice = command.add_option_group("data", "Exactly one of these");
+  choice->add_option("--data", data.people, "Directory of recordings: {train,test}_{x.i8,y.u8,subject.u8}.npy[.gz]");
+  choice->add_option("--synthetic", data.synthetic,
+                     "INDEX/COUNT: the synthetic sensor windows of one of COUNT simulated devices");
+  choice->add_option("--config", data.config, "TOML file that describes this device's data");
+  choice->require_option(1);
+  command.add_option("--subject", data.subject, "Only this person of --data");
+  AddSplit(command, data.split);
+}
+
+// A complaint, or nothing.
+std::string IsTaskName(const std::string& text) {
+  const auto task = TaskId::Parse(text);
+  return task ? "" : task.error().message;
+}
+
+void AddJoin(CLI::App& app, JoinArguments& join) {
+  CLI::App* command = app.add_subcommand("join", "Enrol this device: make its key and get it a certificate");
+  command->add_option("--server", join.server, "Host name or address of the server")->required();
+  command->add_option("--enrolment-port", join.enrolment_port, "Port of its enrolment listener")->capture_default_str();
+  command->add_option("--ca-fingerprint", join.ca_fingerprint, "sha256:..., as the operator gave it")->required();
+  command->add_option("--token-file", join.token_file, "File with the one-time token; - for standard input")
+      ->required();
+  command->add_option("--label", join.label, "Wish for the device's name");
+  command->add_option("--state", join.state, "Directory for key, certificate and cache; made when missing")->required();
+}
+
+void AddRun(CLI::App& app, RunArguments& run) {
+  static const std::map<std::string, Fault> kFaults = {{"nan", Fault::kNan}, {"slow", Fault::kSlow}};
+  static const std::map<std::string, codec::Encoding> kEncodings = {{"grid", codec::Encoding::kGridInt32},
+                                                                    {"float32", codec::Encoding::kFloat32}};
+  static const std::map<std::string, LogLevel> kLevels = {
+      {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
+  CLI::App* command = app.add_subcommand("run", "Take part in rounds until stopped; log events go to standard error");
+  command->add_option("--state", run.loop.state_directory, "Directory that join filled")->required();
+  AddData(*command, run.data);
+  command->add_option("--task", run.task, "Take part in this task only")->check(IsTaskName);
+  command->add_option("--rounds-limit", run.loop.rounds_limit, "End after so many counted updates");
+  command->add_option("--seed", run.loop.seed, "Of the order of the rows in training")->capture_default_str();
+  command
+      ->add_option("--encoding", run.loop.encoding,
+                   "grid: clipped to integers here; float32: as trained, the server clips")
+      ->transform(CLI::CheckedTransformer(kEncodings).description("grid|float32"));
+  command->add_option("--log-level", run.log_level, "debug, info, warn or error")
+      ->transform(CLI::CheckedTransformer(kLevels).description("LEVEL"));
+  command
+      ->add_option("--inject-fault", run.loop.fault,
+                   "FOR DEMONSTRATIONS ONLY: misbehave on purpose. nan uploads NaN; slow uploads after the deadline")
+      ->transform(CLI::CheckedTransformer(kFaults).description("nan|slow"));
+}
+
+void AddEvaluate(CLI::App& app, EvaluateArguments& evaluate) {
+  CLI::App* command = app.add_subcommand("evaluate", "Loss and accuracy of a model on data of this device");
+  command->add_option("--model", evaluate.model, "Model as safetensors, from 'tacit model get'")->required();
+  AddData(*command, evaluate.data);
+}
+
+std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* const* argv) {
+  Invocation invocation;
+  JoinArguments join;
+  RunArguments run;
+  EvaluateArguments evaluate;
+  ShapeArguments shape;
+  SubjectsArguments subjects;
+  app.add_flag_callback("--json", [&] { invocation.form = OutputForm::kJson; }, "Answer with one JSON object");
+  app.fallthrough();
+  AddJoin(app, join);
+  AddRun(app, run);
+  AddEvaluate(app, evaluate);
+  AddData(*app.add_subcommand("shape", "Features, classes and rows of data, to write a task for them"), shape.data);
+  CLI::App* list = app.add_subcommand("subjects", "The people in a directory of recordings");
+  list->add_option("--data", subjects.data.people, "Directory of recordings")->required();
+  AddSplit(*list, subjects.data.split);
+  app.add_subcommand("version", "Version of this program");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream text;
+    const bool asked_for_help = app.exit(error, text, text) == 0;
+    return std::unexpected(Message{text.str(), asked_for_help ? ExitCode::kOk : ExitCode::kUsage});
+  }
+  if (app.got_subcommand("join")) invocation.command = std::move(join);
+  if (app.got_subcommand("run")) invocation.command = std::move(run);
+  if (app.got_subcommand("evaluate")) invocation.command = std::move(evaluate);
+  if (app.got_subcommand("shape")) invocation.command = std::move(shape);
+  if (app.got_subcommand("subjects")) invocation.command = std::move(subjects);
+  if (app.got_subcommand("version")) invocation.command = VersionArguments{};
+  return invocation;
+}
+
+}  // namespace
+
+std::expected<Invocation, Message> ParseArguments(int argc, const char* const* argv) {
+  CLI::App app("The device's side of Tacit: trains on data that stay here, and sends clipped updates.", "tacit-agent");
+  app.set_version_flag("--version", std::string(kVersion));
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  return Parse(app, argc, argv);
+}
+
+}  // namespace tacit::agent

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "common/base/log.h"
+#include "edge_agent/app/agent_loop.h"
+#include "edge_agent/app/chosen_data.h"
+#include "edge_agent/app/exit_code.h"
+
+namespace tacit::agent {
+
+struct JoinArguments {
+  std::string server;
+  std::uint16_t enrolment_port = 8445;
+  std::string ca_fingerprint;
+  std::string token_file;  ///< "-" is standard input.
+  std::string label;       ///< Empty: the server names the device.
+  std::filesystem::path state;
+};
+
+struct RunArguments {
+  DataArguments data;
+  LoopOptions loop;
+  std::string task;  ///< A task name, or empty for any.
+  LogLevel log_level = LogLevel::kInfo;
+};
+
+struct EvaluateArguments {
+  DataArguments data;
+  std::filesystem::path model;
+};
+
+struct ShapeArguments {
+  DataArguments data;
+};
+
+struct SubjectsArguments {
+  DataArguments data;
+};
+
+struct VersionArguments {};
+
+enum class OutputForm : std::uint8_t { kText, kJson };
+
+using Command =
+    std::variant<JoinArguments, RunArguments, EvaluateArguments, ShapeArguments, SubjectsArguments, VersionArguments>;
+
+/// One command line.
+struct Invocation {
+  Command command;
+  OutputForm form = OutputForm::kText;
+};
+
+/// What to print, and what to end with, instead of running a command: a help text, or what is wrong with the command
+/// line.
+struct Message {
+  std::string text;
+  ExitCode exit = ExitCode::kOk;
+};
+
+std::expected<Invocation, Message> ParseArguments(int argc, const char* const* argv);
+
+}  // namespace tacit::agent

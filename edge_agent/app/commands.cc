@@ -1,0 +1,121 @@
+#include "edge_agent/app/commands.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/files.h"
+#include "common/base/version.h"
+#include "common/crypto/certificate.h"
+#include "common/model/export.h"
+#include "edge_agent/app/chosen_data.h"
+#include "edge_agent/app/state_lock.h"
+#include "edge_agent/enrolment/join.h"
+#include "edge_agent/training/trainer.h"
+
+namespace tacit::agent {
+namespace {
+
+constexpr std::size_t kLongestToken = 1024;
+constexpr std::size_t kLargestModelFile = model::ModelSpec::kMaxParameters * sizeof(float) + 1024 * 1024;
+
+Result<std::string> ReadStandardInput() {
+  std::string text;
+  char buffer[256];
+  while (text.size() <= kLongestToken) {
+    const ssize_t count = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (count <= 0) return text;
+    text.append(buffer, static_cast<std::size_t>(count));
+  }
+  return Fail(ErrorCode::kTooLarge, "standard input: longer than any token");
+}
+
+Result<std::string> ReadToken(const std::string& file) {
+  std::string text;
+  if (file == "-") {
+    TACIT_TRY(text, ReadStandardInput());
+  } else {
+    TACIT_TRY(const Bytes bytes, ReadFile(file, kLongestToken));
+    text = AsText(bytes);
+  }
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) return Fail(ErrorCode::kInvalidArgument, file + ": holds no token");
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+std::string Percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
+  return text;
+}
+
+}  // namespace
+
+Result<Report> Execute(const JoinArguments& arguments, const Clock& clock) {
+  enrolment::JoinOptions options{
+      .enrolment = {arguments.server, arguments.enrolment_port}, .token = {}, .state_directory = arguments.state};
+  TACIT_TRY(options.ca_fingerprint, crypto::ParseFingerprint(arguments.ca_fingerprint));
+  if (!arguments.label.empty()) {
+    TACIT_TRY(options.label, DeviceId::Parse(arguments.label));
+  }
+  TACIT_TRY(options.token, ReadToken(arguments.token_file));
+  TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::Join(options, clock));
+  const std::string not_after = FormatRfc3339(identity.not_after);
+  return Report{.data = {{"device", identity.device.str()},
+                         {"agents_host", identity.agents.host},
+                         {"agents_port", identity.agents.port},
+                         {"not_after", not_after},
+                         {"state", arguments.state.string()}},
+                .text = "joined as " + identity.device.str() + "; the certificate in " + arguments.state.string() +
+                        " is valid until " + not_after + " and renews itself\nnext: tacit-agent run --state " +
+                        arguments.state.string() + " --help\n"};
+}
+
+Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const StopSignals& signals) {
+  Logger log(STDERR_FILENO, clock, arguments.log_level);
+  TACIT_TRY(enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(arguments.loop.state_directory));
+  TACIT_TRY(const StateLock lock, StateLock::Take(arguments.loop.state_directory));
+  TACIT_TRY(data::Dataset dataset, LoadChosenData(arguments.data));
+  LoopOptions options = arguments.loop;
+  if (!arguments.task.empty()) {
+    TACIT_TRY(options.task, TaskId::Parse(arguments.task));
+  }
+  AgentLoop loop(std::move(identity), std::move(dataset), std::move(options), log, clock);
+  TACIT_TRY_VOID(loop.Run(signals.token()));
+  return Report{};
+}
+
+Result<Report> Execute(const EvaluateArguments& arguments) {
+  TACIT_TRY(const Bytes file, ReadFile(arguments.model, kLargestModelFile));
+  auto loaded = model::ParseSafetensors(file);
+  if (!loaded) return Annotate(loaded.error(), arguments.model.string());
+  TACIT_TRY(const data::Dataset dataset, LoadChosenData(arguments.data));
+  TACIT_TRY(const training::Evaluation score, training::Evaluate(loaded->spec, loaded->parameters, dataset));
+  const std::string spec = loaded->spec.CanonicalText();
+  return Report{.data = {{"accuracy", score.accuracy}, {"loss", score.loss}, {"rows", score.rows}, {"model", spec}},
+                .text = "accuracy " + Percent(score.accuracy) + ", loss " + std::to_string(score.loss) + ", on " +
+                        std::to_string(score.rows) + " rows (" + spec + ")\n"};
+}
+
+Result<Report> Execute(const ShapeArguments& arguments) {
+  TACIT_TRY(const data::Dataset dataset, LoadChosenData(arguments.data));
+  return Report{.data = {{"inputs", dataset.features}, {"classes", dataset.classes}, {"rows", dataset.rows}},
+                .text = "inputs " + std::to_string(dataset.features) + "\nclasses " + std::to_string(dataset.classes) +
+                        "\nrows " + std::to_string(dataset.rows) + "\n"};
+}
+
+Result<Report> Execute(const SubjectsArguments& arguments) {
+  TACIT_TRY(const std::vector<std::uint32_t> subjects, ListSubjects(*arguments.data.people, arguments.data.split));
+  Report report{.data = {{"items", subjects}}, .text = {}};
+  for (const std::uint32_t subject : subjects) report.text += std::to_string(subject) + "\n";
+  return report;
+}
+
+Result<Report> Execute(const VersionArguments& /*arguments*/) {
+  return Report{.data = {{"version", kVersion}}, .text = "tacit-agent " + std::string(kVersion) + "\n"};
+}
+
+}  // namespace tacit::agent

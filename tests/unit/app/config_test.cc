@@ -1,0 +1,257 @@
+#include "server/app/config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "tests/support/matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace tacit::app {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::IsError;
+using testing::IsErrorSaying;
+using testing::IsOk;
+
+/// Only what has no default.
+constexpr std::string_view kMinimal = R"([server]
+data_dir = "data"
+trust_domain = "fleet.example"
+[pki]
+ca_certificate = "ca.pem"
+ca_key = "/secret/ca.key"
+certificate = "server.pem"
+private_key = "keys/server.key"
+)";
+
+Result<ServerConfig> Parse(std::string_view text) {
+  return ParseConfig(text, "/etc/tacit/tacitd.toml");
+}
+
+/// The minimal file with a table added at its end.
+std::string With(std::string_view table) {
+  return std::string(kMinimal) + std::string(table);
+}
+
+std::string Replaced(std::string_view from, std::string_view to) {
+  std::string text(kMinimal);
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(ParseConfig, FillsInTheDocumentedDefaults) {
+  const auto config = Parse(kMinimal);
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(config->io_threads, 2U);
+  EXPECT_EQ(config->compute_threads, 2U);
+  EXPECT_EQ(config->log_level, LogLevel::kInfo);
+  EXPECT_EQ(config->shutdown_grace, Millis(10'000));
+  EXPECT_EQ(config->agents.address, "0.0.0.0");
+  EXPECT_EQ(config->agents.port, 8443);
+  EXPECT_EQ(config->agents.max_connections, 10'000U);
+  EXPECT_EQ(config->long_poll, Millis(30'000));
+  EXPECT_EQ(config->enrolment.listener.port, 8445);
+  EXPECT_EQ(config->enrolment.certificate_lifetime, Millis(7LL * 86'400'000));
+  EXPECT_EQ(config->enrolment.requests_per_minute_per_source, 30U);
+  EXPECT_EQ(config->enrolment.advertised_host, "");
+  EXPECT_EQ(config->api.address, "127.0.0.1");
+  EXPECT_EQ(config->api.port, 8444);
+  EXPECT_EQ(config->metrics.address, "127.0.0.1");
+  EXPECT_EQ(config->metrics.port, 9464);
+  EXPECT_EQ(config->limits.memory_ceiling, 2ULL << 30U);
+  EXPECT_EQ(config->limits.upload_memory, 512ULL << 20U);
+  EXPECT_EQ(config->limits.task_memory, 256ULL << 20U);
+  EXPECT_EQ(config->limits.max_update_bytes, 256ULL << 20U);
+  EXPECT_EQ(config->limits.max_parameters, 1ULL << 28U);
+}
+
+TEST(ParseConfig, TakesRelativePathsFromTheDirectoryOfTheFile) {
+  const auto config = Parse(kMinimal);
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(config->data_dir, "/etc/tacit/data");
+  EXPECT_EQ(config->pki.ca_certificate, "/etc/tacit/ca.pem");
+  EXPECT_EQ(config->pki.ca_key, "/secret/ca.key");
+  EXPECT_EQ(config->pki.private_key, "/etc/tacit/keys/server.key");
+  const auto beside = ParseConfig(kMinimal, "tacitd.toml");
+  ASSERT_THAT(beside, IsOk());
+  EXPECT_EQ(beside->data_dir, "data");
+}
+
+TEST(ParseConfig, ReadsEveryKey) {
+  const auto config = Parse(R"([server]
+data_dir = "/var/lib/tacit"
+trust_domain = "a-b.c_d"
+io_threads = 8
+compute_threads = 16
+log_level = "debug"
+shutdown_grace = "0s"
+[agents]
+address = "::"
+port = 0
+max_connections = 7
+long_poll = "500ms"
+[enrolment]
+address = "10.0.0.1"
+port = 1
+max_connections = 8
+certificate_lifetime = "12h"
+requests_per_minute_per_source = 5
+advertised_host = "tacit.example"
+[api]
+address = "::1"
+port = 65535
+max_connections = 9
+[metrics]
+address = "0.0.0.0"
+port = 2
+max_connections = 10
+[pki]
+ca_certificate = "a"
+ca_key = "b"
+certificate = "c"
+private_key = "d"
+[limits]
+memory_ceiling = "3GiB"
+upload_memory = "65MiB"
+task_memory = "66MiB"
+max_update_bytes = "64MiB"
+max_parameters = 1000
+)");
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(config->data_dir, "/var/lib/tacit");
+  EXPECT_EQ(config->trust_domain, "a-b.c_d");
+  EXPECT_EQ(config->io_threads, 8U);
+  EXPECT_EQ(config->compute_threads, 16U);
+  EXPECT_EQ(config->log_level, LogLevel::kDebug);
+  EXPECT_EQ(config->shutdown_grace, Millis(0));
+  EXPECT_EQ(config->agents.address, "::");
+  EXPECT_EQ(config->agents.port, 0);
+  EXPECT_EQ(config->agents.max_connections, 7U);
+  EXPECT_EQ(config->long_poll, Millis(500));
+  EXPECT_EQ(config->enrolment.listener.address, "10.0.0.1");
+  EXPECT_EQ(config->enrolment.listener.max_connections, 8U);
+  EXPECT_EQ(config->enrolment.certificate_lifetime, Millis(12LL * 3'600'000));
+  EXPECT_EQ(config->enrolment.requests_per_minute_per_source, 5U);
+  EXPECT_EQ(config->enrolment.advertised_host, "tacit.example");
+  EXPECT_EQ(config->api.address, "::1");
+  EXPECT_EQ(config->api.port, 65535);
+  EXPECT_EQ(config->api.max_connections, 9U);
+  EXPECT_EQ(config->metrics.port, 2);
+  EXPECT_EQ(config->metrics.max_connections, 10U);
+  EXPECT_EQ(config->limits.memory_ceiling, 3ULL << 30U);
+  EXPECT_EQ(config->limits.upload_memory, 65ULL << 20U);
+  EXPECT_EQ(config->limits.task_memory, 66ULL << 20U);
+  EXPECT_EQ(config->limits.max_update_bytes, 64ULL << 20U);
+  EXPECT_EQ(config->limits.max_parameters, 1000U);
+}
+
+TEST(ParseConfig, RefusesEveryBadValueWithItsPlaceAndReason) {
+  const struct {
+    std::string text;
+    std::string_view says;
+  } cases[] = {
+      {Replaced("data_dir = \"data\"\n", ""), "missing key 'server.data_dir'"},
+      {Replaced("data_dir = \"data\"", "data_dir = ''"), ":2:12: 'data_dir' must be a path"},
+      {Replaced("data_dir = \"data\"", "data_dir = \"a\\u0000b\""), "'data_dir' must be a path"},
+      {Replaced("trust_domain = \"fleet.example\"\n", ""), "missing key 'server.trust_domain'"},
+      {Replaced("fleet.example", "Fleet Example"), ":3:16: 'server.trust_domain' must be a lower-case name"},
+      {Replaced("fleet.example", "a/device"), "'server.trust_domain' must be"},
+      {Replaced("fleet.example", ""), "'server.trust_domain' must be"},
+      {Replaced("ca_key = \"/secret/ca.key\"\n", ""), "missing key 'pki.ca_key'"},
+      {Replaced("[pki]", "[pkey]"), "unknown key 'pkey' (did you mean 'pki'?)"},
+      {Replaced("data_dir = \"data\"", "data_dir = 'd'\nio_threads = 0"), "'server.io_threads' must be 1 to 64, got 0"},
+      {Replaced("data_dir = \"data\"", "data_dir = 'd'\ncompute_threads = 65"),
+       "'server.compute_threads' must be 1 to 64"},
+      {Replaced("data_dir = \"data\"", "data_dir = 'd'\nlog_level = 'loud'"),
+       "'debug', 'info', 'warn', 'error', got 'loud'"},
+      {Replaced("data_dir = \"data\"", "data_dir = 'd'\nshutdown_grace = '11m'"), "must be 0ms to 10m, got '11m'"},
+      {With("[agents]\nport = 65536\n"), "'agents.port' must be 0 to 65535, got 65536"},
+      {With("[agents]\nport = '8443'\n"), "'agents.port' must be an integer, got a string"},
+      {With("[agents]\naddress = 'localhost'\n"), "'address' must be an IP address"},
+      {With("[agents]\nmax_connections = 0\n"), "'agents.max_connections' must be 1 to 1000000"},
+      {With("[agents]\nlong_poll = '30'\n"), "'agents.long_poll' must be a duration"},
+      {With("[agents]\nlong-poll = '30s'\n"), "unknown key 'agents.long-poll' (did you mean 'long_poll'?)"},
+      {With("[enrolment]\ncertificate_lifetime = '1s'\n"), "must be 10s to 3650d, got '1s'"},
+      {With("[enrolment]\nrequests_per_minute_per_source = 0\n"), "must be 1 to 100000"},
+      {With("[enrolment]\nadvertised_host = 'a b'\n"), "'enrolment.advertised_host' must be a host name"},
+      {With("[api]\naddress = '1.2.3'\n"), "'address' must be an IP address"},
+      {With("[metrics]\nport = -1\n"), "'metrics.port' must be 0 to 65535"},
+      {With("[limits]\nmemory_ceiling = 1024\n"), "'limits.memory_ceiling' must be a size such as \"64MiB\""},
+      {With("[limits]\nmax_parameters = 0\n"), "'limits.max_parameters' must be 1 to 268435456"},
+      {With("[limits]\nupload_memory = '100MiB'\n"), "'limits.upload_memory' must hold at least one update"},
+      {With("[limits]\nmax_update_bytes = '600MiB'\n"), "'limits.upload_memory' must hold at least one update"},
+  };
+  for (const auto& test : cases) {
+    const auto parsed = Parse(test.text);
+    EXPECT_THAT(parsed, IsErrorSaying(ErrorCode::kInvalidArgument, std::string(test.says))) << test.text;
+    EXPECT_THAT(parsed, IsErrorSaying(ErrorCode::kInvalidArgument, "/etc/tacit/tacitd.toml:")) << test.text;
+  }
+}
+
+TEST(ParseConfig, TellsAllProblemsOfAFileAtOnce) {
+  const auto parsed = Parse(With("[agents]\nport = 'x'\n[limits]\nceiling = 1\n[typo]\n"));
+  ASSERT_FALSE(parsed);
+  EXPECT_EQ(std::count(parsed.error().message.begin(), parsed.error().message.end(), '\n'), 2)
+      << parsed.error().message;
+}
+
+TEST(ParseConfig, ReadsNoMoreThanItsLimit) {
+  EXPECT_THAT(Parse(std::string(256 * 1024 + 1, '#')), IsError(ErrorCode::kTooLarge));
+}
+
+TEST(WorstCaseMemory, OfTheDefaultsFitsTheDefaultCeiling) {
+  const auto config = Parse(kMinimal);
+  ASSERT_THAT(config, IsOk());
+  EXPECT_THAT(CheckMemory(*config), IsOk());
+  const MemoryPlan plan = WorstCaseMemory(*config);
+  EXPECT_EQ(plan.uploads, config->limits.upload_memory);
+  EXPECT_EQ(plan.tasks, config->limits.task_memory);
+  EXPECT_GT(plan.connections, 10'000ULL * 64 * 1024) << "a busy TLS connection holds at least its record buffers";
+  EXPECT_EQ(plan.total(), plan.uploads + plan.tasks + plan.connections + plan.program);
+}
+
+TEST(WorstCaseMemory, GrowsWithEveryLimit) {
+  const ServerConfig base = *Parse(kMinimal);
+  const auto grows = [&](auto change) {
+    ServerConfig config = base;
+    change(config);
+    return WorstCaseMemory(config).total() > WorstCaseMemory(base).total();
+  };
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.limits.upload_memory += 1; }));
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.limits.task_memory += 1; }));
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.agents.max_connections += 1; }));
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.enrolment.listener.max_connections += 1; }));
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.api.max_connections += 1; }));
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.metrics.max_connections += 1; }));
+}
+
+TEST(CheckMemory, FailsOneByteAboveTheCeilingAndSaysWhatToLower) {
+  ServerConfig config = *Parse(kMinimal);
+  config.limits.memory_ceiling = WorstCaseMemory(config).total();
+  EXPECT_THAT(CheckMemory(config), IsOk());
+  config.limits.memory_ceiling -= 1;
+  for (const std::string_view part : {"limits.memory_ceiling", "limits.upload_memory (512 MiB)",
+                                      "limits.task_memory (256 MiB)", "agents.max_connections"}) {
+    EXPECT_THAT(CheckMemory(config), IsErrorSaying(ErrorCode::kInvalidArgument, std::string(part)));
+  }
+}
+
+TEST(LoadConfig, ReadsAFileAndChecksItsMemory) {
+  const testing::TempDirectory directory;
+  const auto path = directory.path() / "tacitd.toml";
+  EXPECT_THAT(LoadConfig(path), IsError(ErrorCode::kNotFound));
+  std::ofstream(path) << kMinimal;
+  const auto config = LoadConfig(path);
+  ASSERT_THAT(config, IsOk());
+  EXPECT_EQ(config->data_dir, directory.path() / "data");
+  std::ofstream(path) << kMinimal << "[limits]\nmemory_ceiling = '1GiB'\n";
+  EXPECT_THAT(LoadConfig(path), IsErrorSaying(ErrorCode::kInvalidArgument, "lower limits.upload_memory"));
+}
+
+}  // namespace
+}  // namespace tacit::app
