@@ -163,7 +163,7 @@ TEST(ParseConfig, RefusesEveryBadValueWithItsPlaceAndReason) {
       {Replaced("fleet.example", "a/device"), "'server.trust_domain' must be"},
       {Replaced("fleet.example", ""), "'server.trust_domain' must be"},
       {Replaced("ca_key = \"/secret/ca.key\"\n", ""), "missing key 'pki.ca_key'"},
-      {Replaced("[pki]", "[pkey]"), "unknown key 'pkey' (did you mean 'pki'?)"},
+      {Replaced("[pki]", "[pkl]"), "unknown key 'pkl' (did you mean 'pki'?)"},
       {Replaced("data_dir = \"data\"", "data_dir = 'd'\nio_threads = 0"), "'server.io_threads' must be 1 to 64, got 0"},
       {Replaced("data_dir = \"data\"", "data_dir = 'd'\ncompute_threads = 65"),
        "'server.compute_threads' must be 1 to 64"},
