@@ -182,6 +182,8 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   create.add_flag("--dry-run", raw.dry_run, "Only say what it would cost and what to expect");
   AddLeaf(grammar, task, "list", "All tasks", MakePlain<TaskListArguments>);
   AddTask(raw, AddLeaf(grammar, task, "show", "One task", MakeForTask<TaskShowArguments>));
+  AddTask(raw, AddLeaf(grammar, task, "rounds", "A task's rounds, the current one included",
+                       MakeForTask<TaskRoundsArguments>));
   CLI::App& watch = AddLeaf(grammar, task, "watch", "Follow a task's rounds until it ends", MakeTaskWatch);
   AddTask(raw, watch);
   watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");

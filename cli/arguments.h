@@ -27,6 +27,9 @@ struct TaskListArguments {};
 struct TaskShowArguments {
   TaskId task;
 };
+struct TaskRoundsArguments {
+  TaskId task;
+};
 struct TaskWatchArguments {
   TaskId task;
   std::optional<std::chrono::seconds> timeout;
@@ -52,8 +55,8 @@ struct DeviceRevokeArguments {
 struct VersionArguments {};
 
 using Command = std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments,
-                             TaskWatchArguments, ModelGetArguments, PrivacyShowArguments, TokenCreateArguments,
-                             DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
+                             TaskRoundsArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
+                             TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

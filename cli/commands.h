@@ -16,6 +16,7 @@ namespace tacit::cli {
 Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);

@@ -53,6 +53,12 @@ Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client) {
   return Report{std::move(task), std::move(text), {}};
 }
 
+Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json rounds, client.GetAll(PathOf(arguments.task) + "/rounds"));
+  std::string text = DescribeRounds(rounds);
+  return Report{Json{{"items", std::move(rounds)}}, std::move(text), {}};
+}
+
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client) {
   TACIT_CLI_TRY(Json privacy, client.Get(PathOf(arguments.task) + "/privacy"));
   std::string text = DescribePrivacy(privacy);

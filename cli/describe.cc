@@ -60,6 +60,16 @@ std::string DescribeTasks(const Json& tasks) {
   return FormatTable(rows);
 }
 
+std::string DescribeRounds(const Json& rounds) {
+  if (rounds.empty()) return "no round has opened yet; next: tacit task show NAME says what it waits for\n";
+  std::vector<std::vector<std::string>> rows = {{"ROUND", "PHASE", "COHORT", "EPSILON AFTER", "ENDED", "REASON"}};
+  for (const Json& round : rounds) {
+    rows.push_back({TextAt(round, "round"), TextAt(round, "phase"), TextAt(round, "counted"),
+                    ShortNumberAt(round, "epsilon_after"), TextAt(round, "ended_at"), TextAt(round, "reason")});
+  }
+  return FormatTable(rows);
+}
+
 std::string DescribePlan(const Json& plan) {
   const std::string cost = MemberAt(plan, "epsilon").is_number()
                                ? FormatPairs({{"noise multiplier", ShortNumberAt(plan, "noise_multiplier")},

@@ -11,6 +11,7 @@ namespace tacit::cli {
 
 std::string DescribeTask(const Json& task);
 std::string DescribeTasks(const Json& tasks);
+std::string DescribeRounds(const Json& rounds);
 std::string DescribePlan(const Json& plan);
 std::string DescribePrivacy(const Json& privacy);
 std::string DescribeDevices(const Json& devices);

@@ -95,7 +95,9 @@ built=$SECONDS
 # ---- Deciding ----
 
 stop_earlier_run
-if [ -e "$dir" ] && [ ! -e "$dir/.tacit-quickstart" ]; then fail "$dir exists and is not from an earlier run; choose another --dir"; fi
+if [ -e "$dir" ] && [ ! -e "$dir/.tacit-quickstart" ]; then
+  fail "$dir exists and is not from an earlier run; choose another --dir"
+fi
 rm -rf "$dir"
 mkdir -p "$dir/agents" "$dir/models"
 touch "$dir/.tacit-quickstart"
@@ -146,7 +148,7 @@ count = $2
 size = $agents
 min = $minimum
 over_selection = 1.25
-deadline = "8s"
+deadline = "5s"
 
 [privacy]
 $3
@@ -180,10 +182,20 @@ done
 api_port=$(jq -r .api_port <<< "$ready")
 enrolment_port=$(jq -r .enrolment_port <<< "$ready")
 metrics_port=$(jq -r .metrics_port <<< "$ready")
-tacit() { "$bin/tacit" --context "$server" --server "127.0.0.1:$api_port" "$@"; }
-note "tacitd is ready: agents on $(jq -r .agents_port <<< "$ready") (mutual TLS 1.3), operators on $api_port, metrics on $metrics_port"
+# The operator's context names the default port; this server has another one.
+context=$(jq --arg server "127.0.0.1:$api_port" '.server = $server' "$server/cli.json")
+echo "$context" > "$server/cli.json"
+tacit() { "$bin/tacit" --context "$server" "$@"; }
+agents_port=$(jq -r .agents_port <<< "$ready")
+note "tacitd is ready: agents on $agents_port (mutual TLS 1.3), operators on $api_port, metrics on $metrics_port"
 
-cleanup_on_failure() { local code=$?; [ $code -eq 0 ] || { stop_earlier_run; echo "quickstart: failed; logs are in $dir" >&2; }; }
+cleanup_on_failure() {
+  local code=$?
+  if [ $code -ne 0 ]; then
+    stop_earlier_run
+    echo "quickstart: failed; logs are in $dir" >&2
+  fi
+}
 trap cleanup_on_failure EXIT
 trap 'exit 130' INT TERM
 
@@ -227,7 +239,8 @@ epsilon_budget = $epsilon
 population = $agents"
   task_file "$task" "$rounds" "$privacy
 target_epsilon = $epsilon" > "$dir/plan.toml"
-  plan=$(tacit --json task create --dry-run -f "$dir/plan.toml") || { jq -r .error.message <<< "$plan" >&2; fail "the plan was refused"; }
+  plan=$(tacit --json task create --dry-run -f "$dir/plan.toml") ||
+    { jq -r .error.message <<< "$plan" >&2; fail "the plan was refused"; }
   noise=$(jq -r .data.noise_multiplier <<< "$plan")
   # One round more than the budget pays for, so that the refusal can be seen.
   wanted=$rounds
@@ -235,37 +248,47 @@ target_epsilon = $epsilon" > "$dir/plan.toml"
   task_file "$task" "$wanted" "$privacy
 noise_multiplier = $noise" > "$dir/task.toml"
   say "Planning: what epsilon $epsilon buys"
-  note "noise multiplier $noise gives epsilon $(jq -r '.data.epsilon * 10000 | round / 10000' <<< "$plan") at delta 1e-5 after $rounds rounds ($(jq -r .data.accountant <<< "$plan"))"
-  note "noise on the average is $(jq -r '.data.noise_to_signal * 10000 | round / 10000' <<< "$plan") of the clip norm (z/m): $(jq -r .data.meaning <<< "$plan")"
-  note "a cohort of about $(jq -r .data.cohort_needed <<< "$plan") devices would be needed for no visible loss; here there are $agents"
+  planned() { jq -r ".data.$1 | if type == \"number\" then . * 10000 | round / 10000 else . end" <<< "$plan"; }
+  note "noise multiplier $noise gives epsilon $(planned epsilon) at delta 1e-5 after $rounds rounds ($(planned accountant))"
+  note "noise on the average is $(planned noise_to_signal) of the clip norm (z/m): $(planned meaning)"
+  note "a cohort of about $(planned cohort_needed) devices would be needed for no visible loss; here are $agents"
 else
   wanted=$rounds
   task_file "$task" "$rounds" 'mechanism = "none"
 clip_norm = 10.0' > "$dir/task.toml"
   say "Planning: no differential privacy, so nothing is claimed about it"
 fi
-tacit --json task create -f "$dir/task.toml" > "$dir/task.json" || { jq -r .error.message "$dir/task.json" >&2; fail "the task was refused"; }
+tacit --json task create -f "$dir/task.toml" > "$dir/task.json" ||
+  { jq -r .error.message "$dir/task.json" >&2; fail "the task was refused"; }
 
 say "Training '$task': $source_text"
 note "$agents agents as processes of their own, softmax regression with $inputs features and $classes classes, $rounds rounds"
-declare -A pid_of
-for (( i = 0; i < agents; ++i )); do start_agent "agent-$i" "$i"; pid_of[$i]=$agent_pid; done
+victim=$((agents - 1))
+for (( i = 0; i < agents; ++i )); do
+  if [ "$incidents" = yes ] && [ "$i" = "$victim" ]; then continue; fi
+  start_agent "agent-$i" "$i"
+done
+if [ "$incidents" = yes ]; then
+  note "agent-$victim is one that dawdles, and there is one more, agent-faulty, whose updates are not numbers"
+  start_agent "agent-$victim" "$victim" --inject-fault slow
+  victim_pid=$agent_pid
+  start_agent agent-faulty 0 --inject-fault nan
+  faulty_pid=$agent_pid
+fi
 
 # ---- Watching ----
 
 results="[]"
-printed=0 victim="" victim_done=no faulty_started=no faulty_told=no
-victim_index=$((agents - 1))
-kill_round=$(( rounds < 4 ? 2 : 3 ))
+printed=0 victim_state=training faulty_told=no
 
 show_new_rounds() {
-  local row round phase version digest counted epsilon_after line
+  local row round phase counted epsilon_after reason line
   while read -r row; do
     [ -n "$row" ] || continue
-    IFS=$'\t' read -r round phase counted epsilon_after <<< "$row"
+    IFS=$'\t' read -r round phase counted epsilon_after reason <<< "$row"
     printed=$round
     if [ "$phase" != published ]; then
-      note "round $(printf %2d "$round"): $phase, $(tacit --json task rounds "$task" --after $((round - 1)) --limit 1 | jq -r '.data.items[0].reason')"
+      note "round $(printf %2d "$round"): $phase, $reason"
       continue
     fi
     local model="$dir/models/round-$round.safetensors"
@@ -273,40 +296,43 @@ show_new_rounds() {
     local score accuracy loss
     score=$("$bin/tacit-agent" evaluate --model "$model" "${held_out[@]}" --json)
     accuracy=$(jq -r .data.accuracy <<< "$score") loss=$(jq -r .data.loss <<< "$score")
-    line=$(printf 'round %2d: cohort %d, held-out accuracy %5.1f %%, loss %.3f' "$round" "$counted" "$(jq -n "$accuracy * 100")" "$loss")
-    if [ "$dp" = yes ]; then line+=$(printf ', epsilon spent %.3f of %s' "$epsilon_after" "$epsilon"); fi
+    line=$(printf 'round %2d: cohort %d, held-out accuracy %5.1f %%, loss %.3f' \
+      "$round" "$counted" "$(jq -n "$accuracy * 100")" "$loss")
+    if [ "$dp" = yes ]; then
+      line+=$(printf ', epsilon spent %.3f of %s' "$epsilon_after" "$epsilon")
+    else
+      epsilon_after=null
+    fi
     note "$line"
-    results=$(jq -c ". + [{round: $round, accuracy: $accuracy, loss: $loss, epsilon: $([ "$dp" = yes ] && echo "$epsilon_after" || echo null), cohort: $counted}]" <<< "$results")
-  done < <(tacit --json task rounds "$task" --after "$printed" --limit 100 |
-    jq -r '.data.items[] | select(.phase == "published" or .phase == "abandoned") | [.round, .phase, .counted, .epsilon_after] | @tsv')
+    results=$(jq -c ". + [{round: $round, accuracy: $accuracy, loss: $loss, epsilon: $epsilon_after, cohort: $counted}]" \
+      <<< "$results")
+  done < <(tacit --json task rounds "$task" | jq -r --argjson printed "$printed" \
+    '.data.items[] | select(.round > $printed and (.phase == "published" or .phase == "abandoned"))
+     | [.round, .phase, .counted, .epsilon_after, .reason] | @tsv')
 }
 
 cause_incidents() {
-  local current
-  if [ "$faulty_started" = no ] && [ "$printed" -ge 1 ]; then
-    note "-- an agent that uploads NaN joins in"
-    start_agent agent-faulty 0 --inject-fault nan
-    faulty_pid=$agent_pid faulty_started=yes
-  fi
-  if [ "$faulty_started" = yes ] && [ "$faulty_told" = no ]; then
-    local refusal
+  local refusal round
+  if [ "$faulty_told" = no ]; then
     refusal=$(grep -m1 '"event":"update_refused".*"device":"agent-faulty"' "$dir/tacitd.log" | jq -r .reason || true)
     if [ -n "$refusal" ]; then
-      note "-- its update was refused: $refusal"
+      note "-- agent-faulty was refused, and the round goes on: $refusal"
       kill "$faulty_pid" 2>/dev/null || true
       faulty_told=yes
     fi
   fi
-  if [ -z "$victim" ] && [ "$printed" -ge $((kill_round - 1)) ]; then
-    kill -STOP "${pid_of[$victim_index]}"   # it takes no part from here on, as if its battery had died
-    kill -9 "${pid_of[$victim_index]}"
-    victim=$((printed + 1))
-    note "-- agent-$victim_index is killed in the middle of round $victim; the round will close without it at its deadline"
+  if [ "$victim_state" = training ]; then
+    round=$(grep -m1 '"event":"agent_round_started"' "$dir/agents/agent-$victim/agent.log" | jq -r .round || true)
+    if [ -n "$round" ]; then
+      kill -9 "$victim_pid"
+      note "-- agent-$victim is killed in the middle of round $round, which will close without it at its deadline"
+      victim_state=dead victim_round=$round
+    fi
   fi
-  if [ -n "$victim" ] && [ "$victim_done" = no ] && [ "$printed" -ge "$victim" ]; then
-    note "-- agent-$victim_index is started again and takes up where it was"
-    start_agent "agent-$victim_index" "$victim_index"
-    pid_of[$victim_index]=$agent_pid victim_done=yes
+  if [ "$victim_state" = dead ] && [ "$printed" -ge "$victim_round" ]; then
+    note "-- agent-$victim is started again and joins the next round"
+    start_agent "agent-$victim" "$victim"
+    victim_state=back
   fi
 }
 
@@ -329,7 +355,7 @@ count=$(jq length <<< "$results")
 [ "$count" -ge "$rounds" ] || fail "only $count of $rounds rounds were published"
 if [ "$incidents" = yes ]; then
   [ "$faulty_told" = yes ] || fail "the faulty agent was never refused"
-  [ "$victim_done" = yes ] || fail "no agent was killed"
+  [ "$victim_state" = back ] || fail "no agent was killed"
   if [ "$dp" = yes ]; then
     [ "$(jq -r .data.state <<< "$state")" = budget_exhausted ] || fail "the round beyond the budget was not refused"
   fi
@@ -342,13 +368,15 @@ fi
 if [ -n "$json" ]; then
   jq -n --argjson rounds "$results" --arg task "$task" --arg data "${data:-synthetic}" --argjson agents "$agents" \
     --argjson plan "${plan:-null}" --arg state "$(jq -r .data.state <<< "$state")" --arg reason "$reason" \
-    '{rounds: $rounds, task: $task, data: $data, agents: $agents, plan: ($plan.data // null), state: $state, state_reason: $reason}' > "$json"
+    '{rounds: $rounds, task: $task, data: $data, agents: $agents, plan: ($plan.data // null), state: $state,
+      state_reason: $reason}' > "$json"
   note "results are in $json"
 fi
 
 say "Done in $((SECONDS - built)) s after $((built - started)) s of building. Everything is still running; look around:"
-note "export PATH=$bin:\$PATH TACIT_CONTEXT=$server TACIT_SERVER=127.0.0.1:$api_port"
-note "tacit task show $task; tacit privacy show $task; tacit device list"
+note "export PATH=$bin:\$PATH TACIT_CONTEXT=$server"
+note "tacit task show $task; tacit task rounds $task; tacit privacy show $task; tacit device list"
 note "curl -s http://127.0.0.1:$metrics_port/metrics | grep tacit_"
-note "models: $dir/models   server: $server, log $dir/tacitd.log   agents: $dir/agents/*/agent.log"
+note "models: $dir/models"
+note "server: $server, its log $dir/tacitd.log; agents' logs: $dir/agents/*/agent.log"
 note "stop it all: deploy/quickstart.sh --stop$([ "$dir" = "$root/build/quickstart" ] || echo " --dir $dir")"

@@ -93,14 +93,17 @@ class Answer:
 class Server:
     """A data directory made by `tacit init`, and a tacitd on ports of its own choosing."""
 
-    def __init__(self, binary="tacitd", io_threads=2, config_edits=()):
+    def __init__(self, binary="tacitd", io_threads=2, config_edits=(), copy_of=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-test-"))
         self.root = self.directory / "server"
         self.binary = binary
         self.process = None
         self.ports = {}
         self.log = []
-        run(["tacit", "init", "--dir", self.root, "--trust-domain", "test.example"])
+        if copy_of:
+            shutil.copytree(copy_of, self.directory, dirs_exist_ok=True)
+        else:
+            run(["tacit", "init", "--dir", self.root, "--trust-domain", "test.example"])
         path = self.root / "tacitd.toml"
         text = path.read_text()
         text = re.sub(r"(?m)^port *= *\d+", "port = 0", text)

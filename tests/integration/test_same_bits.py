@@ -3,12 +3,13 @@
 import hashlib
 import http.client
 import random
+import subprocess
 import unittest
 
 import numpy
 
 import harness
-from harness import GAUSSIAN, Server, parameters, task_text
+from harness import GAUSSIAN, Device, Server, parameters, task_text
 
 DEVICES = ["a", "b", "c", "d"]
 NOISE = {"TACIT_TEST_NOISE": "one fixed key"}
@@ -24,12 +25,11 @@ def update_of(name, lease):
 class Federation:
     """A server with enrolled devices and a task, driven until its rounds are published, through any number of deaths."""
 
-    def __init__(self, io_threads=2):
-        self.server = Server("tacitd_testing", io_threads=io_threads)
-        self.server.start(NOISE)
-        self.server.create_task(TASK)
-        self.devices = {name: self.server.enrol(name) for name in DEVICES}
-        self.server.stop()
+    def __init__(self, prepared, io_threads=2, noise=NOISE):
+        self.noise = noise
+        self.server = Server("tacitd_testing", io_threads=io_threads, copy_of=prepared)
+        self.devices = {name: Device(self.server, self.server.directory / "devices" / name) for name in DEVICES}
+        self.leases = {}
         self.deaths = 0
 
     def through_deaths(self, step):
@@ -38,31 +38,48 @@ class Federation:
             try:
                 return step()
             except (OSError, http.client.HTTPException, AssertionError):
-                if self.server.process.poll() is None:
+                if not self.died():
                     raise
                 self.deaths += 1
-                self.server.restart(NOISE)
+                self.server.restart(self.noise)
 
-    def take_part(self, name):
+    def died(self):
+        """Whether the server is dead: a connection it drops is seen before its death is."""
+        try:
+            self.server.process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def take_part(self, name, number):
+        """As an agent does: keep the update, send it until it is acknowledged, drop it when its round is over."""
         device = self.devices[name]
-        lease = device.lease()
+        lease = self.leases.get((name, number))
+        if lease is None:
+            reply = device.check_in()
+            if not reply.HasField("lease"):
+                return "is in" in reply.wait.reason or self.published(number)
+            lease = self.leases[name, number] = reply.lease
+        assert lease.round == number, (lease.round, number)
         answer = device.upload(lease, update_of(name, lease))
-        assert answer.status == 200, (answer.status, answer.body)
+        assert answer.status in (200, 410), (answer.status, answer.body)
+        return True
+
+    def step(self, found, what):
+        return self.through_deaths(lambda: harness.wait_until(found, what, self.server.process))
 
     def run(self, order, kill_at=None):
         try:
-            self.server.restart({**NOISE, **({"TACIT_TEST_KILL_AT": kill_at} if kill_at else {})})
+            self.server.restart({**self.noise, **({"TACIT_TEST_KILL_AT": kill_at} if kill_at else {})})
         except AssertionError:  # it died at a step of its own start
             self.deaths += 1
-            self.server.restart(NOISE)
+            self.server.restart(self.noise)
         for number in (1, 2):
-            self.through_deaths(lambda number=number: harness.wait_until(
-                lambda: self.opened(number, order), f"round {number} to open", self.server.process))
+            self.step(lambda: self.opened(number, order), f"round {number} to open")
             for name in order:
-                self.through_deaths(lambda name=name: self.take_part(name))
-            self.through_deaths(lambda number=number: harness.wait_until(
-                lambda: self.published(number), f"round {number}", self.server.process))
-        digests = [self.published(number)["model_digest"] for number in (1, 2)]
+                self.step(lambda: self.take_part(name, number), f"{name} to take part in round {number}")
+            self.step(lambda: self.published(number), f"round {number} to be published")
+        digests = self.through_deaths(lambda: [self.published(number)["model_digest"] for number in (1, 2)])
         privacy = self.through_deaths(lambda: self.server.cli("privacy", "show", "t")["data"])
         assert privacy["rounds_charged"] == 2, privacy
         return digests, privacy["epsilon_spent"]
@@ -82,8 +99,19 @@ class Federation:
         self.server.close()
 
 
-def run_once(order=tuple(DEVICES), kill_at=None, io_threads=2):
-    federation = Federation(io_threads)
+def prepare():
+    """A stopped server with enrolled devices and a task, to be copied: every run starts from the same bytes."""
+    server = Server("tacitd_testing")
+    server.start(NOISE)
+    server.create_task(TASK)
+    for name in DEVICES:
+        server.enrol(name)
+    assert server.stop() == 0
+    return server
+
+
+def run_once(order=tuple(DEVICES), kill_at=None, io_threads=2, noise=NOISE):
+    federation = Federation(SameBits.prepared.directory, io_threads, noise)
     try:
         result = federation.run(order, kill_at)
         return result, federation.deaths
@@ -94,6 +122,8 @@ def run_once(order=tuple(DEVICES), kill_at=None, io_threads=2):
 class SameBits(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        cls.prepared = prepare()
+        cls.addClassCleanup(cls.prepared.close)
         cls.reference, _ = run_once()
 
     def test_one_and_two_io_threads(self):
@@ -107,18 +137,8 @@ class SameBits(unittest.TestCase):
 
     def test_another_noise_key_gives_other_bits(self):
         # Without this the tests above could pass on a server that adds no noise at all.
-        federation = Federation()
-        try:
-            federation.server.restart({"TACIT_TEST_NOISE": "another key"})
-            global NOISE
-            before, NOISE = NOISE, {"TACIT_TEST_NOISE": "another key"}
-            try:
-                digests, _ = federation.run(DEVICES)
-            finally:
-                NOISE = before
-            self.assertNotEqual(digests, self.reference[0])
-        finally:
-            federation.close()
+        digests, _ = run_once(noise={"TACIT_TEST_NOISE": "another key"})[0]
+        self.assertNotEqual(digests, self.reference[0])
 
     def test_killed_after_every_durable_step_of_two_rounds(self):
         killed = 0

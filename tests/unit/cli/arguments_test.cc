@@ -50,6 +50,7 @@ TEST(Arguments, ReadTaskCommands) {
   EXPECT_FALSE(Command<TaskCreateArguments>({"task", "create", "-f", "t.toml"}).dry_run);
   EXPECT_TRUE(Command<TaskCreateArguments>({"task", "create", "--dry-run", "-f", "t.toml"}).dry_run);
   EXPECT_EQ(Command<TaskShowArguments>({"task", "show", "har"}).task.str(), "har");
+  EXPECT_EQ(Command<TaskRoundsArguments>({"task", "rounds", "har"}).task.str(), "har");
   EXPECT_EQ(Command<TaskWatchArguments>({"task", "watch", "har"}).timeout, std::nullopt);
   EXPECT_EQ(Command<TaskWatchArguments>({"task", "watch", "har", "--timeout", "2m"}).timeout,
             std::chrono::seconds(120));
