@@ -164,7 +164,8 @@ TEST_F(AuditLog, HashCoversEveryField) {
 }
 
 TEST_F(AuditLog, KeepsHostileTextWhole) {
-  const std::string hostile("a\0b\n\xff'; DROP TABLE audit; --", 30);
+  using namespace std::string_literals;
+  const std::string hostile = "a\0b\n\xff'; DROP TABLE audit; --"s;
   ASSERT_THAT(store().AppendAudit({.at = At(1), .actor = hostile, .action = "x", .target = hostile, .detail = ""}),
               IsOk());
   EXPECT_EQ(store().Audit(0, 1)->front().event.actor, hostile);
