@@ -1,3 +1,6 @@
+#include <charconv>
+#include <cstdint>
+
 #include "cli/commands.h"
 #include "cli/text.h"
 #include "common/base/files.h"
@@ -15,12 +18,24 @@ std::string VersionOf(const net::ClientResponse& response, const std::string& as
   return number ? std::string(*header) : asked;
 }
 
+Json NumberOrText(const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return failure == std::errc() && stop == text.data() + text.size() ? Json(number) : Json(text);
+}
+
 }  // namespace
 
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client) {
   const std::string target =
       "/api/v1/tasks/" + arguments.task.str() + "/models/" + arguments.version + "/content?format=" + arguments.format;
-  TACIT_CLI_TRY(const net::ClientResponse response, client.Download(target));
+  auto answer = client.Download(target);
+  if (!answer) {
+    Failure failure = std::move(answer).error();
+    if (failure.error.code == ErrorCode::kNotFound) failure.hint = "tacit task show " + arguments.task.str();
+    return std::unexpected(std::move(failure));
+  }
+  const net::ClientResponse& response = *answer;
   const std::string version = VersionOf(response, arguments.version);
   const std::filesystem::path by_name = arguments.task.str() + "-v" + version + "." + arguments.format;
   const std::filesystem::path& output = arguments.output.empty() ? by_name : arguments.output;
@@ -30,8 +45,12 @@ Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client) {
   }
   const std::string digest = ToHex(crypto::Sha256(response.body));
   Report report;
-  report.data = {{"task", arguments.task.str()}, {"version", version}, {"format", arguments.format},
-                 {"file", output.string()},      {"sha256", digest},   {"bytes", response.body.size()}};
+  report.data = {{"task", arguments.task.str()},
+                 {"version", NumberOrText(version)},
+                 {"format", arguments.format},
+                 {"file", output.string()},
+                 {"sha256", digest},
+                 {"bytes", response.body.size()}};
   report.text = FormatPairs({{"file", output.string()},
                              {"model", arguments.task.str() + " version " + version},
                              {"bytes", std::to_string(response.body.size())},

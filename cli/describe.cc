@@ -1,13 +1,20 @@
 #include "cli/describe.h"
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "cli/fields.h"
 #include "cli/text.h"
 
 namespace tacit::cli {
 namespace {
 
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// " (why)", or nothing when there is no reason.
 std::string Because(const std::string& text) {
-  return text == "-" ? "" : " (" + text + ")";
+  return text == "-" || text.empty() ? "" : " (" + text + ")";
 }
 
 std::string SpentOfBudget(const Json& object) {
@@ -26,11 +33,24 @@ std::string DescribeCurrent(const Json& current) {
   return text + Because(TextAt(current, "waiting_for"));
 }
 
-std::string DescribeUtility(const Json& utility) {
-  if (!MemberAt(utility, "noise_to_signal").is_number()) return "";
-  return FormatPairs({{"noise to signal", ShortNumberAt(utility, "noise_to_signal")},
-                      {"what that means", TextAt(utility, "meaning")},
-                      {"cohort needed", TextAt(utility, "cohort_needed")}});
+void AddUtility(const Json& utility, Pairs& pairs) {
+  if (!MemberAt(utility, "noise_to_signal").is_number()) return;
+  pairs.emplace_back("noise to signal", ShortNumberAt(utility, "noise_to_signal"));
+  pairs.emplace_back("what that means", TextAt(utility, "meaning"));
+  pairs.emplace_back("cohort needed", TextAt(utility, "cohort_needed"));
+}
+
+// What a plan would cost; one without noise says so.
+void AddCost(const Json& plan, Pairs& pairs) {
+  if (!MemberAt(plan, "epsilon").is_number()) {
+    pairs.emplace_back("privacy", "none: this task would add no noise");
+    return;
+  }
+  pairs.emplace_back("noise multiplier", ShortNumberAt(plan, "noise_multiplier"));
+  pairs.emplace_back("epsilon", ShortNumberAt(plan, "epsilon"));
+  pairs.emplace_back("epsilon budget", ShortNumberAt(plan, "epsilon_budget"));
+  pairs.emplace_back("delta", ShortNumberAt(plan, "delta"));
+  pairs.emplace_back("accountant", TextAt(plan, "accountant"));
 }
 
 }  // namespace
@@ -71,19 +91,14 @@ std::string DescribeRounds(const Json& rounds) {
 }
 
 std::string DescribePlan(const Json& plan) {
-  const std::string cost = MemberAt(plan, "epsilon").is_number()
-                               ? FormatPairs({{"noise multiplier", ShortNumberAt(plan, "noise_multiplier")},
-                                              {"epsilon", ShortNumberAt(plan, "epsilon")},
-                                              {"epsilon budget", ShortNumberAt(plan, "epsilon_budget")},
-                                              {"delta", ShortNumberAt(plan, "delta")},
-                                              {"accountant", TextAt(plan, "accountant")}})
-                               : "privacy: none; this task would add no noise\n";
-  return FormatPairs({{"task", TextAt(plan, "name")},
-                      {"rounds", TextAt(plan, "rounds")},
-                      {"parameters", TextAt(plan, "parameters")},
-                      {"cohort", TextAt(plan, "cohort_size")},
-                      {"mechanism", TextAt(plan, "mechanism")}}) +
-         cost + DescribeUtility(plan);
+  Pairs pairs = {{"task", TextAt(plan, "name")},
+                 {"rounds", TextAt(plan, "rounds")},
+                 {"parameters", TextAt(plan, "parameters")},
+                 {"cohort", TextAt(plan, "cohort_size")},
+                 {"mechanism", TextAt(plan, "mechanism")}};
+  AddCost(plan, pairs);
+  AddUtility(plan, pairs);
+  return FormatPairs(pairs);
 }
 
 std::string DescribePrivacy(const Json& privacy) {
@@ -92,19 +107,19 @@ std::string DescribePrivacy(const Json& privacy) {
     return FormatPairs({{"mechanism", TextAt(privacy, "mechanism")}, {"privacy", TextAt(privacy, "statement")}});
   }
   const bool limited = MemberAt(privacy, "rounds_left").is_number();
-  std::string text =
-      FormatPairs({{"mechanism", TextAt(privacy, "mechanism")},
-                   {"unit", TextAt(privacy, "unit")},
-                   {"neighbouring", TextAt(privacy, "neighbouring")},
-                   {"accountant", TextAt(privacy, "accountant")},
-                   {"epsilon spent", SpentOfBudget(privacy)},
-                   {"epsilon reserved", ShortNumberAt(privacy, "epsilon_reserved")},
-                   {"delta", ShortNumberAt(privacy, "delta")},
-                   {"noise multiplier", ShortNumberAt(privacy, "noise_multiplier")},
-                   {"rounds charged", TextAt(privacy, "rounds_charged")},
-                   {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},
-                   {"rounds left", limited ? TextAt(privacy, "rounds_left") : "no limit by the budget"}});
-  text += DescribeUtility(MemberAt(privacy, "utility"));
+  Pairs pairs = {{"mechanism", TextAt(privacy, "mechanism")},
+                 {"unit", TextAt(privacy, "unit")},
+                 {"neighbouring", TextAt(privacy, "neighbouring")},
+                 {"accountant", TextAt(privacy, "accountant")},
+                 {"epsilon spent", SpentOfBudget(privacy)},
+                 {"epsilon reserved", ShortNumberAt(privacy, "epsilon_reserved")},
+                 {"delta", ShortNumberAt(privacy, "delta")},
+                 {"noise multiplier", ShortNumberAt(privacy, "noise_multiplier")},
+                 {"rounds charged", TextAt(privacy, "rounds_charged")},
+                 {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},
+                 {"rounds left", limited ? TextAt(privacy, "rounds_left") : "no limit by the budget"}};
+  AddUtility(MemberAt(privacy, "utility"), pairs);
+  std::string text = FormatPairs(pairs);
   const Json& not_covered = MemberAt(privacy, "not_covered");
   if (not_covered.is_array() && !not_covered.empty()) text += "Not covered by this claim:\n";
   for (const Json& item : not_covered)
@@ -135,7 +150,8 @@ std::string DescribeToken(const Json& token, const std::string& host) {
 
 std::string DescribeRound(const Json& round) {
   std::string text = "round " + TextAt(round, "round") + "  " + TextAt(round, "phase") +
-                     Because(TextAt(round, "reason")) + "  counted " + TextAt(round, "counted");
+                     Because(TextAt(round, "reason")) + Because(TextAt(round, "waiting_for")) + "  counted " +
+                     TextAt(round, "counted");
   if (MemberAt(round, "model_version").is_number()) text += "  model " + TextAt(round, "model_version");
   if (MemberAt(round, "epsilon_after").is_number()) text += "  epsilon " + ShortNumberAt(round, "epsilon_after");
   return text + "\n";

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 
 #include "common/crypto/certificate.h"
+#include "common/crypto/digest.h"
 #include "common/net/client_connection.h"
 #include "common/net/http_head.h"
 
@@ -286,7 +287,7 @@ Result<std::string> FindByFingerprint(std::string_view pem, const Digest256& fin
   std::string seen;
   for (const std::string_view one : SplitPem(pem)) {
     TACIT_TRY(const auto certificate, crypto::Certificate::FromPem(one));
-    if (certificate.Fingerprint() == fingerprint) return certificate.ToPem();
+    if (crypto::ConstantTimeEqual(certificate.Fingerprint(), fingerprint)) return certificate.ToPem();
     seen += (seen.empty() ? "" : ", ") + crypto::FormatFingerprint(certificate.Fingerprint());
   }
   return Fail(ErrorCode::kUnauthenticated, "no certificate has the fingerprint " +

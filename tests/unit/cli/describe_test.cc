@@ -24,6 +24,28 @@ TEST(DescribeTask, SaysWhatTheRoundWaitsForAndWhatIsSpent) {
   EXPECT_THAT(text, HasSubstr("3 of 20"));
 }
 
+TEST(DescribeTask, ShowsNoBracketsWithoutAReason) {
+  EXPECT_THAT(DescribeTask(Task()), Not(HasSubstr("()")));
+  Json stopped = Task();
+  stopped["state_reason"] = "by the operator";
+  EXPECT_THAT(DescribeTask(stopped), HasSubstr("active (by the operator)"));
+}
+
+TEST(DescribeRound, SaysWhatARoundWaitsForAndWhatItMade) {
+  const Json waiting = Json::parse(R"({"round":1,"phase":"scheduled","waiting_for":"2 of 10 devices","counted":0})");
+  EXPECT_EQ(DescribeRound(waiting), "round 1  scheduled (2 of 10 devices)  counted 0\n");
+  const Json made =
+      Json::parse(R"({"round":2,"phase":"published","reason":"","counted":21,"model_version":2,"epsilon_after":1.25})");
+  EXPECT_EQ(DescribeRound(made), "round 2  published  counted 21  model 2  epsilon 1.25\n");
+}
+
+TEST(DescribePlan, NamesTheCostOrThatThereIsNoPrivacy) {
+  const Json plan = Json::parse(R"({"name":"har","mechanism":"gaussian","epsilon":8,"noise_multiplier":2.7,
+    "noise_to_signal":0.13,"meaning":"drowned","cohort_needed":895})");
+  EXPECT_THAT(DescribePlan(plan), HasSubstr("drowned"));
+  EXPECT_THAT(DescribePlan(Json::parse(R"({"mechanism":"none"})")), HasSubstr("would add no noise"));
+}
+
 TEST(DescribeTask, NamesTheLackOfPrivacy) {
   Json task = Task();
   task["mechanism"] = "none";
