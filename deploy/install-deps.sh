@@ -12,7 +12,8 @@ build_packages=(
 )
 run_packages=(curl jq openssl procps)
 test_packages=(
-  clang-format-19 clang-tidy-19 libgmock-dev libgtest-dev prometheus python3 python3-numpy python3-protobuf python3-xxhash sqlite3
+  clang-format-19 clang-tidy-19 libgmock-dev libgtest-dev prometheus python3 python3-numpy
+  python3-protobuf python3-xxhash sqlite3
 )
 
 build_only=no

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One command from a bare Debian 12 to a federation that trains: installs, builds, makes a CA, starts tacitd and a set of
-# agents as processes with certificates of their own, and tells what happens while it does.
+# One command from a bare Debian 12 to a federation that trains: installs, builds, makes a CA, starts tacitd and a
+# set of agents as processes with certificates of their own, and tells what happens while it does.
 #
 # Usage: deploy/quickstart.sh [options]
 #   --data DIR      train on real data in the layout of the HAR set (people become devices); default: synthetic sensor
@@ -21,7 +21,8 @@ root=$PWD
 data="" agents="" rounds="" epsilon=8 dp=yes json="" dir="$root/build/quickstart" build=yes incidents=yes stop=no
 usage() { sed -n '2,19s/^# \{0,1\}//p' "$root/deploy/quickstart.sh"; }
 fail() { echo "quickstart: $*" >&2; exit 1; }
-whole() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || { echo "quickstart: $1 takes a whole number above 0, not '$2'" >&2; exit 2; }; }
+wrong() { echo "quickstart: $*" >&2; exit 2; }
+whole() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || wrong "$1 takes a whole number above 0, not '$2'"; }
 while [ $# -gt 0 ]; do
   case "$1" in
     --data|--agents|--rounds|--epsilon|--json|--dir)
@@ -31,7 +32,9 @@ while [ $# -gt 0 ]; do
     --data) data=$(realpath -e "$2") || fail "there is no directory $2"; shift ;;
     --agents) whole "$1" "$2"; agents=$2; shift ;;
     --rounds) whole "$1" "$2"; rounds=$2; shift ;;
-    --epsilon) [[ "$2" =~ ^[0-9]*\.?[0-9]+$ ]] || fail "--epsilon takes a number above 0, not '$2'"; epsilon=$2; shift ;;
+    --epsilon)
+      [[ "$2" =~ ^[0-9]*\.?[0-9]+$ ]] || wrong "--epsilon takes a number above 0, not '$2'"
+      epsilon=$2; shift ;;
     --no-dp) dp=no ;;
     --json) json=$(realpath -m "$2"); shift ;;
     --dir) dir=$(realpath -m "$2"); shift ;;
@@ -118,7 +121,8 @@ else
   held_out=(--synthetic "0/$agents" --split test)
 fi
 [ "$agents" -ge 4 ] || fail "a federation needs at least 4 agents to lose one and still train"
-read -r inputs classes < <("$bin/tacit-agent" shape "${held_out[@]}" --json | jq -r '"\(.data.inputs) \(.data.classes)"')
+read -r inputs classes < <("$bin/tacit-agent" shape "${held_out[@]}" --json |
+  jq -r '"\(.data.inputs) \(.data.classes)"')
 minimum=$(( (agents * 7 + 9) / 10 ))
 
 task_file() {  # task_file NAME ROUNDS PRIVACY-LINES: the whole task as one file
@@ -249,7 +253,7 @@ target_epsilon = $epsilon" > "$dir/plan.toml"
 noise_multiplier = $noise" > "$dir/task.toml"
   say "Planning: what epsilon $epsilon buys"
   planned() { jq -r ".data.$1 | if type == \"number\" then . * 10000 | round / 10000 else . end" <<< "$plan"; }
-  note "noise multiplier $noise gives epsilon $(planned epsilon) at delta 1e-5 after $rounds rounds ($(planned accountant))"
+  note "noise multiplier $noise gives epsilon $(planned epsilon) at delta 1e-5 after $rounds rounds"
   note "noise on the average is $(planned noise_to_signal) of the clip norm (z/m): $(planned meaning)"
   note "a cohort of about $(planned cohort_needed) devices would be needed for no visible loss; here are $agents"
 else
@@ -262,7 +266,7 @@ tacit --json task create -f "$dir/task.toml" > "$dir/task.json" ||
   { jq -r .error.message "$dir/task.json" >&2; fail "the task was refused"; }
 
 say "Training '$task': $source_text"
-note "$agents agents as processes of their own, softmax regression with $inputs features and $classes classes, $rounds rounds"
+note "$agents agents as processes of their own; softmax regression, $inputs features, $classes classes, $rounds rounds"
 victim=$((agents - 1))
 for (( i = 0; i < agents; ++i )); do
   if [ "$incidents" = yes ] && [ "$i" = "$victim" ]; then continue; fi
@@ -304,8 +308,8 @@ show_new_rounds() {
       epsilon_after=null
     fi
     note "$line"
-    results=$(jq -c ". + [{round: $round, accuracy: $accuracy, loss: $loss, epsilon: $epsilon_after, cohort: $counted}]" \
-      <<< "$results")
+    row="{round: $round, accuracy: $accuracy, loss: $loss, epsilon: $epsilon_after, cohort: $counted}"
+    results=$(jq -c ". + [$row]" <<< "$results")
   done < <(tacit --json task rounds "$task" | jq -r --argjson printed "$printed" \
     '.data.items[] | select(.round > $printed and (.phase == "published" or .phase == "abandoned"))
      | [.round, .phase, .counted, .epsilon_after, .reason] | @tsv')
@@ -342,7 +346,8 @@ while :; do
   state=$(tacit --json task show "$task")
   [ "$(jq -r .data.state <<< "$state")" = active ] || break
   if [ "$incidents" = yes ]; then cause_incidents; fi
-  [ $SECONDS -lt $deadline ] || fail "round $((printed + 1)) does not end: $(jq -r '.data.current_round.waiting_for' <<< "$state")"
+  [ $SECONDS -lt $deadline ] ||
+    fail "round $((printed + 1)) does not end: $(jq -r .data.current_round.waiting_for <<< "$state")"
   sleep 0.2
 done
 show_new_rounds

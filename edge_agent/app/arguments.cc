@@ -22,7 +22,7 @@ void AddSplit(CLI::App& command, data::Split& split) {
                                                              {"test", data::Split::kTest}};
   command.add_option("--split", split, "Which part of --data or --synthetic: train or test")
       ->transform(CLI::CheckedTransformer(kSplits).description("train|test"))
-      ->capture_default_str();
+      ->default_str("train");
 }
 
 void AddData(CLI::App& command, DataArguments& data) {

@@ -1,43 +1,17 @@
 #include "server/coordinator/task_runner.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/crypto/digest.h"
-#include "common/crypto/sealer.h"
+#include "server/coordinator/task_runner_parts.h"
 
 namespace tacit::coordinator {
 namespace {
 
 constexpr Millis kAckPatience{60'000};
 constexpr Millis kBetweenCheckIns{1'000};
-constexpr std::size_t kRoundsPerPage = 1000;
-
-round::Phase PhaseOf(store::RoundPhase phase) {
-  switch (phase) {
-    case store::RoundPhase::kScheduled:
-      return round::Phase::kScheduled;
-    case store::RoundPhase::kOpen:
-      return round::Phase::kOpen;
-    case store::RoundPhase::kClosing:
-      return round::Phase::kClosing;
-    case store::RoundPhase::kCharged:
-      return round::Phase::kCharged;
-    case store::RoundPhase::kPublished:
-      return round::Phase::kPublished;
-    case store::RoundPhase::kAbandoned:
-      return round::Phase::kAbandoned;
-  }
-  return round::Phase::kAbandoned;
-}
-
-// What a partial sum is sealed for: no other round can be made to open it.
-Bytes SealContext(const RoundKey& key) {
-  return ByteWriter().Text("tacit-partial/1").Text(key.task.str()).U64(key.round).bytes();
-}
 
 // Runs on the compute pool, where everything it needs is its own.
 struct Draw {
@@ -46,159 +20,12 @@ struct Draw {
   std::unique_ptr<BitSource> bits;
 };
 
-// The create options were checked when the task was parsed, so making an empty sum cannot fail.
-dp::UnnoisedSum EmptySum(const dp::SumOptions& options) {
-  auto sum = dp::UnnoisedSum::Create(options);
-  TACIT_CHECK(sum.has_value(), "a parsed task has a number of parameters within range");
-  return *std::move(sum);
-}
-
 }  // namespace
-
-struct TaskRunner::PendingAck {
-  net::WakeUp wake;
-  std::optional<Result<void>> outcome;
-
-  void Set(const Result<void>& result) {
-    outcome = result;
-    wake.Wake();
-  }
-};
-
-// Keeps a waiting upload listed for exactly as long as it waits, however its wait ends.
-class TaskRunner::Listed {
- public:
-  using Acks = std::multimap<DeviceId, AckPtr>;
-  Listed(Acks& acks, Acks::iterator place) : acks_(acks), place_(place) {}
-  ~Listed() { acks_.erase(place_); }
-  Listed(const Listed&) = delete;
-  Listed& operator=(const Listed&) = delete;
-
- private:
-  Acks& acks_;
-  Acks::iterator place_;
-};
-
-struct TaskRunner::PartialSum {
-  explicit PartialSum(const dp::SumOptions& options) : sum(EmptySum(options)) {}
-  dp::UnnoisedSum sum;
-  std::vector<store::Contribution> contributions;
-};
 
 TaskRunner::TaskRunner(Services& services, store::TaskRecord record, std::function<void()> on_change)
     : services_(services), record_(std::move(record)), on_change_(std::move(on_change)) {}
 
 TaskRunner::~TaskRunner() = default;
-
-// ---- Taking up from the store ----
-
-net::Task<Result<std::unique_ptr<TaskRunner>>> TaskRunner::Load(Services& services, store::TaskRecord record,
-                                                                std::function<void()> on_change) {
-  std::unique_ptr<TaskRunner> runner(new TaskRunner(services, std::move(record), std::move(on_change)));
-  TACIT_CO_TRY_VOID(co_await runner->LoadModel());
-  TACIT_CO_TRY_VOID(co_await runner->LoadLedger());
-  TACIT_CO_TRY_VOID(co_await runner->LoadRound());
-  runner->ShowMetrics();
-  co_return runner;
-}
-
-net::Task<Result<void>> TaskRunner::LoadLedger() {
-  const TaskId id = spec().id;
-  TACIT_CO_TRY(const auto counts, co_await services_.store.Call("participations", [id](store::Store& store) {
-    return store.ParticipationCounts(id);
-  }));
-  for (const store::Participation& each : counts) participations_[each.device] = each.rounds;
-  if (!IsPrivate()) co_return Result<void>{};
-  TACIT_CO_TRY(const auto recorded,
-               co_await services_.store.Call("ledger", [id](store::Store& store) { return store.Ledger(id); }));
-  std::vector<dp::LedgerEntry> entries;
-  for (const auto& each : recorded) entries.push_back(each.value());
-  const task::Privacy& privacy = spec().privacy;
-  TACIT_CO_TRY(auto ledger, dp::BudgetLedger::Restore({.task = id,
-                                                       .mechanism = privacy.mechanism,
-                                                       .noise_multiplier = *privacy.noise_multiplier,
-                                                       .clip_norm = privacy.clip_norm,
-                                                       .grid_radius = privacy.grid_radius,
-                                                       .cohort = spec().cohort.size,
-                                                       .delta = *privacy.delta,
-                                                       .budget = *privacy.epsilon_budget,
-                                                       .max_participations = spec().max_participations,
-                                                       .hash = &crypto::Sha256},
-                                                      entries, model_record_->version));
-  ledger_.emplace(std::move(ledger));
-  if (!entries.empty() && entries.back().kind == dp::LedgerKind::kCharge) charge_ = recorded.back();
-  co_return Result<void>{};
-}
-
-net::Task<Result<void>> TaskRunner::LoadModel() {
-  const TaskId id = spec().id;
-  TACIT_CO_TRY(model_record_,
-               co_await services_.store.Call("model", [id](store::Store& store) { return store.LatestModel(id); }));
-  const Digest256 digest = model_record_->digest;
-  TACIT_CO_TRY(auto bytes, co_await services_.store.Call(
-                               "read_model", [digest](store::Store& store) { return store.ReadModel(digest); }));
-  if (bytes.size() != spec().model.ParameterCount() * sizeof(float)) {
-    co_return Fail(ErrorCode::kDataLoss, "the newest model of task " + id.str() + " has the wrong size");
-  }
-  model_ = std::make_shared<const Bytes>(std::move(bytes));
-  TACIT_CO_TRY(const auto state, co_await services_.store.Call(
-                                     "optimizer", [id](store::Store& store) { return store.OptimizerState(id); }));
-  TACIT_CO_TRY(optimizer_, aggregation::CreateOptimizer(spec().aggregation, spec().model.ParameterCount(), state));
-  co_return Result<void>{};
-}
-
-net::Task<Result<void>> TaskRunner::LoadRound() {
-  const TaskId id = spec().id;
-  std::optional<store::RoundRecord> latest;
-  for (RoundNumber after = 0;;) {
-    TACIT_CO_TRY(const auto page, co_await services_.store.Call("rounds", [id, after](store::Store& store) {
-      return store.Rounds(id, after, kRoundsPerPage);
-    }));
-    for (const store::RoundRecord& row : page) {
-      rounds_published_ += row.phase == store::RoundPhase::kPublished ? 1 : 0;
-      latest = row;
-    }
-    if (page.size() < kRoundsPerPage) break;
-    after = page.back().key.round;
-  }
-  if (!latest || store::HasEnded(latest->phase)) {
-    if (latest) co_await ForgetSums(latest->key);  // in case the last process ended before it could
-    if (active()) StartNextRound(latest ? latest->key.round + 1 : 1);
-    co_return Result<void>{};
-  }
-  StartNextRound(latest->key.round);
-  opened_at_ = latest->opened_at;
-  TACIT_CO_TRY_VOID(co_await LoadSums(latest->key));
-  std::map<DeviceId, Digest128> counted;
-  for (const store::Contribution& each : total_->contributions) counted.emplace(each.device, each.payload_digest);
-  machine_ = round::Machine::Restore(latest->key, RulesOfTask(), PhaseOf(latest->phase), std::move(counted),
-                                     services_.clock.SteadyNow());
-  if (latest->phase == store::RoundPhase::kCharged) TACIT_CO_TRY_VOID(co_await MintToken());
-  services_.log.Info("round_resumed", {{"task", id.str()},
-                                       {"round", latest->key.round},
-                                       {"phase", round::NameOf(machine_->phase())},
-                                       {"counted", machine_->counted().size()}});
-  co_return Result<void>{};
-}
-
-net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
-  TACIT_CO_TRY(auto round_key, co_await services_.store.Call(
-                                   "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));
-  TACIT_CO_TRY(auto opened, crypto::Aes256GcmSealer::Create(std::move(round_key)));
-  sealer_.emplace(std::move(opened));
-  TACIT_CO_TRY(const auto partials,
-               co_await services_.store.Call("partials", [key](store::Store& store) { return store.Partials(key); }));
-  const Bytes context = SealContext(key);
-  for (const store::Partial& partial : partials) {
-    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial.sealed, context, SumOptionsOf(key)));
-    TACIT_CO_TRY_VOID(total_->sum.Merge(sum));
-    next_sequence_ = std::max(next_sequence_, partial.sequence + 1);
-  }
-  TACIT_CO_TRY(total_->contributions, co_await services_.store.Call("contributions", [key](store::Store& store) {
-    return store.Contributions(key);
-  }));
-  co_return Result<void>{};
-}
 
 dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
   return {.round = key,

@@ -75,7 +75,8 @@ class HostileBytes(ServerTest):
 
     def test_malformed_http_is_answered_or_cut_and_nothing_else(self):
         for head in (b"GARBAGE\r\n\r\n", b"PUT /v1/checkin HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
-                     b"POST /v1/checkin HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70000,
+                     b"POST /v1/checkin HTTP/1.1\r\nHost: x\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70000,
                      b"POST /v1/checkin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
                      b"POST /v1/checkin HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
                      b"GET /v1/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", bytes(range(256)) * 8):

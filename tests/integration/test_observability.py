@@ -25,7 +25,8 @@ class Observability(ServerTest):
         devices = self.devices("a", "b")
         for device, lease in zip(devices, open_round(devices)):
             self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
-        harness.wait_until(lambda: self.server.metric('tacit_rounds_total{outcome="published",task="t"}') == 1, "the round")
+        published = 'tacit_rounds_total{outcome="published",task="t"}'
+        harness.wait_until(lambda: self.server.metric(published) == 1, "the round")
 
     def test_health_and_readiness(self):
         self.assertEqual(self.get("/healthz")[0], 200)
@@ -50,7 +51,8 @@ class Observability(ServerTest):
         self.assertEqual(self.server.events_named("not_json"), [])
         for event in self.server.log:
             self.assertLessEqual({"time", "level", "event"}, set(event))
-        for name in ("server_ready", "device_enrolled", "task_created", "round_opened", "round_charged", "round_published"):
+        for name in ("server_ready", "device_enrolled", "task_created", "round_opened", "round_charged",
+                     "round_published"):
             self.assertTrue(self.server.events_named(name), name)
 
     def test_a_privacy_answer_names_unit_relation_accountant_and_what_is_not_covered(self):

@@ -205,8 +205,8 @@ class Rounds(ServerTest):
 
     def test_delta_must_be_below_one_over_the_enrolled_devices(self):
         self.devices(*(f"d{i}" for i in range(4)))
-        answer = self.server.create_task(task_text(size=2, privacy=GAUSSIAN.replace("delta = 1e-5", "delta = 0.3").replace(
-            "population = 100", "population = 3")), expect=1)
+        loose = GAUSSIAN.replace("delta = 1e-5", "delta = 0.3").replace("population = 100", "population = 3")
+        answer = self.server.create_task(task_text(size=2, privacy=loose), expect=1)
         self.assertIn("enrolled", answer["error"]["message"])
 
     def test_a_duplicate_gets_the_same_acknowledgement_and_is_counted_once(self):

@@ -23,7 +23,7 @@ def update_of(name, lease):
 
 
 class Federation:
-    """A server with enrolled devices and a task, driven until its rounds are published, through any number of deaths."""
+    """A server with enrolled devices and a task, driven until its rounds are published through any deaths."""
 
     def __init__(self, prepared, io_threads=2, noise=NOISE):
         self.noise = noise
@@ -149,7 +149,7 @@ class SameBits(unittest.TestCase):
                     break
                 killed += 1
                 self.assertEqual(result, self.reference, f"killed after step {step}")
-        # Each round reserves, opens, commits, closes, charges, publishes: fewer deaths mean that the switch did not work.
+        # Each round reserves, opens, commits, closes, charges, publishes: with fewer deaths the switch did not work.
         self.assertGreater(killed, 12)
 
 

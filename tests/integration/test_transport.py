@@ -10,7 +10,8 @@ from harness import ServerTest
 
 
 def openssl(*arguments, directory, stdin=None):
-    result = subprocess.run(["openssl", *map(str, arguments)], cwd=directory, input=stdin, capture_output=True, text=True)
+    result = subprocess.run(["openssl", *map(str, arguments)], cwd=directory, input=stdin, capture_output=True,
+                            text=True)
     if result.returncode != 0:
         raise AssertionError(f"openssl {arguments}: {result.stderr}")
     return result.stdout
@@ -42,10 +43,12 @@ class Certificates:
         (self.directory / "index.txt").write_text("")
         (self.directory / "index.txt.attr").write_text("unique_subject = no\n")
         (self.directory / "ca.cnf").write_text(
-            "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n"
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\n"
+            "default_md=sha256\npolicy=p\n"
             "[p]\ncommonName=supplied\n")
         form = "%Y%m%d%H%M%SZ"
-        openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", certificate, "-keyfile", key, "-in", f"{name}.csr",
+        openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", certificate, "-keyfile", key, "-in",
+                f"{name}.csr",
                 "-out", f"{name}.crt", "-extfile", f"{name}.ext", "-extensions", "v3",
                 "-startdate", start.strftime(form), "-enddate", end.strftime(form), directory=self.directory)
         return self.directory / f"{name}.crt", self.directory / f"{name}.key"
@@ -57,7 +60,8 @@ class Handshake(ServerTest):
         self.made = Certificates(self.server)
 
     def curl(self, certificate=None, *extra):
-        command = ["curl", "-sS", "--max-time", "20", "--cacert", str(self.server.root / "pki/ca.crt"), "-o", "/dev/null",
+        command = ["curl", "-sS", "--max-time", "20", "--cacert", str(self.server.root / "pki/ca.crt"),
+                   "-o", "/dev/null",
                    "-w", "%{http_code}", f"https://127.0.0.1:{self.server.ports['agents']}/v1/checkin", *extra]
         if certificate:
             command += ["--cert", str(certificate[0]), "--key", str(certificate[1])]
@@ -101,7 +105,8 @@ class Handshake(ServerTest):
         self.server.wait_for_event("handshake_failed", 2, reason="protocol_version")
 
     def test_a_certificate_without_a_name_for_a_device_gets_403(self):
-        for name, san in (("nosan", None), ("dns", "DNS:good"), ("operator", "URI:spiffe://test.example/operator/admin"),
+        for name, san in (("nosan", None), ("dns", "DNS:good"),
+                          ("operator", "URI:spiffe://test.example/operator/admin"),
                           ("domain", "URI:spiffe://elsewhere.example/device/good"),
                           ("two", "URI:spiffe://test.example/device/good,URI:spiffe://test.example/device/b")):
             answer = self.curl(self.made.make(name, san=san), "-X", "POST", "-d", "x")

@@ -1,0 +1,142 @@
+// How a TaskRunner takes a task up from the store where it stood.
+
+#include <algorithm>
+#include <utility>
+
+#include "common/crypto/digest.h"
+#include "server/coordinator/task_runner_parts.h"
+
+namespace tacit::coordinator {
+namespace {
+
+constexpr std::size_t kRoundsPerPage = 1000;
+
+round::Phase PhaseOf(store::RoundPhase phase) {
+  switch (phase) {
+    case store::RoundPhase::kScheduled:
+      return round::Phase::kScheduled;
+    case store::RoundPhase::kOpen:
+      return round::Phase::kOpen;
+    case store::RoundPhase::kClosing:
+      return round::Phase::kClosing;
+    case store::RoundPhase::kCharged:
+      return round::Phase::kCharged;
+    case store::RoundPhase::kPublished:
+      return round::Phase::kPublished;
+    case store::RoundPhase::kAbandoned:
+      return round::Phase::kAbandoned;
+  }
+  return round::Phase::kAbandoned;
+}
+
+}  // namespace
+
+net::Task<Result<std::unique_ptr<TaskRunner>>> TaskRunner::Load(Services& services, store::TaskRecord record,
+                                                                std::function<void()> on_change) {
+  std::unique_ptr<TaskRunner> runner(new TaskRunner(services, std::move(record), std::move(on_change)));
+  TACIT_CO_TRY_VOID(co_await runner->LoadModel());
+  TACIT_CO_TRY_VOID(co_await runner->LoadLedger());
+  TACIT_CO_TRY_VOID(co_await runner->LoadRound());
+  runner->ShowMetrics();
+  co_return runner;
+}
+
+net::Task<Result<void>> TaskRunner::LoadLedger() {
+  const TaskId id = spec().id;
+  TACIT_CO_TRY(const auto counts, co_await services_.store.Call("participations", [id](store::Store& store) {
+    return store.ParticipationCounts(id);
+  }));
+  for (const store::Participation& each : counts) participations_[each.device] = each.rounds;
+  if (!IsPrivate()) co_return Result<void>{};
+  TACIT_CO_TRY(const auto recorded,
+               co_await services_.store.Call("ledger", [id](store::Store& store) { return store.Ledger(id); }));
+  std::vector<dp::LedgerEntry> entries;
+  for (const auto& each : recorded) entries.push_back(each.value());
+  const task::Privacy& privacy = spec().privacy;
+  TACIT_CO_TRY(auto ledger, dp::BudgetLedger::Restore({.task = id,
+                                                       .mechanism = privacy.mechanism,
+                                                       .noise_multiplier = *privacy.noise_multiplier,
+                                                       .clip_norm = privacy.clip_norm,
+                                                       .grid_radius = privacy.grid_radius,
+                                                       .cohort = spec().cohort.size,
+                                                       .delta = *privacy.delta,
+                                                       .budget = *privacy.epsilon_budget,
+                                                       .max_participations = spec().max_participations,
+                                                       .hash = &crypto::Sha256},
+                                                      entries, model_record_->version));
+  ledger_.emplace(std::move(ledger));
+  if (!entries.empty() && entries.back().kind == dp::LedgerKind::kCharge) charge_ = recorded.back();
+  co_return Result<void>{};
+}
+
+net::Task<Result<void>> TaskRunner::LoadModel() {
+  const TaskId id = spec().id;
+  TACIT_CO_TRY(model_record_,
+               co_await services_.store.Call("model", [id](store::Store& store) { return store.LatestModel(id); }));
+  const Digest256 digest = model_record_->digest;
+  TACIT_CO_TRY(auto bytes, co_await services_.store.Call(
+                               "read_model", [digest](store::Store& store) { return store.ReadModel(digest); }));
+  if (bytes.size() != spec().model.ParameterCount() * sizeof(float)) {
+    co_return Fail(ErrorCode::kDataLoss, "the newest model of task " + id.str() + " has the wrong size");
+  }
+  model_ = std::make_shared<const Bytes>(std::move(bytes));
+  TACIT_CO_TRY(const auto state, co_await services_.store.Call(
+                                     "optimizer", [id](store::Store& store) { return store.OptimizerState(id); }));
+  TACIT_CO_TRY(optimizer_, aggregation::CreateOptimizer(spec().aggregation, spec().model.ParameterCount(), state));
+  co_return Result<void>{};
+}
+
+net::Task<Result<void>> TaskRunner::LoadRound() {
+  const TaskId id = spec().id;
+  std::optional<store::RoundRecord> latest;
+  for (RoundNumber after = 0;;) {
+    TACIT_CO_TRY(const auto page, co_await services_.store.Call("rounds", [id, after](store::Store& store) {
+      return store.Rounds(id, after, kRoundsPerPage);
+    }));
+    for (const store::RoundRecord& row : page) {
+      rounds_published_ += row.phase == store::RoundPhase::kPublished ? 1 : 0;
+      latest = row;
+    }
+    if (page.size() < kRoundsPerPage) break;
+    after = page.back().key.round;
+  }
+  if (!latest || store::HasEnded(latest->phase)) {
+    if (latest) co_await ForgetSums(latest->key);  // in case the last process ended before it could
+    if (active()) StartNextRound(latest ? latest->key.round + 1 : 1);
+    co_return Result<void>{};
+  }
+  StartNextRound(latest->key.round);
+  opened_at_ = latest->opened_at;
+  TACIT_CO_TRY_VOID(co_await LoadSums(latest->key));
+  std::map<DeviceId, Digest128> counted;
+  for (const store::Contribution& each : total_->contributions) counted.emplace(each.device, each.payload_digest);
+  machine_ = round::Machine::Restore(latest->key, RulesOfTask(), PhaseOf(latest->phase), std::move(counted),
+                                     services_.clock.SteadyNow());
+  if (latest->phase == store::RoundPhase::kCharged) TACIT_CO_TRY_VOID(co_await MintToken());
+  services_.log.Info("round_resumed", {{"task", id.str()},
+                                       {"round", latest->key.round},
+                                       {"phase", round::NameOf(machine_->phase())},
+                                       {"counted", machine_->counted().size()}});
+  co_return Result<void>{};
+}
+
+net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
+  TACIT_CO_TRY(auto round_key, co_await services_.store.Call(
+                                   "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));
+  TACIT_CO_TRY(auto opened, crypto::Aes256GcmSealer::Create(std::move(round_key)));
+  sealer_.emplace(std::move(opened));
+  TACIT_CO_TRY(const auto partials,
+               co_await services_.store.Call("partials", [key](store::Store& store) { return store.Partials(key); }));
+  const Bytes context = SealContext(key);
+  for (const store::Partial& partial : partials) {
+    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial.sealed, context, SumOptionsOf(key)));
+    TACIT_CO_TRY_VOID(total_->sum.Merge(sum));
+    next_sequence_ = std::max(next_sequence_, partial.sequence + 1);
+  }
+  TACIT_CO_TRY(total_->contributions, co_await services_.store.Call("contributions", [key](store::Store& store) {
+    return store.Contributions(key);
+  }));
+  co_return Result<void>{};
+}
+
+}  // namespace tacit::coordinator

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/base/check.h"
+#include "server/coordinator/task_runner.h"
+
+// The inner parts of a TaskRunner, for its own source files only.
+namespace tacit::coordinator {
+
+/// What a partial sum is sealed for: no other round can be made to open it.
+inline Bytes SealContext(const RoundKey& key) {
+  return ByteWriter().Text("tacit-partial/1").Text(key.task.str()).U64(key.round).bytes();
+}
+
+/// One upload that waits for its answer.
+struct TaskRunner::PendingAck {
+  net::WakeUp wake;
+  std::optional<Result<void>> outcome;
+
+  void Set(const Result<void>& result) {
+    outcome = result;
+    wake.Wake();
+  }
+};
+
+/// Keeps a waiting upload listed for exactly as long as it waits, however its wait ends.
+class TaskRunner::Listed {
+ public:
+  using Acks = std::multimap<DeviceId, AckPtr>;
+  Listed(Acks& acks, Acks::iterator place) : acks_(acks), place_(place) {}
+  ~Listed() { acks_.erase(place_); }
+  Listed(const Listed&) = delete;
+  Listed& operator=(const Listed&) = delete;
+
+ private:
+  Acks& acks_;
+  Acks::iterator place_;
+};
+
+/// A sum and who is in it.
+struct TaskRunner::PartialSum {
+  explicit PartialSum(const dp::SumOptions& options) : sum(EmptySum(options)) {}
+  /// The options were checked when the task was parsed, so making an empty sum cannot fail.
+  static dp::UnnoisedSum EmptySum(const dp::SumOptions& options) {
+    auto made = dp::UnnoisedSum::Create(options);
+    TACIT_CHECK(made.has_value(), "a parsed task has a number of parameters within range");
+    return *std::move(made);
+  }
+
+  dp::UnnoisedSum sum;
+  std::vector<store::Contribution> contributions;
+};
+
+}  // namespace tacit::coordinator
