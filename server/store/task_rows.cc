@@ -70,6 +70,13 @@ Result<void> InsertTask(Database& database, const TaskRecord& record) {
   return Fail(ErrorCode::kConflict, "a task named '" + record.spec.id.str() + "' exists already");
 }
 
+Result<void> WriteTaskState(Database& database, const TaskId& id, const TaskStateChange& change) {
+  TACIT_TRY(Query update, database.Prepare("UPDATE tasks SET state = ?, state_reason = ? WHERE id = ?"));
+  TACIT_TRY_VOID(update.Bind(NameOf(change.state)).Bind(change.reason).Bind(id.str()).Run());
+  if (update.Changes() == 0) return Fail(ErrorCode::kNotFound, "there is no task '" + id.str() + "'");
+  return {};
+}
+
 /// What a restart will do with the record, done while it can still be refused.
 Result<void> CheckTask(const TaskRecord& record, std::span<const float> initial_model) {
   const task::TaskSpec& spec = record.spec;
@@ -112,9 +119,7 @@ Result<std::vector<TaskRecord>> SqliteStore::Tasks() {
 }
 
 Result<void> SqliteStore::SetTaskState(const TaskId& id, const TaskStateChange& change) {
-  TACIT_TRY(Query update, database_->Prepare("UPDATE tasks SET state = ?, state_reason = ? WHERE id = ?"));
-  TACIT_TRY_VOID(update.Bind(NameOf(change.state)).Bind(change.reason).Bind(id.str()).Run());
-  if (update.Changes() == 0) return Fail(ErrorCode::kNotFound, "there is no task '" + id.str() + "'");
+  TACIT_TRY_VOID(WriteTaskState(*database_, id, change));
   After("task_state");
   return {};
 }
@@ -176,7 +181,7 @@ Result<ModelRecord> SqliteStore::Publish(const PublishStep& step) {
   TACIT_TRY_VOID(RequireRound(round.key));
   TACIT_TRY_VOID(WriteRound(round));
   TACIT_TRY_VOID(AddModel(model));
-  if (step.task_state) TACIT_TRY_VOID(SetTaskState(model.task, *step.task_state));
+  if (step.task_state) TACIT_TRY_VOID(WriteTaskState(*database_, model.task, *step.task_state));
   TACIT_TRY_VOID(files_.WriteBlob(BlobKind::kModel, model.digest, bytes));
   After("publish_model_file");
   TACIT_TRY_VOID(ReplaceOptimizerState(model.task, step.optimizer_state));

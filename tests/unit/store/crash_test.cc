@@ -1,12 +1,41 @@
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "tests/unit/store/fixtures.h"
+
+namespace {
+
+/// Paths that were synced since somebody looked; the functions below put them there.
+std::vector<std::string>& Synced() {
+  static std::vector<std::string> paths;
+  return paths;
+}
+
+int RecordAndSync(int fd, long system_call) {
+  std::error_code ignored;
+  Synced().push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), ignored).string());
+  return static_cast<int>(::syscall(system_call, fd));
+}
+
+}  // namespace
+
+// In front of libc's, for this program and for SQLite's library: a test cannot cut the power, but it can see what was
+// synced.
+extern "C" int fsync(int fd) {
+  return RecordAndSync(fd, SYS_fsync);
+}
+extern "C" int fdatasync(int fd) {
+  return RecordAndSync(fd, SYS_fdatasync);
+}
 
 // The process ends at every durable step of a round's life, in turn; what a restart finds must be one whole story.
 namespace tacit::store {
@@ -272,6 +301,57 @@ TEST(Crash, AtAnyStepLeavesOneWholeStoryThatCanGoOn) {
     EXPECT_EQ(store.CountDevices()->revoked, 1U);
     EXPECT_EQ(store.Tasks()->front().state, TaskState::kStopped);
   }
+}
+
+TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
+  tacit::testing::TempDirectory directory(FastestDirectory());
+  const std::string data = (directory.path() / "data").string();
+  const std::string log = data + "/tacit.db-wal";
+  // For each step: what must have been synced since the step before. A prefix, because files get their names last.
+  const std::map<std::string, std::vector<std::string>, std::less<>> needs = {
+      {"schema", {log}},
+      {"sweep", {}},
+      {"task_model_file", {data + "/models/", data + "/models"}},
+      {"task_rows", {log}},
+      {"round_row", {log}},
+      {"ledger_reserve", {log}},
+      {"round_key", {data + "/keys/", data + "/keys"}},
+      {"partial_file", {data + "/partials/har/1/", data + "/partials/har/1"}},
+      {"partial_rows", {log}},
+      {"ledger_charge", {log}},
+      {"publish_model_file", {data + "/models/", data + "/models"}},
+      {"publish_optimizer_file", {data + "/optimizer/", data + "/optimizer"}},
+      {"publish_rows", {log}},
+      {"round_key_overwritten", {data + "/keys/har-1.key"}},
+      {"round_key_removed", {data + "/keys"}},
+      {"partial_rows_dropped", {log}},
+      {"partial_files_removed", {}},  // a file that comes back is swept
+      {"token_row", {log}},
+      {"token_redeemed", {log}},
+      {"device_revoked", {log}},
+      {"audit_row", {log}},
+      {"task_state", {log}},
+  };
+  std::set<std::string> seen;
+  const auto check = [&](std::string_view step) {
+    const auto needed = needs.find(step);
+    ASSERT_NE(needed, needs.end()) << step << " has no expectation here";
+    for (const std::string& path : needed->second) {
+      const bool is_prefix = path.ends_with('/');
+      EXPECT_TRUE(
+          std::any_of(Synced().begin(), Synced().end(),
+                      [&](const std::string& synced) { return is_prefix ? synced.starts_with(path) : synced == path; }))
+          << step << " did not sync " << path;
+    }
+    seen.emplace(step);
+    Synced().clear();
+  };
+  Synced().clear();
+  auto opened = SqliteStore::Open({.data_dir = data, .after_step = check});
+  ASSERT_THAT(opened, IsOk());
+  Life life(**opened);
+  for (const Life::Call call : Life::Calls()) EXPECT_THAT((life.*call)(), IsOk());
+  EXPECT_EQ(seen.size(), needs.size()) << "a step was never reached";
 }
 
 TEST(Crash, WhileTheRestartSweepsIsSweptAtTheNext) {

@@ -1,6 +1,7 @@
 #include <array>
 #include <string>
 
+#include "common/base/files.h"
 #include "tests/unit/store/fixtures.h"
 
 namespace tacit::store {
@@ -254,6 +255,26 @@ TEST_F(RoundKeys, AreGoneOnceDestroyed) {
   ASSERT_THAT(store().DestroyRoundKey(key), IsOk()) << "it can be repeated";
   EXPECT_THAT(store().LoadRoundKey(key), IsError(ErrorCode::kNotFound));
   EXPECT_THAT(FilesIn(data_dir() / "keys"), IsEmpty());
+}
+
+TEST_F(RoundKeys, AreOverwrittenBeforeTheirNameGoes) {
+  OpenRoundOf("har");
+  const fs::path file = data_dir() / "keys" / "har-1.key";
+  const fs::path witness = data_dir() / "witness";
+  const auto content = [&] { return *ReadFile(witness, 1000); };
+  ASSERT_THAT(store().CreateRoundKey(Round("har", 1)), IsOk());
+  fs::create_hard_link(file, witness);
+  ASSERT_NE(content(), Bytes(32, 0));
+  ASSERT_THAT(store().DestroyRoundKey(Round("har", 1)), IsOk());
+  EXPECT_EQ(content(), Bytes(32, 0));
+  // The sweep of a restart destroys a key in the same way.
+  fs::remove(witness);
+  ASSERT_THAT(store().CreateRoundKey(Round("har", 1)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kAbandoned)), IsOk());
+  fs::create_hard_link(file, witness);
+  Open();
+  EXPECT_FALSE(fs::exists(file));
+  EXPECT_EQ(content(), Bytes(32, 0));
 }
 
 TEST_F(RoundKeys, OfTasksWhoseNamesEndInNumbersAreToldApart) {
