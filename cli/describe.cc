@@ -22,6 +22,12 @@ std::string SpentOfBudget(const Json& object) {
   return ShortNumberAt(object, "epsilon_spent") + " of " + ShortNumberAt(object, "epsilon_budget");
 }
 
+// What is spent after a round. Zero is shown as nothing: a round that added noise has spent more than that, and one
+// that added none promises nothing, while "epsilon 0" would read as perfect privacy.
+std::string EpsilonAfter(const Json& round) {
+  return NumberAt(round, "epsilon_after", 0) > 0 ? ShortNumberAt(round, "epsilon_after") : "-";
+}
+
 std::string RoundsOf(const Json& task) {
   return TextAt(task, "rounds_published") + " of " + TextAt(task, "rounds_total");
 }
@@ -84,8 +90,8 @@ std::string DescribeRounds(const Json& rounds) {
   if (rounds.empty()) return "no round has opened yet; next: tacit task show NAME says what it waits for\n";
   std::vector<std::vector<std::string>> rows = {{"ROUND", "PHASE", "COHORT", "EPSILON AFTER", "ENDED", "REASON"}};
   for (const Json& round : rounds) {
-    rows.push_back({TextAt(round, "round"), TextAt(round, "phase"), TextAt(round, "counted"),
-                    ShortNumberAt(round, "epsilon_after"), TextAt(round, "ended_at"), TextAt(round, "reason")});
+    rows.push_back({TextAt(round, "round"), TextAt(round, "phase"), TextAt(round, "counted"), EpsilonAfter(round),
+                    TextAt(round, "ended_at"), TextAt(round, "reason")});
   }
   return FormatTable(rows);
 }
@@ -153,7 +159,7 @@ std::string DescribeRound(const Json& round) {
                      Because(TextAt(round, "reason")) + Because(TextAt(round, "waiting_for")) + "  counted " +
                      TextAt(round, "counted");
   if (MemberAt(round, "model_version").is_number()) text += "  model " + TextAt(round, "model_version");
-  if (MemberAt(round, "epsilon_after").is_number()) text += "  epsilon " + ShortNumberAt(round, "epsilon_after");
+  if (EpsilonAfter(round) != "-") text += "  epsilon " + EpsilonAfter(round);
   return text + "\n";
 }
 

@@ -39,6 +39,13 @@ TEST(DescribeRound, SaysWhatARoundWaitsForAndWhatItMade) {
   EXPECT_EQ(DescribeRound(made), "round 2  published  counted 21  model 2  epsilon 1.25\n");
 }
 
+TEST(DescribeRound, NeverReadsAsPerfectPrivacyWhenThereIsNone) {
+  const Json round =
+      Json::parse(R"({"round":2,"phase":"published","counted":3,"model_version":2,"epsilon_after":0.0})");
+  EXPECT_THAT(DescribeRound(round), Not(HasSubstr("epsilon")));
+  EXPECT_THAT(DescribeRounds(Json::array({round})), HasSubstr("3       -  "));
+}
+
 TEST(DescribePlan, NamesTheCostOrThatThereIsNoPrivacy) {
   const Json plan = Json::parse(R"({"name":"har","mechanism":"gaussian","epsilon":8,"noise_multiplier":2.7,
     "noise_to_signal":0.13,"meaning":"drowned","cohort_needed":895})");
