@@ -19,7 +19,7 @@ namespace tacit::dp {
 /// Privacy: `noise_bits` must come from a cryptographic generator whose key is used for this round only; it is not read
 ///   for kNone.
 /// Cost: about 0.15 s per million parameters.
-/// Source: DESIGN of the mechanism: docs/PRIVACY.md.
+/// Source: docs/PRIVACY.md, "The mechanism, step by step".
 Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits);
 
 }  // namespace tacit::dp

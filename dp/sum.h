@@ -43,8 +43,9 @@ class UnnoisedSum {
   template <typename Stream>
   friend Stream& operator<<(Stream&, const UnnoisedSum&) = delete;
 
-  /// Adds one device's vector with weight one. An error leaves the sum as it was.
-  /// Errors: kInvalidArgument for a wrong length or a norm above `grid_radius`; kTooLarge when the sum could overflow.
+  /// Adds one device's vector with weight one. An error leaves the sum as it was. `grid` must not change during the
+  /// call: it is verified and then added. Errors: kInvalidArgument for a wrong length or a norm above `grid_radius`;
+  /// kTooLarge when the sum could overflow.
   Result<void> Add(std::span<const std::int32_t> grid);
 
   /// Adds `weight` times the vector; for kNone only, because a weight that a client claims would multiply the

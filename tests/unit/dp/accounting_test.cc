@@ -231,6 +231,26 @@ TEST(DiscreteGaussianAccounting, TheContinuousGaussianOfSmallerVarianceBoundsThe
   EXPECT_TRUE(equal_variance_would_be_wrong);  // so the variance taken off is not for nothing
 }
 
+TEST(DiscreteGaussianAccounting, IsChargedOnTheCoarsestGridWithItsSlack) {
+  constexpr double kStep = 1.0 / 1024;
+  for (const double z : {5 * kStep, 0.02, 1.0}) {
+    const double continuous = std::sqrt(z * z - 1.6 * 1.6 * kStep * kStep);
+    EXPECT_GE(AccountFor(kG, z, 3, 1e-6).epsilon, GaussianEpsilon(continuous, 3, 1e-6)) << z;
+    EXPECT_GE(AccountFor(kG, z, 3, 1e-6).rho_zcdp, 3 / (2 * continuous * continuous)) << z;
+  }
+  // 2^38 rounds: the slack of 2^-42 each is 1/16, and is seen beside an epsilon of tens.
+  const std::uint64_t many = std::uint64_t{1} << 38U;
+  EXPECT_GE(AccountFor(kG, kMaxNoiseMultiplier, many, 1e-6).epsilon,
+            GaussianEpsilon(kMaxNoiseMultiplier, many, 1e-6 * 15 / 16) + 1.0 / 16);
+}
+
+TEST(DiscreteLaplaceAccounting, IsChargedOnTheCoarsestGrid) {
+  constexpr double kStep = 1.0 / 1024;
+  const double z = 4 * kStep;  // where the discrete and the continuous are furthest apart
+  const double continuous = 1 / (1 / z + kStep * kStep / (4 * z * z));
+  EXPECT_GE(AccountFor(kL, z, 1, 1e-3).epsilon, std::min(1 / z, LaplacePldEpsilon(continuous, 1, 1e-3)));
+}
+
 TEST(DiscreteGaussianAccounting, TheBoundHoldsForAShiftOverTwoCoordinates) {
   constexpr double kSigma = 4;
   const auto weight = [](int x) { return std::exp(-x * x / (2 * kSigma * kSigma)); };
