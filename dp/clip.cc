@@ -142,8 +142,9 @@ Result<ClipOutcome> ClipToGrid(std::span<const float> delta, ClipNorm clip_norm,
   }
   const FloatNorm measured = MeasureFloats(delta, norm);
   if (!measured.finite) return RefuseNotFinite(delta);
-  // The lanes' sum is within d / 64 * 2^-53 <= 2^-31 of the true one; the margin puts the scaled vector below the
-  // bound, so that the loop at the end is for what nobody thought of.
+  // The lanes' sum is within d / 64 * 2^-53 <= 2^-31 of the true one; the margin puts a scaled vector below the bound.
+  // A vector that is not scaled can still be above it: squares too small for their lane are lost, and are whole steps
+  // on a fine grid. The integers decide.
   constexpr double kMargin = 1 + 0x1p-30;
   const bool clipped = measured.norm > clip_norm.value();
   Truncate(delta, grid_radius.value() / (clipped ? measured.norm * kMargin : clip_norm.value()), grid);

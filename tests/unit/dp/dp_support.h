@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -123,6 +124,11 @@ inline std::vector<NamedVector> AdversarialVectors() {
   std::vector<float> alternating(4097);
   for (std::size_t i = 0; i < alternating.size(); ++i) alternating[i] = (i % 2 == 0 ? 1.0F : -1.0F) / 64;
   vectors.push_back({"alternating", std::move(alternating)});
+  // The sum of squares is 1 in double, because each small square falls below half a unit of its lane; on a grid of 2^30
+  // each small entry is one whole step, and the integers are 6400 above the bound.
+  std::vector<float> lost(64 * 101, 0x1p-30F);
+  std::fill_n(lost.begin(), 64, 0.125F);
+  vectors.push_back({"entries lost beside large ones", std::move(lost)});
   SplitMix64 random(7);
   std::vector<float> spread(10'000);
   for (float& value : spread) {
