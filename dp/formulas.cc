@@ -49,7 +49,7 @@ double LogGaussianDelta(double mu, double epsilon) {
 }
 
 /// Distance of the means in standard deviations after composition, rounded up.
-/// Source: Dong, Roth, Su 2019, corollary 2 (composition adds the squares).
+/// Source: Dong, Roth, Su 2019, composition of Gaussian DP (the squares add).
 double GaussianMu(double noise_multiplier, std::uint64_t compositions) {
   return std::sqrt(static_cast<double>(compositions)) / noise_multiplier * (1 + 8 * kUnit);
 }
