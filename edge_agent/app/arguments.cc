@@ -15,7 +15,7 @@ constexpr const char* kFooter =
     "Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 1 refused by the server or by the state of this device;\n"
     "2 the command line, or a file it names, cannot be used; 3 no connection, or a certificate that is not believed;\n"
     "4 time-out; 5 a fault of tacit-agent.\n"
-    "Training data, and every number computed from them but the clipped update, stay on this device.";
+    "Training data, and every number computed from them but the model update, stay on this device.";
 
 void AddSplit(CLI::App& command, data::Split& split) {
   static const std::map<std::string, data::Split> kSplits = {{"train", data::Split::kTrain},

@@ -12,23 +12,27 @@
 namespace tacit::agent {
 namespace {
 
-constexpr int kTries = 20;
-constexpr std::chrono::milliseconds kBetweenTries{100};
+constexpr Millis kBetweenTries{50};
+
+std::unexpected<Error> AnotherRuns(const std::filesystem::path& directory) {
+  return Fail(ErrorCode::kConflict, directory.string() + ": another tacit-agent runs with this state directory");
+}
 
 }  // namespace
 
-Result<StateLock> StateLock::Take(const std::filesystem::path& state_directory) {
+Result<StateLock> StateLock::Take(const std::filesystem::path& state_directory, Millis patience) {
   const std::filesystem::path path = state_directory / "agent.lock";
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) {
     return Fail(ErrorCode::kNotFound, path.string() + ": cannot be opened: " + std::generic_category().message(errno));
   }
   StateLock lock(descriptor);
-  for (int i = 0; i < kTries; ++i) {
-    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return lock;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() >= deadline) return AnotherRuns(state_directory);
     std::this_thread::sleep_for(kBetweenTries);
   }
-  return Fail(ErrorCode::kConflict, state_directory.string() + ": another tacit-agent runs with this state directory");
+  return lock;
 }
 
 StateLock::~StateLock() {

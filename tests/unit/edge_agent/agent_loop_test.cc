@@ -1,0 +1,245 @@
+#include "edge_agent/app/agent_loop.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <stop_token>
+#include <thread>
+
+#include <gmock/gmock.h>
+
+#include "edge_agent/data/synthetic.h"
+#include "tests/support/matchers.h"
+#include "tests/unit/edge_agent/data_files.h"
+#include "tests/unit/edge_agent/fake_agents_server.h"
+
+// The whole agent but its command line, against a server over real TLS.
+namespace tacit::agent {
+namespace {
+
+using ::testing::AllOf;
+using testing::FakeAgentsServer;
+using ::testing::Ge;
+using ::testing::HasSubstr;
+using testing::IsErrorSaying;
+using testing::IsOk;
+using ::testing::Not;
+using testing::ScratchDirectory;
+
+class AgentLoopTest : public ::testing::Test {
+ protected:
+  AgentLoopTest() {
+    options_.state_directory = state_.path();
+    options_.backoff = {.first = Millis(10), .longest = Millis(50)};
+    options_.long_poll = Millis(1000);
+    options_.rounds_limit = 1;
+  }
+
+  Result<void> Run(std::stop_token stop = {}) {
+    log_.reset(std::tmpfile());
+    Logger logger(::fileno(log_.get()), clock_, LogLevel::kInfo);
+    AgentLoop loop(device_, *data::SyntheticSensorWindows({.rows = 64}), options_, logger, clock_);
+    return loop.Run(stop);
+  }
+
+  // Runs until `condition` holds, then asks to stop; gives how long the stop took.
+  Millis RunUntil(const std::function<bool()>& condition) {
+    std::stop_source stop;
+    std::chrono::steady_clock::time_point asked;
+    {
+      std::jthread stopper([&] {
+        for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(Millis(10));
+        EXPECT_TRUE(condition());
+        asked = std::chrono::steady_clock::now();
+        stop.request_stop();
+      });
+      EXPECT_THAT(Run(stop.get_token()), IsOk());
+    }
+    return std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - asked);
+  }
+
+  // What was logged by the latest Run.
+  std::string Log() {
+    std::rewind(log_.get());
+    std::string text;
+    std::array<char, 4096> buffer{};
+    while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), log_.get())) {
+      text.append(buffer.data(), count);
+    }
+    return text;
+  }
+
+  struct CloseFile {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  SystemClock clock_;
+  ScratchDirectory state_;
+  FakeAgentsServer server_{*model::ModelSpec::Create({.inputs = data::kSyntheticFeatures, .hidden = {}, .classes = 6})};
+  enrolment::EnrolledIdentity device_ = server_.Device();
+  LoopOptions options_;
+  std::unique_ptr<std::FILE, CloseFile> log_;
+};
+
+TEST_F(AgentLoopTest, TakesPartInARoundWithAClippedUpdateOfIntegers) {
+  server_.Script({codec::Wait{Millis(1), "waiting for devices"}, server_.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  ASSERT_EQ(server_.uploads().size(), 1U);
+  const auto upload = server_.uploads()[0];
+  EXPECT_EQ(upload.header.encoding, codec::Encoding::kGridInt32);
+  double squares = 0;
+  for (std::size_t i = 0; i < upload.payload.size(); i += 4) {
+    std::int32_t value = 0;
+    std::memcpy(&value, upload.payload.data() + i, 4);
+    squares += std::pow(value, 2);
+  }
+  EXPECT_GT(squares, 0);
+  EXPECT_LE(squares, std::pow(1U << 20U, 2));
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_waiting\",\"reason\":\"waiting for devices\""),
+                           HasSubstr("\"agent_round_started\""), HasSubstr("\"agent_update_counted\"")));
+}
+
+TEST_F(AgentLoopTest, TellsNobodyItsLossOrItsNumberOfRows) {
+  server_.Script({server_.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), AllOf(Not(HasSubstr("loss")), Not(HasSubstr("rows")), Not(HasSubstr("examples"))));
+  EXPECT_EQ(server_.uploads().at(0).header.example_count, 0U);
+}
+
+TEST_F(AgentLoopTest, SendsTheSameUpdateAgainUntilItIsAcknowledged) {
+  server_.Script({server_.LeaseOf(1)});
+  server_.RefuseUploads({{ErrorCode::kUnavailable, "busy"}, {ErrorCode::kUnavailable, "busy"}});
+  ASSERT_THAT(Run(), IsOk());
+  const auto uploads = server_.uploads();
+  ASSERT_EQ(uploads.size(), 3U);
+  EXPECT_EQ(uploads[0].payload, uploads[2].payload);
+  EXPECT_EQ(uploads[0].header, uploads[2].header);
+  EXPECT_THAT(Log(), HasSubstr("\"agent_retrying\",\"step\":\"upload\",\"code\":\"unavailable\",\"reason\":\"busy\""));
+}
+
+TEST_F(AgentLoopTest, SendsTheUpdateOfAKilledAgentAgainByteForByte) {
+  // A first agent that never gets its acknowledgement, and is stopped with the update on disk.
+  server_.Script({server_.LeaseOf(1)});
+  server_.RefuseUploads(std::vector<Error>(1000, {ErrorCode::kUnavailable, "busy"}));
+  RunUntil([this] { return server_.uploads().size() >= 2; });
+  const auto before = server_.uploads();
+  server_.RefuseUploads({});
+  ASSERT_THAT(Run(), IsOk());
+  const auto after = server_.uploads();
+  EXPECT_EQ(after.back().payload, before.front().payload);
+  EXPECT_EQ(after.back().header, before.front().header);
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_update_found\""), Not(HasSubstr("\"agent_round_started\""))));
+}
+
+TEST_F(AgentLoopTest, TrainsARoundTwiceToTheSameBytes) {
+  server_.Script({server_.LeaseOf(1), server_.LeaseOf(1), server_.LeaseOf(2)});
+  options_.rounds_limit = 3;
+  ASSERT_THAT(Run(), IsOk());
+  const auto uploads = server_.uploads();
+  EXPECT_EQ(uploads[0].payload, uploads[1].payload);
+  EXPECT_NE(uploads[0].payload, uploads[2].payload);
+}
+
+TEST_F(AgentLoopTest, ForgetsAnUpdateOfARoundThatIsOverAndGoesOn) {
+  server_.Script({server_.LeaseOf(1), server_.LeaseOf(2)});
+  server_.RefuseUploads({{ErrorCode::kGone, "round 1 is over"}});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_EQ(server_.uploads().back().path, "/v1/tasks/har/rounds/2/update");
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_update_refused\""), HasSubstr("round 1 is over")));
+  EXPECT_FALSE(std::filesystem::exists(state_.path() / "pending_update"));
+}
+
+TEST_F(AgentLoopTest, WaitsForAServerThatIsAway) {
+  const net::Endpoint real = device_.agents;
+  std::unique_ptr<FakeAgentsServer> gone =
+      std::make_unique<FakeAgentsServer>(*model::ModelSpec::Create({.inputs = 1, .hidden = {}, .classes = 2}));
+  device_.agents = gone->endpoint();
+  gone.reset();
+  RunUntil([] {
+    std::this_thread::sleep_for(Millis(300));
+    return true;
+  });
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_retrying\",\"step\":\"check_in\",\"code\":\"unavailable\""),
+                           HasSubstr("\"agent_stopped\"")));
+  device_.agents = real;
+  server_.Script({server_.LeaseOf(1)});
+  EXPECT_THAT(Run(), IsOk());
+}
+
+TEST_F(AgentLoopTest, StopsQuicklyInTheMiddleOfALongPoll) {
+  server_.HoldCheckIns(Millis(30'000));
+  EXPECT_LT(RunUntil([this] { return !server_.check_ins().empty(); }), Millis(2000));
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_stopped\""), Not(HasSubstr("\"agent_retrying\""))));
+}
+
+TEST_F(AgentLoopTest, StopsQuicklyInTheMiddleOfAPauseAndOfTraining) {
+  server_.Script(std::vector<codec::CheckInReply>(3, codec::Wait{std::chrono::hours(1), "tomorrow"}));
+  EXPECT_LT(RunUntil([this] { return !server_.check_ins().empty(); }), Millis(2000));
+  codec::Lease endless = server_.LeaseOf(1);
+  endless.training.epochs = codec::kMaxEpochs;
+  server_.Script({endless});
+  EXPECT_LT(RunUntil([this] { return server_.ranges().size() == 1; }), Millis(2000));
+  EXPECT_TRUE(server_.uploads().empty());
+}
+
+TEST_F(AgentLoopTest, SaysTheSameReasonOnce) {
+  RunUntil([this] { return server_.check_ins().size() >= 3; });
+  const std::string log = Log();
+  const std::size_t first = log.find("\"agent_waiting\"");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(log.find("\"agent_waiting\"", first + 1), std::string::npos);
+}
+
+TEST_F(AgentLoopTest, RefusesALeaseForAModelThatDoesNotFitItsData) {
+  FakeAgentsServer other(*model::ModelSpec::Create({.inputs = 7, .hidden = {}, .classes = 6}));
+  device_ = other.Device();
+  other.Script({other.LeaseOf(1)});
+  RunUntil([&] { return other.check_ins().size() >= 2; });
+  EXPECT_THAT(Log(), HasSubstr("takes 7 features, the data have 60"));
+  EXPECT_TRUE(other.uploads().empty());
+}
+
+TEST_F(AgentLoopTest, InjectsNanWithADigestThatIsRight) {
+  options_.fault = Fault::kNan;
+  server_.Script({server_.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const auto upload = server_.uploads().at(0);
+  EXPECT_EQ(upload.header.encoding, codec::Encoding::kFloat32);
+  EXPECT_EQ(upload.header.payload_digest, Xxh3(upload.payload));
+  float value = 0;
+  std::memcpy(&value, upload.payload.data(), sizeof value);
+  EXPECT_TRUE(std::isnan(value));
+}
+
+TEST_F(AgentLoopTest, InjectsAnUploadAfterTheDeadline) {
+  options_.fault = Fault::kSlow;
+  codec::Lease lease = server_.LeaseOf(1);
+  lease.deadline = Millis(200);
+  server_.Script({lease});
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(std::chrono::steady_clock::now() - start, Ge(Millis(1200)));
+}
+
+TEST_F(AgentLoopTest, EndsWhenItsCertificateHasExpiredAndIsNotRenewed) {
+  device_.not_before = clock_.Now() - std::chrono::hours(48);
+  device_.not_after = clock_.Now() - std::chrono::hours(1);
+  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kUnauthenticated, "join again"));
+}
+
+TEST_F(AgentLoopTest, GoesOnWhileARenewalFailsBeforeTheEnd) {
+  device_.not_before = clock_.Now() - std::chrono::hours(48);
+  device_.not_after = clock_.Now() + std::chrono::hours(24);
+  server_.Script({server_.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_renewal_failed\""), HasSubstr("\"agent_update_counted\"")));
+}
+
+}  // namespace
+}  // namespace tacit::agent

@@ -1,0 +1,248 @@
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <numeric>
+
+#include <gmock/gmock.h>
+
+#include "common/crypto/digest.h"
+#include "common/model/spec.h"
+#include "edge_agent/upload/backoff.h"
+#include "edge_agent/upload/model_cache.h"
+#include "edge_agent/upload/pending_update.h"
+#include "edge_agent/upload/session.h"
+#include "tests/support/matchers.h"
+#include "tests/unit/edge_agent/data_files.h"
+
+namespace tacit::upload {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAreArray;
+using testing::IsError;
+using testing::IsErrorSaying;
+using testing::IsOk;
+using testing::ScratchDirectory;
+
+TEST(Backoff, DoublesUpToItsLongestAndTakesOffAtMostAHalf) {
+  Backoff backoff({.first = Millis(100), .longest = Millis(800)}, 1);
+  for (const int step : {100, 200, 400, 800, 800, 800}) {
+    const Millis delay = backoff.Next();
+    EXPECT_GE(delay, Millis(step / 2));
+    EXPECT_LE(delay, Millis(step));
+  }
+  backoff.Reset();
+  EXPECT_LE(backoff.Next(), Millis(100));
+}
+
+TEST(Backoff, DiffersBetweenDevices) {
+  Backoff a({.first = Millis(100'000), .longest = Millis(100'000)}, 1);
+  Backoff b({.first = Millis(100'000), .longest = Millis(100'000)}, 2);
+  EXPECT_NE(a.Next(), b.Next());
+}
+
+TEST(Backoff, NeverUndercutsWhatTheServerAskedForAndBelievesAnHourOfItAtMost) {
+  Backoff backoff({.first = Millis(100), .longest = Millis(800)}, 1);
+  for (int i = 0; i < 100; ++i) {
+    const Millis delay = backoff.Next(Millis(5000));
+    EXPECT_GE(delay, Millis(5000));
+    EXPECT_LE(delay, Millis(6250));
+  }
+  EXPECT_LE(backoff.Next(std::chrono::hours(1000)), std::chrono::minutes(75));
+  EXPECT_GE(backoff.Next(Millis(-5)), Millis(400));
+}
+
+class ModelCacheTest : public ::testing::Test {
+ protected:
+  static std::vector<float> Numbers(float first) {
+    std::vector<float> numbers(100);
+    std::iota(numbers.begin(), numbers.end(), first);
+    return numbers;
+  }
+  static ByteSpan BytesOf(const std::vector<float>& numbers) { return AsBytes(std::span<const float>(numbers)); }
+  static ModelName NameOf(const std::vector<float>& numbers) {
+    return {.digest = crypto::Sha256(BytesOf(numbers)), .bytes = numbers.size() * sizeof(float)};
+  }
+  void Put(const std::vector<float>& numbers) {
+    ASSERT_THAT(cache_.Append(NameOf(numbers), BytesOf(numbers)), IsOk());
+    ASSERT_THAT(cache_.Finish(NameOf(numbers)), IsOk());
+  }
+
+  ScratchDirectory directory_;
+  ModelCache cache_{directory_.path() / "models"};
+};
+
+TEST_F(ModelCacheTest, FindsAModelOnlyOnceAllOfItIsThere) {
+  const std::vector<float> model = Numbers(0);
+  const ModelName name = NameOf(model);
+  EXPECT_EQ(cache_.Find(name), std::nullopt);
+  EXPECT_EQ(cache_.BytesBegun(name), 0U);
+  ASSERT_THAT(cache_.Append(name, BytesOf(model).first(150)), IsOk());
+  EXPECT_EQ(cache_.Find(name), std::nullopt);
+  // Another process goes on where this one stopped.
+  ModelCache later(directory_.path() / "models");
+  EXPECT_EQ(later.BytesBegun(name), 150U);
+  ASSERT_THAT(later.Append(name, BytesOf(model).subspan(150)), IsOk());
+  EXPECT_EQ(*later.Finish(name), model);
+  EXPECT_EQ(cache_.Find(name), model);
+  EXPECT_EQ(cache_.BytesBegun(name), 0U);
+}
+
+TEST_F(ModelCacheTest, ThrowsAwayADownloadWithAnotherDigestOrSize) {
+  const ModelName name = NameOf(Numbers(0));
+  ASSERT_THAT(cache_.Append(name, BytesOf(Numbers(1))), IsOk());
+  EXPECT_THAT(cache_.Finish(name), IsErrorSaying(ErrorCode::kMalformed, "digest"));
+  EXPECT_EQ(cache_.BytesBegun(name), 0U);
+  ASSERT_THAT(cache_.Append(name, BytesOf(Numbers(0)).first(8)), IsOk());
+  EXPECT_THAT(cache_.Finish(name), IsError(ErrorCode::kMalformed));
+}
+
+TEST_F(ModelCacheTest, DoesNotFindACopyThatTheDiskDamaged) {
+  const std::vector<float> model = Numbers(0);
+  Put(model);
+  const auto file = directory_.path() / "models" / (ToHex(NameOf(model).digest) + ".f32");
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(10).put('x');
+  EXPECT_EQ(cache_.Find(NameOf(model)), std::nullopt);
+  EXPECT_FALSE(std::filesystem::exists(file));
+}
+
+TEST_F(ModelCacheTest, KeepsTheLatestFew) {
+  for (int i = 0; i < 7; ++i) Put(Numbers(static_cast<float>(i)));
+  const auto files = std::filesystem::directory_iterator(directory_.path() / "models");
+  EXPECT_EQ(std::distance(begin(files), end(files)), 4);
+  EXPECT_EQ(cache_.Find(NameOf(Numbers(6))), Numbers(6));
+}
+
+codec::Lease Lease(codec::Mechanism mechanism = codec::Mechanism::kGaussian) {
+  const auto spec = *model::ModelSpec::Create({.inputs = 1, .hidden = {}, .classes = 2});
+  return {.task = *TaskId::Parse("har"),
+          .round = 3,
+          .model_version = 2,
+          .model_bytes = spec.ParameterCount() * sizeof(float),
+          .schema_digest = spec.SchemaDigest(),
+          .model = {.inputs = 1, .hidden = {}, .classes = 2},
+          .training = {},
+          .mechanism = mechanism,
+          .clip_norm = 1,
+          .grid_radius = 1024,
+          .max_examples = 0};
+}
+
+std::vector<std::int32_t> GridOf(const PendingUpdate& update) {
+  std::vector<std::int32_t> grid(update.payload.size() / sizeof(std::int32_t));
+  std::memcpy(grid.data(), update.payload.data(), update.payload.size());
+  return grid;
+}
+
+TEST(MakeUpdate, ClipsInTheNormOfTheMechanismAndAnnouncesExactlyItsBytes) {
+  // (3, 4, 0, 0) has L2 norm 5 and L1 norm 7.
+  const std::vector<float> delta = {3, 4, 0, 0};
+  const auto gaussian = MakeUpdate(Lease(), delta, {});
+  ASSERT_THAT(gaussian, IsOk());
+  const std::vector<std::int32_t> grid = GridOf(*gaussian);
+  EXPECT_NEAR(grid[0], 1024 * 3 / 5.0, 2);
+  EXPECT_NEAR(grid[1], 1024 * 4 / 5.0, 2);
+  EXPECT_LE(std::int64_t{grid[0]} * grid[0] + std::int64_t{grid[1]} * grid[1], 1024 * 1024);
+  EXPECT_EQ(gaussian->header.encoding, codec::Encoding::kGridInt32);
+  EXPECT_EQ(gaussian->header.payload_bytes, 16U);
+  EXPECT_EQ(gaussian->header.payload_digest, Xxh3(gaussian->payload));
+  EXPECT_EQ(gaussian->header.schema_digest, Lease().schema_digest);
+  EXPECT_EQ(gaussian->round, (RoundKey{*TaskId::Parse("har"), 3}));
+  const std::vector<std::int32_t> laplace = GridOf(*MakeUpdate(Lease(codec::Mechanism::kLaplace), delta, {}));
+  EXPECT_NEAR(laplace[0], 1024 * 3 / 7.0, 2);
+}
+
+TEST(MakeUpdate, OfZerosIsAnUpdate) {
+  const auto update = MakeUpdate(Lease(), std::vector<float>(4), {});
+  ASSERT_THAT(update, IsOk());
+  EXPECT_THAT(update->payload, Each(0));
+}
+
+TEST(MakeUpdate, TellsCountsOnlyWhereTheLeaseAsksForThemAndCapsThem) {
+  const std::vector<float> delta(4);
+  EXPECT_EQ(MakeUpdate(Lease(), delta, {.example_count = 300})->header.example_count, 0U);
+  codec::Lease lease = Lease(codec::Mechanism::kNone);
+  lease.max_examples = 1000;
+  EXPECT_EQ(MakeUpdate(lease, delta, {.example_count = 300})->header.example_count, 300U);
+  EXPECT_EQ(MakeUpdate(lease, delta, {.example_count = 3000})->header.example_count, 1000U);
+}
+
+TEST(MakeUpdate, SendsTheDeltaAsItIsWhenTheServerIsToClip) {
+  const std::vector<float> delta = {3, 4, 0, -1};
+  const auto update = MakeUpdate(Lease(), delta, {.encoding = codec::Encoding::kFloat32});
+  ASSERT_THAT(update, IsOk());
+  EXPECT_THAT(update->payload, ElementsAreArray(AsBytes(std::span<const float>(delta))));
+}
+
+TEST(MakeUpdate, RefusesWhatNoServerWouldTake) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(MakeUpdate(Lease(), std::vector<float>{0, 0, nan, 0}, {}),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "2"));
+  EXPECT_THAT(MakeUpdate(Lease(), std::vector<float>(3), {}),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "3 parameters"));
+  codec::Lease lease = Lease();
+  lease.clip_norm = 0;
+  EXPECT_THAT(MakeUpdate(lease, std::vector<float>(4), {}), IsError(ErrorCode::kInvalidArgument));
+  lease = Lease();
+  lease.grid_radius = 1000;
+  EXPECT_THAT(MakeUpdate(lease, std::vector<float>(4), {}), IsError(ErrorCode::kInvalidArgument));
+}
+
+TEST(SpecOf, RefusesALeaseThatContradictsItself) {
+  EXPECT_THAT(SpecOf(Lease()), IsOk());
+  codec::Lease lease = Lease();
+  lease.model_bytes += 4;
+  EXPECT_THAT(SpecOf(lease), IsErrorSaying(ErrorCode::kMalformed, "schema digest and size"));
+  lease = Lease();
+  lease.schema_digest[0] ^= 1U;
+  EXPECT_THAT(SpecOf(lease), IsError(ErrorCode::kMalformed));
+}
+
+class PendingStoreTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::filesystem::path File() const { return directory_.path() / "pending_update"; }
+
+  ScratchDirectory directory_;
+  PendingStore store_{directory_.path()};
+  PendingUpdate update_ = *MakeUpdate(Lease(), std::vector<float>{1, 2, 3, 4}, {});
+};
+
+TEST_F(PendingStoreTest, GivesTheSameBytesBackToAnotherProcess) {
+  EXPECT_EQ(store_.Load(), std::nullopt);
+  ASSERT_THAT(store_.Save(update_), IsOk());
+  const auto loaded = PendingStore(directory_.path()).Load();
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ(loaded->round, update_.round);
+  EXPECT_EQ(loaded->header, update_.header);
+  EXPECT_EQ(loaded->payload, update_.payload);
+  store_.Drop();
+  EXPECT_EQ(store_.Load(), std::nullopt);
+}
+
+TEST_F(PendingStoreTest, KeepsTheFileForItsOwner) {
+  ASSERT_THAT(store_.Save(update_), IsOk());
+  using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(File()).permissions(), perms::owner_read | perms::owner_write);
+}
+
+TEST_F(PendingStoreTest, DropsEveryTruncatedOrChangedFile) {
+  ASSERT_THAT(store_.Save(update_), IsOk());
+  const Bytes good = [&] {
+    std::ifstream in(File(), std::ios::binary);
+    return Bytes(std::istreambuf_iterator<char>(in), {});
+  }();
+  ASSERT_THAT(ParsePendingUpdate(good), IsOk());
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    EXPECT_THAT(ParsePendingUpdate(ByteSpan(good).first(i)), IsError(ErrorCode::kMalformed)) << i;
+    Bytes changed = good;
+    changed[i] ^= 0x40U;
+    EXPECT_THAT(ParsePendingUpdate(changed), IsError(ErrorCode::kMalformed)) << i;
+  }
+  directory_.Write("pending_update", ByteSpan(good).first(30));
+  EXPECT_EQ(store_.Load(), std::nullopt);
+  EXPECT_FALSE(std::filesystem::exists(File()));
+}
+
+}  // namespace
+}  // namespace tacit::upload
