@@ -137,8 +137,8 @@ fi
 behaviour='unit|statistical|simulation|integration'
 build_and_test release --
 if [ "$quick" = no ]; then
-  build_and_test asan -- --label-regex "$behaviour"
+  # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
+  build_and_test fuzz -- --label-regex "$behaviour|^fuzz$"
   build_and_test tsan -- --label-regex "$behaviour"
-  build_and_test fuzz --target fuzz_targets -- --label-regex '^fuzz$'
 fi
 finish

@@ -73,7 +73,7 @@ learning_rate = 1.0
 """
 
 
-def task_text(name="t", inputs=4, rounds=5, participations=None, size=3, minimum=2, over_selection=1.0, deadline="30s",
+def task_text(name="t", inputs=4, rounds=5, participations=None, size=3, minimum=2, over_selection=1.0, deadline="300s",
               privacy=GAUSSIAN, aggregation=FED_AVG):
     return TASK.format(name=name, inputs=inputs, rounds=rounds, participations=participations or rounds, size=size,
                        minimum=minimum, over_selection=over_selection, deadline=deadline, privacy=privacy,

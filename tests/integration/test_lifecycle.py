@@ -65,8 +65,8 @@ class Life(ServerTest):
     def test_starts_within_half_a_second(self):
         self.server.create_task(task_text())
         best = min(self._restart_time() for _ in range(5))
-        slack = 4 if "asan" in str(BIN) or "tsan" in str(BIN) else 1
-        self.assertLess(best, 0.5 * slack)
+        # A sanitizer makes the same start several times slower; the bound is for the program that ships.
+        self.assertLess(best, 3 if os.environ.get("TACIT_SANITIZE") else 0.5)
 
     def _restart_time(self):
         self.server.stop()
