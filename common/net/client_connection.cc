@@ -195,30 +195,30 @@ bool CancelEvent::signalled() const {
   return ::poll(&watched, 1, 0) > 0;
 }
 
-ClientConnection::ClientConnection(Endpoint server, OwnedFd socket, const CancelEvent& cancel)
-    : server_(std::move(server)), socket_(std::move(socket)), cancel_(cancel) {}
+ClientConnection::ClientConnection(Endpoint server, OwnedFd socket, TlsSession tls, const CancelEvent& cancel)
+    : server_(std::move(server)), socket_(std::move(socket)), cancel_(cancel), tls_(std::move(tls)) {}
 
 ClientConnection::~ClientConnection() {
-  if (tls_ && !peer_left_) tls_->SendCloseNotify();
+  if (!peer_left_) tls_.SendCloseNotify();
 }
 
 Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const ConnectOptions& options,
                                                                  const CancelEvent& cancel) {
   TACIT_TRY(OwnedFd socket, ConnectToAny(options.server, cancel, options.deadline));
-  std::unique_ptr<ClientConnection> connection(new ClientConnection(options.server, std::move(socket), cancel));
+  TACIT_TRY(TlsSession tls, TlsSession::Create(options.context, socket.get(), TlsSession::Role::kClient));
+  std::unique_ptr<ClientConnection> connection(
+      new ClientConnection(options.server, std::move(socket), std::move(tls), cancel));
   TACIT_TRY_VOID(connection->Handshake(options));
   return connection;
 }
 
 Result<void> ClientConnection::Handshake(const ConnectOptions& options) {
-  TACIT_TRY(auto session, TlsSession::Create(options.context, socket_.get(), TlsSession::Role::kClient));
-  tls_.emplace(std::move(session));
-  if (!ExpectName(tls_->native(), server_.host, options.proof)) {
+  if (!ExpectName(tls_.native(), server_.host, options.proof)) {
     return Fail(ErrorCode::kInvalidArgument, "'" + server_.host + "' is not a host name or an IP address");
   }
   const ExchangeLimits limits{options.deadline, kNoLimit, kNoLimit};
   for (;;) {
-    const IoStep step = tls_->Handshake();
+    const IoStep step = tls_.Handshake();
     if (step.kind == Kind::kMoved) break;
     if (step.kind == Kind::kFailed || step.kind == Kind::kEnd) return Failed();
     TACIT_TRY_VOID(Wait(step.kind == Kind::kWantWrite ? POLLOUT : POLLIN, limits));
@@ -254,7 +254,7 @@ Error ClientConnection::Describe(const TlsFault& fault) const {
 }
 
 std::unexpected<Error> ClientConnection::Failed() {
-  TlsFault fault = tls_->fault();
+  TlsFault fault = tls_.fault();
   // An end in good order is as unexpected, where something was still to come, as a reset.
   if (fault.reason == 0 && fault.system_error == 0) fault.peer_left = true;
   peer_left_ = fault.peer_left;
@@ -264,7 +264,7 @@ std::unexpected<Error> ClientConnection::Failed() {
 bool ClientConnection::TakeEarlyAnswer() {
   if (!early_.empty()) return true;
   early_.resize(kRecordBytes);
-  const IoStep step = tls_->Read(early_);
+  const IoStep step = tls_.Read(early_);
   early_.resize(step.kind == Kind::kMoved ? step.bytes : 0);
   if (step.kind == Kind::kMoved) answered_ = true;
   return step.kind == Kind::kMoved;
@@ -272,16 +272,16 @@ bool ClientConnection::TakeEarlyAnswer() {
 
 // A server that will read no more has often said why before it closed: an answer, or an alert.
 Result<void> ClientConnection::AfterFailedWrite() {
-  const TlsFault fault = tls_->fault();
+  const TlsFault fault = tls_.fault();
   if (TakeEarlyAnswer()) return {};
-  if (tls_->fault().reason >= SSL_AD_REASON_OFFSET) return Failed();
+  if (tls_.fault().reason >= SSL_AD_REASON_OFFSET) return Failed();
   peer_left_ = fault.peer_left;
   return std::unexpected(Describe(fault));
 }
 
 Result<void> ClientConnection::SendPiece(ByteSpan piece, const ExchangeLimits& limits) {
   while (!piece.empty()) {
-    const IoStep step = tls_->Write(piece);
+    const IoStep step = tls_.Write(piece);
     if (step.kind == Kind::kMoved) {
       piece = piece.subspan(step.bytes);
       continue;
@@ -323,7 +323,7 @@ Result<std::size_t> ClientConnection::ReadSome(std::span<std::uint8_t> out, cons
     return count;
   }
   for (;;) {
-    const IoStep step = tls_->Read(out);
+    const IoStep step = tls_.Read(out);
     if (step.kind == Kind::kMoved) {
       answered_ = true;
       return step.bytes;
@@ -339,7 +339,7 @@ Result<std::size_t> ClientConnection::ReadSome(std::span<std::uint8_t> out, cons
 
 bool ClientConnection::IsIdle() {
   std::array<std::uint8_t, 1> unasked;
-  return early_.empty() && tls_->Read(unasked).kind == Kind::kWantRead;
+  return early_.empty() && tls_.Read(unasked).kind == Kind::kWantRead;
 }
 
 }  // namespace tacit::net

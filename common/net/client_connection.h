@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 
@@ -85,10 +84,10 @@ class ClientConnection {
   [[nodiscard]] bool sent_all() const { return sent_all_; }
   /// Whether the last error was that the server had gone.
   [[nodiscard]] bool peer_left() const { return peer_left_; }
-  [[nodiscard]] SSL* native() const { return tls_->native(); }
+  [[nodiscard]] SSL* native() const { return tls_.native(); }
 
  private:
-  ClientConnection(Endpoint server, OwnedFd socket, const CancelEvent& cancel);
+  ClientConnection(Endpoint server, OwnedFd socket, TlsSession tls, const CancelEvent& cancel);
   Result<void> Handshake(const ConnectOptions& options);
   Result<void> SendPiece(ByteSpan piece, const ExchangeLimits& limits);
   Result<short> Wait(short events, const ExchangeLimits& limits);
@@ -100,7 +99,7 @@ class ClientConnection {
   Endpoint server_;
   OwnedFd socket_;
   const CancelEvent& cancel_;
-  std::optional<TlsSession> tls_;
+  TlsSession tls_;
   bool in_handshake_ = true;
   bool answered_ = false;
   bool sent_all_ = true;

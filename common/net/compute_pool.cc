@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/check.h"
@@ -113,8 +113,8 @@ void ComputePool::Stop() {
 }
 
 Task<Result<void>> ComputePool::Enqueue(internal::Work& work) {
-  const asio::any_io_executor home = co_await asio::this_coro::executor;
-  auto start = [this, &work, &home](auto handler) {
+  auto start = [this, &work](auto handler) {
+    const asio::any_io_executor home = asio::get_associated_executor(handler);
     impl_->Add({&work, [home, handler = std::move(handler)](Result<void> result) mutable {
                   asio::post(home, [handler = std::move(handler), result = std::move(result)]() mutable {
                     std::move(handler)(std::move(result));

@@ -50,6 +50,12 @@ bool Discard(int socket, std::size_t& budget) {
   return false;
 }
 
+HandshakeFault DescribeHandshake(const TlsFault& fault) {
+  const CertificateFault& certificate = fault.certificate;
+  if (certificate.x509_error == 0) return {HandshakeFailureReason(fault), fault.text};
+  return {HandshakeFailureReason(fault), DescribeCertificateFault(certificate) + ": " + certificate.subject};
+}
+
 }  // namespace
 
 SteadyPoint TransferPace::NextDeadline(SteadyPoint now) const {
@@ -107,13 +113,6 @@ Task<WaitEnd> Connection::WaitIdle(SteadyPoint deadline) {
   co_return end;
 }
 
-HandshakeFault Connection::DescribeHandshake() const {
-  const TlsFault& fault = tls_->fault();
-  const CertificateFault& certificate = fault.certificate;
-  if (certificate.x509_error == 0) return {HandshakeFailureReason(fault), fault.text};
-  return {HandshakeFailureReason(fault), DescribeCertificateFault(certificate) + ": " + certificate.subject};
-}
-
 Task<std::expected<void, HandshakeFault>> Connection::Handshake(std::shared_ptr<ssl_ctx_st> context, Millis timeout) {
   boost::system::error_code ignored;
   socket_.native_non_blocking(true, ignored);
@@ -127,7 +126,7 @@ Task<std::expected<void, HandshakeFault>> Connection::Handshake(std::shared_ptr<
     const IoStep step = tls_->Handshake();
     if (step.kind == Kind::kMoved) break;
     if (step.kind == Kind::kEnd) co_return std::unexpected(HandshakeFault{"reset", "closed within the handshake"});
-    if (step.kind == Kind::kFailed) co_return std::unexpected(DescribeHandshake());
+    if (step.kind == Kind::kFailed) co_return std::unexpected(DescribeHandshake(tls_->fault()));
     interruptible_ = true;
     const WaitEnd end = retired_ ? WaitEnd::kStopped : co_await Wait(step.kind, deadline);
     interruptible_ = false;

@@ -105,7 +105,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<WaitEnd> Wait(IoStep::Kind wanted, SteadyPoint deadline);
   Task<std::expected<void, IoFault>> WaitPaced(IoStep::Kind wanted, TransferPace& pace);
   Task<void> GiveWay();
-  [[nodiscard]] HandshakeFault DescribeHandshake() const;
   Task<void> Linger();
   void CloseSocket();
 

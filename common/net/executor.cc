@@ -7,10 +7,10 @@
 #include <thread>
 #include <vector>
 
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/check.h"
@@ -121,10 +121,10 @@ void IoThreads::StopAndJoin() {
 namespace internal {
 
 Task<void> RunOn(asio::any_io_executor executor, Work& work) {
-  const asio::any_io_executor home = co_await asio::this_coro::executor;
-  auto start = [&work, &executor, &home](auto handler) {
-    asio::post(executor, [&work, home, handler = std::move(handler)]() mutable {
+  auto start = [&work, &executor](auto handler) {
+    asio::post(executor, [&work, handler = std::move(handler)]() mutable {
       work.Run();
+      const asio::any_io_executor home = asio::get_associated_executor(handler);
       asio::post(home, std::move(handler));
     });
   };

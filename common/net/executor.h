@@ -11,6 +11,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include "common/base/check.h"
 #include "common/base/result.h"
 
 namespace tacit::net {
@@ -83,7 +84,10 @@ class Call final : public Work {
   }
   [[nodiscard]] const std::exception_ptr& exception() const { return exception_; }
   Value Take() {
-    if constexpr (!std::is_void_v<Value>) return *std::move(value_);
+    if constexpr (!std::is_void_v<Value>) {
+      TACIT_CHECK(value_, "a value is taken once, after the function ran without an exception");
+      return *std::move(value_);
+    }
   }
 
  private:

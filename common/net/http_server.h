@@ -79,9 +79,10 @@ struct ListenerOptions {
 };
 
 /// One listener: accepts, does the TLS handshake, reads requests one after the other and runs the handler for each.
-/// Connections are spread over the I/O threads in turn and stay on theirs.
-/// Threads: every method from any thread that is not an I/O thread. The handler and the observer must live until Drain
-/// has returned 0, or IoThreads::StopAndJoin has returned.
+/// Connections are spread over the I/O threads in turn and stay on theirs. A client whose certificate ends while its
+/// connection is kept alive gets 401 for its next request, and the connection is closed. Threads: every method from any
+/// thread that is not an I/O thread. The handler and the observer must live until Drain has returned 0, or
+/// IoThreads::StopAndJoin has returned.
 class HttpServer {
  public:
   /// Binds and begins to accept as soon as the threads run.

@@ -21,6 +21,9 @@ constexpr std::size_t kOneRecord = 16 * 1024;
 // nginx's number for a client that went away before it could be answered.
 constexpr int kClientLeft = 499;
 
+constexpr std::string_view kCertificateEnded =
+    "the client certificate of this connection has ended; renew it and connect again";
+
 std::string_view MethodLabel(std::string_view method) {
   constexpr std::array<std::string_view, 7> kKnown = {"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"};
   const auto* known = std::ranges::find(kKnown, method);
@@ -155,6 +158,7 @@ class Session final : public BodySource {
   Task<bool> SkipBody(std::uint64_t left);
   Task<bool> Send(const HttpResponse& response, Persistence persistence);
   Task<void> Refuse(const HeadFault& fault);
+  [[nodiscard]] bool CertificateHasEnded() const;
   Task<std::expected<void, IoFault>> ReadBody(std::span<std::uint8_t> out);
   void Record(std::string_view route, std::string_view method, int status);
 
@@ -330,16 +334,26 @@ Task<void> Session::Refuse(const HeadFault& fault) {
   Record("", "", sent ? fault.status : kClientLeft);
 }
 
+// The handshake looked at the dates once; a kept-alive connection must not carry a certificate beyond its end.
+bool Session::CertificateHasEnded() const {
+  const PeerIdentity& peer = connection_->peer();
+  return !peer.certificate_sha256.empty() && std::chrono::system_clock::now() > peer.not_after;
+}
+
 Task<void> Session::Run() {
   auto goodbye = Connection::Goodbye::kAtOnce;
   while (!connection_->retired()) {
     bytes_in_ = 0;
     auto head = co_await NextHead();
+    if (head && CertificateHasEnded()) head = std::unexpected(HeadEnd{HeadFault{401, std::string(kCertificateEnded)}});
     if (head) {
       if (co_await Exchange(*std::move(head))) continue;
       goodbye = Connection::Goodbye::kLinger;
-    } else if (head.error().answer) {
-      co_await Refuse(*head.error().answer);
+      break;
+    }
+    const std::optional<HeadFault>& answer = head.error().answer;
+    if (answer) {
+      co_await Refuse(*answer);
       goodbye = Connection::Goodbye::kLinger;
     }
     break;

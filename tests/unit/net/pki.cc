@@ -56,7 +56,7 @@ Identity Pki::Save(std::string_view name, std::string certificate_pem, std::stri
   return identity;
 }
 
-Identity Pki::Client(std::string_view name, hours starts, hours lifetime) const {
+Identity Pki::Client(std::string_view name, hours starts, std::chrono::seconds lifetime) const {
   const auto key = Must(crypto::PrivateKey::GenerateP256());
   const auto certificate =
       Must(ca_.IssueClient({Must(crypto::MakeCsrPem(key, name)), "spiffe://test.example/device/" + std::string(name),

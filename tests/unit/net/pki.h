@@ -44,7 +44,7 @@ class Pki {
 
   /// `starts` is relative to now.
   [[nodiscard]] Identity Client(std::string_view name, std::chrono::hours starts = std::chrono::hours(0),
-                                std::chrono::hours lifetime = std::chrono::hours(24)) const;
+                                std::chrono::seconds lifetime = std::chrono::hours(24)) const;
   [[nodiscard]] Identity Server(std::string_view dns_name = "localhost", std::string_view ip = "127.0.0.1",
                                 std::chrono::hours starts = std::chrono::hours(0)) const;
 

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <string>
 
+#include "common/net/https_client.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/net/pki.h"
 #include "tests/unit/net/raw_client.h"
@@ -197,6 +198,44 @@ TEST_F(Handshake, EndsAfterItsTimeLimitHoweverSlowlyBytesCome) {
   client.ReadAll();
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
   ExpectFailure(server, "timeout");
+}
+
+TEST_F(Handshake, CountsForNoLongerThanItsCertificate) {
+  TestServer server(Listener(), WhoAmI);
+  const Identity brief = pki_->Client("brief", hours(0), std::chrono::seconds(2));
+  ClientOptions options;
+  options.server = {"127.0.0.1", server.server().port()};
+  options.ca_pem = pki_->ca_pem();
+  options.client_certificate_pem = brief.certificate_pem;
+  options.client_key_pem = brief.key_pem;
+  auto client = HttpsClient::Create(options).value();
+  EXPECT_EQ(client.Send({})->status, 200);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+  const auto late = client.Send({});
+  ASSERT_THAT(late, IsOk());
+  EXPECT_EQ(late->status, 401);
+  EXPECT_THAT(AsText(late->body), HasSubstr("has ended"));
+  EXPECT_THAT(client.Send({}), IsErrorSaying(ErrorCode::kUnauthenticated, "has ended"));
+  ExpectFailure(server, "expired", 2);
+}
+
+// The end of one request's body and the next request come in one TLS record: what stays inside the session makes no
+// socket ready.
+TEST_F(Handshake, LosesNoRequestInsideTheSession) {
+  TestServer server(Listener(ClientAuth::kNone), [](HttpRequest& request) -> Task<HttpResponse> {
+    HttpResponse response;
+    auto body = co_await request.ReadBody(10);
+    response.body = body ? "<" + std::string(AsText(*body)) + ">" : body.error().message;
+    co_return response;
+  });
+  const auto answers = RunShell(
+      "(printf \"PUT / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 2\\r\\n\\r\\n\"; sleep 0.3; "
+      "printf \"abPUT / HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\ncde\"; sleep "
+      "0.3) | "
+      "openssl s_client -quiet -connect 127.0.0.1:" +
+      server.port() + " -CAfile " + pki_->ca_path());
+  EXPECT_THAT(answers.output, HasSubstr("<ab>"));
+  EXPECT_THAT(answers.output, HasSubstr("<cde>"));
 }
 
 TEST_F(Handshake, WithAnOptionalCertificateTakesNoneOrAGoodOne) {
