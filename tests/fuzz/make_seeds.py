@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
-Usage: make_seeds.py [certificates|codec|data_rows|http_head|names|problem|safetensors|toml ...]    (default: all)
+Usage: make_seeds.py [certificates|codec|data_rows|device_files|http_head|names|problem|safetensors|toml ...]    (default: all)
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
 """
@@ -107,6 +107,34 @@ def names():
     ):
         write("names", name, text)
     write("names", "not-utf8", b'"\\\x00\x1f\x7f\xc3\xa9\xc3\x28\xf0\x9f\x92\xa9\xed\xa0\x80')
+
+
+def device_files():
+    header = protobuf("agent", "UpdateHeader", f'schema_digest: "{"s" * 16}" encoding: ENCODING_FLOAT32 '
+                      f'payload_bytes: 8 payload_digest: "{"p" * 16}"')
+    parts = (b"har", None, header, bytes(8))
+    body = b"".join(struct.pack("<Q", 7) if part is None else struct.pack("<Q", len(part)) + part for part in parts)
+    write("device_files", "update", b"\x00TACITUP1" + body)
+    record = '{"schema": 1, "device": "pump-3", "trust_domain": "tacit.test", "host": "localhost", "agents_port": 8443}'
+    write("device_files", "identity", b"\x01" + record.encode())
+    write("device_files", "identity-port", b"\x01" + record.replace("8443", "-1e99").encode())
+    table = """[data]
+features = "train.csv.gz"
+label_column = "class"
+classes = ["walking", "sitting"]
+ignore_columns = ["user"]
+scale = 0.5
+missing = 0.0
+header = true
+[data.rows]
+column = "user"
+value = "33"
+"""
+    write("device_files", "source", b"\x02" + table.encode())
+    arrays = table.split("label_column")[0] + 'labels = "y.npy"\nclasses = 6\nfirst_label = 1\n'
+    write("device_files", "source-arrays", b"\x02" + (arrays + '[data.rows]\nlist = "p.npy"\nclient = 3\n').encode())
+    write("device_files", "model", b"\x03tacit-mlp/1:561,128,6")
+    write("device_files", "model-huge", b"\x03tacit-mlp/1:1048576,1048576,2")
 
 
 def http_head():
@@ -238,7 +266,7 @@ def toml():
     write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
 
 
-ALL = (certificates, codec, data_rows, http_head, names, problem, safetensors, toml)
+ALL = (certificates, codec, data_rows, device_files, http_head, names, problem, safetensors, toml)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

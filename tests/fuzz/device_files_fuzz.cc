@@ -1,0 +1,58 @@
+#include "common/model/spec.h"
+#include "edge_agent/app/source_config.h"
+#include "edge_agent/enrolment/identity_file.h"
+#include "edge_agent/upload/pending_update.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace {
+
+/// `content` with the digest that ends the file: lets the search change what the digest is over.
+void ReadPendingUpdate(tacit::ByteSpan content) {
+  const tacit::Digest128 digest = tacit::Xxh3(content);
+  const tacit::Bytes file = tacit::ByteWriter().Raw(content).Raw(digest).bytes();
+  const auto update = tacit::upload::ParsePendingUpdate(file);
+  if (update) TACIT_CHECK(update->header.payload_bytes == update->payload.size(), "what is sent is what is announced");
+}
+
+void ReadIdentityRecord(std::string_view text) {
+  const auto record = tacit::enrolment::ParseIdentityRecord(text);
+  if (!record) return;
+  const auto again = tacit::enrolment::ParseIdentityRecord(tacit::enrolment::FormatIdentityRecord(*record));
+  TACIT_CHECK(again.has_value() && again->device == record->device && again->agents.host == record->agents.host,
+              "a record that was read can be written and read");
+}
+
+void ReadDataSource(std::string_view text) {
+  const auto source = tacit::agent::ParseDataSource(text, "agent.toml", "/data");
+  TACIT_CHECK(source.has_value() || !source.error().message.empty(), "a refusal says why");
+}
+
+void ReadModelSpec(std::string_view text) {
+  const auto spec = tacit::model::ModelSpec::Parse(text);
+  if (!spec) return;
+  TACIT_CHECK(spec->CanonicalText() == text, "a model has one text");
+  TACIT_CHECK(spec->ParameterCount() <= tacit::model::ModelSpec::kMaxParameters, "the memory of a model is bounded");
+}
+
+}  // namespace
+
+/// What a device keeps on its disk, which a crash or another program may have damaged. The first byte says which file.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const tacit::ByteSpan rest(data + 1, size - 1);
+  switch (data[0] % 4) {
+    case 0:
+      ReadPendingUpdate(rest);
+      break;
+    case 1:
+      ReadIdentityRecord(tacit::AsText(rest));
+      break;
+    case 2:
+      ReadDataSource(tacit::AsText(rest));
+      break;
+    default:
+      ReadModelSpec(tacit::AsText(rest));
+      break;
+  }
+  return 0;
+}
