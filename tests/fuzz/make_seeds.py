@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
-Usage: make_seeds.py [certificates|codec|data_rows|device_files|http_head|names|problem|safetensors|toml ...]    (default: all)
+Usage: make_seeds.py [certificates|codec|data_rows|device_files|http_head|names|problem|safetensors|toml ...]
+Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
 """
