@@ -82,7 +82,8 @@ Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRec
                {"counted", round.counted},
                {"opened_at", FormatRfc3339(round.opened_at)},
                {"ended_at", TimeOrNull(round.ended_at)},
-               {"epsilon_after", round.epsilon_after},
+               // 0 stands for no mechanism, and must not read as perfect privacy.
+               {"epsilon_after", round.epsilon_after > 0 ? Json(round.epsilon_after) : Json(nullptr)},
                {"model_version", nullptr},
                {"model_digest", nullptr}};
   if (model) {

@@ -1,6 +1,5 @@
 // How a TaskRunner takes a task up from the store where it stood.
 
-#include <algorithm>
 #include <utility>
 
 #include "common/crypto/digest.h"
@@ -125,13 +124,17 @@ net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
                                    "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));
   TACIT_CO_TRY(auto opened, crypto::Aes256GcmSealer::Create(std::move(round_key)));
   sealer_.emplace(std::move(opened));
-  TACIT_CO_TRY(const auto partials,
-               co_await services_.store.Call("partials", [key](store::Store& store) { return store.Partials(key); }));
   const Bytes context = SealContext(key);
-  for (const store::Partial& partial : partials) {
-    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial.sealed, context, SumOptionsOf(key)));
+  // One at a time: a round's partial sums together can be larger than memory.
+  for (std::optional<std::uint64_t> after;;) {
+    TACIT_CO_TRY(const auto partial, co_await services_.store.Call("partial", [key, after](store::Store& store) {
+      return store.NextPartial(key, after);
+    }));
+    if (!partial) break;
+    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial->sealed, context, SumOptionsOf(key)));
     TACIT_CO_TRY_VOID(total_->sum.Merge(sum));
-    next_sequence_ = std::max(next_sequence_, partial.sequence + 1);
+    after = partial->sequence;
+    next_sequence_ = partial->sequence + 1;
   }
   TACIT_CO_TRY(total_->contributions, co_await services_.store.Call("contributions", [key](store::Store& store) {
     return store.Contributions(key);
