@@ -174,7 +174,8 @@ say "Making a certificate authority, a server certificate and a first operator"
 "$bin/tacit" init --dir "$server" --trust-domain quickstart.example > "$dir/init.txt"
 # Ports of the system's choosing, so that two quickstarts can run side by side.
 sed -i -E 's/^port *= *[0-9]+/port = 0/' "$server/tacitd.toml"
-"$bin/tacitd" --config "$server/tacitd.toml" 2> "$dir/tacitd.log" &
+# What stays running must not hold on to the output of this script: whoever reads that would wait for ever.
+"$bin/tacitd" --config "$server/tacitd.toml" > /dev/null 2> "$dir/tacitd.log" < /dev/null &
 echo "$! tacitd" >> "$dir/pids"
 server_pid=$!
 disown
@@ -225,7 +226,8 @@ start_agent() {  # start_agent NAME INDEX [more options]
   local name=$1 index=$2
   shift 2
   # shellcheck disable=SC2046  # the options are words
-  "$bin/tacit-agent" run --state "$dir/agents/$name" $(agent_data "$index") "$@" 2>> "$dir/agents/$name/agent.log" &
+  "$bin/tacit-agent" run --state "$dir/agents/$name" $(agent_data "$index") "$@" \
+    > /dev/null 2>> "$dir/agents/$name/agent.log" < /dev/null &
   echo "$! tacit-agent" >> "$dir/pids"
   agent_pid=$!
   disown

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds, and runs every test, on a bare Debian 12.
 # Usage: tests/run.sh [--quick] [--no-install]
-#   --quick        the release build and its tests only: no sanitizers, no fuzzing
+#   --quick        the release build and its tests only: no lint, no sanitizers, no fuzzing
 #   --no-install   the packages of deploy/install-deps.sh are known to be there
 # Environment: TACIT_JOBS (default 2), TACIT_FUZZ_SECONDS for each fuzz target (default 60), TACIT_SHARED_DIR (default
 # ../shared when it exists: real data for the tests that use some), CI=true (a skipped test is a failure).
@@ -135,7 +135,11 @@ if [ "$install" = yes ]; then
   stage "install" deploy/install-deps.sh || { failed=1; finish; }
 fi
 behaviour='unit|statistical|simulation|integration'
-build_and_test release --
+if [ "$quick" = yes ]; then
+  build_and_test release -- --label-exclude '^lint$'
+else
+  build_and_test release --
+fi
 if [ "$quick" = no ]; then
   # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
   build_and_test fuzz -- --label-regex "$behaviour|^fuzz$"

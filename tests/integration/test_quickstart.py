@@ -1,0 +1,56 @@
+"""The README's first command, on what is built already: its story must hold, and its figures."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(os.environ["TACIT_SOURCE"])
+QUICKSTART = SOURCE / "deploy/quickstart.sh"
+SHARED = os.environ.get("TACIT_SHARED_DIR")
+
+
+class Quickstart(unittest.TestCase):
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-test-"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+
+    def run_quickstart(self, *options):
+        where = ["--dir", self.directory / "run"]
+        results = self.directory / "out.json"
+        self.addCleanup(subprocess.run, [QUICKSTART, "--stop", *where], capture_output=True)
+        done = subprocess.run([QUICKSTART, "--skip-build", *where, "--json", results, *map(str, options)],
+                              capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout, json.loads(results.read_text())
+
+    def test_tells_the_story_on_synthetic_data(self):
+        told, results = self.run_quickstart("--agents", 8, "--rounds", 4, "--epsilon", 20)
+        for line in ("SYNTHETIC", "was refused, and the round goes on", "is killed in the middle of round",
+                     "is started again", "above the budget of 20", "deploy/quickstart.sh --stop"):
+            self.assertIn(line, told)
+        self.assertEqual([row["round"] for row in results["rounds"]], [1, 2, 3, 4])
+        self.assertEqual([row["cohort"] for row in results["rounds"]], [7, 8, 8, 8])
+        self.assertEqual(results["state"], "budget_exhausted")
+        self.assertLessEqual(results["rounds"][-1]["epsilon"], 20)
+
+    def test_refuses_options_that_make_no_sense(self):
+        for options in (["--rounds", "0"], ["--epsilon", "much"], ["--nonsense"], ["--agents"]):
+            done = subprocess.run([QUICKSTART, *options], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, options)
+            self.assertIn("quickstart:", done.stderr)
+
+    def test_twenty_one_people_reach_89_percent_without_privacy(self):
+        if not SHARED:
+            self.skipTest("TACIT_SHARED_DIR does not name the directory with the recordings")
+        _, results = self.run_quickstart("--data", pathlib.Path(SHARED) / "data/har", "--rounds", 20, "--no-dp")
+        last = [row["accuracy"] for row in results["rounds"][-3:]]
+        self.assertGreaterEqual(sum(last) / 3, 0.89)
+        self.assertTrue(all(row["epsilon"] is None for row in results["rounds"]))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
