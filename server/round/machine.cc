@@ -31,7 +31,11 @@ Machine Machine::Restore(RoundKey key, Rules rules, Phase phase, std::map<Device
   Machine machine(std::move(key), rules);
   machine.phase_ = phase;
   machine.counted_ = std::move(counted);
-  if (phase == Phase::kOpen) machine.deadline_ = now + rules.deadline;
+  if (phase == Phase::kOpen) {
+    // A crash between the last commit and the closing must not make a full round wait for its deadline.
+    const bool full = machine.counted_.size() >= rules.target_cohort;
+    machine.deadline_ = full ? now : now + rules.deadline;
+  }
   // The step that was under way is asked for again by the first tick.
   if (phase == Phase::kClosing || phase == Phase::kCharged) machine.retry_at_ = now;
   return machine;

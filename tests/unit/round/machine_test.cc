@@ -206,6 +206,13 @@ TEST(Round, TakesUpWhereItStoodAfterARestart) {
   EXPECT_EQ(open.deadline(), At(6000));
 }
 
+TEST(Round, ClosesAtOnceWhenARestartFindsItsCohortComplete) {
+  Machine full =
+      Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kOpen,
+                       {{Device(1), DigestOf(1)}, {Device(2), DigestOf(2)}, {Device(3), DigestOf(3)}}, At(5000));
+  EXPECT_THAT(Only<Charge>(full.Step(Tick{}, At(5000))), SizeIs(1));
+}
+
 // An environment that answers requests in a random order and sometimes says no; whatever happens, the promises hold.
 class RandomEnvironment {
  public:
