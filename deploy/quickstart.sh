@@ -25,8 +25,7 @@ wrong() { echo "quickstart: $*" >&2; exit 2; }
 whole() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || wrong "$1 takes a whole number above 0, not '$2'"; }
 while [ $# -gt 0 ]; do
   case "$1" in
-    --data|--agents|--rounds|--epsilon|--json|--dir)
-      [ $# -ge 2 ] || { echo "quickstart: $1 needs a value; try --help" >&2; exit 2; } ;;
+    --data|--agents|--rounds|--epsilon|--json|--dir) [ $# -ge 2 ] || wrong "$1 needs a value; try --help" ;;
   esac
   case "$1" in
     --data) data=$(realpath -e "$2") || fail "there is no directory $2"; shift ;;
@@ -42,26 +41,26 @@ while [ $# -gt 0 ]; do
     --no-incidents) incidents=no ;;
     --stop) stop=yes ;;
     -h|--help) usage; exit 0 ;;
-    *) echo "quickstart: unknown option '$1'; try --help" >&2; exit 2 ;;
+    *) wrong "unknown option '$1'; try --help" ;;
   esac
   shift
 done
 
 # ---- Stopping ----
 
-stop_earlier_run() {
-  [ -f "$dir/pids" ] || return 0
+# still_running: "pid name" of what an earlier run started. A number may belong to somebody else by now: the name tells.
+still_running() {
   local pid name
   while read -r pid name; do
-    # The number may belong to somebody else by now: only a process of ours is stopped.
-    if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$name" ]; then kill "$pid" 2>/dev/null || true; fi
+    if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$name" ]; then echo "$pid $name"; fi
   done < "$dir/pids"
+}
+
+stop_earlier_run() {
+  [ -f "$dir/pids" ] || return 0
+  still_running | while read -r pid _; do kill "$pid" 2>/dev/null || true; done
   for _ in $(seq 100); do
-    local alive=no
-    while read -r pid name; do
-      [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$name" ] && alive=yes
-    done < "$dir/pids"
-    [ "$alive" = no ] && break
+    [ -n "$(still_running)" ] || break
     sleep 0.1
   done
   rm -f "$dir/pids"

@@ -128,17 +128,11 @@ Error DescribeServerCertificate(const CertificateFault& fault, const Endpoint& s
       why = "presented a certificate that begins at " + FormatRfc3339(fault.not_before) +
             ": is this machine's clock right?";
       break;
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-      why = "presented a certificate from another CA than the one trusted here (its issuer calls itself '" +
-            fault.issuer + "')";
-      break;
     default:
-      why = "presented a certificate that was refused: " + DescribeCertificateFault(fault);
+      why = IsFromAnotherCa(fault)
+                ? "presented a certificate from another CA than the one trusted here (its issuer calls itself '" +
+                      fault.issuer + "')"
+                : "presented a certificate that was refused: " + DescribeCertificateFault(fault);
   }
   return {ErrorCode::kUnauthenticated, The(server) + ' ' + why};
 }

@@ -172,14 +172,16 @@ Task<void> Connection::GiveWay() {
   co_await asio::post(socket_.get_executor(), asio::use_awaitable);
 }
 
-Task<std::expected<void, IoFault>> Connection::ReadAll(std::span<std::uint8_t> out, TransferPace& pace) {
+template <typename Rest>
+Task<std::expected<void, IoFault>> Connection::MoveAll(IoStep (Connection::*try_once)(Rest), Rest rest,
+                                                       TransferPace& pace) {
   std::size_t moved_without_waiting = 0;
-  while (!out.empty()) {
+  while (!rest.empty()) {
     if (aborted_) co_return std::unexpected(IoFault::kStopped);
-    const IoStep step = TryRead(out);
+    const IoStep step = (this->*try_once)(rest);
     if (step.kind == Kind::kMoved) {
       pace.Moved(step.bytes);
-      out = out.subspan(step.bytes);
+      rest = rest.subspan(step.bytes);
       moved_without_waiting += step.bytes;
       if (moved_without_waiting < kBytesPerTurn) continue;
       moved_without_waiting = 0;
@@ -194,26 +196,12 @@ Task<std::expected<void, IoFault>> Connection::ReadAll(std::span<std::uint8_t> o
   co_return std::expected<void, IoFault>();
 }
 
+Task<std::expected<void, IoFault>> Connection::ReadAll(std::span<std::uint8_t> out, TransferPace& pace) {
+  return MoveAll(&Connection::TryRead, out, pace);
+}
+
 Task<std::expected<void, IoFault>> Connection::WriteAll(ByteSpan bytes, TransferPace& pace) {
-  std::size_t moved_without_waiting = 0;
-  while (!bytes.empty()) {
-    if (aborted_) co_return std::unexpected(IoFault::kStopped);
-    const IoStep step = TryWrite(bytes);
-    if (step.kind == Kind::kMoved) {
-      pace.Moved(step.bytes);
-      bytes = bytes.subspan(step.bytes);
-      moved_without_waiting += step.bytes;
-      if (moved_without_waiting < kBytesPerTurn) continue;
-      moved_without_waiting = 0;
-      co_await GiveWay();
-      continue;
-    }
-    if (step.kind == Kind::kEnd || step.kind == Kind::kFailed) co_return std::unexpected(IoFault::kBroken);
-    const auto ready = co_await WaitPaced(step.kind, pace);
-    if (!ready) co_return ready;
-    moved_without_waiting = 0;
-  }
-  co_return std::expected<void, IoFault>();
+  return MoveAll(&Connection::TryWrite, bytes, pace);
 }
 
 Task<void> Connection::Linger() {

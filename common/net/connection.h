@@ -103,6 +103,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   IoStep TryRead(std::span<std::uint8_t> out);
   IoStep TryWrite(ByteSpan bytes);
   Task<WaitEnd> Wait(IoStep::Kind wanted, SteadyPoint deadline);
+  /// Moves all of `rest`, a turn at a time, by whichever of TryRead and TryWrite is given.
+  template <typename Rest>
+  Task<std::expected<void, IoFault>> MoveAll(IoStep (Connection::*try_once)(Rest), Rest rest, TransferPace& pace);
   Task<std::expected<void, IoFault>> WaitPaced(IoStep::Kind wanted, TransferPace& pace);
   Task<void> GiveWay();
   Task<void> Linger();

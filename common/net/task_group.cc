@@ -33,6 +33,12 @@ std::string WhatOf(const std::exception_ptr& exception) {
   }
 }
 
+// A task must not run in the middle of whoever spawns it, which co_spawn on its own thread would do.
+Task<void> FromTheQueue(asio::any_io_executor executor, Task<void> task) {
+  co_await asio::post(executor, asio::use_awaitable);
+  co_await std::move(task);
+}
+
 }  // namespace
 
 struct TaskGroup::State {
@@ -85,7 +91,7 @@ Result<TaskGroup::Ticket> TaskGroup::Spawn(Task<void> task) {
   auto finish = [state = state_, ticket](const std::exception_ptr& exception) {
     asio::post(state->executor, [state, ticket, exception] { state->Finish(ticket, exception); });
   };
-  asio::co_spawn(state_->executor, std::move(task),
+  asio::co_spawn(state_->executor, FromTheQueue(state_->executor, std::move(task)),
                  asio::bind_cancellation_slot(entry.signal.slot(), std::move(finish)));
   return ticket;
 }

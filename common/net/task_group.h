@@ -29,7 +29,8 @@ class TaskGroup {
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  /// Starts `task` on the group's executor. Errors: kUnavailable when `max_tasks` run already, or after CancelAll.
+  /// Starts `task` on the group's executor, never before this call has returned. Errors: kUnavailable when `max_tasks`
+  /// run already, or after CancelAll.
   Result<Ticket> Spawn(Task<void> task);
 
   /// Makes the pending wait of one task fail, and every later `co_await` of it throw `operation_aborted`.

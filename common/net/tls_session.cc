@@ -338,6 +338,20 @@ void VerifyPeer(SSL_CTX* context, int mode) {
   SSL_CTX_set_verify(context, mode, TlsCallbacks::Verify);
 }
 
+bool IsFromAnotherCa(const CertificateFault& fault) {
+  switch (fault.x509_error) {
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view HandshakeFailureReason(const TlsFault& fault) {
   switch (fault.reason) {
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
@@ -364,15 +378,8 @@ std::string_view HandshakeFailureReason(const TlsFault& fault) {
       return "expired";
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return "not_yet_valid";
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-      return "unknown_ca";
     default:
-      return "bad_certificate";
+      return IsFromAnotherCa(fault.certificate) ? "unknown_ca" : "bad_certificate";
   }
 }
 

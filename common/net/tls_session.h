@@ -101,6 +101,8 @@ Result<void> TrustOnly(SSL_CTX* context, std::string_view pem);
 /// Demands a certificate of the peer (`mode` is SSL_VERIFY_*), and notes why one is refused.
 void VerifyPeer(SSL_CTX* context, int mode);
 
+/// Whether the certificate leads to no root that is trusted here.
+bool IsFromAnotherCa(const CertificateFault& fault);
 /// One of kHandshakeFailures for a server's failed handshake.
 std::string_view HandshakeFailureReason(const TlsFault& fault);
 /// What a certificate check's number means.

@@ -61,7 +61,7 @@ CheckInReply TaskRunner::CheckIn(const DeviceId& device) {
   if (!machine_)
     return WaitView{kBetweenCheckIns * 10, "task " + spec().id.str() + " has ended: " + record_.state_reason};
   if (stopping_) return WaitView{kBetweenCheckIns, "the server is stopping"};
-  if (ParticipationsOf(device) >= spec().max_participations && !machine_->counted().contains(device)) {
+  if (!MayTakePart(device)) {
     return WaitView{kBetweenCheckIns * 60, "this device has taken part in " + std::to_string(ParticipationsOf(device)) +
                                                " rounds of task " + spec().id.str() + ", as many as it may"};
   }
@@ -79,7 +79,7 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
     return Fail(ErrorCode::kNotFound,
                 "there is no round " + std::to_string(round.round) + " of task " + round.task.str());
   }
-  if (ParticipationsOf(device) >= spec().max_participations && !machine_->counted().contains(device)) {
+  if (!MayTakePart(device)) {
     return Fail(ErrorCode::kPermissionDenied, "this device has taken part in as many rounds of task " +
                                                   round.task.str() + " as it may (" +
                                                   std::to_string(spec().max_participations) + ")");
@@ -121,6 +121,11 @@ std::uint64_t TaskRunner::ParticipationsOf(const DeviceId& device) const {
   return found == participations_.end() ? 0 : found->second;
 }
 
+bool TaskRunner::MayTakePart(const DeviceId& device) const {
+  // A device whose last permitted round is this one must still get its answers.
+  return ParticipationsOf(device) < spec().max_participations || machine_->counted().contains(device);
+}
+
 // ---- Carrying out what the round wants ----
 
 void TaskRunner::Handle(const round::Event& event) {
@@ -131,14 +136,8 @@ void TaskRunner::Handle(const round::Event& event) {
   handling_ = false;
 }
 
-net::Task<void> TaskRunner::Later(net::Task<void> step) {
-  // A step that fails before its first wait would otherwise handle its event in the middle of the action that began it.
-  co_await net::CallOn(services_.control, [] {});
-  co_await std::move(step);
-}
-
 void TaskRunner::Spawn(net::Task<void> step) {
-  const auto spawned = services_.background.Spawn(Later(std::move(step)));
+  const auto spawned = services_.background.Spawn(std::move(step));
   TACIT_CHECK(spawned, "the background group has room for every task's few steps");
 }
 
@@ -246,7 +245,9 @@ net::Task<Result<void>> TaskRunner::ReserveBudget() {
   TACIT_CO_TRY(const auto durable,
                co_await services_.store.Call(
                    "append_ledger", [entry = *proposed](store::Store& store) { return store.AppendLedger(entry); }));
-  co_return ledger_->Apply(durable);
+  TACIT_CO_TRY_VOID(ledger_->Apply(durable));
+  ShowPrivacy();
+  co_return Result<void>{};
 }
 
 store::RoundRecord TaskRunner::RoundRow(store::RoundPhase phase) const {
@@ -353,6 +354,7 @@ net::Task<Result<void>> TaskRunner::ChargeDurably() {
     }));
     TACIT_CO_TRY_VOID(ledger_->Apply(durable));
     charge_ = durable;
+    ShowPrivacy();
   }
   if (!token_) TACIT_CO_TRY_VOID(co_await MintToken());
   const store::RoundRecord charged = RoundRow(store::RoundPhase::kCharged);
@@ -438,7 +440,6 @@ net::Task<Result<void>> TaskRunner::Publish() {
                           .optimizer_state = optimizer_->State(),
                           .task_state = std::nullopt};
   step.round.ended_at = services_.clock.Now();
-  if (ledger_) step.round.epsilon_after = ledger_->Spent().epsilon;
   if (rounds_published_ + 1 >= spec().rounds) {
     step.task_state = {store::TaskState::kFinished, "all " + std::to_string(spec().rounds) + " rounds are published"};
   }
@@ -546,10 +547,13 @@ void TaskRunner::ShowMetrics() {
     services_.metrics.SetRound(name, CurrentKey().round, round::NameOf(machine_->phase()), machine_->counted().size());
   }
   services_.metrics.SetModelVersion(name, model_record_->version);
-  if (ledger_) {
-    services_.metrics.SetEpsilon(name, ledger_->Spent().epsilon, ledger_->Spent().epsilon - ledger_->Charged().epsilon,
-                                 spec().privacy.epsilon_budget->value());
-  }
+}
+
+void TaskRunner::ShowPrivacy() {
+  if (!ledger_) return;
+  const double spent = ledger_->Spent().epsilon;
+  services_.metrics.SetEpsilon(spec().id.str(), spent, spent - ledger_->Charged().epsilon,
+                               spec().privacy.epsilon_budget->value());
 }
 
 }  // namespace tacit::coordinator

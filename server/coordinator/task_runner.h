@@ -104,14 +104,16 @@ class TaskRunner {
   net::Task<void> ForgetSums(RoundKey key);
 
   void Spawn(net::Task<void> step);
-  net::Task<void> Later(net::Task<void> step);
   void StartNextRound(RoundNumber number);
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();
+  /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
+  void ShowPrivacy();
   [[nodiscard]] bool IsPrivate() const { return spec().privacy.mechanism != dp::Mechanism::kNone; }
   [[nodiscard]] round::Rules RulesOfTask() const;
   [[nodiscard]] store::RoundRecord RoundRow(store::RoundPhase phase) const;
   [[nodiscard]] std::uint64_t ParticipationsOf(const DeviceId& device) const;
+  [[nodiscard]] bool MayTakePart(const DeviceId& device) const;
   [[nodiscard]] dp::SumOptions SumOptionsOf(const RoundKey& key) const;
   [[nodiscard]] RoundKey CurrentKey() const { return machine_->key(); }
 

@@ -37,6 +37,7 @@ net::Task<Result<std::unique_ptr<TaskRunner>>> TaskRunner::Load(Services& servic
   TACIT_CO_TRY_VOID(co_await runner->LoadLedger());
   TACIT_CO_TRY_VOID(co_await runner->LoadRound());
   runner->ShowMetrics();
+  runner->ShowPrivacy();
   co_return runner;
 }
 

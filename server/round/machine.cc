@@ -263,7 +263,7 @@ std::string Machine::WaitingFor() const {
     case Phase::kCharged:
       return releasing_ ? "adding noise and publishing" : reason_;
     case Phase::kPublished:
-      return "";
+      return "the round is published; the next one follows at once";
     case Phase::kAbandoned:
       return reason_;
   }

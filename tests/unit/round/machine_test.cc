@@ -140,6 +140,23 @@ TEST(Round, DrawsNoiseOnlyAfterTheChargeIsDurable) {
   EXPECT_EQ(machine.phase(), Phase::kPublished);
 }
 
+TEST(Round, TellsWhatItWaitsForAtEveryStep) {
+  Machine machine = NewMachine();
+  const auto says_something = [&] { return !machine.WaitingFor().empty(); };
+  EXPECT_TRUE(says_something());
+  machine = OpenMachine();
+  EXPECT_TRUE(says_something());
+  for (int i = 1; i <= 3; ++i) machine.Step(Offered{Device(i), DigestOf(i)}, At(i));
+  EXPECT_TRUE(says_something());
+  machine.Step(Committed{}, At(4));
+  machine.Step(Committed{}, At(5));
+  EXPECT_TRUE(says_something());
+  machine.Step(Charged{}, At(6));
+  EXPECT_TRUE(says_something());
+  machine.Step(Released{}, At(7));
+  EXPECT_TRUE(says_something());
+}
+
 TEST(Round, ClosesWithoutALostDeviceAtTheDeadline) {
   Machine machine = OpenMachine();
   for (int i = 1; i <= 2; ++i) {
