@@ -1,57 +1,17 @@
 #include "common/net/http.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstring>
 #include <string>
+
+#include <boost/beast/http/status.hpp>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
 
 namespace tacit::net {
 namespace {
-
-struct Phrase {
-  int status;
-  std::string_view text;
-};
-
-// Source: RFC 9110, section 15, and RFC 6585.
-constexpr std::array kPhrases = {
-    Phrase{100, "Continue"},
-    Phrase{200, "OK"},
-    Phrase{201, "Created"},
-    Phrase{202, "Accepted"},
-    Phrase{204, "No Content"},
-    Phrase{206, "Partial Content"},
-    Phrase{301, "Moved Permanently"},
-    Phrase{302, "Found"},
-    Phrase{303, "See Other"},
-    Phrase{304, "Not Modified"},
-    Phrase{400, "Bad Request"},
-    Phrase{401, "Unauthorized"},
-    Phrase{403, "Forbidden"},
-    Phrase{404, "Not Found"},
-    Phrase{405, "Method Not Allowed"},
-    Phrase{406, "Not Acceptable"},
-    Phrase{408, "Request Timeout"},
-    Phrase{409, "Conflict"},
-    Phrase{410, "Gone"},
-    Phrase{411, "Length Required"},
-    Phrase{412, "Precondition Failed"},
-    Phrase{413, "Content Too Large"},
-    Phrase{415, "Unsupported Media Type"},
-    Phrase{416, "Range Not Satisfiable"},
-    Phrase{417, "Expectation Failed"},
-    Phrase{422, "Unprocessable Content"},
-    Phrase{429, "Too Many Requests"},
-    Phrase{431, "Request Header Fields Too Large"},
-    Phrase{500, "Internal Server Error"},
-    Phrase{501, "Not Implemented"},
-    Phrase{503, "Service Unavailable"},
-    Phrase{505, "HTTP Version Not Supported"},
-};
 
 struct ProblemFields {
   std::string_view type;
@@ -195,8 +155,8 @@ HttpResponse StatusProblem(int status, std::string_view detail, std::string_view
 }
 
 std::string_view ReasonPhrase(int status) {
-  const auto* found = std::ranges::find(kPhrases, status, &Phrase::status);
-  return found == kPhrases.end() ? "Status" : found->text;
+  namespace http = boost::beast::http;
+  return http::obsolete_reason(http::int_to_status(static_cast<unsigned>(status)));
 }
 
 HttpResponse ServeBytes(const HttpRequest& request, std::shared_ptr<const Bytes> bytes, std::string_view content_type,

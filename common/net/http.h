@@ -100,7 +100,7 @@ HttpResponse Problem(const Error& error, std::string_view instance);
 /// The same for an HTTP status that no `ErrorCode` has (405, 431, ...): its problem type is `about:blank`.
 HttpResponse StatusProblem(int status, std::string_view detail, std::string_view instance);
 
-/// The standard phrase of a status ("Not Found"), or "Status".
+/// The standard phrase of a status ("Not Found").
 std::string_view ReasonPhrase(int status);
 
 /// Answers GET and HEAD for immutable bytes: 200, 206 for one range (If-Range honoured), 304 when the caller has it

@@ -3,10 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
 
 namespace tacit::net {
 namespace {
+
+namespace http = boost::beast::http;
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
 
 constexpr std::size_t kMaxHeaders = 100;
 constexpr std::size_t kMaxQueryParameters = 64;
@@ -42,20 +49,6 @@ std::string Lowered(std::string_view text) {
   return lowered;
 }
 
-// Source: RFC 9110, section 5.6.2.
-bool IsTokenChar(char c) {
-  return IsDigit(c) || IsAlpha(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-bool IsToken(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, IsTokenChar);
-}
-
-// Source: RFC 9110, section 5.5: field-content, with obs-text.
-bool IsValueChar(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return c == '\t' || (byte >= 0x20 && byte != 0x7f);
-}
-
 // Source: RFC 3986, section 3.3: pchar without the percent escapes, and the separators of a path.
 bool IsPathChar(char c) {
   return IsDigit(c) || IsAlpha(c) || std::string_view("-._~!$&'()*+,;=:@/").find(c) != std::string_view::npos;
@@ -75,26 +68,12 @@ int EscapedByte(std::string_view text) {
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-std::string_view Trimmed(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // Takes what stands before `separator` off the front of `text`; all of it when there is none.
 std::string_view TakeUntil(std::string_view& text, std::string_view separator) {
   const std::size_t at = text.find(separator);
   const std::string_view taken = text.substr(0, at);
   text.remove_prefix(at == std::string_view::npos ? text.size() : at + separator.size());
   return taken;
-}
-
-bool ListHas(std::string_view list, std::string_view lower_case_item) {
-  while (!list.empty()) {
-    if (Lowered(Trimmed(TakeUntil(list, ","))) == lower_case_item) return true;
-  }
-  return false;
 }
 
 Checked CheckPath(std::string_view path) {
@@ -155,50 +134,13 @@ Checked ParseTarget(std::string_view target, RequestHead& head) {
   return ParseQuery(target, head);
 }
 
-struct RequestLine {
-  std::string_view target;
-  bool is_http_1_0 = false;
-};
-
-std::expected<RequestLine, HeadFault> ParseRequestLine(std::string_view line, RequestHead& head) {
-  const std::string_view method = TakeUntil(line, " ");
-  const std::string_view target = TakeUntil(line, " ");
-  if (!IsToken(method) || method.size() > kMaxMethodLength)
-    return Refuse(400, "the request does not begin with a method");
-  if (target.empty() || line.empty()) return Refuse(400, "the request line is not 'METHOD target HTTP/1.1'");
-  if (line.size() != 8 || !line.starts_with("HTTP/") || !IsDigit(line[5]) || line[6] != '.' || !IsDigit(line[7])) {
-    return Refuse(400, "the request line does not end in an HTTP version");
-  }
-  if (line != "HTTP/1.1" && line != "HTTP/1.0") return Refuse(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-  head.method = method;
-  return RequestLine{target, line == "HTTP/1.0"};
-}
-
-Checked ParseFieldLine(std::string_view line, std::vector<std::pair<std::string, std::string>>& fields) {
-  if (line.starts_with(' ') || line.starts_with('\t')) return Refuse(400, "a header is folded over two lines");
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos || !IsToken(line.substr(0, colon))) {
-    return Refuse(400, "a header line is not 'Name: value'");
-  }
-  const std::string_view value = Trimmed(line.substr(colon + 1));
-  if (!std::ranges::all_of(value, IsValueChar)) return Refuse(400, "a header value holds a control character");
-  if (fields.size() == kMaxHeaders) return Refuse(431, "more than " + std::to_string(kMaxHeaders) + " headers");
-  fields.emplace_back(Lowered(line.substr(0, colon)), std::string(value));
-  return {};
-}
-
-Checked ParseFields(std::string_view lines, std::vector<std::pair<std::string, std::string>>& fields) {
-  while (!lines.empty()) TACIT_HEAD_TRY(ParseFieldLine(TakeUntil(lines, "\r\n"), fields));
-  return {};
-}
-
 // Headers whose second copy one reader could believe and another not.
-Checked CheckSingletons(const RequestHead& head) {
+Checked CheckSingletons(const Fields& fields) {
   constexpr std::array<std::string_view, 7> kSingletons = {"host",  "content-length", "content-type", "authorization",
                                                            "range", "expect",         "if-range"};
   for (const std::string_view name : kSingletons) {
     const auto same = [&](const auto& field) { return field.first == name; };
-    if (std::ranges::count_if(head.headers, same) > 1) {
+    if (std::ranges::count_if(fields, same) > 1) {
       return Refuse(400, "the header '" + std::string(name) + "' is given twice");
     }
   }
@@ -227,38 +169,75 @@ Checked SetFraming(RequestHead& head) {
   return {};
 }
 
-Checked SetConnection(bool is_http_1_0, RequestHead& head) {
+Checked CheckHost(bool is_http_1_0, const RequestHead& head) {
   const auto host = head.Header("host");
   if (!host && !is_http_1_0) return Refuse(400, "the Host header is missing");
   if (host && host->find_first_of(" \t,/@?#") != std::string_view::npos)
     return Refuse(400, "the Host header is not a host");
-  head.keep_alive = !is_http_1_0;
-  for (const auto& [name, value] : head.headers) {
-    if (name == "connection" && ListHas(value, "close")) head.keep_alive = false;
+  return {};
+}
+
+Checked SetExpectation(bool is_http_1_0, RequestHead& head) {
+  const auto expect = head.Header("expect");
+  if (!expect) return {};
+  if (Lowered(*expect) != "100-continue") return Refuse(417, "the only expectation that can be met is 100-continue");
+  head.expects_continue = !is_http_1_0 && head.content_length.value_or(0) > 0;
+  return {};
+}
+
+HeadFault DescribeSyntax(const boost::system::error_code& error) {
+  switch (static_cast<http::error>(error.value())) {
+    case http::error::bad_method:
+      return {400, "the request does not begin with a method"};
+    case http::error::bad_target:
+      return {400, "the request line is not 'METHOD target HTTP/1.1'"};
+    case http::error::bad_version:
+      return {505, "the first line must name HTTP/1.1 or HTTP/1.0, which alone are spoken here"};
+    case http::error::bad_field:
+      return {400, "a header line is not 'Name: value'"};
+    case http::error::bad_value:
+      return {400, "a header value holds a control character"};
+    case http::error::bad_content_length:
+    case http::error::multiple_content_length:
+      return {400, "there must be one Content-Length, a whole number, and no Transfer-Encoding beside it"};
+    case http::error::bad_transfer_encoding:
+      return {400, "there must be no Transfer-Encoding beside a Content-Length"};
+    default:
+      return {400, "this is not HTTP: " + error.message()};
   }
-  if (const auto expect = head.Header("expect")) {
-    if (Lowered(*expect) != "100-continue") return Refuse(417, "the only expectation that can be met is 100-continue");
-    head.expects_continue = !is_http_1_0 && head.content_length.value_or(0) > 0;
+}
+
+// Beast reads the syntax. It takes folded lines, which we do not.
+template <bool kIsRequest>
+std::expected<http::message<kIsRequest, http::empty_body>, HeadFault> ReadSyntax(std::string_view bytes) {
+  const auto end = FindHeadEnd(bytes);
+  if (!end) return std::unexpected(end.error());
+  if (*end == 0 || *end != bytes.size()) return Refuse(400, "the head is not ended by one blank line");
+  if (bytes.contains("\r\n ") || bytes.contains("\r\n\t")) return Refuse(400, "a header is folded over two lines");
+  http::parser<kIsRequest, http::empty_body> parser;
+  // How long a head may be was decided by whoever collected it, and how long a body may be is decided elsewhere.
+  parser.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size() + 1, UINT32_MAX)));
+  parser.body_limit(boost::none);
+  boost::system::error_code error;
+  const std::size_t taken = parser.put(boost::asio::buffer(bytes), error);
+  if (error) return std::unexpected(DescribeSyntax(error));
+  if (!parser.is_header_done() || taken != bytes.size()) return Refuse(400, "the head is not ended by one blank line");
+  return parser.release();
+}
+
+Checked CopyFields(const http::fields& from, Fields& fields) {
+  for (const auto& field : from) {
+    if (fields.size() == kMaxHeaders) return Refuse(431, "more than " + std::to_string(kMaxHeaders) + " headers");
+    fields.emplace_back(Lowered(field.name_string()), std::string(field.value()));
   }
   return {};
 }
 
-std::optional<std::string_view> FindField(const std::vector<std::pair<std::string, std::string>>& fields,
-                                          std::string_view lower_case_name) {
+std::optional<std::string_view> FindField(const Fields& fields, std::string_view lower_case_name) {
   for (const auto& [name, value] : fields) {
     if (name == lower_case_name) return value;
   }
   return std::nullopt;
-}
-
-std::expected<int, HeadFault> ParseStatusLine(std::string_view line) {
-  const bool shaped = line.size() >= 12 && (line.starts_with("HTTP/1.1 ") || line.starts_with("HTTP/1.0 ")) &&
-                      std::ranges::all_of(line.substr(9, 3), IsDigit) && (line.size() == 12 || line[12] == ' ');
-  if (!shaped) return Refuse(502, "the answer does not begin with an HTTP/1.1 status line");
-  int status = 0;
-  std::from_chars(line.data() + 9, line.data() + 12, status);
-  if (status < 100 || status > 599) return Refuse(502, "the answer's status is not one of HTTP");
-  return status;
 }
 
 }  // namespace
@@ -280,42 +259,35 @@ std::expected<std::size_t, HeadFault> FindHeadEnd(std::string_view bytes, std::s
 }
 
 std::expected<RequestHead, HeadFault> ParseRequestHead(std::string_view bytes) {
-  const auto end = FindHeadEnd(bytes);
-  if (!end) return std::unexpected(end.error());
-  if (*end == 0 || *end != bytes.size()) return Refuse(400, "the head is not ended by one blank line");
-  bytes.remove_suffix(2);
+  const auto message = ReadSyntax<true>(bytes);
+  if (!message) return std::unexpected(message.error());
+  const bool is_http_1_0 = message->version() == 10;
   RequestHead head;
-  const auto line = ParseRequestLine(TakeUntil(bytes, "\r\n"), head);
-  if (!line) return std::unexpected(line.error());
-  TACIT_HEAD_TRY(ParseTarget(line->target, head));
-  TACIT_HEAD_TRY(ParseFields(bytes, head.headers));
-  TACIT_HEAD_TRY(CheckSingletons(head));
+  head.method = message->method_string();
+  if (head.method.size() > kMaxMethodLength) return Refuse(400, "the request does not begin with a method");
+  // In HTTP/1.0 `Connection: keep-alive` would ask for more; no client of ours does.
+  head.keep_alive = !is_http_1_0 && message->keep_alive();
+  TACIT_HEAD_TRY(ParseTarget(message->target(), head));
+  TACIT_HEAD_TRY(CopyFields(*message, head.headers));
+  TACIT_HEAD_TRY(CheckSingletons(head.headers));
   TACIT_HEAD_TRY(SetFraming(head));
-  TACIT_HEAD_TRY(SetConnection(line->is_http_1_0, head));
+  TACIT_HEAD_TRY(CheckHost(is_http_1_0, head));
+  TACIT_HEAD_TRY(SetExpectation(is_http_1_0, head));
   return head;
 }
 
 std::expected<ResponseHead, HeadFault> ParseResponseHead(std::string_view bytes) {
-  const auto end = FindHeadEnd(bytes);
-  if (!end) return std::unexpected(end.error());
-  if (*end == 0 || *end != bytes.size()) return Refuse(502, "the head is not ended by one blank line");
-  bytes.remove_suffix(2);
+  const auto message = ReadSyntax<false>(bytes);
+  if (!message) return std::unexpected(message.error());
   ResponseHead head;
-  const std::string_view line = TakeUntil(bytes, "\r\n");
-  const auto status = ParseStatusLine(line);
-  if (!status) return std::unexpected(status.error());
-  head.status = *status;
-  TACIT_HEAD_TRY(ParseFields(bytes, head.headers));
-  const auto lengths =
-      std::ranges::count_if(head.headers, [](const auto& field) { return field.first == "content-length"; });
-  if (lengths > 1) return Refuse(502, "the answer has two Content-Length headers");
-  const auto length = ParseLength(head.Header("content-length"));
+  head.status = static_cast<int>(message->result_int());
+  if (head.status < 100 || head.status > 599) return Refuse(400, "the answer's status is not one of HTTP");
+  head.keep_alive = message->version() == 11 && message->keep_alive();
+  TACIT_HEAD_TRY(CopyFields(*message, head.headers));
+  TACIT_HEAD_TRY(CheckSingletons(head.headers));
+  auto length = ParseLength(head.Header("content-length"));
   if (!length) return std::unexpected(length.error());
   head.content_length = *length;
-  head.keep_alive = line.starts_with("HTTP/1.1");
-  for (const auto& [name, value] : head.headers) {
-    if (name == "connection" && ListHas(value, "close")) head.keep_alive = false;
-  }
   return head;
 }
 

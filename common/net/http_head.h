@@ -50,9 +50,10 @@ struct HeadFault {
 /// `searched` says how much of `bytes` an earlier call has looked at; 0 the first time.
 std::expected<std::size_t, HeadFault> FindHeadEnd(std::string_view bytes, std::size_t searched = 0);
 
-/// Parses a whole head, its blank line included and nothing behind it. Stricter than RFC 9112 allows, because two
-/// readers that disagree about where a request ends are how requests are smuggled: no folded lines, no bare CR or LF,
-/// no white space around names, one Host, at most one Content-Length of digits, and no Transfer-Encoding at all (501).
+/// Parses a whole head, its blank line included and nothing behind it. Beast reads the syntax. More is refused than RFC
+/// 9112 asks for, because two readers that disagree about where a request ends are how requests are smuggled: no folded
+/// lines, no bare CR or LF, no white space around names, one Host, at most one Content-Length of digits, and no
+/// Transfer-Encoding at all (501).
 /// Errors: 400, 411 (PUT, POST or PATCH without a length), 417, 431, 501, 505, each with what was wrong.
 /// Threads: any; pure. Source: RFC 9110, RFC 9112, RFC 3986.
 std::expected<RequestHead, HeadFault> ParseRequestHead(std::string_view bytes);

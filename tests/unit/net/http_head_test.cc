@@ -78,11 +78,11 @@ INSTANTIATE_TEST_SUITE_P(
     RequestLine, RefusedHead,
     ::testing::Values(
         Refusal{"", 400}, Refusal{"\r\n", 400}, Refusal{"\r\n\r\n", 400}, Refusal{"GET\r\n\r\n", 400},
-        Refusal{"GET / \r\nHost: a\r\n\r\n", 400}, Refusal{" GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-        Refusal{"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400}, Refusal{"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400},
-        Refusal{"GET / x HTTP/1.1\r\nHost: a\r\n\r\n", 400}, Refusal{"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        Refusal{"GET / \r\nHost: a\r\n\r\n", 505}, Refusal{" GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        Refusal{"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400}, Refusal{"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 505},
+        Refusal{"GET / x HTTP/1.1\r\nHost: a\r\n\r\n", 505}, Refusal{"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         Refusal{std::string(33, 'G') + " / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-        Refusal{"GET / http/1.1\r\nHost: a\r\n\r\n", 400}, Refusal{"GET / HTTP/11\r\nHost: a\r\n\r\n", 400},
+        Refusal{"GET / http/1.1\r\nHost: a\r\n\r\n", 505}, Refusal{"GET / HTTP/11\r\nHost: a\r\n\r\n", 505},
         Refusal{"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505}, Refusal{"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
         Refusal{"GET / HTTP/1.1\r\nHost: a\r\n\r\nX", 400}, Refusal{"GET / HTTP/1.1\r\nHost: a\r\n", 400},
         Refusal{"GET / HTTP/1.1\nHost: a\n\n", 400}));
@@ -113,7 +113,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 411}, Refusal{"PUT / HTTP/1.1\r\nHost: a\r\n\r\n", 411},
         Refusal{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
-        Refusal{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
+        Refusal{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        Refusal{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400},
         Refusal{Get("/", "transfer-encoding: identity\r\n"), 501},
         Refusal{Get("/", "Content-Length: 1\r\nContent-Length: 1\r\n"), 400},
         Refusal{Get("/", "Content-Length: 1\r\nContent-Length: 2\r\n"), 400},
