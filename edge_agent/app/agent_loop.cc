@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/base/version.h"
 #include "common/crypto/random.h"
 #include "edge_agent/enrolment/renew.h"
@@ -175,19 +176,21 @@ void AgentLoop::Keep(upload::PendingUpdate update) {
 }
 
 void AgentLoop::SendPending() {
+  TACIT_CHECK(pending_.has_value(), "there is an update to send");
   const std::string task = pending_->round.task.str();
   const RoundNumber round = pending_->round.round;
   const auto answer = session_->Upload(*pending_);
   if (!answer) return WaitAfter("upload", answer.error());
   store_.Drop();
   pending_.reset();
-  if (!*answer) {
+  const std::optional<Error>& refused = *answer;
+  if (!refused) {
     ++rounds_counted_;
     backoff_.Reset();
     log_.Info("agent_update_counted", {{"task", task}, {"round", round}});
     return;
   }
-  const Error& refusal = **answer;
+  const Error& refusal = *refused;
   const Millis delay = backoff_.Next(session_->retry_after());
   log_.Warn("agent_update_refused", {{"task", task},
                                      {"round", round},

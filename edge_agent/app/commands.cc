@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/base/files.h"
 #include "common/base/version.h"
 #include "common/crypto/certificate.h"
@@ -108,6 +109,7 @@ Result<Report> Execute(const ShapeArguments& arguments) {
 }
 
 Result<Report> Execute(const SubjectsArguments& arguments) {
+  TACIT_CHECK(arguments.data.people.has_value(), "the command line demands --data");
   TACIT_TRY(const std::vector<std::uint32_t> subjects, ListSubjects(*arguments.data.people, arguments.data.split));
   Report report{.data = {{"items", subjects}}, .text = {}};
   for (const std::uint32_t subject : subjects) report.text += std::to_string(subject) + "\n";
