@@ -26,7 +26,7 @@ template <typename T>
 T RunBlocking(const asio::any_io_executor& executor, Task<T> task) {
   std::optional<T> slot;
   internal::RunBlockingVoid(executor, internal::StoreInto(std::move(task), slot));
-  return *std::move(slot);
+  return std::move(Present(slot, "the coroutine has ended"));
 }
 
 inline void RunBlocking(const asio::any_io_executor& executor, Task<void> task) {

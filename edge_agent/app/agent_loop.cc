@@ -176,10 +176,10 @@ void AgentLoop::Keep(upload::PendingUpdate update) {
 }
 
 void AgentLoop::SendPending() {
-  TACIT_CHECK(pending_.has_value(), "there is an update to send");
-  const std::string task = pending_->round.task.str();
-  const RoundNumber round = pending_->round.round;
-  const auto answer = session_->Upload(*pending_);
+  const upload::PendingUpdate& update = Present(pending_, "it is called with an update to send");
+  const std::string task = update.round.task.str();
+  const RoundNumber round = update.round.round;
+  const auto answer = session_->Upload(update);
   if (!answer) return WaitAfter("upload", answer.error());
   store_.Drop();
   pending_.reset();

@@ -68,8 +68,7 @@ Result<data::Dataset> LoadChosenData(const DataArguments& arguments) {
     return data::LoadDataset(
         data::SourceOf({.directory = *arguments.people, .split = arguments.split, .subject = arguments.subject}));
   }
-  TACIT_CHECK(arguments.synthetic.has_value(), "one of the three was chosen");
-  TACIT_TRY(const FleetPlace place, ParseFleetPlace(*arguments.synthetic));
+  TACIT_TRY(const FleetPlace place, ParseFleetPlace(Present(arguments.synthetic, "one of the three was chosen")));
   if (arguments.split == data::Split::kTest) return SyntheticHeldOut();
   return data::SyntheticSensorWindows({.device_index = place.index, .devices = place.count});
 }
@@ -78,8 +77,8 @@ Result<std::vector<std::uint32_t>> ListSubjects(const std::filesystem::path& peo
   // Any subject gives the same path to the file that names them all.
   const data::DataSource source = data::SourceOf({.directory = people, .split = split, .subject = 0});
   const auto& where = std::get<data::RowsWhere>(source.rows);
-  TACIT_CHECK(where.file.has_value(), "a directory of people keeps its subjects in a file of their own");
-  TACIT_TRY(data::DataStream stream, data::DataStream::OpenFile(*where.file));
+  TACIT_TRY(data::DataStream stream,
+            data::DataStream::OpenFile(Present(where.file, "a directory of people has a file that names them")));
   TACIT_TRY(const std::unique_ptr<data::RowReader> rows, data::OpenRows(std::move(stream), data::CsvHeader::kAuto));
   std::set<std::uint32_t> subjects;
   while (true) {

@@ -109,8 +109,8 @@ Result<Report> Execute(const ShapeArguments& arguments) {
 }
 
 Result<Report> Execute(const SubjectsArguments& arguments) {
-  TACIT_CHECK(arguments.data.people.has_value(), "the command line demands --data");
-  TACIT_TRY(const std::vector<std::uint32_t> subjects, ListSubjects(*arguments.data.people, arguments.data.split));
+  TACIT_TRY(const std::vector<std::uint32_t> subjects,
+            ListSubjects(Present(arguments.data.people, "the command line demands --data"), arguments.data.split));
   Report report{.data = {{"items", subjects}}, .text = {}};
   for (const std::uint32_t subject : subjects) report.text += std::to_string(subject) + "\n";
   return report;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/check.h"
 #include "edge_agent/data/row_filter.h"
 
 namespace tacit::data {
@@ -44,7 +45,7 @@ class LabelColumn {
                     label.name_ + ": expected one column of labels, found " + std::to_string(label.table_->columns()));
       }
     } else {
-      TACIT_TRY(label.column_, FindColumn(features, *source.label_column));
+      TACIT_TRY(label.column_, FindColumn(features, Present(source.label_column, "labels are a file or a column")));
     }
     return label;
   }

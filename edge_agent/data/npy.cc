@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "edge_agent/data/array_rows.h"
 #include "edge_agent/data/row_reader.h"
 
@@ -162,14 +163,16 @@ Result<NpyHeader> ReadHeader(DataStream& stream) {
 
 Result<std::unique_ptr<RowReader>> OpenNpy(DataStream stream) {
   TACIT_TRY(const NpyHeader header, ReadHeader(stream));
-  if (*header.fortran_order) {
+  constexpr const char* kWhole = "a header that was read has all of its three keys";
+  if (Present(header.fortran_order, kWhole)) {
     return stream.Malformed("rows one after another (C order)", "Fortran order; save numpy.ascontiguousarray(x)");
   }
-  const ElementType* element = FindElement(*header.descr);
+  const std::string& descr = Present(header.descr, kWhole);
+  const ElementType* element = FindElement(descr);
   if (element == nullptr) {
-    return stream.Malformed("an element type of i1 u1 <i2 <u2 <i4 <u4 <i8 <f4 <f8", "'" + *header.descr + "'");
+    return stream.Malformed("an element type of i1 u1 <i2 <u2 <i4 <u4 <i8 <f4 <f8", "'" + descr + "'");
   }
-  return ArrayRows(std::move(stream), *element, *header.shape);
+  return ArrayRows(std::move(stream), *element, Present(header.shape, kWhole));
 }
 
 }  // namespace tacit::data

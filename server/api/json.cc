@@ -36,7 +36,7 @@ Json ValueOrNull(const std::optional<T>& checked) {
 Json UtilityJson(const task::TaskSpec& spec) {
   if (spec.privacy.mechanism == dp::Mechanism::kNone) return nullptr;
   const dp::UtilityForecast forecast =
-      dp::ForecastUtility(spec.privacy.mechanism, *spec.privacy.noise_multiplier, spec.cohort.size);
+      dp::ForecastUtility(spec.privacy.mechanism, spec.privacy.promise().noise_multiplier, spec.cohort.size);
   return {{"noise_to_signal", forecast.noise_to_signal},
           {"meaning", forecast.meaning},
           {"cohort_needed", forecast.cohort_needed}};
@@ -111,16 +111,17 @@ Json PrivacyJson(const coordinator::TaskView& view) {
     return json;
   }
   const coordinator::PrivacyView& figures = *view.privacy;
+  const task::Privacy::Promise promise = privacy.promise();
   const bool unlimited = figures.rounds_left == dp::kUnlimitedRounds;
   json.update({{"unit", kUnit},
                {"neighbouring", kNeighbouring},
                {"sampling", "none: no amplification is claimed"},
                {"accountant", figures.accountant},
-               {"delta", privacy.delta->value()},
+               {"delta", promise.delta.value()},
                {"epsilon_spent", figures.epsilon_spent},
                {"epsilon_reserved", figures.epsilon_reserved},
-               {"epsilon_budget", privacy.epsilon_budget->value()},
-               {"noise_multiplier", privacy.noise_multiplier->value()},
+               {"epsilon_budget", promise.budget.value()},
+               {"noise_multiplier", promise.noise_multiplier.value()},
                {"clip_norm", privacy.clip_norm.value()},
                {"grid_radius", privacy.grid_radius.value()},
                {"rounds_charged", figures.rounds_charged},
@@ -144,22 +145,23 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"clip_norm", privacy.clip_norm.value()},
                {"grid_radius", privacy.grid_radius.value()}};
   if (privacy.mechanism == dp::Mechanism::kNone) return json;
+  const task::Privacy::Promise promise = privacy.promise();
   const dp::EpsilonReport report = dp::Account({.mechanism = privacy.mechanism,
-                                                .noise_multiplier = *privacy.noise_multiplier,
+                                                .noise_multiplier = promise.noise_multiplier,
                                                 .compositions = spec.Compositions(),
-                                                .delta = *privacy.delta});
+                                                .delta = promise.delta});
   const std::uint64_t affordable = dp::RoundsWithinBudget({.mechanism = privacy.mechanism,
-                                                           .noise_multiplier = *privacy.noise_multiplier,
-                                                           .delta = *privacy.delta,
-                                                           .budget = *privacy.epsilon_budget,
+                                                           .noise_multiplier = promise.noise_multiplier,
+                                                           .delta = promise.delta,
+                                                           .budget = promise.budget,
                                                            .max_participations = spec.max_participations});
-  json.update({{"noise_multiplier", privacy.noise_multiplier->value()},
+  json.update({{"noise_multiplier", promise.noise_multiplier.value()},
                {"delta", report.delta},
                {"epsilon", report.epsilon},
                {"epsilon_rdp", report.epsilon_rdp},
                {"rho_zcdp", report.rho_zcdp},
                {"accountant", report.accountant},
-               {"epsilon_budget", privacy.epsilon_budget->value()},
+               {"epsilon_budget", promise.budget.value()},
                {"rounds_within_budget", affordable == dp::kUnlimitedRounds ? Json(nullptr) : Json(affordable)}});
   json.update(UtilityJson(spec));
   return json;

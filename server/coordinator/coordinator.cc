@@ -64,7 +64,7 @@ net::Task<Result<T>> Coordinator::OnControl(std::function<net::Task<Result<T>>()
   // The result is looked at only after the wake-up, which orders the two threads.
   while (!co_await slot->wake.WaitUntil(services_.clock.SteadyNow() + std::chrono::hours(1))) {
   }
-  co_return *std::move(slot->result);
+  co_return std::move(Present(slot->result, "it is set before the wake-up"));
 }
 
 // ---- Life ----

@@ -66,8 +66,9 @@ CheckInReply TaskRunner::CheckIn(const DeviceId& device) {
                                                " rounds of task " + spec().id.str() + ", as many as it may"};
   }
   Handle(round::CheckedIn{device});
-  TACIT_CHECK(check_in_reply_.has_value(), "the machine answers every check-in");
-  return *std::exchange(check_in_reply_, std::nullopt);
+  CheckInReply reply = std::move(Present(check_in_reply_, "the machine answers every check-in"));
+  check_in_reply_.reset();
+  return reply;
 }
 
 Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId& device) const {
@@ -104,7 +105,7 @@ net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
   offered_ = nullptr;
   offered_ack_.reset();
   if (!ack->outcome) co_await ack->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience);
-  if (ack->outcome) co_return *ack->outcome;
+  if (const std::optional<Result<void>>& outcome = ack->outcome) co_return *outcome;
   co_return Fail(ErrorCode::kUnavailable, "the update is not durable yet; keep it and send it again");
 }
 
@@ -123,7 +124,7 @@ std::uint64_t TaskRunner::ParticipationsOf(const DeviceId& device) const {
 
 bool TaskRunner::MayTakePart(const DeviceId& device) const {
   // A device whose last permitted round is this one must still get its answers.
-  return ParticipationsOf(device) < spec().max_participations || machine_->counted().contains(device);
+  return ParticipationsOf(device) < spec().max_participations || machine().counted().contains(device);
 }
 
 // ---- Carrying out what the round wants ----
@@ -131,7 +132,7 @@ bool TaskRunner::MayTakePart(const DeviceId& device) const {
 void TaskRunner::Handle(const round::Event& event) {
   TACIT_CHECK(!handling_, "an action never handles an event itself, only a step it spawned does");
   handling_ = true;
-  const round::Actions actions = machine_->Step(event, services_.clock.SteadyNow());
+  const round::Actions actions = machine().Step(event, services_.clock.SteadyNow());
   for (const round::Action& action : actions) std::visit([this](const auto& each) { Carry(each); }, action);
   handling_ = false;
 }
@@ -144,10 +145,10 @@ void TaskRunner::Spawn(net::Task<void> step) {
 void TaskRunner::Carry(const round::GrantLease& /*action*/) {
   check_in_reply_ = LeaseView{.round = CurrentKey(),
                               .spec = spec(),
-                              .model_version = model_record_->version,
-                              .model_digest = model_record_->digest,
-                              .model_bytes = model_record_->bytes,
-                              .time_left = machine_->deadline() - services_.clock.SteadyNow()};
+                              .model_version = model_record().version,
+                              .model_digest = model_record().digest,
+                              .model_bytes = model_record().bytes,
+                              .time_left = machine().deadline() - services_.clock.SteadyNow()};
 }
 
 void TaskRunner::Carry(const round::TellToWait& action) {
@@ -236,8 +237,8 @@ net::Task<Result<void>> TaskRunner::OpenDurably() {
 net::Task<Result<void>> TaskRunner::ReserveBudget() {
   const RoundNumber number = CurrentKey().round;
   // Reserved before a crash, or before a failed attempt: it is spent once, not twice.
-  if (ledger_->OpenRound() == number) co_return Result<void>{};
-  const auto proposed = ledger_->ProposeReserve(number, services_.clock.Now());
+  if (ledger().OpenRound() == number) co_return Result<void>{};
+  const auto proposed = ledger().ProposeReserve(number, services_.clock.Now());
   if (!proposed) {
     refused_for_budget_ = proposed.error().code == ErrorCode::kBudgetExhausted;
     co_return std::unexpected(proposed.error());
@@ -245,7 +246,7 @@ net::Task<Result<void>> TaskRunner::ReserveBudget() {
   TACIT_CO_TRY(const auto durable,
                co_await services_.store.Call(
                    "append_ledger", [entry = *proposed](store::Store& store) { return store.AppendLedger(entry); }));
-  TACIT_CO_TRY_VOID(ledger_->Apply(durable));
+  TACIT_CO_TRY_VOID(ledger().Apply(durable));
   ShowPrivacy();
   co_return Result<void>{};
 }
@@ -258,7 +259,7 @@ store::RoundRecord TaskRunner::RoundRow(store::RoundPhase phase) const {
           .ended_at = std::nullopt,
           .counted = total_->contributions.size(),
           .total_weight = total_->sum.total_weight(),
-          .base_version = model_record_->version,
+          .base_version = model_record().version,
           .epsilon_after = ledger_ ? ledger_->Spent().epsilon : 0};
 }
 
@@ -348,11 +349,11 @@ net::Task<Result<void>> TaskRunner::ChargeDurably() {
   const RoundNumber number = CurrentKey().round;
   if (IsPrivate() && !(charge_ && charge_->value().round == number)) {
     TACIT_CO_TRY(const auto proposed,
-                 ledger_->ProposeCharge(number, total_->contributions.size(), services_.clock.Now()));
+                 ledger().ProposeCharge(number, total_->contributions.size(), services_.clock.Now()));
     TACIT_CO_TRY(const auto durable, co_await services_.store.Call("append_ledger", [proposed](store::Store& store) {
       return store.AppendLedger(proposed);
     }));
-    TACIT_CO_TRY_VOID(ledger_->Apply(durable));
+    TACIT_CO_TRY_VOID(ledger().Apply(durable));
     charge_ = durable;
     ShowPrivacy();
   }
@@ -375,7 +376,7 @@ net::Task<Result<void>> TaskRunner::MintToken() {
     co_return Fail(ErrorCode::kDataLoss, "round " + std::to_string(CurrentKey().round) + " of task " + spec().id.str() +
                                              " is recorded as charged, but the ledger has no charge for it");
   }
-  TACIT_CO_TRY(auto token, ledger_->Redeem(*charge_));
+  TACIT_CO_TRY(auto token, ledger().Redeem(*charge_));
   token_.emplace(std::move(token));
   co_return Result<void>{};
 }
@@ -400,7 +401,7 @@ net::Task<void> TaskRunner::DoRelease() {
   services_.log.Info("round_published", {{"task", key.task.str()},
                                          {"round", key.round},
                                          {"counted", total_->contributions.size()},
-                                         {"model_version", model_record_->version},
+                                         {"model_version", model_record().version},
                                          {"epsilon_spent", ledger_ ? ledger_->Spent().epsilon : 0.0}});
   services_.metrics.RoundEnded(key.task.str(), "published", std::chrono::duration<double>(took).count());
   Handle(round::Released{});
@@ -422,8 +423,9 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
   if (!token_) {
     co_return Fail(ErrorCode::kInternal, "the sum was opened once already and its release failed; nothing is released");
   }
-  auto draw = std::make_shared<Draw>(
-      Draw{std::move(total_->sum), *std::exchange(token_, std::nullopt), services_.noise_source(CurrentKey())});
+  auto draw =
+      std::make_shared<Draw>(Draw{std::move(total_->sum), *std::move(token_), services_.noise_source(CurrentKey())});
+  token_.reset();
   TACIT_CO_TRY(const auto average, co_await services_.compute.Run([draw] {
     return dp::ReleaseAverage(std::move(draw->sum), std::move(draw->token), *draw->bits);
   }));
@@ -435,8 +437,9 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
 }
 
 net::Task<Result<void>> TaskRunner::Publish() {
+  const std::vector<float>& model = Present(next_model_, "it is published when it was drawn");
   store::PublishStep step{.round = RoundRow(store::RoundPhase::kPublished),
-                          .model = *next_model_,
+                          .model = model,
                           .optimizer_state = optimizer_->State(),
                           .task_state = std::nullopt};
   step.round.ended_at = services_.clock.Now();
@@ -445,7 +448,7 @@ net::Task<Result<void>> TaskRunner::Publish() {
   }
   TACIT_CO_TRY(model_record_,
                co_await services_.store.Call("publish", [&step](store::Store& store) { return store.Publish(step); }));
-  const ByteSpan bytes = AsBytes(std::span<const float>(*next_model_));
+  const ByteSpan bytes = AsBytes(std::span<const float>(model));
   model_ = std::make_shared<const Bytes>(bytes.begin(), bytes.end());
   ++rounds_published_;
   if (step.task_state) {
@@ -515,19 +518,19 @@ net::Task<void> TaskRunner::ForgetSums(RoundKey key) {
 
 TaskView TaskRunner::View() const {
   TaskView view{.record = record_,
-                .latest_version = model_record_->version,
+                .latest_version = model_record().version,
                 .rounds_published = rounds_published_,
                 .current = std::nullopt,
                 .privacy = std::nullopt};
   if (machine_) {
     CurrentRoundView current{.round = CurrentKey().round,
-                             .phase = std::string(round::NameOf(machine_->phase())),
-                             .waiting_for = machine_->WaitingFor(),
-                             .counted = machine_->counted().size(),
-                             .leased = machine_->leased(),
+                             .phase = std::string(round::NameOf(machine().phase())),
+                             .waiting_for = machine().WaitingFor(),
+                             .counted = machine().counted().size(),
+                             .leased = machine().leased(),
                              .time_left = std::nullopt};
-    if (machine_->phase() == round::Phase::kOpen)
-      current.time_left = machine_->deadline() - services_.clock.SteadyNow();
+    if (machine().phase() == round::Phase::kOpen)
+      current.time_left = machine().deadline() - services_.clock.SteadyNow();
     view.current = std::move(current);
   }
   if (ledger_) {
@@ -544,16 +547,16 @@ TaskView TaskRunner::View() const {
 void TaskRunner::ShowMetrics() {
   const std::string& name = spec().id.str();
   if (machine_) {
-    services_.metrics.SetRound(name, CurrentKey().round, round::NameOf(machine_->phase()), machine_->counted().size());
+    services_.metrics.SetRound(name, CurrentKey().round, round::NameOf(machine().phase()), machine().counted().size());
   }
-  services_.metrics.SetModelVersion(name, model_record_->version);
+  services_.metrics.SetModelVersion(name, model_record().version);
 }
 
 void TaskRunner::ShowPrivacy() {
   if (!ledger_) return;
   const double spent = ledger_->Spent().epsilon;
   services_.metrics.SetEpsilon(spec().id.str(), spent, spent - ledger_->Charged().epsilon,
-                               spec().privacy.epsilon_budget->value());
+                               spec().privacy.promise().budget.value());
 }
 
 }  // namespace tacit::coordinator

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/crypto/sealer.h"
 #include "dp/ledger.h"
 #include "dp/release.h"
@@ -40,7 +41,7 @@ class TaskRunner {
   [[nodiscard]] const task::TaskSpec& spec() const { return record_.spec; }
   [[nodiscard]] bool active() const { return record_.state == store::TaskState::kActive; }
   [[nodiscard]] TaskView View() const;
-  [[nodiscard]] const store::ModelRecord& model_record() const { return *model_record_; }
+  [[nodiscard]] const store::ModelRecord& model_record() const { return Present(model_record_, kLoaded); }
   /// Float32 little-endian. Never null.
   [[nodiscard]] const std::shared_ptr<const Bytes>& model() const { return model_; }
 
@@ -67,6 +68,8 @@ class TaskRunner {
   using AckPtr = std::shared_ptr<PendingAck>;
   struct PartialSum;
   class Listed;
+
+  static constexpr const char* kLoaded = "Load gives out no runner without it";
 
   TaskRunner(Services& services, store::TaskRecord record, std::function<void()> on_change);
   net::Task<Result<void>> LoadLedger();
@@ -109,13 +112,16 @@ class TaskRunner {
   void ShowMetrics();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
   void ShowPrivacy();
+  [[nodiscard]] round::Machine& machine() { return Present(machine_, "a step is taken in a round"); }
+  [[nodiscard]] const round::Machine& machine() const { return Present(machine_, "a step is taken in a round"); }
+  [[nodiscard]] dp::BudgetLedger& ledger() { return Present(ledger_, "a private task has a ledger"); }
   [[nodiscard]] bool IsPrivate() const { return spec().privacy.mechanism != dp::Mechanism::kNone; }
   [[nodiscard]] round::Rules RulesOfTask() const;
   [[nodiscard]] store::RoundRecord RoundRow(store::RoundPhase phase) const;
   [[nodiscard]] std::uint64_t ParticipationsOf(const DeviceId& device) const;
   [[nodiscard]] bool MayTakePart(const DeviceId& device) const;
   [[nodiscard]] dp::SumOptions SumOptionsOf(const RoundKey& key) const;
-  [[nodiscard]] RoundKey CurrentKey() const { return machine_->key(); }
+  [[nodiscard]] RoundKey CurrentKey() const { return machine().key(); }
 
   Services& services_;
   store::TaskRecord record_;

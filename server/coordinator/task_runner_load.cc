@@ -53,17 +53,18 @@ net::Task<Result<void>> TaskRunner::LoadLedger() {
   std::vector<dp::LedgerEntry> entries;
   for (const auto& each : recorded) entries.push_back(each.value());
   const task::Privacy& privacy = spec().privacy;
+  const task::Privacy::Promise promise = privacy.promise();
   TACIT_CO_TRY(auto ledger, dp::BudgetLedger::Restore({.task = id,
                                                        .mechanism = privacy.mechanism,
-                                                       .noise_multiplier = *privacy.noise_multiplier,
+                                                       .noise_multiplier = promise.noise_multiplier,
                                                        .clip_norm = privacy.clip_norm,
                                                        .grid_radius = privacy.grid_radius,
                                                        .cohort = spec().cohort.size,
-                                                       .delta = *privacy.delta,
-                                                       .budget = *privacy.epsilon_budget,
+                                                       .delta = promise.delta,
+                                                       .budget = promise.budget,
                                                        .max_participations = spec().max_participations,
                                                        .hash = &crypto::Sha256},
-                                                      entries, model_record_->version));
+                                                      entries, model_record().version));
   ledger_.emplace(std::move(ledger));
   if (!entries.empty() && entries.back().kind == dp::LedgerKind::kCharge) charge_ = recorded.back();
   co_return Result<void>{};
@@ -73,7 +74,7 @@ net::Task<Result<void>> TaskRunner::LoadModel() {
   const TaskId id = spec().id;
   TACIT_CO_TRY(model_record_,
                co_await services_.store.Call("model", [id](store::Store& store) { return store.LatestModel(id); }));
-  const Digest256 digest = model_record_->digest;
+  const Digest256 digest = model_record().digest;
   TACIT_CO_TRY(auto bytes, co_await services_.store.Call(
                                "read_model", [digest](store::Store& store) { return store.ReadModel(digest); }));
   if (bytes.size() != spec().model.ParameterCount() * sizeof(float)) {
@@ -115,8 +116,8 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
   if (latest->phase == store::RoundPhase::kCharged) TACIT_CO_TRY_VOID(co_await MintToken());
   services_.log.Info("round_resumed", {{"task", id.str()},
                                        {"round", latest->key.round},
-                                       {"phase", round::NameOf(machine_->phase())},
-                                       {"counted", machine_->counted().size()}});
+                                       {"phase", round::NameOf(machine().phase())},
+                                       {"counted", machine().counted().size()}});
   co_return Result<void>{};
 }
 

@@ -238,10 +238,11 @@ PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation&
 
 Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, std::uint64_t compositions) {
   if (!keys.target_epsilon) return keys.noise_multiplier;
-  TACIT_TRY(const dp::NoiseMultiplier calibrated, dp::CalibrateNoise({.mechanism = *keys.mechanism,
-                                                                      .epsilon = *keys.target_epsilon,
-                                                                      .delta = *keys.delta,
-                                                                      .compositions = compositions}));
+  TACIT_TRY(const dp::NoiseMultiplier calibrated,
+            dp::CalibrateNoise({.mechanism = Present(keys.mechanism, "every task names one"),
+                                .epsilon = *keys.target_epsilon,
+                                .delta = Present(keys.delta, "a mechanism that adds noise needs one"),
+                                .compositions = compositions}));
   return calibrated;
 }
 

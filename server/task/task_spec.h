@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/base/result.h"
@@ -46,6 +47,17 @@ struct Privacy {
   std::optional<dp::Delta> delta;
   std::optional<dp::Epsilon> epsilon_budget;
   std::uint64_t population = 0;  ///< Devices that could take part; 0 when not told (kNone only).
+
+  /// What a promise consists of. Not for kNone, which makes none.
+  struct Promise {
+    dp::NoiseMultiplier noise_multiplier;
+    dp::Delta delta;
+    dp::Epsilon budget;
+  };
+  [[nodiscard]] Promise promise() const {
+    constexpr const char* kWhy = "a mechanism that adds noise was parsed with all three";
+    return {Present(noise_multiplier, kWhy), Present(delta, kWhy), Present(epsilon_budget, kWhy)};
+  }
 };
 
 enum class Optimizer : std::uint8_t { kFedAvg, kFedAvgM, kFedAdam };
