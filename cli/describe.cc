@@ -19,13 +19,13 @@ std::string Because(const std::string& text) {
 
 std::string SpentOfBudget(const Json& object) {
   if (TextAt(object, "mechanism") == "none") return "no differential privacy";
-  return ShortNumberAt(object, "epsilon_spent") + " of " + ShortNumberAt(object, "epsilon_budget");
+  return CostAt(object, "epsilon_spent") + " of " + ShortNumberAt(object, "epsilon_budget");
 }
 
 // What is spent after a round. Zero is shown as nothing: a round that added noise has spent more than that, and one
 // that added none promises nothing, while "epsilon 0" would read as perfect privacy.
 std::string EpsilonAfter(const Json& round) {
-  return NumberAt(round, "epsilon_after", 0) > 0 ? ShortNumberAt(round, "epsilon_after") : "-";
+  return NumberAt(round, "epsilon_after", 0) > 0 ? CostAt(round, "epsilon_after") : "-";
 }
 
 std::string RoundsOf(const Json& task) {
@@ -41,7 +41,7 @@ std::string DescribeCurrent(const Json& current) {
 
 void AddUtility(const Json& utility, Pairs& pairs) {
   if (!MemberAt(utility, "noise_to_signal").is_number()) return;
-  pairs.emplace_back("noise to signal", ShortNumberAt(utility, "noise_to_signal"));
+  pairs.emplace_back("noise to signal", CostAt(utility, "noise_to_signal"));
   pairs.emplace_back("what that means", TextAt(utility, "meaning"));
   pairs.emplace_back("cohort needed", TextAt(utility, "cohort_needed"));
 }
@@ -53,9 +53,9 @@ void AddCost(const Json& plan, Pairs& pairs) {
     return;
   }
   pairs.emplace_back("noise multiplier", ShortNumberAt(plan, "noise_multiplier"));
-  pairs.emplace_back("epsilon", ShortNumberAt(plan, "epsilon"));
+  pairs.emplace_back("epsilon", CostAt(plan, "epsilon"));
   pairs.emplace_back("epsilon budget", ShortNumberAt(plan, "epsilon_budget"));
-  pairs.emplace_back("delta", ShortNumberAt(plan, "delta"));
+  pairs.emplace_back("delta", CostAt(plan, "delta"));
   pairs.emplace_back("accountant", TextAt(plan, "accountant"));
 }
 
@@ -72,7 +72,7 @@ std::string DescribeTask(const Json& task) {
                       {"mechanism", TextAt(task, "mechanism")},
                       {"noise multiplier", ShortNumberAt(task, "noise_multiplier")},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},
-                      {"delta", ShortNumberAt(task, "delta")},
+                      {"delta", CostAt(task, "delta")},
                       {"epsilon spent", SpentOfBudget(task)}});
 }
 
@@ -118,8 +118,8 @@ std::string DescribePrivacy(const Json& privacy) {
                  {"neighbouring", TextAt(privacy, "neighbouring")},
                  {"accountant", TextAt(privacy, "accountant")},
                  {"epsilon spent", SpentOfBudget(privacy)},
-                 {"epsilon reserved", ShortNumberAt(privacy, "epsilon_reserved")},
-                 {"delta", ShortNumberAt(privacy, "delta")},
+                 {"epsilon reserved", CostAt(privacy, "epsilon_reserved")},
+                 {"delta", CostAt(privacy, "delta")},
                  {"noise multiplier", ShortNumberAt(privacy, "noise_multiplier")},
                  {"rounds charged", TextAt(privacy, "rounds_charged")},
                  {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "cli/text.h"
+#include "common/base/text.h"
 
 namespace tacit::cli {
 
@@ -32,6 +33,10 @@ std::uint64_t CountAt(const Json& object, std::string_view key) {
 
 std::string ShortNumberAt(const Json& object, std::string_view key) {
   return FormatNumber(NumberAt(object, key, std::numeric_limits<double>::quiet_NaN()));
+}
+
+std::string CostAt(const Json& object, std::string_view key) {
+  return RoundedUp(NumberAt(object, key, std::numeric_limits<double>::quiet_NaN()));
 }
 
 }  // namespace tacit::cli

@@ -17,6 +17,8 @@ double NumberAt(const Json& object, std::string_view key, double fallback);
 std::uint64_t CountAt(const Json& object, std::string_view key);
 /// As FormatNumber, '-' when it is no number.
 std::string ShortNumberAt(const Json& object, std::string_view key);
+/// As RoundedUp, for what must not look smaller than it is: an epsilon, a delta.
+std::string CostAt(const Json& object, std::string_view key);
 /// The member, or null.
 const Json& MemberAt(const Json& object, std::string_view key);
 

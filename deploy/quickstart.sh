@@ -306,7 +306,7 @@ show_new_rounds() {
     line=$(printf 'round %2d: cohort %d, held-out accuracy %5.1f %%, loss %.3f' \
       "$round" "$counted" "$(jq -n "$accuracy * 100")" "$loss")
     if [ "$dp" = yes ]; then
-      line+=$(printf ', epsilon spent %.3f of %s' "$epsilon_after" "$epsilon")
+      line+=", epsilon spent $(jq -n "$epsilon_after * 1000 | ceil / 1000") of $epsilon"
     else
       epsilon_after=null
     fi

@@ -162,9 +162,9 @@ Result<void> VerifyGrid(std::span<const std::int32_t> grid, GridRadius grid_radi
   if (LargestMagnitude(grid) > grid_radius.value()) {
     const auto bad =
         std::find_if(grid.begin(), grid.end(), [&](std::int32_t q) { return Magnitude(q) > grid_radius.value(); });
-    return Fail(ErrorCode::kInvalidArgument, "entry " + std::to_string(bad - grid.begin()) +
-                                                 " of the update lies outside the grid radius " +
-                                                 std::to_string(grid_radius.value()));
+    return Fail(ErrorCode::kInvalidArgument, "the update lies outside the grid radius " +
+                                                 std::to_string(grid_radius.value()) + ": entry " +
+                                                 std::to_string(bad - grid.begin()));
   }
   if (NormHolds(grid, grid_radius, norm)) return {};
   return Fail(ErrorCode::kInvalidArgument,

@@ -1,22 +1,15 @@
 #include "dp/ledger.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <string>
 #include <utility>
 
+#include "common/base/text.h"
 #include "dp/noise.h"
 
 namespace tacit::dp {
 namespace {
-
-std::string Shown(double value) {
-  std::array<char, 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 4).ptr;
-  return {text.data(), end};
-}
 
 std::string RoundName(RoundNumber round) {
   return "round " + std::to_string(round);
@@ -98,9 +91,10 @@ Result<LedgerEntry> BudgetLedger::ProposeReserve(RoundNumber round, WallTime at)
   }
   if (RoundsLeft() == 0) {
     return Fail(ErrorCode::kBudgetExhausted,
-                RoundName(round) + " would bring epsilon to " + Shown(Projected(1).epsilon) + ", above the budget of " +
-                    Shown(policy_.budget.value()) + ": the budget pays for " + std::to_string(rounds_affordable_) +
-                    " rounds, " + std::to_string(rounds_reserved_) + " are spent or reserved, 0 are left");
+                RoundName(round) + " would bring epsilon to " + RoundedUp(Projected(1).epsilon) +
+                    ", above the budget of " + RoundedUp(policy_.budget.value()) + ": the budget pays for " +
+                    std::to_string(rounds_affordable_) + " rounds, " + std::to_string(rounds_reserved_) +
+                    " are spent or reserved, 0 are left");
   }
   return NextEntry(LedgerKind::kReserve, round, at, policy_.cohort);
 }

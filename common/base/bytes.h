@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
@@ -15,6 +16,20 @@ namespace tacit {
 
 using Bytes = std::vector<std::uint8_t>;
 using ByteSpan = std::span<const std::uint8_t>;
+
+/// Bytes that several hold at once, wherever they are: in memory, or in a file that is mapped.
+struct SharedBytes {
+  std::shared_ptr<const void> owner;  ///< Null for none.
+  ByteSpan bytes;
+
+  /// Takes `bytes` over.
+  static SharedBytes Of(std::vector<std::uint8_t> bytes) {
+    auto owner = std::make_shared<const Bytes>(std::move(bytes));
+    const ByteSpan span = *owner;
+    return {std::move(owner), span};
+  }
+  explicit operator bool() const { return owner != nullptr; }
+};
 
 inline ByteSpan AsBytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};

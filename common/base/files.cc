@@ -1,6 +1,7 @@
 #include "common/base/files.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,12 +23,15 @@ constexpr std::size_t kFirstRead = 64UL * 1024;
 class FileDescriptor {
  public:
   explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileDescriptor(const FileDescriptor&) = delete;
   FileDescriptor& operator=(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(FileDescriptor&&) = delete;
   ~FileDescriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
   [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] int Release() { return std::exchange(fd_, -1); }
   [[nodiscard]] int Close() { return ::close(std::exchange(fd_, -1)); }
 
  private:
@@ -93,19 +97,35 @@ Result<void> WriteNewFile(const std::filesystem::path& path, ByteSpan bytes, mod
   return SyncDirectory(DirectoryOf(path));
 }
 
-}  // namespace
-
-Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit) {
+Result<FileDescriptor> OpenRegular(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a pipe without a writer must not hang before fstat can refuse it.
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) return SystemFailure("cannot open", path);
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) return SystemFailure("cannot look at", path);
   if (!S_ISREG(status.st_mode)) return Fail(ErrorCode::kInvalidArgument, path.string() + " is not a regular file");
+  return file;
+}
+
+Result<std::size_t> SizeOf(const FileDescriptor& file, const std::filesystem::path& path) {
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return SystemFailure("cannot look at", path);
+  return static_cast<std::size_t>(status.st_size);
+}
+
+}  // namespace
+
+Result<int> OpenToRead(const std::filesystem::path& path) {
+  TACIT_TRY(FileDescriptor file, OpenRegular(path));
+  return file.Release();
+}
+
+Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit) {
+  TACIT_TRY(const FileDescriptor file, OpenRegular(path));
+  TACIT_TRY(const std::size_t announced, SizeOf(file, path));
   const auto too_large = [&] {
     return Fail(ErrorCode::kTooLarge, path.string() + " is over its limit of " + std::to_string(size_limit) + " bytes");
   };
-  const auto announced = static_cast<std::size_t>(status.st_size);
   if (announced > size_limit) return too_large();
 
   // One byte more than announced, so that a file that grew meanwhile, or that announces 0 as /proc does, is read to its
@@ -123,6 +143,20 @@ Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit
   }
   bytes.resize(filled);
   return bytes;
+}
+
+Result<SharedBytes> MapFile(const std::filesystem::path& path, std::size_t size) {
+  TACIT_TRY(const FileDescriptor file, OpenRegular(path));
+  TACIT_TRY(const std::size_t announced, SizeOf(file, path));
+  if (announced != size) {
+    return Fail(ErrorCode::kDataLoss, path.string() + " has " + std::to_string(announced) + " bytes, not of the " +
+                                          std::to_string(size) + " bytes that were written");
+  }
+  if (size == 0) return SharedBytes::Of({});
+  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED) return SystemFailure("cannot map", path);
+  std::shared_ptr<const void> owner(address, [size](const void* mapped) { ::munmap(const_cast<void*>(mapped), size); });
+  return SharedBytes{std::move(owner), {static_cast<const std::uint8_t*>(address), size}};
 }
 
 Result<void> WriteFileAtomic(const std::filesystem::path& path, ByteSpan bytes, mode_t mode) {

@@ -14,6 +14,15 @@ namespace tacit {
 /// a regular file (a pipe could block for ever), kUnavailable for what the disk says; each names the path.
 Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit);
 
+/// Opens a regular file for reading; the caller closes it. Errors: as ReadFile.
+Result<int> OpenToRead(const std::filesystem::path& path);
+
+/// A file of exactly `size` bytes, mapped: its pages are the file's, so that however many hold it and for however long,
+/// it takes no memory that the system could not take back. It stays what it is when the file is replaced or removed.
+/// Nobody may shorten it: reading what is no longer there ends the process.
+/// Errors: as ReadFile; kDataLoss for another size.
+Result<SharedBytes> MapFile(const std::filesystem::path& path, std::size_t size);
+
 /// Replaces the file at `path` in one step that is durable on return: after a crash the old bytes or the new are there,
 /// whole. `mode` holds from the first byte, whatever the umask is. A crash can leave `path` + ".XXXXXX" beside it.
 Result<void> WriteFileAtomic(const std::filesystem::path& path, ByteSpan bytes, mode_t mode);

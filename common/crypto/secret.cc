@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
+#include "common/base/check.h"
 #include "common/crypto/random.h"
 
 namespace tacit::crypto {
@@ -32,6 +35,15 @@ Result<SecretKey> SecretKey::FromBytes(ByteSpan bytes) {
   SecretKey key;
   std::ranges::copy(bytes, key.key_.begin());
   return key;
+}
+
+SecretKey SecretKey::Derive(ByteSpan label) const {
+  SecretKey derived;
+  unsigned size = 0;
+  const auto* done = HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()), label.data(), label.size(),
+                          derived.key_.data(), &size);
+  TACIT_CHECK(done != nullptr && size == kSize, "HMAC of bytes in memory");
+  return derived;
 }
 
 SecretKey::SecretKey(SecretKey&& other) noexcept : key_(other.key_) {

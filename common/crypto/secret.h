@@ -29,6 +29,10 @@ class SecretKey {
   SecretKey& operator=(const SecretKey&) = delete;
   ~SecretKey();
 
+  /// A key for another purpose, from which this one cannot be found: HMAC-SHA-256 of `label` under this key.
+  /// Source: NIST SP 800-108r1, section 4.1, with one block and the label as its fixed input.
+  [[nodiscard]] SecretKey Derive(ByteSpan label) const;
+
   [[nodiscard]] ByteSpan bytes() const { return key_; }
 
  private:

@@ -159,9 +159,9 @@ std::string_view ReasonPhrase(int status) {
   return http::obsolete_reason(http::int_to_status(static_cast<unsigned>(status)));
 }
 
-HttpResponse ServeBytes(const HttpRequest& request, std::shared_ptr<const Bytes> bytes, std::string_view content_type,
+HttpResponse ServeBytes(const HttpRequest& request, SharedBytes bytes, std::string_view content_type,
                         std::string_view etag) {
-  TACIT_CHECK(bytes != nullptr, "there is something to serve");
+  TACIT_CHECK(static_cast<bool>(bytes), "there is something to serve");
   const std::string quoted_tag = '"' + std::string(etag) + '"';
   HttpResponse response;
   response.headers = {{"ETag", quoted_tag}, {"Accept-Ranges", "bytes"}};
@@ -170,7 +170,7 @@ HttpResponse ServeBytes(const HttpRequest& request, std::shared_ptr<const Bytes>
     response.status = 304;
     return response;
   }
-  const std::size_t size = bytes->size();
+  const std::size_t size = bytes.bytes.size();
   const RangeAnswer answer = WantedRange(request, size, quoted_tag);
   if (answer.kind == RangeKind::kUnsatisfiable) {
     response = StatusProblem(416, "the range begins behind the last byte", request.path());

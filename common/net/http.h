@@ -87,7 +87,7 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   /// Sent instead of `body` when set, without being copied: `length` bytes from `offset`.
-  std::shared_ptr<const Bytes> shared_body;
+  SharedBytes shared_body;
   std::size_t offset = 0;
   std::size_t length = 0;
   bool close = false;  ///< Close the connection after this answer.
@@ -106,7 +106,7 @@ std::string_view ReasonPhrase(int status);
 /// Answers GET and HEAD for immutable bytes: 200, 206 for one range (If-Range honoured), 304 when the caller has it
 /// already, 416 for a range outside. `etag` is the tag without its quotes and must name exactly these bytes. Several
 /// ranges at once are answered with the whole, as RFC 9110 section 14.2 allows.
-HttpResponse ServeBytes(const HttpRequest& request, std::shared_ptr<const Bytes> bytes, std::string_view content_type,
+HttpResponse ServeBytes(const HttpRequest& request, SharedBytes bytes, std::string_view content_type,
                         std::string_view etag);
 
 /// Runs on the connection's I/O thread and moves elsewhere for work over about 100 us (CallOn, ComputePool). It bounds

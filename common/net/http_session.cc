@@ -55,7 +55,7 @@ std::string OneLine(std::string_view value) {
 
 ByteSpan BodyOf(const HttpResponse& response) {
   if (!response.shared_body) return AsBytes(response.body);
-  const ByteSpan all = *response.shared_body;
+  const ByteSpan all = response.shared_body.bytes;
   TACIT_CHECK(response.offset <= all.size() && response.length <= all.size() - response.offset,
               "a response's range lies within its bytes");
   return all.subspan(response.offset, response.length);

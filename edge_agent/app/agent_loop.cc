@@ -151,8 +151,29 @@ void AgentLoop::TakePart(const codec::Lease& lease) {
   Keep(*std::move(update));
 }
 
+// Before anything is downloaded or allocated: a server may ask for what this device has not.
+Result<void> AgentLoop::CheckLease(const codec::Lease& lease, const model::ModelSpec& spec) const {
+  const std::string task = "task " + lease.task.str();
+  const auto differs = [&](std::uint64_t wanted, std::uint64_t found, const char* what) {
+    return Fail(ErrorCode::kInvalidArgument,
+                task + " takes " + std::to_string(wanted) + ' ' + what + ", the data have " + std::to_string(found));
+  };
+  if (spec.inputs() != dataset_.features) return differs(spec.inputs(), dataset_.features, "features");
+  if (spec.classes() != dataset_.classes) return differs(spec.classes(), dataset_.classes, "classes");
+  // The file and its numbers, start, trained copy, gradient, momentum, delta, grid and payload; and a pass's layers.
+  constexpr std::uint64_t kBytesPerParameter = 40;
+  constexpr std::uint64_t kBytesForLayers = 64U << 20U;
+  const std::uint64_t needed_mib = (spec.ParameterCount() * kBytesPerParameter + kBytesForLayers) >> 20U;
+  if (needed_mib <= options_.memory_limit_mib) return {};
+  return Fail(ErrorCode::kTooLarge, "the model of " + task + " has " + std::to_string(spec.ParameterCount()) +
+                                        " parameters; training it takes up to " + std::to_string(needed_mib) +
+                                        " MiB, more than --memory-limit-mib " +
+                                        std::to_string(options_.memory_limit_mib));
+}
+
 Result<upload::PendingUpdate> AgentLoop::MakeUpdate(const codec::Lease& lease) {
   TACIT_TRY(const model::ModelSpec spec, upload::SpecOf(lease));
+  TACIT_TRY_VOID(CheckLease(lease, spec));
   TACIT_TRY(const std::vector<float> start, session_->DownloadModel(lease));
   const training::TrainingOptions plan =
       OptionsOf(lease.training, TrainingSeed(options_.seed, identity_.device, lease));

@@ -27,7 +27,8 @@ struct LoopOptions {
   std::optional<TaskId> task = std::nullopt;                 ///< Only this one; any otherwise.
   std::optional<std::uint64_t> rounds_limit = std::nullopt;  ///< End after so many counted updates.
   codec::Encoding encoding = codec::Encoding::kGridInt32;
-  std::uint64_t seed = 0;  ///< Of the order of rows, with the names of device, task and round.
+  std::uint64_t seed = 0;                 ///< Of the order of rows, with the names of device, task and round.
+  std::uint64_t memory_limit_mib = 2048;  ///< That training may take; a lease that would take more is left alone.
   Fault fault = Fault::kNone;
   upload::BackoffOptions backoff = {};
   Millis long_poll{30'000};
@@ -53,6 +54,7 @@ class AgentLoop {
   /// One check-in, and the round it may lead to.
   void SeekWork();
   void TakePart(const codec::Lease& lease);
+  Result<void> CheckLease(const codec::Lease& lease, const model::ModelSpec& spec) const;
   Result<upload::PendingUpdate> MakeUpdate(const codec::Lease& lease);
   void Keep(upload::PendingUpdate update);
   void SendPending();

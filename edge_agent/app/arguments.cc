@@ -69,6 +69,10 @@ void AddRun(CLI::App& app, RunArguments& run) {
       ->add_option("--encoding", run.loop.encoding,
                    "grid: clipped to integers here; float32: as trained, the server clips")
       ->transform(CLI::CheckedTransformer(kEncodings).description("grid|float32"));
+  command
+      ->add_option("--memory-limit-mib", run.loop.memory_limit_mib,
+                   "A model whose training would take more is left alone")
+      ->capture_default_str();
   command->add_option("--log-level", run.log_level, "debug, info, warn or error")
       ->transform(CLI::CheckedTransformer(kLevels).description("LEVEL"));
   command

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "edge_agent/app/source_config.h"
 #include "edge_agent/data/row_reader.h"
 #include "edge_agent/data/synthetic.h"
@@ -87,7 +88,7 @@ Result<std::vector<std::uint32_t>> ListSubjects(const std::filesystem::path& peo
     const std::string text = rows->Text(0);
     const auto subject = ParseNumber(text);
     if (!subject)
-      return Fail(ErrorCode::kMalformed, rows->Where(0) + ": expected a person's number, found '" + text + "'");
+      return Fail(ErrorCode::kMalformed, rows->Where(0) + ": expected a person's number, found " + Excerpt(text));
     subjects.insert(*subject);
   }
   return std::vector<std::uint32_t>(subjects.begin(), subjects.end());

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/text.h"
 #include "edge_agent/data/row_reader.h"
 
 namespace tacit::data {
@@ -15,7 +16,6 @@ namespace {
 
 // A row of the widest table with 24 characters a number.
 constexpr std::size_t kLongestLine = std::size_t{32} << 20U;
-constexpr std::size_t kShownCharacters = 40;
 
 std::string_view Trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");
@@ -29,11 +29,6 @@ std::optional<double> ParseNumber(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = error == std::errc() && end == text.data() + text.size();
   return whole && std::isfinite(value) ? std::optional(value) : std::nullopt;
-}
-
-std::string Shown(std::string_view text) {
-  const bool cut = text.size() > kShownCharacters;
-  return "'" + std::string(text.substr(0, kShownCharacters)) + (cut ? "...'" : "'");
 }
 
 class CsvReader final : public RowReader {
@@ -73,7 +68,7 @@ class CsvReader final : public RowReader {
     const std::string& field = fields_[column];
     if (field.empty()) return std::nullopt;
     if (const std::optional<double> value = ParseNumber(field)) return value;
-    return Fail(ErrorCode::kMalformed, Where(column) + ": expected a finite number, found " + Shown(field));
+    return Fail(ErrorCode::kMalformed, Where(column) + ": expected a finite number, found " + Excerpt(field));
   }
 
   [[nodiscard]] std::string Text(std::size_t column) const override { return fields_[column]; }
@@ -141,7 +136,7 @@ class CsvReader final : public RowReader {
     rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
     if (!rest.empty() && rest.front() != ',') {
       return Fail(ErrorCode::kMalformed,
-                  Where(fields_.size()) + ": expected a comma behind the closing quote, found " + Shown(rest));
+                  Where(fields_.size()) + ": expected a comma behind the closing quote, found " + Excerpt(rest));
     }
     fields_.push_back(std::move(field));
     return {};

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "common/base/check.h"
+#include "common/base/files.h"
 
 namespace tacit::data {
 namespace {
@@ -135,10 +136,7 @@ DataStream& DataStream::operator=(DataStream&&) noexcept = default;
 DataStream::~DataStream() = default;
 
 Result<DataStream> DataStream::OpenFile(const std::filesystem::path& path, std::uint64_t limit) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (descriptor < 0) {
-    return Fail(ErrorCode::kNotFound, path.string() + ": cannot be opened: " + std::generic_category().message(errno));
-  }
+  TACIT_TRY(const int descriptor, OpenToRead(path));
   DataStream stream(path.string(), limit, std::make_unique<FileSource>(descriptor, path.string()));
   TACIT_TRY_VOID(stream.InflateIfGzip());
   return stream;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "edge_agent/data/row_filter.h"
 
 namespace tacit::data {
@@ -80,7 +81,7 @@ class LabelColumn {
     const std::optional<std::int64_t> label = ParseWhole(text);
     if (!label)
       return Fail(ErrorCode::kMalformed,
-                  table.Where(column_) + ": expected a whole number as label, found '" + text + "'");
+                  table.Where(column_) + ": expected a whole number as label, found " + Excerpt(text));
     if (*label < range.first || *label - range.first >= std::int64_t{range.classes}) return std::nullopt;
     return static_cast<std::uint32_t>(*label - range.first);
   }

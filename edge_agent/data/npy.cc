@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "edge_agent/data/array_rows.h"
 #include "edge_agent/data/row_reader.h"
 
@@ -170,7 +171,7 @@ Result<std::unique_ptr<RowReader>> OpenNpy(DataStream stream) {
   const std::string& descr = Present(header.descr, kWhole);
   const ElementType* element = FindElement(descr);
   if (element == nullptr) {
-    return stream.Malformed("an element type of i1 u1 <i2 <u2 <i4 <u4 <i8 <f4 <f8", "'" + descr + "'");
+    return stream.Malformed("an element type of i1 u1 <i2 <u2 <i4 <u4 <i8 <f4 <f8", Excerpt(descr));
   }
   return ArrayRows(std::move(stream), *element, Present(header.shape, kWhole));
 }

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/text.h"
+
 namespace tacit::data {
 namespace {
 
@@ -90,7 +92,7 @@ Result<std::uint64_t> RowNumberAt(const RowReader& table, std::size_t column) {
     return static_cast<std::uint64_t>(*value);
   }
   return Fail(ErrorCode::kMalformed,
-              table.Where(column) + ": expected a row number counted from 0, found '" + table.Text(column) + "'");
+              table.Where(column) + ": expected a row number counted from 0, found " + Excerpt(table.Text(column)));
 }
 
 Result<void> AppendRowNumbers(const RowReader& table, std::vector<std::uint64_t>& numbers) {

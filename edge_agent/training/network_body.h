@@ -3,6 +3,7 @@
 // The definitions behind network.h, apart from it because Eigen is slow to compile: included where a Network is
 // instantiated, by network.cc for float and by the gradient test for double.
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -83,24 +84,37 @@ struct Network<Scalar>::Layers {
     return score;
   }
 
-  // From probabilities in the last `slope` to the gradient of the mean loss.
-  void Backward(std::span<const Scalar> parameters, Batch<Scalar> batch, std::span<Scalar> gradient) {
+  // How many rows a pass takes at once: what it keeps of each layer is bounded, however large a batch a task asks for.
+  [[nodiscard]] std::size_t RowsAtOnce() const {
+    constexpr std::size_t kValuesAtOnce = std::size_t{4} << 20U;
+    std::size_t values_a_row = 0;
+    for (const Layer& layer : layers) values_a_row += static_cast<std::size_t>(layer.out);
+    return std::max<std::size_t>(1, kValuesAtOnce / values_a_row);
+  }
+
+  // From probabilities in the last `slope` to these rows' part of the gradient of a mean loss over `rows` rows.
+  void Backward(std::span<const Scalar> parameters, Batch<Scalar> batch, std::size_t rows, std::span<Scalar> gradient,
+                bool add) {
     Matrix& last = layers.back().slope;
     for (Eigen::Index row = 0; row < last.rows(); ++row) {
       last(row, static_cast<Eigen::Index>(batch.y[static_cast<std::size_t>(row)])) -= Scalar{1};
     }
-    last /= static_cast<Scalar>(last.rows());
+    last /= static_cast<Scalar>(rows);
     for (std::size_t i = layers.size(); i-- > 0;) {
       Layer& layer = layers[i];
       Eigen::Map<Matrix> weight_gradient(gradient.data() + layer.weight, layer.out, layer.in);
       Eigen::Map<Eigen::Matrix<Scalar, 1, Eigen::Dynamic>> bias_gradient(gradient.data() + layer.bias, layer.out);
-      bias_gradient = layer.slope.colwise().sum();
+      if (!add) {
+        weight_gradient.setZero();
+        bias_gradient.setZero();
+      }
+      bias_gradient += layer.slope.colwise().sum();
       if (i == 0) {
-        weight_gradient.noalias() = layer.slope.transpose() * InputOf(batch);
+        weight_gradient.noalias() += layer.slope.transpose() * InputOf(batch);
         continue;
       }
       Layer& below = layers[i - 1];
-      weight_gradient.noalias() = layer.slope.transpose() * below.output;
+      weight_gradient.noalias() += layer.slope.transpose() * below.output;
       below.slope.noalias() = layer.slope * WeightOf(layer, parameters);
       below.slope.array() *= (below.output.array() > Scalar{0}).template cast<Scalar>();
     }
@@ -115,18 +129,40 @@ Network<Scalar>::Network(const model::ModelSpec& spec) : layers_(std::make_uniqu
 template <typename Scalar>
 Network<Scalar>::~Network() = default;
 
+// Calls `visit(part, is_first)` for the batch in parts that fit.
+template <typename Scalar, typename Visit>
+BatchScore InParts(std::size_t rows_at_once, Batch<Scalar> batch, Visit visit) {
+  const std::size_t rows = batch.y.size();
+  const std::size_t inputs = rows == 0 ? 0 : batch.x.size() / rows;
+  BatchScore total;
+  for (std::size_t first = 0; first < rows; first += rows_at_once) {
+    const std::size_t count = std::min(rows_at_once, rows - first);
+    const BatchScore score =
+        visit(Batch<Scalar>{.x = batch.x.subspan(first * inputs, count * inputs), .y = batch.y.subspan(first, count)},
+              first == 0);
+    total.loss += score.loss;
+    total.correct += score.correct;
+  }
+  return total;
+}
+
 template <typename Scalar>
 BatchScore Network<Scalar>::Score(std::span<const Scalar> parameters, Batch<Scalar> batch) {
-  layers_->Forward(parameters, batch);
-  return layers_->Softmax(batch.y);
+  return InParts(layers_->RowsAtOnce(), batch, [&](Batch<Scalar> part, bool) {
+    layers_->Forward(parameters, part);
+    return layers_->Softmax(part.y);
+  });
 }
 
 template <typename Scalar>
 BatchScore Network<Scalar>::Gradient(std::span<const Scalar> parameters, Batch<Scalar> batch,
                                      std::span<Scalar> gradient) {
-  const BatchScore score = Score(parameters, batch);
-  layers_->Backward(parameters, batch, gradient);
-  return score;
+  return InParts(layers_->RowsAtOnce(), batch, [&](Batch<Scalar> part, bool is_first) {
+    layers_->Forward(parameters, part);
+    const BatchScore score = layers_->Softmax(part.y);
+    layers_->Backward(parameters, part, batch.y.size(), gradient, !is_first);
+    return score;
+  });
 }
 
 }  // namespace tacit::training

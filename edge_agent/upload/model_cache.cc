@@ -84,6 +84,9 @@ Result<void> ModelCache::Append(const ModelName& model, ByteSpan bytes) {
   std::error_code error;
   std::filesystem::create_directories(directory_, error);
   if (error) return DiskError(directory_, error.value());
+  // One download is under way at a time: parts of others will not be asked for again.
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error))
+    if (entry.path().extension() == ".part" && entry.path() != PartPath(model)) RemoveQuietly(entry.path());
   return AppendToFile(PartPath(model), bytes);
 }
 

@@ -161,20 +161,20 @@ Result<void> Verify(const UploadPlan& plan, const codec::UpdateHeader& header, A
 
 Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
   TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
-  auto buffer = context.upload_memory.TryTake(announced.header.payload_bytes);
-  if (!buffer) {
+  const auto share = context.upload_memory.TryTake(announced.header.payload_bytes);
+  if (!share) {
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
   }
   context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
-  TACIT_CO_TRY_VOID(co_await request.Read(buffer->memory().bytes()));
-  TACIT_CO_TRY_VOID(
-      co_await context.compute.Run([&] { return Verify(announced.plan, announced.header, buffer->memory()); }));
+  AlignedBuffer payload(announced.header.payload_bytes);
+  TACIT_CO_TRY_VOID(co_await request.Read(payload.bytes()));
+  TACIT_CO_TRY_VOID(co_await context.compute.Run([&] { return Verify(announced.plan, announced.header, payload); }));
   const std::uint64_t weight =
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
   co_return co_await context.coordinator.Submit(Submission{.round = announced.round,
                                                            .device = device,
                                                            .digest = announced.header.payload_digest,
-                                                           .grid = std::move(buffer->memory()),
+                                                           .grid = std::move(payload),
                                                            .weight = weight});
 }
 
@@ -198,12 +198,13 @@ Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, con
   }
   const Error& error = outcome.error();
   if (error.code != ErrorCode::kNotFound) context.metrics.UpdateOutcome(round.task.str(), OutcomeLabel(outcome));
-  // The reason names positions and sizes, never values: safe to log (docs/PRIVACY.md).
+  // What stands behind the colon can be a function of the update, such as where its first NaN is: that is for the
+  // device alone (docs/PRIVACY.md).
   context.log.Info("update_refused", {{"task", round.task.str()},
                                       {"round", round.round},
                                       {"device", device.str()},
                                       {"code", TraitsOf(error.code).name},
-                                      {"reason", error.message}});
+                                      {"reason", error.message.substr(0, error.message.find(": "))}});
   if (IsRejection(error.code)) co_await context.coordinator.ReportRejected(round, device);
   co_return std::unexpected(error);
 }

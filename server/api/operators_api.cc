@@ -155,7 +155,11 @@ model::Metadata MetadataOf(const TaskView& view, const store::ModelRecord& recor
                               {"sha256", ToHex(record.digest)},
                               {"created_at", FormatRfc3339(record.created_at)},
                               {"mechanism", std::string(dp::NameOf(privacy.mechanism))}};
-  if (privacy.delta) metadata.emplace("delta", std::to_string(privacy.delta->value()));
+  if (view.privacy) {
+    // As JSON writes numbers: all their digits, and as few as that takes.
+    metadata.emplace("delta", Json(privacy.promise().delta.value()).dump());
+    metadata.emplace("epsilon_spent", Json(view.privacy->epsilon_spent).dump());
+  }
   return metadata;
 }
 
@@ -163,6 +167,13 @@ Result<ModelVersion> ParseVersion(const TaskView& view, const std::string& text)
   if (text == "latest") return view.latest_version;
   return ParseNumber("the model version", text);
 }
+
+// A model in the format asked for; its memory counts until the last byte is sent.
+struct ExportedFile {
+  ExportedFile(MemoryBudget::Share taken, Bytes file) : share(std::move(taken)), bytes(std::move(file)) {}
+  MemoryBudget::Share share;
+  Bytes bytes;
+};
 
 Task<Result<HttpResponse>> GetModelContent(Context& context, HttpRequest& request, const PathArguments& path) {
   TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
@@ -176,15 +187,25 @@ Task<Result<HttpResponse>> GetModelContent(Context& context, HttpRequest& reques
   TACIT_CO_TRY(const store::ModelRecord record,
                co_await context.coordinator.store().Call(
                    "model", [&](store::Store& store) { return store.Model(id, version); }));
-  TACIT_CO_TRY(const Bytes raw, co_await context.coordinator.store().Call(
-                                    "read_model", [&](store::Store& store) { return store.ReadModel(record.digest); }));
-  std::vector<float> parameters(raw.size() / sizeof(float));
-  std::memcpy(parameters.data(), raw.data(), parameters.size() * sizeof(float));
+  auto share = context.upload_memory.TryTake(record.bytes);
+  if (!share) {
+    co_return Fail(ErrorCode::kUnavailable,
+                   "all memory for updates and for models on their way out is in use; ask again");
+  }
+  TACIT_CO_TRY(const SharedBytes raw, co_await context.coordinator.store().Call("map_model", [&](store::Store& store) {
+    return store.MapModel(record.digest);
+  }));
   const model::Metadata metadata = MetadataOf(view, record);
-  auto file = std::make_shared<const Bytes>(format == "npz" ? model::ToNpz(spec, parameters, metadata)
-                                                            : model::ToSafetensors(spec, parameters, metadata));
-  HttpResponse response =
-      net::ServeBytes(request, std::move(file), "application/octet-stream", ToHex(record.digest) + "." + format);
+  TACIT_CO_TRY(Bytes exported, co_await context.compute.Run([&] {
+    const std::span<const float> parameters(reinterpret_cast<const float*>(raw.bytes.data()),
+                                            raw.bytes.size() / sizeof(float));
+    return format == "npz" ? model::ToNpz(spec, parameters, metadata)
+                           : model::ToSafetensors(spec, parameters, metadata);
+  }));
+  auto file = std::make_shared<const ExportedFile>(*std::move(share), std::move(exported));
+  const ByteSpan bytes = file->bytes;
+  HttpResponse response = net::ServeBytes(request, {std::move(file), bytes}, "application/octet-stream",
+                                          ToHex(record.digest) + "." + format);
   response.headers.emplace_back("X-Tacit-Model-Version", std::to_string(record.version));
   co_return response;
 }

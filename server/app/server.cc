@@ -58,6 +58,8 @@ class Signals {
     ::sigaddset(&set_, SIGINT);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
+    // A file that may not grow is a failed write, to be answered for; not a reason to die.
+    ::signal(SIGXFSZ, SIG_IGN);
   }
   int Wait() {
     int signal = 0;
@@ -73,8 +75,8 @@ class Signals {
 }  // namespace
 
 ServerSeams ProductionSeams() {
-  return {.noise_source = [](const RoundKey&) -> std::unique_ptr<BitSource> {
-            return std::make_unique<crypto::KeystreamBits>(crypto::SecretKey::Random());
+  return {.noise_source = [](const RoundKey&, crypto::SecretKey secret) -> std::unique_ptr<BitSource> {
+            return std::make_unique<crypto::KeystreamBits>(std::move(secret));
           },
           .after_store_step = {}};
 }
@@ -97,7 +99,7 @@ struct Server::Parts {
   std::unique_ptr<net::TaskGroup> background;
   std::unique_ptr<coordinator::StoreThread> store_thread;
   std::unique_ptr<coordinator::Coordinator> coordinator;
-  std::unique_ptr<api::UploadMemory> upload_memory;
+  std::unique_ptr<api::MemoryBudget> upload_memory;
   std::unique_ptr<api::RateLimiter> enrolment_rate;
   std::unique_ptr<api::Context> context;
   std::unique_ptr<net::HttpServer> agents;
@@ -152,7 +154,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
 }
 
 void Server::Parts::MakeContext() {
-  upload_memory = std::make_unique<api::UploadMemory>(config.limits.upload_memory);
+  upload_memory = std::make_unique<api::MemoryBudget>(config.limits.upload_memory);
   enrolment_rate = std::make_unique<api::RateLimiter>(config.enrolment.requests_per_minute_per_source, clock);
   context = std::make_unique<api::Context>(api::Context{
       .coordinator = *coordinator,

@@ -49,6 +49,23 @@ std::string ShapeText(std::uint32_t inputs, std::uint32_t classes) {
   return std::to_string(inputs) + " inputs and " + std::to_string(classes) + " classes";
 }
 
+std::uint64_t MemoryOf(const task::TaskSpec& spec) {
+  return spec.model.ParameterCount() * kTaskBytesPerParameter;
+}
+
+// Adds to a count for as long as it lives.
+class Held {
+ public:
+  Held(std::uint64_t& count, std::uint64_t amount) : count_(count), amount_(amount) { count_ += amount_; }
+  ~Held() { count_ -= amount_; }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  std::uint64_t& count_;
+  std::uint64_t amount_;
+};
+
 }  // namespace
 
 Coordinator::Coordinator(Services services) : services_(std::move(services)) {}
@@ -83,6 +100,14 @@ net::Task<Result<void>> Coordinator::StartOnControl() {
     after = page.back().id;
   }
   TACIT_CO_TRY(auto tasks, co_await services_.store.Call("tasks", [](store::Store& store) { return store.Tasks(); }));
+  std::uint64_t needed = 0;
+  for (const store::TaskRecord& record : tasks)
+    if (record.state == store::TaskState::kActive) needed += MemoryOf(record.spec);
+  if (needed > services_.task_memory) {
+    co_return Fail(ErrorCode::kInvalidArgument,
+                   "the active tasks of this data directory need " + std::to_string(needed) +
+                       " bytes; raise [limits] task_memory, now " + std::to_string(services_.task_memory));
+  }
   for (store::TaskRecord& record : tasks) {
     const std::string name = record.spec.id.str();
     const auto added = co_await AddRunner(std::move(record));
@@ -179,8 +204,8 @@ CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
   return WaitView{kWithoutTasks, "no task is active on this server"};
 }
 
-net::Task<Result<std::shared_ptr<const Bytes>>> Coordinator::CurrentModel(Digest256 digest) {
-  co_return co_await net::CallOn(services_.control, [this, &digest]() -> Result<std::shared_ptr<const Bytes>> {
+net::Task<Result<SharedBytes>> Coordinator::CurrentModel(Digest256 digest) {
+  co_return co_await net::CallOn(services_.control, [this, &digest]() -> Result<SharedBytes> {
     for (const auto& [id, runner] : runners_) {
       if (runner->model_record().digest == digest) return runner->model();
     }
@@ -199,9 +224,11 @@ net::Task<Result<void>> Coordinator::Submit(Submission submission) {
   // Held by pointer because a function object must be copyable, and the update is not.
   auto held = std::make_shared<Submission>(std::move(submission));
   return OnControl<void>([this, held]() -> net::Task<Result<void>> {
+    // Asked again: it may have been revoked while its update was read and checked.
+    TACIT_CO_TRY_VOID(devices_.CheckActive(held->device));
     const auto runner = Find(held->round.task);
     TACIT_CHECK(runner.has_value(), "PlanUpload found the task, and tasks are never removed");
-    return (*runner)->Submit(std::move(*held));
+    co_return co_await (*runner)->Submit(std::move(*held));
   });
 }
 
@@ -222,7 +249,7 @@ Result<TaskRunner*> Coordinator::Find(const TaskId& id) {
 // ---- Operators ----
 
 net::Task<void> Coordinator::DeviceRevoked(DeviceId device) {
-  devices_.Set(device, store::DeviceState::kRevoked);
+  devices_.Revoke(device);
   co_await net::CallOn(services_.control, [this] { WakeWaiters(); });
 }
 
@@ -241,6 +268,8 @@ net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec
             "would count as private");
   }
   TACIT_CO_TRY_VOID(CheckFits(spec));
+  // Taken before the first wait: another task that is being created meanwhile must see it.
+  const Held held(creating_, MemoryOf(spec));
   const TaskId id = spec.id;
   const store::TaskRecord record{.spec = spec,
                                  .toml = std::move(toml),
@@ -271,9 +300,9 @@ Result<void> Coordinator::CheckFits(const task::TaskSpec& spec) const {
                                                  " parameters; this server takes at most [limits] max_parameters = " +
                                                  std::to_string(services_.max_parameters));
   }
-  std::uint64_t needed = spec.model.ParameterCount() * kTaskBytesPerParameter;
+  std::uint64_t needed = MemoryOf(spec) + creating_;
   for (const auto& [id, runner] : runners_) {
-    if (runner->active()) needed += runner->spec().model.ParameterCount() * kTaskBytesPerParameter;
+    if (runner->active()) needed += MemoryOf(runner->spec());
   }
   if (needed > services_.task_memory) {
     return Fail(ErrorCode::kInvalidArgument, "with this task all active tasks would need " + std::to_string(needed) +

@@ -38,7 +38,7 @@ class Coordinator {
   net::Task<Result<CheckInReply>> CheckIn(CheckInQuery query);
   /// The bytes of the newest model of some task, float32 little-endian: all that a device ever needs.
   /// Errors: kGone for any other digest.
-  net::Task<Result<std::shared_ptr<const Bytes>>> CurrentModel(Digest256 digest);
+  net::Task<Result<SharedBytes>> CurrentModel(Digest256 digest);
   /// See TaskRunner.
   net::Task<Result<UploadPlan>> PlanUpload(RoundKey round, DeviceId device);
   net::Task<Result<void>> Submit(Submission submission);
@@ -79,6 +79,7 @@ class Coordinator {
   Services services_;
   DeviceRegistry devices_;
   std::map<TaskId, std::unique_ptr<TaskRunner>> runners_;
+  std::uint64_t creating_ = 0;  // bytes of tasks that are being created
   std::vector<net::WakeUp*> waiters_;
   net::WakeUp clock_wake_;
   bool stopping_ = false;

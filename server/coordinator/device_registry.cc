@@ -10,9 +10,14 @@ void DeviceRegistry::Load(std::span<const store::DeviceRecord> devices) {
   for (const store::DeviceRecord& device : devices) devices_.insert_or_assign(device.id, device.state);
 }
 
-void DeviceRegistry::Set(const DeviceId& device, store::DeviceState state) {
+void DeviceRegistry::Enrol(const DeviceId& device) {
   const std::unique_lock lock(mutex_);
-  devices_.insert_or_assign(device, state);
+  devices_.try_emplace(device, store::DeviceState::kActive);
+}
+
+void DeviceRegistry::Revoke(const DeviceId& device) {
+  const std::unique_lock lock(mutex_);
+  devices_.insert_or_assign(device, store::DeviceState::kRevoked);
 }
 
 Result<void> DeviceRegistry::CheckActive(const DeviceId& device) const {

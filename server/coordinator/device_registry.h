@@ -20,7 +20,11 @@ namespace tacit::coordinator {
 class DeviceRegistry {
  public:
   void Load(std::span<const store::DeviceRecord> devices);
-  void Set(const DeviceId& device, store::DeviceState state);
+  /// Lets a new device in. A known one stays as it is: whoever was revoked meanwhile stays revoked, in whatever order
+  /// the two arrive here.
+  void Enrol(const DeviceId& device);
+  /// For ever.
+  void Revoke(const DeviceId& device);
 
   /// Errors: kPermissionDenied for a device that was never enrolled here or is revoked. A certificate alone is not
   /// enough: it may outlive what it stood for.

@@ -12,6 +12,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/random.h"
+#include "common/crypto/secret.h"
 #include "common/net/compute_pool.h"
 #include "common/net/executor.h"
 #include "common/net/task_group.h"
@@ -57,9 +58,10 @@ class StoreThread {
   metrics::Metrics& metrics_;
 };
 
-/// Makes the bit source that one round's noise is drawn from. The server gives a fresh key from the operating system
-/// every time; only a test gives a fixed one.
-using NoiseSourceFactory = std::function<std::unique_ptr<BitSource>(const RoundKey&)>;
+/// Makes the bit source that one round's noise is drawn from. The server takes `secret`, which is derived from the key
+/// that the round got from the operating system and that is destroyed with it: a draw that a crash made again is the
+/// same draw, bit for bit. Only a test takes something else.
+using NoiseSourceFactory = std::function<std::unique_ptr<BitSource>(const RoundKey&, crypto::SecretKey secret)>;
 
 /// What every part of the coordinator works with. All of it outlives the coordinator.
 struct Services {

@@ -1,7 +1,6 @@
 #include "server/coordinator/task_runner.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "common/base/check.h"
@@ -12,13 +11,6 @@ namespace {
 
 constexpr Millis kAckPatience{60'000};
 constexpr Millis kBetweenCheckIns{1'000};
-
-// Runs on the compute pool, where everything it needs is its own.
-struct Draw {
-  dp::UnnoisedSum sum;
-  dp::ReleaseToken token;
-  std::unique_ptr<BitSource> bits;
-};
 
 }  // namespace
 
@@ -41,6 +33,7 @@ void TaskRunner::StartNextRound(RoundNumber number) {
   in_flight_.reset();
   next_sequence_ = 0;
   sealer_.reset();
+  noise_secret_.reset();
   token_.reset();
   next_model_.reset();
   refused_for_budget_ = false;
@@ -224,10 +217,9 @@ net::Task<Result<void>> TaskRunner::OpenDurably() {
     // A crash after this step leaves a key without a round: it is replaced, having sealed nothing.
     TACIT_CO_TRY_VOID(
         co_await services_.store.Call("round_key", [key](store::Store& store) { return store.DestroyRoundKey(key); }));
-    TACIT_CO_TRY(auto fresh, co_await services_.store.Call(
-                                 "round_key", [key](store::Store& store) { return store.CreateRoundKey(key); }));
-    TACIT_CO_TRY(auto sealer, crypto::Aes256GcmSealer::Create(std::move(fresh)));
-    sealer_.emplace(std::move(sealer));
+    TACIT_CO_TRY(const auto fresh, co_await services_.store.Call(
+                                       "round_key", [key](store::Store& store) { return store.CreateRoundKey(key); }));
+    TACIT_CO_TRY_VOID(UseRoundKey(fresh));
   }
   opened_at_ = services_.clock.Now();
   const store::RoundRecord row = RoundRow(store::RoundPhase::kOpen);
@@ -243,12 +235,21 @@ net::Task<Result<void>> TaskRunner::ReserveBudget() {
     refused_for_budget_ = proposed.error().code == ErrorCode::kBudgetExhausted;
     co_return std::unexpected(proposed.error());
   }
-  TACIT_CO_TRY(const auto durable,
-               co_await services_.store.Call(
-                   "append_ledger", [entry = *proposed](store::Store& store) { return store.AppendLedger(entry); }));
+  TACIT_CO_TRY(const auto durable, co_await AppendDurably(*proposed));
   TACIT_CO_TRY_VOID(ledger().Apply(durable));
   ShowPrivacy();
   co_return Result<void>{};
+}
+
+// A disk that fails in the very moment of a commit can report a failure for what it has kept: ask what is there.
+net::Task<Result<Durable<dp::LedgerEntry>>> TaskRunner::AppendDurably(const dp::LedgerEntry& entry) {
+  auto appended = co_await services_.store.Call("append_ledger",
+                                                [entry](store::Store& store) { return store.AppendLedger(entry); });
+  if (appended) co_return appended;
+  const auto recorded =
+      co_await services_.store.Call("ledger", [id = entry.task](store::Store& store) { return store.Ledger(id); });
+  if (recorded && !recorded->empty() && recorded->back().value() == entry) co_return recorded->back();
+  co_return appended;
 }
 
 store::RoundRecord TaskRunner::RoundRow(store::RoundPhase phase) const {
@@ -258,7 +259,7 @@ store::RoundRecord TaskRunner::RoundRow(store::RoundPhase phase) const {
           .opened_at = opened_at_,
           .ended_at = std::nullopt,
           .counted = total_->contributions.size(),
-          .total_weight = total_->sum.total_weight(),
+          .total_weight = total_->TotalWeight(),
           .base_version = model_record().version,
           .epsilon_after = ledger_ ? ledger_->Spent().epsilon : 0};
 }
@@ -298,7 +299,7 @@ net::Task<Result<void>> TaskRunner::CommitDurably() {
   const RoundKey key = CurrentKey();
   const PartialSum& partial = *in_flight_;
   const std::uint64_t sequence = next_sequence_++;
-  const Bytes context = SealContext(key);
+  const Bytes context = SealContext(key, sequence);
   TACIT_CO_TRY(const auto bytes, co_await services_.compute.Run(
                                      [this, &partial, &context] { return partial.sum.Seal(*sealer_, context); }));
   co_return co_await services_.store.Call("commit_partial", [&](store::Store& store) {
@@ -318,200 +319,6 @@ net::Task<bool> TaskRunner::CommitIsDurableAfterAll() {
     });
   };
   co_return std::ranges::all_of(in_flight_->contributions, is_stored);
-}
-
-// ---- Charging ----
-
-void TaskRunner::Carry(const round::Charge& /*action*/) {
-  Spawn(DoCharge());
-}
-
-net::Task<void> TaskRunner::DoCharge() {
-  const Result<void> charged = co_await ChargeDurably();
-  if (!charged) {
-    services_.log.Error(
-        "round_not_charged",
-        {{"task", spec().id.str()}, {"round", CurrentKey().round}, {"reason", charged.error().message}});
-    Handle(round::ChargeFailed{charged.error().message});
-    co_return;
-  }
-  services_.log.Info("round_charged", {{"task", spec().id.str()},
-                                       {"round", CurrentKey().round},
-                                       {"counted", total_->contributions.size()},
-                                       {"epsilon_spent", ledger_ ? ledger_->Spent().epsilon : 0.0}});
-  Handle(round::Charged{});
-}
-
-net::Task<Result<void>> TaskRunner::ChargeDurably() {
-  const store::RoundRecord closing = RoundRow(store::RoundPhase::kClosing);
-  TACIT_CO_TRY_VOID(
-      co_await services_.store.Call("put_round", [closing](store::Store& store) { return store.PutRound(closing); }));
-  const RoundNumber number = CurrentKey().round;
-  if (IsPrivate() && !(charge_ && charge_->value().round == number)) {
-    TACIT_CO_TRY(const auto proposed,
-                 ledger().ProposeCharge(number, total_->contributions.size(), services_.clock.Now()));
-    TACIT_CO_TRY(const auto durable, co_await services_.store.Call("append_ledger", [proposed](store::Store& store) {
-      return store.AppendLedger(proposed);
-    }));
-    TACIT_CO_TRY_VOID(ledger().Apply(durable));
-    charge_ = durable;
-    ShowPrivacy();
-  }
-  if (!token_) TACIT_CO_TRY_VOID(co_await MintToken());
-  const store::RoundRecord charged = RoundRow(store::RoundPhase::kCharged);
-  co_return co_await services_.store.Call("put_round",
-                                          [charged](store::Store& store) { return store.PutRound(charged); });
-}
-
-net::Task<Result<void>> TaskRunner::MintToken() {
-  if (!IsPrivate()) {
-    const task::Privacy& privacy = spec().privacy;
-    token_.emplace(dp::NoPrivacyToken({.round = CurrentKey(),
-                                       .clip_norm = privacy.clip_norm,
-                                       .grid_radius = privacy.grid_radius,
-                                       .divisor = static_cast<double>(total_->sum.total_weight())}));
-    co_return Result<void>{};
-  }
-  if (!charge_ || charge_->value().round != CurrentKey().round) {
-    co_return Fail(ErrorCode::kDataLoss, "round " + std::to_string(CurrentKey().round) + " of task " + spec().id.str() +
-                                             " is recorded as charged, but the ledger has no charge for it");
-  }
-  TACIT_CO_TRY(auto token, ledger().Redeem(*charge_));
-  token_.emplace(std::move(token));
-  co_return Result<void>{};
-}
-
-// ---- Releasing ----
-
-void TaskRunner::Carry(const round::Release& /*action*/) {
-  Spawn(DoRelease());
-}
-
-net::Task<void> TaskRunner::DoRelease() {
-  Result<void> done = co_await DrawNextModel();
-  if (done) done = co_await Publish();
-  if (!done) {
-    services_.log.Error("round_not_published",
-                        {{"task", spec().id.str()}, {"round", CurrentKey().round}, {"reason", done.error().message}});
-    Handle(round::ReleaseFailed{done.error().message});
-    co_return;
-  }
-  const RoundKey key = CurrentKey();
-  const Millis took = services_.clock.Now() - opened_at_;
-  services_.log.Info("round_published", {{"task", key.task.str()},
-                                         {"round", key.round},
-                                         {"counted", total_->contributions.size()},
-                                         {"model_version", model_record().version},
-                                         {"epsilon_spent", ledger_ ? ledger_->Spent().epsilon : 0.0}});
-  services_.metrics.RoundEnded(key.task.str(), "published", std::chrono::duration<double>(took).count());
-  Handle(round::Released{});
-  co_await ForgetSums(key);
-  if (active()) {
-    StartNextRound(key.round + 1);
-  } else {
-    machine_.reset();
-    services_.log.Info(
-        "task_ended",
-        {{"task", key.task.str()}, {"state", store::NameOf(record_.state)}, {"reason", record_.state_reason}});
-  }
-  ShowMetrics();
-  on_change_();
-}
-
-net::Task<Result<void>> TaskRunner::DrawNextModel() {
-  if (next_model_) co_return Result<void>{};
-  if (!token_) {
-    co_return Fail(ErrorCode::kInternal, "the sum was opened once already and its release failed; nothing is released");
-  }
-  auto draw =
-      std::make_shared<Draw>(Draw{std::move(total_->sum), *std::move(token_), services_.noise_source(CurrentKey())});
-  token_.reset();
-  TACIT_CO_TRY(const auto average, co_await services_.compute.Run([draw] {
-    return dp::ReleaseAverage(std::move(draw->sum), std::move(draw->token), *draw->bits);
-  }));
-  std::vector<float> model(model_->size() / sizeof(float));
-  std::memcpy(model.data(), model_->data(), model_->size());
-  optimizer_->Step(average, model);
-  next_model_.emplace(std::move(model));
-  co_return Result<void>{};
-}
-
-net::Task<Result<void>> TaskRunner::Publish() {
-  const std::vector<float>& model = Present(next_model_, "it is published when it was drawn");
-  store::PublishStep step{.round = RoundRow(store::RoundPhase::kPublished),
-                          .model = model,
-                          .optimizer_state = optimizer_->State(),
-                          .task_state = std::nullopt};
-  step.round.ended_at = services_.clock.Now();
-  if (rounds_published_ + 1 >= spec().rounds) {
-    step.task_state = {store::TaskState::kFinished, "all " + std::to_string(spec().rounds) + " rounds are published"};
-  }
-  TACIT_CO_TRY(model_record_,
-               co_await services_.store.Call("publish", [&step](store::Store& store) { return store.Publish(step); }));
-  const ByteSpan bytes = AsBytes(std::span<const float>(model));
-  model_ = std::make_shared<const Bytes>(bytes.begin(), bytes.end());
-  ++rounds_published_;
-  if (step.task_state) {
-    record_.state = step.task_state->state;
-    record_.state_reason = step.task_state->reason;
-  }
-  co_return Result<void>{};
-}
-
-// ---- Ending ----
-
-void TaskRunner::Carry(const round::Abandon& action) {
-  Spawn(DoAbandon(action.reason));
-}
-
-net::Task<void> TaskRunner::DoAbandon(std::string reason) {
-  const RoundKey key = CurrentKey();
-  services_.log.Warn(
-      "round_abandoned",
-      {{"task", key.task.str()}, {"round", key.round}, {"counted", total_->contributions.size()}, {"reason", reason}});
-  if (opened_at_ == WallTime{}) opened_at_ = services_.clock.Now();
-  store::RoundRecord row = RoundRow(store::RoundPhase::kAbandoned);
-  row.reason = reason;
-  row.ended_at = services_.clock.Now();
-  const auto recorded =
-      co_await services_.store.Call("put_round", [row](store::Store& store) { return store.PutRound(row); });
-  if (!recorded) {
-    // The row stays as it was, so the next start takes the round up again; nothing was released either way.
-    services_.log.Error("round_end_not_recorded",
-                        {{"task", key.task.str()}, {"round", key.round}, {"reason", recorded.error().message}});
-  }
-  const Millis took = *row.ended_at - row.opened_at;
-  services_.metrics.RoundEnded(key.task.str(), "abandoned", std::chrono::duration<double>(took).count());
-  co_await ForgetSums(key);
-  opened_at_ = {};
-  if (refused_for_budget_) {
-    const store::TaskStateChange change{store::TaskState::kBudgetExhausted, reason};
-    record_.state = change.state;
-    record_.state_reason = change.reason;
-    machine_.reset();
-    const auto stored = co_await services_.store.Call(
-        "set_task_state", [id = key.task, change](store::Store& store) { return store.SetTaskState(id, change); });
-    services_.log.Warn("task_ended", {{"task", key.task.str()},
-                                      {"state", store::NameOf(change.state)},
-                                      {"reason", reason},
-                                      {"recorded", stored.has_value()}});
-  } else {
-    StartNextRound(key.round + 1);
-  }
-  ShowMetrics();
-  on_change_();
-}
-
-net::Task<void> TaskRunner::ForgetSums(RoundKey key) {
-  const auto destroyed =
-      co_await services_.store.Call("round_key", [key](store::Store& store) { return store.DestroyRoundKey(key); });
-  const auto dropped =
-      co_await services_.store.Call("drop_partials", [key](store::Store& store) { return store.DropPartials(key); });
-  if (destroyed && dropped) co_return;
-  services_.log.Error("sums_not_forgotten",
-                      {{"task", key.task.str()},
-                       {"round", key.round},
-                       {"reason", destroyed ? dropped.error().message : destroyed.error().message}});
 }
 
 // ---- Showing ----

@@ -18,9 +18,9 @@
 
 namespace tacit::coordinator {
 
-/// What an active task holds for each parameter of its model at most: current and next model and the average (12),
-/// three partial sums (24), one of them in clear, sealed and being written (24), the optimiser's two moments and their
-/// copy (16), rounded up.
+/// What an active task holds for each parameter of its model at most: next model, its start and the average (12), three
+/// partial sums (24), one of them in clear, sealed and being written (24), the optimiser's two moments and their copy
+/// (16), rounded up. The current model is its file, mapped.
 inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
 
 /// Runs the rounds of one task: feeds the round machine, carries its actions out, and keeps the sums, the ledger and
@@ -42,8 +42,8 @@ class TaskRunner {
   [[nodiscard]] bool active() const { return record_.state == store::TaskState::kActive; }
   [[nodiscard]] TaskView View() const;
   [[nodiscard]] const store::ModelRecord& model_record() const { return Present(model_record_, kLoaded); }
-  /// Float32 little-endian. Never null.
-  [[nodiscard]] const std::shared_ptr<const Bytes>& model() const { return model_; }
+  /// Float32 little-endian: the newest model's file, mapped.
+  [[nodiscard]] const SharedBytes& model() const { return model_; }
 
   /// A lease, or why there is none.
   CheckInReply CheckIn(const DeviceId& device);
@@ -61,7 +61,10 @@ class TaskRunner {
 
   void Tick();
   /// No new steps are started after this; those under way finish in the background group.
-  void Stop() { stopping_ = true; }
+  void Stop() {
+    stopping_ = true;
+    retry_wake_.Wake();
+  }
 
  private:
   struct PendingAck;
@@ -76,6 +79,8 @@ class TaskRunner {
   net::Task<Result<void>> LoadModel();
   net::Task<Result<void>> LoadRound();
   net::Task<Result<void>> LoadSums(const RoundKey& key);
+  net::Task<Result<void>> AbandonUnreadable(store::RoundRecord row, std::string why);
+  Result<void> UseRoundKey(const crypto::SecretKey& secret);
 
   void Handle(const round::Event& event);
   void Carry(const round::Open& action);
@@ -94,6 +99,7 @@ class TaskRunner {
   net::Task<void> DoOpen();
   net::Task<Result<void>> OpenDurably();
   net::Task<Result<void>> ReserveBudget();
+  net::Task<Result<Durable<dp::LedgerEntry>>> AppendDurably(const dp::LedgerEntry& entry);
   net::Task<void> DoCommit();
   net::Task<Result<void>> CommitDurably();
   net::Task<bool> CommitIsDurableAfterAll();
@@ -104,10 +110,13 @@ class TaskRunner {
   net::Task<Result<void>> DrawNextModel();
   net::Task<Result<void>> Publish();
   net::Task<void> DoAbandon(std::string reason);
+  net::Task<bool> RecordEnd(store::RoundRecord row);
   net::Task<void> ForgetSums(RoundKey key);
 
   void Spawn(net::Task<void> step);
   void StartNextRound(RoundNumber number);
+  /// The task has ended: what remains is what can be shown of it.
+  void LetGo();
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
@@ -127,10 +136,11 @@ class TaskRunner {
   store::TaskRecord record_;
   std::function<void()> on_change_;
   bool stopping_ = false;
+  net::WakeUp retry_wake_;  // ends the pause before an end is recorded again
 
   std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
   std::unique_ptr<aggregation::ServerOptimizer> optimizer_;
-  std::shared_ptr<const Bytes> model_;              // newest version, float32 little-endian
+  SharedBytes model_;                               // newest version, float32 little-endian
   std::optional<store::ModelRecord> model_record_;  // set by Load
   std::uint64_t rounds_published_ = 0;
   std::map<DeviceId, std::uint64_t> participations_;  // durable counts, this round's included once committed
@@ -138,10 +148,11 @@ class TaskRunner {
   // The round under way; empty once the task has ended.
   std::optional<round::Machine> machine_;
   WallTime opened_at_{};
-  std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key
-  std::unique_ptr<PartialSum> total_;              // everything durable
-  std::unique_ptr<PartialSum> filling_;            // takes folds
-  std::unique_ptr<PartialSum> in_flight_;          // being committed
+  std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key, as is the next
+  std::optional<crypto::SecretKey> noise_secret_;
+  std::unique_ptr<PartialSum> total_;      // everything durable
+  std::unique_ptr<PartialSum> filling_;    // takes folds
+  std::unique_ptr<PartialSum> in_flight_;  // being committed
   std::uint64_t next_sequence_ = 0;
   std::optional<dp::ReleaseToken> token_;
   std::optional<Durable<dp::LedgerEntry>> charge_;

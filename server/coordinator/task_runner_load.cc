@@ -75,12 +75,12 @@ net::Task<Result<void>> TaskRunner::LoadModel() {
   TACIT_CO_TRY(model_record_,
                co_await services_.store.Call("model", [id](store::Store& store) { return store.LatestModel(id); }));
   const Digest256 digest = model_record().digest;
-  TACIT_CO_TRY(auto bytes, co_await services_.store.Call(
-                               "read_model", [digest](store::Store& store) { return store.ReadModel(digest); }));
-  if (bytes.size() != spec().model.ParameterCount() * sizeof(float)) {
+  TACIT_CO_TRY(model_, co_await services_.store.Call("map_model",
+                                                     [digest](store::Store& store) { return store.MapModel(digest); }));
+  if (model_.bytes.size() != spec().model.ParameterCount() * sizeof(float)) {
     co_return Fail(ErrorCode::kDataLoss, "the newest model of task " + id.str() + " has the wrong size");
   }
-  model_ = std::make_shared<const Bytes>(std::move(bytes));
+  if (!active()) co_return Result<void>{};
   TACIT_CO_TRY(const auto state, co_await services_.store.Call(
                                      "optimizer", [id](store::Store& store) { return store.OptimizerState(id); }));
   TACIT_CO_TRY(optimizer_, aggregation::CreateOptimizer(spec().aggregation, spec().model.ParameterCount(), state));
@@ -108,7 +108,11 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
   }
   StartNextRound(latest->key.round);
   opened_at_ = latest->opened_at;
-  TACIT_CO_TRY_VOID(co_await LoadSums(latest->key));
+  const auto sums = co_await LoadSums(latest->key);
+  // Without its key a round is lost, but the task and the server are not.
+  if (!sums && sums.error().code == ErrorCode::kNotFound)
+    co_return co_await AbandonUnreadable(*latest, sums.error().message);
+  TACIT_CO_TRY_VOID(sums);
   std::map<DeviceId, Digest128> counted;
   for (const store::Contribution& each : total_->contributions) counted.emplace(each.device, each.payload_digest);
   machine_ = round::Machine::Restore(latest->key, RulesOfTask(), PhaseOf(latest->phase), std::move(counted),
@@ -122,18 +126,17 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
 }
 
 net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
-  TACIT_CO_TRY(auto round_key, co_await services_.store.Call(
-                                   "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));
-  TACIT_CO_TRY(auto opened, crypto::Aes256GcmSealer::Create(std::move(round_key)));
-  sealer_.emplace(std::move(opened));
-  const Bytes context = SealContext(key);
+  TACIT_CO_TRY(const auto round_key, co_await services_.store.Call(
+                                         "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));
+  TACIT_CO_TRY_VOID(UseRoundKey(round_key));
   // One at a time: a round's partial sums together can be larger than memory.
   for (std::optional<std::uint64_t> after;;) {
     TACIT_CO_TRY(const auto partial, co_await services_.store.Call("partial", [key, after](store::Store& store) {
       return store.NextPartial(key, after);
     }));
     if (!partial) break;
-    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial->sealed, context, SumOptionsOf(key)));
+    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial->sealed, SealContext(key, partial->sequence),
+                                                         SumOptionsOf(key)));
     TACIT_CO_TRY_VOID(total_->sum.Merge(sum));
     after = partial->sequence;
     next_sequence_ = partial->sequence + 1;
@@ -141,6 +144,28 @@ net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
   TACIT_CO_TRY(total_->contributions, co_await services_.store.Call("contributions", [key](store::Store& store) {
     return store.Contributions(key);
   }));
+  // Who is counted stands in rows, what they sent in files; together they are the round.
+  if (total_->sum.contributions() != total_->contributions.size() ||
+      total_->sum.total_weight() != total_->TotalWeight()) {
+    co_return Fail(ErrorCode::kDataLoss, "the partial sums of round " + std::to_string(key.round) + " of task " +
+                                             key.task.str() + " hold " + std::to_string(total_->sum.contributions()) +
+                                             " updates, but " + std::to_string(total_->contributions.size()) +
+                                             " devices are recorded as counted");
+  }
+  co_return Result<void>{};
+}
+
+net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, std::string why) {
+  row.phase = store::RoundPhase::kAbandoned;
+  row.reason = "its partial sums cannot be read again: " + why;
+  row.ended_at = services_.clock.Now();
+  TACIT_CO_TRY_VOID(
+      co_await services_.store.Call("put_round", [row](store::Store& store) { return store.PutRound(row); }));
+  services_.log.Error(
+      "round_abandoned",
+      {{"task", row.key.task.str()}, {"round", row.key.round}, {"counted", row.counted}, {"reason", row.reason}});
+  co_await ForgetSums(row.key);
+  StartNextRound(row.key.round + 1);
   co_return Result<void>{};
 }
 

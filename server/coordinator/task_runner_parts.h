@@ -11,9 +11,9 @@
 // The inner parts of a TaskRunner, for its own source files only.
 namespace tacit::coordinator {
 
-/// What a partial sum is sealed for: no other round can be made to open it.
-inline Bytes SealContext(const RoundKey& key) {
-  return ByteWriter().Text("tacit-partial/1").Text(key.task.str()).U64(key.round).bytes();
+/// What a partial sum is sealed for: it opens as no other round's, and as no other of the same round.
+inline Bytes SealContext(const RoundKey& key, std::uint64_t sequence) {
+  return ByteWriter().Text("tacit-partial/1").Text(key.task.str()).U64(key.round).U64(sequence).bytes();
 }
 
 /// One upload that waits for its answer.
@@ -49,6 +49,13 @@ struct TaskRunner::PartialSum {
     auto made = dp::UnnoisedSum::Create(options);
     TACIT_CHECK(made.has_value(), "a parsed task has a number of parameters within range");
     return *std::move(made);
+  }
+
+  /// Also when the sum was taken out of it.
+  [[nodiscard]] std::uint64_t TotalWeight() const {
+    std::uint64_t total = 0;
+    for (const store::Contribution& each : contributions) total += each.weight;
+    return total;
   }
 
   dp::UnnoisedSum sum;

@@ -124,6 +124,12 @@ Result<void> Overwrite(const fs::path& path) {
   return {};
 }
 
+/// A row says that the file is there: if it is not, or is another, that is no fault of whoever asked.
+std::unexpected<Error> AsLost(Error error) {
+  if (error.code != ErrorCode::kUnavailable) error.code = ErrorCode::kDataLoss;
+  return std::unexpected(std::move(error));
+}
+
 /// Reads a file whose size is known from its row.
 Result<Bytes> ReadExactly(const fs::path& path, std::uint64_t size) {
   Result<Bytes> bytes = ReadFile(path, static_cast<std::size_t>(size));
@@ -131,8 +137,7 @@ Result<Bytes> ReadExactly(const fs::path& path, std::uint64_t size) {
   if (bytes || bytes.error().code == ErrorCode::kTooLarge) {
     return Fail(ErrorCode::kDataLoss, path.string() + " is not of the " + std::to_string(size) + " bytes written");
   }
-  if (bytes.error().code == ErrorCode::kUnavailable) return bytes;
-  return Fail(ErrorCode::kDataLoss, bytes.error().message);
+  return AsLost(bytes.error());
 }
 
 }  // namespace
@@ -196,10 +201,11 @@ Result<void> DataFiles::WriteBlob(BlobKind kind, const Digest256& digest, ByteSp
   return AsUnavailable(WriteFileAtomic(BlobDirectory(kind) / ToHex(digest), bytes, kOwnerOnly));
 }
 
-Result<Bytes> DataFiles::ReadBlob(BlobKind kind, const Digest256& digest, std::uint64_t bytes) const {
+Result<SharedBytes> DataFiles::MapBlob(BlobKind kind, const Digest256& digest, std::uint64_t bytes) const {
   const fs::path path = BlobDirectory(kind) / ToHex(digest);
-  TACIT_TRY(Bytes content, ReadExactly(path, bytes));
-  if (crypto::Sha256(content) != digest) {
+  auto content = MapFile(path, bytes);
+  if (!content) return AsLost(content.error());
+  if (crypto::Sha256(content->bytes) != digest) {
     return Fail(ErrorCode::kDataLoss, path.string() + " was changed: its SHA-256 is not its name");
   }
   return content;

@@ -43,7 +43,8 @@ class DataFiles {
 
   /// `digest` is the SHA-256 of `bytes`. Writing the same bytes again is fine.
   [[nodiscard]] Result<void> WriteBlob(BlobKind kind, const Digest256& digest, ByteSpan bytes);
-  [[nodiscard]] Result<Bytes> ReadBlob(BlobKind kind, const Digest256& digest, std::uint64_t bytes) const;
+  /// Mapped, and checked against the digest.
+  [[nodiscard]] Result<SharedBytes> MapBlob(BlobKind kind, const Digest256& digest, std::uint64_t bytes) const;
   /// Best effort: a file that stays is swept at the next start.
   void RemoveBlob(BlobKind kind, const Digest256& digest);
 

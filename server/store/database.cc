@@ -278,6 +278,15 @@ Result<void> Database::Configure() {
   return {};
 }
 
+Result<void> Database::CutLog() {
+  // Not waited for: whoever reads meanwhile, as a backup does, is done by the next time.
+  sqlite3_busy_timeout(connection_.get(), 0);
+  const int code = sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(connection_.get(), kBusyTimeoutMs);
+  if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return {};
+  return Failure(code);
+}
+
 Result<Query> Database::Prepare(const char* sql) {
   auto& statement = statements_[sql];
   if (statement == nullptr) {

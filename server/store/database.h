@@ -93,6 +93,9 @@ class Database {
   [[nodiscard]] Result<Query> Prepare(const char* sql);
   /// Runs statements that take no parameters.
   [[nodiscard]] Result<void> Script(const char* sql);
+  /// Writes the write-ahead log back and cuts it, so that what was forgotten is not in it. Left for the next time while
+  /// another connection reads.
+  [[nodiscard]] Result<void> CutLog();
   /// Prepares a statement without parameters and runs it.
   [[nodiscard]] Result<void> Execute(const char* sql);
 

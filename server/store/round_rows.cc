@@ -218,6 +218,8 @@ Result<void> SqliteStore::DropPartials(const RoundKey& key) {
     TACIT_TRY_VOID(digests.Bind(key.task.str()).Bind(key.round).Run());
     TACIT_TRY_VOID(CommitStep(step, "partial_rows_dropped"));
   }
+  // The digests just forgotten stand in the write-ahead log too, until it is written back and cut.
+  TACIT_TRY_VOID(database_->CutLog());
   TACIT_TRY_VOID(files_.RemovePartials(key));
   After("partial_files_removed");
   return {};

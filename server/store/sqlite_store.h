@@ -57,7 +57,7 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<ModelRecord> LatestModel(const TaskId& id) override;
   Result<ModelRecord> Model(const TaskId& id, ModelVersion version) override;
   Result<ModelRecord> ModelByDigest(const Digest256& digest) override;
-  Result<Bytes> ReadModel(const Digest256& digest) override;
+  Result<SharedBytes> MapModel(const Digest256& digest) override;
   Result<Bytes> OptimizerState(const TaskId& id) override;
 
   Result<void> AddDevice(const DeviceRecord& device) override;

@@ -101,8 +101,9 @@ class Store {
   [[nodiscard]] virtual Result<ModelRecord> Model(const TaskId& id, ModelVersion version) = 0;
   /// The first model published with this digest. Errors: kNotFound.
   [[nodiscard]] virtual Result<ModelRecord> ModelByDigest(const Digest256& digest) = 0;
-  /// The parameters, float32 little-endian, checked against the digest. Errors: kNotFound; kDataLoss.
-  [[nodiscard]] virtual Result<Bytes> ReadModel(const Digest256& digest) = 0;
+  /// The parameters, float32 little-endian, checked against the digest; the model's file, mapped.
+  /// Errors: kNotFound; kDataLoss.
+  [[nodiscard]] virtual Result<SharedBytes> MapModel(const Digest256& digest) = 0;
   /// What the last `Publish` of the task gave; empty before, or when it gave none.
   [[nodiscard]] virtual Result<Bytes> OptimizerState(const TaskId& id) = 0;
 

@@ -214,9 +214,9 @@ Result<ModelRecord> SqliteStore::ModelByDigest(const Digest256& digest) {
   return OneModel(std::move(query), "model with digest " + ToHex(digest));
 }
 
-Result<Bytes> SqliteStore::ReadModel(const Digest256& digest) {
+Result<SharedBytes> SqliteStore::MapModel(const Digest256& digest) {
   TACIT_TRY(const ModelRecord model, ModelByDigest(digest));
-  return files_.ReadBlob(BlobKind::kModel, digest, model.bytes);
+  return files_.MapBlob(BlobKind::kModel, digest, model.bytes);
 }
 
 Result<Bytes> SqliteStore::OptimizerState(const TaskId& id) {
@@ -226,7 +226,8 @@ Result<Bytes> SqliteStore::OptimizerState(const TaskId& id) {
   query.Bind(id.str());
   TACIT_TRY(const auto bytes,
             TakeFirst(std::move(query), [](Query& row) { return Result<std::uint64_t>(row.TakeU64()); }));
-  return files_.ReadBlob(BlobKind::kOptimizerState, *digest, bytes.value_or(0));
+  TACIT_TRY(const SharedBytes state, files_.MapBlob(BlobKind::kOptimizerState, *digest, bytes.value_or(0)));
+  return Bytes(state.bytes.begin(), state.bytes.end());
 }
 
 }  // namespace tacit::store

@@ -1,9 +1,12 @@
 """A server's and a device's life: init, start, stop, restart, enrol, renew, revoke."""
 
+import contextlib
 import os
 import pathlib
+import resource
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import tempfile
@@ -157,6 +160,83 @@ class Life(ServerTest):
         self.server.restart()
         self.assertEqual(self.server.task()["current_round"]["counted"], 1)
         self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 9.0)).status, 409)
+
+    def a_round_that_cannot_be_ended(self):
+        """One update is in, the deadline passes, and no file can grow: the end cannot be recorded."""
+        self.server.create_task(task_text(size=2, minimum=2, deadline="3s", privacy=NO_PRIVACY))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(parameters(leases[0]))).status, 200)
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        self.server.wait_for_event("round_end_not_recorded")
+        return devices
+
+    def abandoned(self):
+        return next((r for r in self.server.rounds() if r["phase"] == "abandoned"), None)
+
+    def test_a_round_whose_end_the_disk_does_not_take_ends_when_it_does(self):
+        devices = self.a_round_that_cannot_be_ended()
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.assertEqual(harness.wait_until(self.abandoned, "the end", self.server.process)["counted"], 1)
+        self.assertEqual(open_round(devices)[0].round, 2)
+
+    def test_a_kill_while_the_disk_is_full_leaves_a_round_that_can_be_read(self):
+        self.a_round_that_cannot_be_ended()
+        self.server.kill()
+        self.server.restart()
+        self.assertEqual(self.server.events_named("round_resumed")[0]["counted"], 1)
+        self.assertIn("only 1 of at least 2", harness.wait_until(self.abandoned, "the end")["reason"])
+
+    def test_a_round_whose_key_is_gone_is_given_up_and_the_server_goes_on(self):
+        devices, leases, d = self.open_round_of_three()
+        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
+        self.server.kill()
+        for key in (self.server.root / "data/keys").iterdir():
+            key.unlink()
+        self.server.restart()
+        self.assertIn("cannot be read again", self.abandoned()["reason"])
+        self.assertEqual(open_round(devices)[0].round, 2)
+
+    def test_a_partial_sum_that_somebody_copied_is_not_counted_twice(self):
+        devices, leases, d = self.open_round_of_three()
+        self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 3.0)).status, 200)
+        self.server.kill()
+        data = self.server.root / "data"
+        original = next((data / "partials").rglob("0-*.sealed"))
+        shutil.copy(original, original.with_name("7" + original.name[1:]))
+        with contextlib.closing(sqlite3.connect(data / "tacit.db")) as database:
+            database.execute("INSERT INTO partials SELECT task, round, 7, digest, bytes FROM partials")
+            database.commit()
+        failed = subprocess.run([BIN / "tacitd", "--config", self.server.config], capture_output=True, text=True,
+                                timeout=harness.PATIENCE)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("server_cannot_run", failed.stderr)
+
+    def test_a_draw_that_a_crash_made_again_is_the_same_draw(self):
+        self.server.create_task(task_text(size=2, minimum=2, inputs=200))
+        devices = self.devices("a", "b")
+        self.server.stop()
+        self.server.restart({"TACIT_TEST_KILL_AT": "publish_model_file"})
+        leases = open_round(devices)
+        for device, lease in zip(devices, leases):
+            self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+        self.server.wait_for_death()
+        models = self.server.root / "data/models"
+        before = {path.name: path.read_bytes() for path in models.iterdir()}
+        self.assertEqual(len(before), 2)  # the first one, and the one drawn but not published
+        self.server.restart()
+        harness.wait_until(lambda: self.server.task()["rounds_published"] == 1, "the round", self.server.process)
+        self.assertEqual(before, {path.name: path.read_bytes() for path in models.iterdir()})
+
+    def test_every_round_keeps_the_weight_it_was_divided_by(self):
+        devices, leases, d = self.open_round_of_three()
+        for device, lease in zip(devices, leases):
+            self.assertEqual(device.upload(lease, numpy.zeros(d)).status, 200)
+        harness.wait_until(lambda: self.server.task()["rounds_published"] == 1, "the round", self.server.process)
+        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
+            self.assertEqual(database.execute("SELECT counted, total_weight FROM rounds WHERE round = 1").fetchall(),
+                             [(3, 3)])
 
     def test_an_agent_process_trains_through_a_server_that_was_killed(self):
         self.server.create_task(task_text(name="sensors", size=2, minimum=2, rounds=3, privacy=NO_PRIVACY).replace(

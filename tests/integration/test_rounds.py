@@ -111,6 +111,9 @@ class Rounds(ServerTest):
             self.assertEqual(device.upload(lease, numpy.full(d, 0.1)).status, 200)
         self.assertEqual(self.published(1)["counted"], 3)
         self.assertTrue(numpy.isfinite(self.model()).all())
+        # Where the first NaN is, is a function of the update: for the device, not for whoever reads the log.
+        for event in self.server.events_named("update_refused"):
+            self.assertEqual(event["reason"], "the update is not finite")
         self.assertEqual(self.server.metric('tacit_updates_total{outcome="invalid_argument",task="t"}'), 2)
 
     def test_a_device_that_never_answers_does_not_end_the_round(self):

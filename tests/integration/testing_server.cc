@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "common/crypto/digest.h"
 #include "common/crypto/random.h"
@@ -16,11 +17,11 @@ namespace {
 
 using namespace tacit;
 
-// TACIT_TEST_NOISE: any text. The same text, task and round give the same noise.
-std::unique_ptr<BitSource> FixedNoise(const RoundKey& round) {
+// TACIT_TEST_NOISE: any text. The same text, task and round give the same noise. Without it, noise is as in tacitd.
+std::unique_ptr<BitSource> NoiseFromEnvironment(const RoundKey& round, crypto::SecretKey secret) {
   const char* seed = std::getenv("TACIT_TEST_NOISE");
-  const Digest256 key =
-      crypto::Sha256(ByteWriter().Text(seed == nullptr ? "" : seed).Text(round.task.str()).U64(round.round).bytes());
+  if (seed == nullptr) return app::ProductionSeams().noise_source(round, std::move(secret));
+  const Digest256 key = crypto::Sha256(ByteWriter().Text(seed).Text(round.task.str()).U64(round.round).bytes());
   return std::make_unique<crypto::KeystreamBits>(*crypto::SecretKey::FromBytes(key));
 }
 
@@ -47,5 +48,6 @@ KillSwitch KillSwitchFromEnvironment() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return app::RunServer(argc, argv, {.noise_source = &FixedNoise, .after_store_step = KillSwitchFromEnvironment()});
+  return app::RunServer(argc, argv,
+                        {.noise_source = &NoiseFromEnvironment, .after_store_step = KillSwitchFromEnvironment()});
 }

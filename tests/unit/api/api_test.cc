@@ -4,9 +4,9 @@
 
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
+#include "server/api/memory_budget.h"
 #include "server/api/rate_limiter.h"
 #include "server/api/router.h"
-#include "server/api/upload_memory.h"
 #include "tests/support/fake_clock.h"
 
 namespace tacit::api {
@@ -32,15 +32,14 @@ TEST(MatchPath, RefusesMoreLessAndOther) {
   EXPECT_FALSE(MatchPath("/a/{device}:revoke", "/a/:revoke", arguments));
 }
 
-TEST(UploadMemory, GivesOutNoMoreThanItsLimitAndTakesItBack) {
-  UploadMemory memory(100);
+TEST(MemoryBudget, GivesOutNoMoreThanItsLimitAndTakesItBack) {
+  MemoryBudget memory(100);
   {
     auto first = memory.TryTake(60);
     ASSERT_TRUE(first);
     EXPECT_FALSE(memory.TryTake(60));
     EXPECT_TRUE(memory.TryTake(40));
-    // A buffer that went on to the round keeps its share until the upload is answered.
-    const AlignedBuffer moved = std::move(first->memory());
+    const MemoryBudget::Share moved = *std::move(first);
     EXPECT_EQ(memory.used(), 60U);
   }
   EXPECT_EQ(memory.used(), 0U);

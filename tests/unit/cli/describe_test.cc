@@ -20,7 +20,7 @@ Json Task() {
 TEST(DescribeTask, SaysWhatTheRoundWaitsForAndWhatIsSpent) {
   const std::string text = DescribeTask(Task());
   EXPECT_THAT(text, HasSubstr("4, open, 7 counted, 21 leased (waiting for updates: 7 of 21 counted)"));
-  EXPECT_THAT(text, HasSubstr("2.718 of 8"));
+  EXPECT_THAT(text, HasSubstr("2.719 of 8"));
   EXPECT_THAT(text, HasSubstr("3 of 20"));
 }
 

@@ -205,6 +205,15 @@ TEST_F(AgentLoopTest, RefusesALeaseForAModelThatDoesNotFitItsData) {
   EXPECT_TRUE(other.uploads().empty());
 }
 
+TEST_F(AgentLoopTest, LeavesAModelAloneThatWouldTakeMoreMemoryThanAllowed) {
+  options_.memory_limit_mib = 1;
+  server_.Script({server_.LeaseOf(1), server_.LeaseOf(1)});
+  RunUntil([&] { return server_.check_ins().size() >= 2; });
+  EXPECT_THAT(Log(), AllOf(HasSubstr("agent_retrying"), HasSubstr("memory-limit-mib 1")));
+  EXPECT_TRUE(server_.uploads().empty());
+  EXPECT_TRUE(server_.ranges().empty()) << "nothing was downloaded";
+}
+
 TEST_F(AgentLoopTest, InjectsNanWithADigestThatIsRight) {
   options_.fault = Fault::kNan;
   server_.Script({server_.LeaseOf(1)});

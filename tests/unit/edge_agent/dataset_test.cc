@@ -1,5 +1,7 @@
 #include "edge_agent/data/dataset.h"
 
+#include <sys/stat.h>
+
 #include <gmock/gmock.h>
 
 #include "tests/support/matchers.h"
@@ -90,6 +92,12 @@ TEST_F(DatasetFiles, RefusesMoreValuesThanAllowed) {
   DataSource source = Arrays();
   source.max_values = 5;
   EXPECT_THAT(LoadDataset(source), IsErrorSaying(ErrorCode::kTooLarge, "choose fewer rows"));
+}
+
+TEST_F(DatasetFiles, NeitherWaitsForAPipeNorTakesOneForAFile) {
+  const auto pipe = directory_.path() / "pipe.csv";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(DataStream::OpenFile(pipe), IsErrorSaying(ErrorCode::kInvalidArgument, "not a regular file"));
 }
 
 TEST_F(DatasetFiles, RefusesLabelsThatAreNotWholeNumbers) {

@@ -143,9 +143,9 @@ class FakeAgentsServer {
       return net::Problem({ErrorCode::kUnavailable, "the disk is busy"}, request.path());
     }
     ByteSpan bytes = AsBytes(std::span<const float>(model_));
-    auto copy = std::make_shared<Bytes>(bytes.begin(), bytes.end());
-    if (wrong_model_) copy->back() ^= 1U;
-    return net::ServeBytes(request, std::move(copy), "application/octet-stream", "tag");
+    Bytes copy(bytes.begin(), bytes.end());
+    if (wrong_model_) copy.back() ^= 1U;
+    return net::ServeBytes(request, SharedBytes::Of(std::move(copy)), "application/octet-stream", "tag");
   }
 
   net::HttpResponse Update(const std::string& path, const Bytes& body) {

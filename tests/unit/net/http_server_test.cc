@@ -64,12 +64,10 @@ Task<HttpResponse> Serve(HttpRequest& request) {
   if (request.path() == "/throw") throw std::runtime_error("a secret of the inside");
   if (request.path() == "/refuse") co_return Problem({ErrorCode::kTooLarge, "no room"}, request.path());
   if (request.path() == "/large") {
-    co_return ServeBytes(request, std::make_shared<const Bytes>(8 * 1024 * 1024, std::uint8_t{'x'}), "text/plain",
-                         "tag");
+    co_return ServeBytes(request, SharedBytes::Of(Bytes(8 * 1024 * 1024, std::uint8_t{'x'})), "text/plain", "tag");
   }
   if (request.path() == "/small") {
-    co_return ServeBytes(request, std::make_shared<const Bytes>(Bytes{'a', 'b', 'c', 'd', 'e', 'f'}), "text/plain",
-                         "tag");
+    co_return ServeBytes(request, SharedBytes::Of({'a', 'b', 'c', 'd', 'e', 'f'}), "text/plain", "tag");
   }
   if (request.path() == "/inject") {
     HttpResponse response = Text("x");

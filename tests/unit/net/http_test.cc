@@ -46,8 +46,7 @@ class Request {
 HttpResponse Serve(std::string method, std::vector<std::pair<std::string, std::string>> headers,
                    std::size_t size = 10) {
   Request request(std::move(method), std::move(headers));
-  return ServeBytes(request.get(), std::make_shared<const Bytes>(size, std::uint8_t{7}), "application/octet-stream",
-                    "abc");
+  return ServeBytes(request.get(), SharedBytes::Of(Bytes(size, std::uint8_t{7})), "application/octet-stream", "abc");
 }
 
 TEST(ServeBytes, GivesTheWholeWithAStrongTag) {
@@ -110,7 +109,7 @@ TEST(ServeBytes, SendsNothingThatTheCallerHas) {
   for (const char* list : {"\"abc\"", "\"x\", \"abc\"", "W/\"abc\"", "*", "\"abc\",\"x\""}) {
     const HttpResponse response = Serve("GET", {{"if-none-match", list}});
     EXPECT_EQ(response.status, 304) << list;
-    EXPECT_EQ(response.shared_body, nullptr);
+    EXPECT_FALSE(response.shared_body);
     EXPECT_THAT(response.headers, Contains(Pair("ETag", "\"abc\"")));
   }
   for (const char* list : {"\"ab\"", "abc", "\"xabc\"", "\"x\"", "x\"abc\"", "\"abc\"x"}) {

@@ -36,8 +36,8 @@ Task<HttpResponse> Serve(HttpRequest& request) {
   if (request.path() == "/echo") {
     auto body = co_await request.ReadBody(64 * 1024 * 1024);
     if (!body) co_return Problem(body.error(), request.path());
-    response.shared_body = std::make_shared<const Bytes>(*std::move(body));
-    response.length = response.shared_body->size();
+    response.shared_body = SharedBytes::Of(*std::move(body));
+    response.length = response.shared_body.bytes.size();
     co_return response;
   }
   if (request.path() == "/refuse") co_return Problem({ErrorCode::kTooLarge, "no room"}, request.path());
@@ -364,8 +364,8 @@ TEST_F(Client, SurvivesAServerThatEndsWithinTheBody) {
   ListenerOptions options = Listener();
   TestServer server(options, [](HttpRequest& request) -> Task<HttpResponse> {
     HttpResponse response;
-    response.shared_body = std::make_shared<const Bytes>(64 * 1024 * 1024);
-    response.length = response.shared_body->size();
+    response.shared_body = SharedBytes::Of(Bytes(64 * 1024 * 1024));
+    response.length = response.shared_body.bytes.size();
     (void)request;
     co_return response;
   });

@@ -225,7 +225,7 @@ void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
   ASSERT_THAT(model, IsOk());
   EXPECT_EQ(model->version, published ? 1U : 0U);
   EXPECT_EQ(model->digest, Digest(Model(published ? 1 : 0)));
-  EXPECT_THAT(store.ReadModel(model->digest), IsOk());
+  EXPECT_THAT(store.MapModel(model->digest), IsOk());
   EXPECT_EQ(*store.OptimizerState(task), published ? Text("moments") : Bytes());
   if (!published) EXPECT_EQ(tasks->front().state, TaskState::kActive);
   // Nothing was released that is not charged, nor charged that was not reserved; the chain holds.

@@ -145,13 +145,13 @@ TEST_F(Damage, ToAModelIsReportedWhenItIsRead) {
   const Digest256 digest = Digest(Model(0));
   const fs::path file = data_dir() / "models" / ToHex(digest);
   FlipOneByte(file, 17);
-  EXPECT_THAT(store().ReadModel(digest), IsErrorSaying(ErrorCode::kDataLoss, "was changed"));
+  EXPECT_THAT(store().MapModel(digest), IsErrorSaying(ErrorCode::kDataLoss, "was changed"));
   fs::resize_file(file, 35);
-  EXPECT_THAT(store().ReadModel(digest), IsErrorSaying(ErrorCode::kDataLoss, "not of the 36 bytes"));
+  EXPECT_THAT(store().MapModel(digest), IsErrorSaying(ErrorCode::kDataLoss, "not of the 36 bytes"));
   fs::resize_file(file, 37);
-  EXPECT_THAT(store().ReadModel(digest), IsErrorSaying(ErrorCode::kDataLoss, "not of the 36 bytes"));
+  EXPECT_THAT(store().MapModel(digest), IsErrorSaying(ErrorCode::kDataLoss, "not of the 36 bytes"));
   fs::remove(file);
-  EXPECT_THAT(store().ReadModel(digest), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(store().MapModel(digest), IsError(ErrorCode::kDataLoss));
 }
 
 TEST_F(Damage, ToAPartialSumIsReportedWhenItIsRead) {

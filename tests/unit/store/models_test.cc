@@ -92,10 +92,10 @@ TEST_F(Tasks, StartWithModelVersionZero) {
   EXPECT_EQ(latest->version, 0U);
   EXPECT_EQ(latest->bytes, 36U);
   EXPECT_EQ(latest->digest, Digest(Model(0.5)));
-  const auto bytes = store().ReadModel(latest->digest);
+  const auto bytes = store().MapModel(latest->digest);
   ASSERT_THAT(bytes, IsOk());
   std::vector<float> read(9);
-  std::memcpy(read.data(), bytes->data(), 36);
+  std::memcpy(read.data(), bytes->bytes.data(), 36);
   EXPECT_EQ(read, Model(0.5));
   EXPECT_THAT(*store().OptimizerState(Task("har")), IsEmpty());
 }
@@ -153,7 +153,7 @@ TEST_F(Models, ArePublishedWithTheirRoundAndOptimizerState) {
   EXPECT_EQ(store().LatestModel(Task("har"))->created_at, At(20));
   EXPECT_EQ(store().Model(Task("har"), 0)->digest, Digest(Model(0)));
   EXPECT_EQ(store().ModelByDigest(Digest(Model(1)))->version, 1U);
-  EXPECT_THAT(store().ReadModel(Digest(Model(1))), IsOk());
+  EXPECT_THAT(store().MapModel(Digest(Model(1))), IsOk());
   EXPECT_EQ(*store().OptimizerState(Task("har")), Text("moments"));
   EXPECT_EQ(store().Tasks()->front().state, TaskState::kFinished);
 }
@@ -163,7 +163,7 @@ TEST_F(Models, AreNotFoundByOtherNames) {
   EXPECT_THAT(store().LatestModel(Task("nobody")), IsError(ErrorCode::kNotFound));
   EXPECT_THAT(store().Model(Task("har"), 1), IsError(ErrorCode::kNotFound));
   EXPECT_THAT(store().ModelByDigest(Digest(Model(5))), IsError(ErrorCode::kNotFound));
-  EXPECT_THAT(store().ReadModel(Digest(Model(5))), IsError(ErrorCode::kNotFound));
+  EXPECT_THAT(store().MapModel(Digest(Model(5))), IsError(ErrorCode::kNotFound));
   EXPECT_THAT(store().OptimizerState(Task("nobody")), IsError(ErrorCode::kNotFound));
 }
 
@@ -203,7 +203,7 @@ TEST_F(Models, WithTheSameParametersShareTheirFile) {
   EXPECT_THAT(FilesIn(data_dir() / "models"), SizeIs(1));
   EXPECT_EQ(store().LatestModel(Task("har"))->version, 1U);
   Open();
-  EXPECT_THAT(store().ReadModel(Digest(Model(0))), IsOk());
+  EXPECT_THAT(store().MapModel(Digest(Model(0))), IsOk());
 }
 
 TEST_F(Models, KeepOnlyTheNewestOptimizerState) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -210,6 +211,12 @@ TEST_F(Partials, AreDroppedWithTheirDigestsOnceTheRoundHasEnded) {
   ASSERT_THAT(*contributions, SizeIs(1));
   EXPECT_EQ(contributions->front().device, Device("d1"));
   EXPECT_EQ(contributions->front().payload_digest, Digest128{});
+  const Digest128 forgotten = From("d1", 9).payload_digest;
+  for (const char* name : {"tacit.db", "tacit.db-wal"}) {
+    const auto bytes = ReadFile(data_dir() / name, 64U << 20U);
+    ASSERT_THAT(bytes, IsOk());
+    EXPECT_TRUE(std::ranges::search(*bytes, forgotten).empty()) << "a copy of the digest is left in " << name;
+  }
   EXPECT_THAT(store().DropPartials(Round("har", 2)), IsError(ErrorCode::kNotFound));
 }
 

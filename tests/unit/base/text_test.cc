@@ -1,0 +1,39 @@
+#include "common/base/text.h"
+
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "common/base/random.h"
+
+namespace tacit {
+namespace {
+
+TEST(Excerpt, IsShortAndCannotWriteToATerminal) {
+  EXPECT_EQ(Excerpt("abc"), "'abc'");
+  EXPECT_EQ(Excerpt("\x1b[2J\n\x7f"),
+            "'?[2J?"
+            "?'");
+  EXPECT_EQ(Excerpt(std::string(20'000'000, 'x')), "'" + std::string(40, 'x') + "...'");
+}
+
+TEST(RoundedUp, IsNeverBelowTheNumber) {
+  EXPECT_EQ(RoundedUp(4.323052847), "4.324");
+  EXPECT_EQ(RoundedUp(4.37718), "4.378");
+  EXPECT_EQ(RoundedUp(8), "8");
+  EXPECT_EQ(RoundedUp(1e-5), "1e-05");
+  EXPECT_EQ(RoundedUp(0), "0");
+  EXPECT_EQ(RoundedUp(std::numeric_limits<double>::infinity()), "-");
+  SplitMix64 random(1);
+  for (int i = 0; i < 10'000; ++i) {
+    const double value = random.Uniform() * 1e-9 * static_cast<double>(1ULL << random.Below(60));
+    const double shown = std::strtod(RoundedUp(value).c_str(), nullptr);
+    EXPECT_GE(shown, value);
+    EXPECT_LE(shown, value * 1.0011);
+  }
+}
+
+}  // namespace
+}  // namespace tacit

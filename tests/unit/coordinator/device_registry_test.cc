@@ -1,0 +1,34 @@
+#include "server/coordinator/device_registry.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/support/matchers.h"
+
+namespace tacit::coordinator {
+namespace {
+
+using testing::IsErrorSaying;
+using testing::IsOk;
+
+TEST(DeviceRegistry, LetsInWhoIsEnrolledUntilRevoked) {
+  DeviceRegistry devices;
+  const DeviceId device = *DeviceId::Parse("pump-3");
+  EXPECT_THAT(devices.CheckActive(device), IsErrorSaying(ErrorCode::kPermissionDenied, "not enrolled"));
+  devices.Enrol(device);
+  EXPECT_THAT(devices.CheckActive(device), IsOk());
+  devices.Revoke(device);
+  EXPECT_THAT(devices.CheckActive(device), IsErrorSaying(ErrorCode::kPermissionDenied, "revoked"));
+}
+
+// An enrolment that is repeated can finish after the revocation that it was racing with.
+TEST(DeviceRegistry, KeepsARevokedDeviceOutWhateverArrivesLate) {
+  DeviceRegistry devices;
+  const DeviceId device = *DeviceId::Parse("pump-3");
+  devices.Revoke(device);
+  devices.Enrol(device);
+  EXPECT_THAT(devices.CheckActive(device), IsErrorSaying(ErrorCode::kPermissionDenied, "revoked"));
+  EXPECT_EQ(devices.Counts().revoked, 1U);
+}
+
+}  // namespace
+}  // namespace tacit::coordinator
