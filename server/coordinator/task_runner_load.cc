@@ -135,8 +135,8 @@ net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
       return store.NextPartial(key, after);
     }));
     if (!partial) break;
-    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(*sealer_, partial->sealed, SealContext(key, partial->sequence),
-                                                         SumOptionsOf(key)));
+    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(Present(sealer_, "just made"), partial->sealed,
+                                                         SealContext(key, partial->sequence), SumOptionsOf(key)));
     TACIT_CO_TRY_VOID(total_->sum.Merge(sum));
     after = partial->sequence;
     next_sequence_ = partial->sequence + 1;
