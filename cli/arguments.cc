@@ -47,6 +47,15 @@ struct RawArguments {
   std::string output;
   std::uint32_t uses = 1;
   std::string lifetime = "24h";
+  std::string mechanism = "gaussian";
+  std::optional<double> noise_multiplier;
+  double sampling_probability = 1;
+  std::optional<std::uint64_t> steps;
+  std::optional<std::uint64_t> cohort;
+  double delta = 0;
+  double epsilon = 0;
+  std::string neighbouring = "add-or-remove-one";
+  std::string accountant = "tightest";
 };
 
 using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
@@ -128,6 +137,40 @@ Outcome<Command> MakeDeviceRevoke(const RawArguments& raw) {
   return DeviceRevokeArguments{std::move(device)};
 }
 
+Outcome<ScheduleArguments> ParseSchedule(const RawArguments& raw, const char* help) {
+  const double noise = raw.noise_multiplier.value_or(1);
+  const double q = raw.sampling_probability;
+  auto neighbouring = dp::ParseNeighbouring(raw.neighbouring);
+  if (!neighbouring) return UsageFailure(neighbouring.error(), help);
+  auto accountant = dp::ParseAccountant(raw.accountant);
+  if (!accountant) return UsageFailure(accountant.error(), help);
+  const bool laplace = raw.mechanism == "laplace";
+  return ScheduleArguments{
+      .step = laplace ? dp::Step(dp::PoissonLaplaceStep{noise, q}) : dp::Step(dp::PoissonGaussianStep{noise, q}),
+      .steps = raw.steps.value_or(1),
+      .delta = raw.delta,
+      .neighbouring = *neighbouring,
+      .accountant = *accountant};
+}
+
+Outcome<Command> MakePrivacyEpsilon(const RawArguments& raw) {
+  TACIT_CLI_TRY(ScheduleArguments schedule, ParseSchedule(raw, "tacit privacy epsilon --help"));
+  return PrivacyEpsilonArguments{schedule};
+}
+
+Outcome<Command> MakePrivacyCalibrate(const RawArguments& raw) {
+  constexpr const char* kHelp = "tacit privacy calibrate --help";
+  TACIT_CLI_TRY(ScheduleArguments schedule, ParseSchedule(raw, kHelp));
+  if (raw.noise_multiplier.has_value() == raw.steps.has_value())
+    return UsageFailure("give one of --steps, to find the noise, and --noise-multiplier, to find the steps", kHelp);
+  return PrivacyCalibrateArguments{schedule, raw.epsilon, raw.noise_multiplier.has_value(), raw.cohort};
+}
+
+Outcome<Command> MakePrivacyForecast(const RawArguments& raw) {
+  TACIT_CLI_TRY(ScheduleArguments schedule, ParseSchedule(raw, "tacit privacy forecast --help"));
+  return PrivacyForecastArguments{schedule, raw.epsilon};
+}
+
 template <typename Arguments>
 Outcome<Command> MakePlain(const RawArguments& /*raw*/) {
   return Arguments{};
@@ -189,6 +232,30 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");
 }
 
+void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
+  leaf.add_option("--mechanism", raw.mechanism, "gaussian or laplace")
+      ->check(CLI::IsMember({"gaussian", "laplace"}))
+      ->type_name("NAME")
+      ->capture_default_str();
+  leaf.add_option("--sampling-probability", raw.sampling_probability,
+                  "Poisson sampling with hidden coins; 1 where devices choose when to come")
+      ->type_name("Q")
+      ->capture_default_str();
+  leaf.add_option("--delta", raw.delta, "Probability outside the bound")->required()->type_name("D");
+  leaf.add_option("--neighbouring", raw.neighbouring, "add-or-remove-one, replace-with-zero or replace-one")
+      ->type_name("NAME")
+      ->capture_default_str();
+  leaf.add_option("--accountant", raw.accountant, "tightest, exact, pld or rdp")
+      ->type_name("NAME")
+      ->capture_default_str();
+}
+CLI::Option* AddNoise(RawArguments& raw, CLI::App& leaf) {
+  return leaf.add_option("--noise-multiplier", raw.noise_multiplier, "Noise scale over the clip norm")->type_name("Z");
+}
+CLI::Option* AddSteps(RawArguments& raw, CLI::App& leaf) {
+  return leaf.add_option("--steps", raw.steps, "Rounds that one device can take part in")->type_name("N");
+}
+
 void DescribeModelAndPrivacy(Grammar& grammar, CLI::App& app) {
   RawArguments& raw = grammar.raw;
   CLI::App& get = AddLeaf(grammar, AddGroup(app, "model", "Published models"), "get", "Download a model", MakeModelGet);
@@ -201,6 +268,25 @@ void DescribeModelAndPrivacy(Grammar& grammar, CLI::App& app) {
   CLI::App& privacy = AddGroup(app, "privacy", "Privacy budget and spend");
   AddTask(raw,
           AddLeaf(grammar, privacy, "show", "What a task has spent and may spend", MakeForTask<PrivacyShowArguments>));
+  CLI::App& epsilon = AddLeaf(grammar, privacy, "epsilon", "What a schedule costs; asks no server", MakePrivacyEpsilon);
+  DescribeSchedule(raw, epsilon);
+  AddNoise(raw, epsilon)->required();
+  AddSteps(raw, epsilon)->required();
+  CLI::App& calibrate = AddLeaf(grammar, privacy, "calibrate",
+                                "The noise that a schedule needs, or the steps that a budget pays for; asks no server",
+                                MakePrivacyCalibrate);
+  DescribeSchedule(raw, calibrate);
+  AddNoise(raw, calibrate);
+  AddSteps(raw, calibrate);
+  calibrate.add_option("--target-epsilon", raw.epsilon, "What it may cost")->required()->type_name("E");
+  calibrate.add_option("--cohort", raw.cohort, "Devices a round, to say what the noise does to the model")
+      ->type_name("M");
+  CLI::App& forecast =
+      AddLeaf(grammar, privacy, "forecast", "How epsilon grows with the steps; asks no server", MakePrivacyForecast);
+  DescribeSchedule(raw, forecast);
+  AddNoise(raw, forecast)->required();
+  AddSteps(raw, forecast)->required();
+  forecast.add_option("--budget", raw.epsilon, "Also say how many steps it pays for")->type_name("E");
 }
 
 void DescribeDevice(Grammar& grammar, CLI::App& app) {

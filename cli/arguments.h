@@ -11,6 +11,7 @@
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "common/base/ids.h"
+#include "dp/composition.h"
 
 namespace tacit::cli {
 
@@ -43,6 +44,28 @@ struct ModelGetArguments {
 struct PrivacyShowArguments {
   TaskId task;
 };
+/// A schedule of one mechanism, repeated.
+struct ScheduleArguments {
+  dp::Step step;
+  std::uint64_t steps = 1;
+  double delta = 0;
+  dp::Neighbouring neighbouring = dp::Neighbouring::kAddOrRemoveOne;
+  dp::Accountant accountant = dp::Accountant::kTightest;
+};
+struct PrivacyEpsilonArguments {
+  ScheduleArguments schedule;
+};
+/// Of noise and steps, what is empty is looked for.
+struct PrivacyCalibrateArguments {
+  ScheduleArguments schedule;
+  double target_epsilon = 0;
+  bool find_steps = false;
+  std::optional<std::uint64_t> cohort;
+};
+struct PrivacyForecastArguments {
+  ScheduleArguments schedule;  ///< `steps`: how far to look.
+  double budget = 0;
+};
 struct TokenCreateArguments {
   std::uint32_t uses = 1;
   std::chrono::seconds lifetime{};
@@ -56,6 +79,7 @@ struct VersionArguments {};
 
 using Command = std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments,
                              TaskRoundsArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
+                             PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
                              TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.

@@ -23,6 +23,12 @@ Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client);
 
+// What needs no server: figures of schedules that nobody has started.
+
+Outcome<Report> Run(const PrivacyEpsilonArguments& arguments);
+Outcome<Report> Run(const PrivacyCalibrateArguments& arguments);
+Outcome<Report> Run(const PrivacyForecastArguments& arguments);
+
 /// Shows each change of the task's rounds as it is seen, until the task is no longer active; rides out a server that is
 /// away for less than a minute. Ends with kOk when the task finished, kBudget when its budget ended it, kRefused when
 /// it was stopped, kTimeOut after `timeout`.

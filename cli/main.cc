@@ -38,8 +38,12 @@ class Runner {
 
   template <typename Arguments>
   Outcome<ExitCode> operator()(const Arguments& arguments) const {
-    TACIT_CLI_TRY(ApiClient client, Connect(connection_, clock_));
-    return Show(Run(arguments, client));
+    if constexpr (requires { Run(arguments); }) {
+      return Show(Run(arguments));
+    } else {
+      TACIT_CLI_TRY(ApiClient client, Connect(connection_, clock_));
+      return Show(Run(arguments, client));
+    }
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "dp/composition.h"
 #include "dp/formulas.h"
 
 namespace tacit::dp {
@@ -33,6 +34,12 @@ double ContinuousLaplaceMultiplier(NoiseMultiplier noise_multiplier) {
   return z / (1 + 1 / (4 * z * kMinGridRadius * kMinGridRadius)) * (1 - 0x1p-50);
 }
 
+/// Infinite where a loss distribution proves nothing.
+double LossDistributionEpsilon(const RepeatedStep& step, double delta) {
+  const auto report = ComposedEpsilon({.steps = {&step, 1}, .delta = delta, .accountant = Accountant::kPld});
+  return report ? report->epsilon : kInfinity;
+}
+
 EpsilonReport AccountGaussian(const AccountOptions& options) {
   const double z = ContinuousGaussianMultiplier(options.noise_multiplier);
   const double slack = static_cast<double>(options.compositions) * kSmoothingSlack;
@@ -52,7 +59,7 @@ EpsilonReport AccountLaplace(const AccountOptions& options) {
   const double z = ContinuousLaplaceMultiplier(options.noise_multiplier);
   const double pure = LaplacePureEpsilon(options.noise_multiplier.value(), options.compositions);
   const double rdp = std::min(pure, LaplaceRdpEpsilon(z, options.compositions, options.delta.value()));
-  const double pld = LaplacePldEpsilon(z, options.compositions, options.delta.value());
+  const double pld = LossDistributionEpsilon({LaplaceStep{z}, options.compositions}, options.delta.value());
   const double once = LaplacePureEpsilon(options.noise_multiplier.value(), 1);
   return {.epsilon = std::min(rdp, pld),
           .epsilon_rdp = rdp,

@@ -33,22 +33,8 @@ double ZcdpEpsilon(double rho, double delta);
 /// Source: Dwork, McSherry, Nissim, Smith 2006.
 double LaplacePureEpsilon(double noise_multiplier, std::uint64_t compositions);
 
-/// Renyi divergence of order `order` > 1 of one Laplace mechanism.
-/// Source: Mironov 2017, proposition 6.
-double LaplaceRenyi(double noise_multiplier, double order);
-
 /// Smallest epsilon at `delta` of `compositions` Laplace mechanisms through Renyi DP.
 /// Guarantee: as ZcdpEpsilon.
 double LaplaceRdpEpsilon(double noise_multiplier, std::uint64_t compositions, double delta);
-
-/// Smallest epsilon at `delta` of `compositions` Laplace mechanisms from their privacy loss distribution.
-/// Guarantee: never below the true value: losses are split to grid points so that every hockey-stick divergence grows,
-///   and convolved by direct sums of positive terms, whose rounding is bounded. Infinity beyond
-///   kMaxLossDistributionSteps compositions. Does not decrease as `compositions` grows.
-/// Cost: about 10 ms.
-/// Source: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022 (connect the dots); the closed form of the split:
-///   docs/PRIVACY.md.
-double LaplacePldEpsilon(double noise_multiplier, std::uint64_t compositions, double delta);
-inline constexpr std::uint64_t kMaxLossDistributionSteps = 2048;
 
 }  // namespace tacit::dp

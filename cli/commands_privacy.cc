@@ -1,0 +1,158 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "common/base/text.h"
+#include "dp/calibration.h"
+#include "dp/planning.h"
+
+namespace tacit::cli {
+namespace {
+
+constexpr const char* kHint = "tacit privacy --help";
+
+/// JSON has no infinity: null is "no guarantee".
+Json Finite(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+
+double NoiseOf(const dp::Step& step) {
+  if (const auto* laplace = std::get_if<dp::PoissonLaplaceStep>(&step)) return laplace->noise_multiplier;
+  return std::get<dp::PoissonGaussianStep>(step).noise_multiplier;
+}
+double SamplingOf(const dp::Step& step) {
+  if (const auto* laplace = std::get_if<dp::PoissonLaplaceStep>(&step)) return laplace->sampling_probability;
+  return std::get<dp::PoissonGaussianStep>(step).sampling_probability;
+}
+dp::Mechanism MechanismOf(const dp::Step& step) {
+  return std::holds_alternative<dp::PoissonLaplaceStep>(step) ? dp::Mechanism::kLaplace : dp::Mechanism::kGaussian;
+}
+
+/// A step that always takes part is one without sampling, which has more closed forms.
+dp::Step Simplified(const dp::Step& step) {
+  if (SamplingOf(step) != 1) return step;
+  if (MechanismOf(step) == dp::Mechanism::kLaplace) return dp::LaplaceStep{NoiseOf(step)};
+  return dp::GaussianStep{NoiseOf(step)};
+}
+
+Outcome<dp::CompositionReport> Compose(const ScheduleArguments& schedule, std::uint64_t steps) {
+  const dp::RepeatedStep repeated{Simplified(schedule.step), steps};
+  auto report = dp::ComposedEpsilon({.steps = {&repeated, 1},
+                                     .delta = schedule.delta,
+                                     .neighbouring = schedule.neighbouring,
+                                     .accountant = schedule.accountant});
+  if (!report) return UsageFailure(report.error(), kHint);
+  return *report;
+}
+
+Json Describe(const ScheduleArguments& schedule) {
+  return {{"mechanism", dp::NameOf(MechanismOf(schedule.step))},
+          {"sampling_probability", SamplingOf(schedule.step)},
+          {"delta", schedule.delta},
+          {"neighbouring", dp::NameOf(schedule.neighbouring)}};
+}
+
+dp::Target TargetOf(const ScheduleArguments& schedule, double epsilon) {
+  return {.epsilon = epsilon,
+          .delta = schedule.delta,
+          .neighbouring = schedule.neighbouring,
+          .accountant = schedule.accountant};
+}
+
+std::string Sentence(const ScheduleArguments& schedule, const dp::CompositionReport& report) {
+  return "epsilon " + RoundedUp(report.epsilon) + " at delta " + RoundedUp(schedule.delta) + " (" +
+         std::string(report.accountant) + ", " + std::string(dp::NameOf(schedule.neighbouring)) + ")\n";
+}
+
+/// 1, 2, 5, 10, ... below `last`, and `last`.
+std::vector<std::uint64_t> Milestones(std::uint64_t last) {
+  constexpr std::uint64_t kLastDecade = 1'000'000'000'000'000'000;
+  std::vector<std::uint64_t> steps;
+  for (std::uint64_t decade = 1; decade < last; decade *= 10) {
+    for (const std::uint64_t factor : {1U, 2U, 5U})
+      if (decade * factor < last) steps.push_back(decade * factor);
+    if (decade == kLastDecade) break;
+  }
+  steps.push_back(last);
+  return steps;
+}
+
+}  // namespace
+
+Outcome<Report> Run(const PrivacyEpsilonArguments& arguments) {
+  const ScheduleArguments& schedule = arguments.schedule;
+  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps));
+  Json data = Describe(schedule);
+  data.update({{"epsilon", Finite(report.epsilon)},
+               {"accountant", report.accountant},
+               {"noise_multiplier", NoiseOf(schedule.step)},
+               {"steps", schedule.steps}});
+  if (!std::isfinite(report.epsilon))
+    return Report{.data = data, .text = "no guarantee: epsilon is infinite\n", .notes = {}};
+  return Report{.data = data, .text = Sentence(schedule, report), .notes = {}};
+}
+
+Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
+  ScheduleArguments schedule = arguments.schedule;
+  const dp::Target target = TargetOf(schedule, arguments.target_epsilon);
+  if (arguments.find_steps) {
+    const auto steps = dp::AffordableSteps(Simplified(schedule.step), target);
+    if (!steps) return UsageFailure(steps.error(), kHint);
+    schedule.steps = *steps;
+  } else {
+    const auto noise = dp::CalibratedNoise(Simplified(schedule.step), schedule.steps, target);
+    if (!noise) return UsageFailure(noise.error(), kHint);
+    std::visit(
+        [&](auto& step) {
+          if constexpr (requires { step.noise_multiplier; }) step.noise_multiplier = *noise;
+        },
+        schedule.step);
+  }
+  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps));
+  Json data = Describe(schedule);
+  data.update({{"target_epsilon", arguments.target_epsilon},
+               {"epsilon", Finite(report.epsilon)},
+               {"accountant", report.accountant},
+               {"noise_multiplier", NoiseOf(schedule.step)},
+               {"steps", schedule.steps}});
+  std::string text = arguments.find_steps ? std::to_string(schedule.steps) + " steps: "
+                                          : "noise multiplier " + RoundedUp(NoiseOf(schedule.step)) + ": ";
+  text += Sentence(schedule, report);
+  if (arguments.cohort && *arguments.cohort > 0) {
+    if (const auto multiplier = dp::NoiseMultiplier::Create(NoiseOf(schedule.step))) {
+      const auto utility = dp::ForecastUtility(MechanismOf(schedule.step), *multiplier, *arguments.cohort);
+      data["utility"] = {{"noise_to_signal", utility.noise_to_signal},
+                         {"cohort_needed", utility.cohort_needed},
+                         {"meaning", utility.meaning}};
+      text += "noise to signal " + RoundedUp(utility.noise_to_signal) + ": " + utility.meaning + "\n";
+    }
+  }
+  return Report{.data = data, .text = text, .notes = {}};
+}
+
+Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
+  const ScheduleArguments& schedule = arguments.schedule;
+  Json data = Describe(schedule);
+  data["noise_multiplier"] = NoiseOf(schedule.step);
+  data["items"] = Json::array();
+  std::vector<std::vector<std::string>> table{{"STEPS", "EPSILON"}};
+  for (const std::uint64_t steps : Milestones(schedule.steps)) {
+    TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, steps));
+    data["accountant"] = report.accountant;
+    data["items"].push_back({{"steps", steps}, {"epsilon", Finite(report.epsilon)}});
+    table.push_back({std::to_string(steps), RoundedUp(report.epsilon)});
+  }
+  std::string text = FormatTable(table);
+  if (arguments.budget > 0) {
+    const auto steps = dp::AffordableSteps(Simplified(schedule.step), TargetOf(schedule, arguments.budget));
+    if (!steps) return UsageFailure(steps.error(), kHint);
+    data["budget"] = arguments.budget;
+    data["steps_within_budget"] = *steps;
+    text += "a budget of " + FormatNumber(arguments.budget) + " pays for " + std::to_string(*steps) + " steps\n";
+  }
+  return Report{.data = data, .text = text, .notes = {}};
+}
+
+}  // namespace tacit::cli

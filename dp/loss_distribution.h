@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace tacit::dp {
+
+/// Two output distributions of one step of a mechanism, with and without one unit's data. Outcomes are ordered so that
+/// the loss, ln(P / Q), does not fall as they grow.
+/// Units: losses are natural logarithms; outcomes are in units of the sensitivity.
+class OutputPair {
+ public:
+  struct Masses {
+    double with = 0;     ///< P
+    double without = 0;  ///< Q
+  };
+
+  virtual ~OutputPair() = default;
+  /// The largest outcome whose loss is at most `loss`: minus infinity below all losses, infinity above them.
+  [[nodiscard]] virtual double Outcome(double loss) const = 0;
+  /// P and Q of the outcomes in (from, to], each with a relative error of about one part in 10^15 of the smaller of the
+  /// two tails at either end.
+  [[nodiscard]] virtual Masses Between(double from, double to) const = 0;
+  /// A bound on the absolute error of `Between(from, to)`.
+  [[nodiscard]] virtual Masses Error(double from, double to) const = 0;
+};
+
+/// The privacy losses of one step on the grid i * step, each at least as bad as the loss that it stands for.
+struct LossMass {
+  double step = 0;
+  std::int64_t first = 0;    ///< Index of `mass[0]`.
+  std::vector<double> mass;  ///< P's probabilities of the losses (first + i) * step.
+  double infinite = 0;       ///< P's probability of an unbounded loss.
+
+  [[nodiscard]] double LossAt(std::size_t i) const { return static_cast<double>(first + std::int64_t(i)) * step; }
+};
+
+/// Puts a pair's losses on a grid.
+/// Guarantee: every hockey-stick divergence of the result is at least that of the pair: the outcomes between two grid
+///   points keep their P and their Q, losses above the largest one become infinite, those below the smallest are raised
+///   to it. At most `truncate` of P goes to either end.
+/// Source: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022 (connect the dots).
+LossMass PutOnGrid(const OutputPair& pair, double step, double truncate);
+
+/// The same for a mechanism with finitely many outcomes, each with its P and Q.
+LossMass PutOnGrid(std::span<const OutputPair::Masses> outcomes, double step);
+
+/// A step of the grid that raises the spread of the losses, hence an epsilon, by less than a thousandth; a power of
+/// two.
+double GridStepFor(const OutputPair& pair);
+
+/// Weighted average of two steps of which a public coin, independent of the data, chooses one.
+/// Source: joint convexity; the coin is part of the output.
+LossMass Mixture(const LossMass& left, const LossMass& right, double weight_of_right);
+
+/// `count` independent repetitions of the same step.
+struct RepeatedLoss {
+  const LossMass* loss;
+  std::uint64_t count;
+};
+
+/// The smallest epsilon at which the composition of all `parts` is (epsilon, delta)-indistinguishable in their
+/// direction. All grids have the same step.
+///
+/// Guarantee: never below the value of the losses given. Composition is a convolution by Fourier transforms of losses
+///   tilted by e^(lambda loss), lambda such that the losses that decide sit in the middle; a bound on every rounding
+///   error, of the transforms too, is added before the answer is read off. Infinity when losses that are infinite
+///   take all of `delta`. Nothing when the grid is so fine that the sum would not fit a transform of 2^22 points.
+/// Cost: two transforms; about 3 ms for 10^5 steps.
+/// Source: Koskela, Jaelkoe, Honkela 2020 (Fourier accountant); exponential tilting and its error bound:
+///   docs/PRIVACY.md.
+std::optional<double> ComposedEpsilon(std::span<const RepeatedLoss> parts, double delta);
+
+/// The smallest delta at `epsilon`, likewise.
+std::optional<double> ComposedDelta(std::span<const RepeatedLoss> parts, double epsilon);
+
+}  // namespace tacit::dp

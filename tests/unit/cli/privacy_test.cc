@@ -1,0 +1,92 @@
+#include <initializer_list>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "cli/arguments.h"
+#include "cli/commands.h"
+
+// From the command line to the answer: these commands ask nobody.
+namespace tacit::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+template <typename Arguments>
+Outcome<Report> Answer(std::initializer_list<const char*> words) {
+  std::vector<const char*> argv = {"tacit", "privacy"};
+  argv.insert(argv.end(), words);
+  auto parsed = ParseArguments(static_cast<int>(argv.size()), argv.data());
+  if (!parsed) return std::unexpected(parsed.error());
+  return Run(std::get<Arguments>(std::get<Invocation>(*parsed).command));
+}
+auto Epsilon(std::initializer_list<const char*> words) {
+  return Answer<PrivacyEpsilonArguments>(words);
+}
+auto Calibrate(std::initializer_list<const char*> words) {
+  return Answer<PrivacyCalibrateArguments>(words);
+}
+
+TEST(PrivacyEpsilon, IsThatOfTheReferenceWithItsAccountantAndRelation) {
+  const auto answer = Epsilon({"epsilon", "--noise-multiplier", "1.0", "--sampling-probability", "0.01", "--steps",
+                               "1000", "--delta", "1e-5", "--accountant", "pld"});
+  ASSERT_TRUE(answer) << answer.error().error.message;
+  EXPECT_NEAR(answer->data.at("epsilon").get<double>(), 1.8285, 0.001);
+  EXPECT_EQ(answer->data.at("accountant"), "pld");
+  EXPECT_EQ(answer->data.at("neighbouring"), "add-or-remove-one");
+  EXPECT_THAT(answer->text, HasSubstr("epsilon 1.8"));
+}
+
+TEST(PrivacyEpsilon, IsNullWhereThereIsNoGuarantee) {
+  const auto answer = Epsilon({"epsilon", "--noise-multiplier", "0", "--steps", "1", "--delta", "1e-5"});
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->data.at("epsilon").is_null());
+  EXPECT_THAT(answer->text, HasSubstr("no guarantee"));
+}
+
+TEST(PrivacyEpsilon, RefusesWhatMakesNoSense) {
+  for (const auto& words :
+       {std::initializer_list<const char*>{"epsilon", "--noise-multiplier", "-1", "--steps", "1", "--delta", "1e-5"},
+        {"epsilon", "--noise-multiplier", "1", "--steps", "1", "--delta", "2"},
+        {"epsilon", "--noise-multiplier", "1", "--steps", "1", "--delta", "1e-13", "--accountant", "pld",
+         "--sampling-probability", "0.1"},
+        {"epsilon", "--noise-multiplier", "1", "--steps", "1", "--delta", "1e-5", "--accountant", "prv"},
+        {"epsilon", "--noise-multiplier", "1", "--delta", "1e-5"}}) {
+    const auto answer = Epsilon(words);
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().exit, ExitCode::kUsage);
+    EXPECT_FALSE(answer.error().hint.empty());
+  }
+}
+
+TEST(PrivacyCalibrate, FindsTheNoiseAndSaysWhatItDoes) {
+  const auto answer =
+      Calibrate({"calibrate", "--target-epsilon", "8", "--steps", "20", "--delta", "1e-5", "--cohort", "21"});
+  ASSERT_TRUE(answer) << answer.error().error.message;
+  EXPECT_NEAR(answer->data.at("noise_multiplier").get<double>(), 2.6843, 0.001);
+  EXPECT_LE(answer->data.at("epsilon").get<double>(), 8);
+  EXPECT_EQ(answer->data.at("utility").at("cohort_needed"), 895);
+}
+
+TEST(PrivacyCalibrate, FindsTheSteps) {
+  const auto answer = Calibrate({"calibrate", "--target-epsilon", "2", "--noise-multiplier", "10", "--delta", "1e-6"});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->data.at("steps"), 20);
+  EXPECT_FALSE(Calibrate({"calibrate", "--target-epsilon", "2", "--delta", "1e-6"})) << "neither was given";
+}
+
+TEST(PrivacyForecast, GrowsWithTheStepsAndSaysWhatABudgetPaysFor) {
+  const auto answer = Answer<PrivacyForecastArguments>(
+      {"forecast", "--noise-multiplier", "10", "--steps", "100", "--delta", "1e-6", "--budget", "2"});
+  ASSERT_TRUE(answer) << answer.error().error.message;
+  const Json& items = answer->data.at("items");
+  ASSERT_GE(items.size(), 7U);
+  for (std::size_t i = 1; i < items.size(); ++i) {
+    EXPECT_GT(items[i].at("epsilon").get<double>(), items[i - 1].at("epsilon").get<double>());
+  }
+  EXPECT_EQ(items.back().at("steps"), 100);
+  EXPECT_EQ(answer->data.at("steps_within_budget"), 20);
+}
+
+}  // namespace
+}  // namespace tacit::cli
