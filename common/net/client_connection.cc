@@ -45,7 +45,10 @@ Result<Addresses> Resolve(const Endpoint& server) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  const int error = getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found);
+  // "localhost" is this machine, whatever hosts files and name servers say or lack (RFC 6761, section 6.3); no name at
+  // all is the resolver's word for that.
+  const char* const name = server.host == "localhost" ? nullptr : server.host.c_str();
+  const int error = getaddrinfo(name, std::to_string(server.port).c_str(), &hints, &found);
   if (error != 0) {
     const char* why = error == EAI_SYSTEM ? std::strerror(errno) : gai_strerror(error);
     return Fail(ErrorCode::kUnavailable, "cannot resolve the server's name '" + server.host + "': " + why);
