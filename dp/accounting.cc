@@ -15,10 +15,12 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // docs/PRIVACY.md, "From discrete to continuous". tau = 1.6 grid steps are taken off the variance, seen from the
 // coarsest grid.
 constexpr double kSmoothingVariance = 1.6 * 1.6 / (double{kMinGridRadius} * kMinGridRadius);
-// Each round adds at most 2 d 2^-71.8 of pure epsilon and multiplies delta by at most exp(d 2^-71.8), d <= 2^28: 2^-42
+// Each round adds at most 2 d 2^-66.4 of pure epsilon and multiplies delta by at most exp(d 2^-66.4), d <= 2^28: 2^-37
 // covers both.
-constexpr double kSmoothingSlack = 0x1p-42;
-constexpr std::uint64_t kMaxCompositions = std::uint64_t{1} << 40U;
+constexpr double kSmoothingSlack = 0x1p-37;
+// What the sampler's tables leave out: 2^-98 a draw (docs/PRIVACY.md, "The sampler"), up to 2^28 draws a round.
+constexpr double kSamplerDistance = 0x1p-70;
+constexpr std::uint64_t kMaxCompositions = std::uint64_t{1} << 30U;
 
 /// The multiplier of the continuous Gaussian that the discrete one is a post-processing of, rounded down; 0 when there
 /// is none.
@@ -40,10 +42,16 @@ double LossDistributionEpsilon(const RepeatedStep& step, double delta) {
   return report ? report->epsilon : kInfinity;
 }
 
+/// delta without what is spent on the sampler: the mechanism that is accounted for is within that distance of the one
+/// that runs.
+double DeltaLeft(const AccountOptions& options) {
+  return options.delta.value() - static_cast<double>(options.compositions) * kSamplerDistance;
+}
+
 EpsilonReport AccountGaussian(const AccountOptions& options) {
   const double z = ContinuousGaussianMultiplier(options.noise_multiplier);
   const double slack = static_cast<double>(options.compositions) * kSmoothingSlack;
-  const double delta = options.delta.value() * (1 - slack);
+  const double delta = DeltaLeft(options) * (1 - slack);
   const double exact = GaussianEpsilon(z, options.compositions, delta) + slack;
   const double rho = GaussianRho(z, options.compositions);
   const double rdp = ZcdpEpsilon(rho, delta) + slack;
@@ -58,8 +66,9 @@ EpsilonReport AccountGaussian(const AccountOptions& options) {
 EpsilonReport AccountLaplace(const AccountOptions& options) {
   const double z = ContinuousLaplaceMultiplier(options.noise_multiplier);
   const double pure = LaplacePureEpsilon(options.noise_multiplier.value(), options.compositions);
-  const double rdp = std::min(pure, LaplaceRdpEpsilon(z, options.compositions, options.delta.value()));
-  const double pld = LossDistributionEpsilon({LaplaceStep{z}, options.compositions}, options.delta.value());
+  const double delta = DeltaLeft(options);
+  const double rdp = std::min(pure, LaplaceRdpEpsilon(z, options.compositions, delta));
+  const double pld = LossDistributionEpsilon({LaplaceStep{z}, options.compositions}, delta);
   const double once = LaplacePureEpsilon(options.noise_multiplier.value(), 1);
   return {.epsilon = std::min(rdp, pld),
           .epsilon_rdp = rdp,
@@ -96,7 +105,8 @@ std::string_view AccountantOf(Mechanism mechanism) {
 EpsilonReport Account(const AccountOptions& options) {
   const std::string_view accountant = AccountantOf(options.mechanism);
   if (options.compositions == 0) return {.delta = options.delta.value(), .accountant = accountant};
-  if (options.compositions > kMaxCompositions) return WithoutGuarantee(options, accountant);
+  if (options.compositions > kMaxCompositions || !(DeltaLeft(options) > 0))
+    return WithoutGuarantee(options, accountant);
   switch (options.mechanism) {
     case Mechanism::kGaussian:
       return AccountGaussian(options);

@@ -337,7 +337,6 @@ std::vector<RepeatedStep> WithGaussiansJoined(std::span<const RepeatedStep> step
 }
 
 constexpr double kFinestStep = 0x1p-34;
-constexpr double kFewSteps = 1500;
 constexpr double kManySteps = 25'000;
 
 struct PldQuestion {
@@ -367,7 +366,6 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
   // A sum of few steps is narrow: there is room for a finer grid. Never the other way, so that the bound grows with
   // them.
   if (total < kManySteps) step /= 2;
-  if (total < kFewSteps) step /= 2;
   double best = kInfinity;
   bool coarsened = false;
   while (true) {

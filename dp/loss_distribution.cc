@@ -25,7 +25,7 @@ constexpr double kCellsPerDeviation = 10;
 constexpr std::size_t kMaxGridPoints = std::size_t{1} << 22U;
 constexpr std::size_t kMinTransform = std::size_t{1} << 10U;
 /// ln of the mass, under the tilted law, that may lie outside the transform's window.
-constexpr double kLogOutside = -48;
+constexpr double kLogOutside = -40;
 
 /// The minimum of a function with one valley on [low, high], roughly.
 double LowestPoint(double low, double high, int steps, const std::function<double(double)>& value) {
@@ -65,11 +65,18 @@ double UpperShare(const OutputPair::Masses& mass, const OutputPair::Masses& erro
   return std::clamp(exact + slack, 0.0, mass.with);
 }
 
+double MassBetween(const OutputPair& pair, double from, double to) {
+  OutputPair::Cut first;
+  OutputPair::Cut last;
+  pair.CutAt(from, first);
+  pair.CutAt(to, last);
+  return pair.Between(first, last).mass.with;
+}
 double TailAbove(const OutputPair& pair, double loss) {
-  return pair.Between(pair.Outcome(loss), kInfinity).with;
+  return MassBetween(pair, pair.Outcome(loss), kInfinity);
 }
 double TailUpTo(const OutputPair& pair, double loss) {
-  return pair.Between(-kInfinity, pair.Outcome(loss)).with;
+  return MassBetween(pair, -kInfinity, pair.Outcome(loss));
 }
 
 /// The smallest power of two, or its opposite, beyond which at most `truncate` of P lies; then bisected to about 1 %.
@@ -103,7 +110,7 @@ double DeviationOf(const OutputPair& pair, double smallest, double largest) {
   double first = 0;
   double second = 0;
   const auto add = [&](double from, double to) {
-    const double mass = pair.Between(pair.Outcome(from), pair.Outcome(to)).with;
+    const double mass = MassBetween(pair, pair.Outcome(from), pair.Outcome(to));
     const double middle = (from + to) / 2;
     total += mass;
     first += mass * middle;
@@ -190,6 +197,12 @@ double LogMoment(const LossMass& loss, double order) {
   double moment = 0;
   for (std::size_t i = 0; i < loss.mass.size(); ++i) moment += loss.mass[i] * std::exp(order * loss.LossAt(i));
   return std::log(moment);
+}
+
+/// One for each thread: it keeps its tables of sines, which take longer to make than a transform.
+Eigen::FFT<double>& Transform() {
+  thread_local Eigen::FFT<double> transform(Eigen::FFT<double>::impl_type(), Eigen::FFT<double>::HalfSpectrum);
+  return transform;
 }
 
 class Composer {
@@ -283,10 +296,8 @@ void Composer::Multiply(const RepeatedLoss& part, double tilt, std::size_t size,
   }
   double squares = 0;
   for (const double each : folded) squares += each * each;
-  Eigen::FFT<double> transform;
-  transform.SetFlag(Eigen::FFT<double>::HalfSpectrum);
   Spectrum spectrum;
-  transform.fwd(spectrum, folded);
+  Transform().fwd(spectrum, folded);
   // Higham 2002, theorem 24.2, with twiddle factors within 8 units: the error of all coefficients together, hence of
   // each, is at most 16 units * log2(size) times the norm.
   const double levels = std::log2(static_cast<double>(size));
@@ -334,9 +345,7 @@ std::optional<TiltedSum> Composer::Compose(double tilt) const {
   const auto size = static_cast<double>(window.size);
   sum.error = (errors / size + 16 * kUnit * std::log2(size) * std::sqrt(squares / size)) * (1 + 0x1p-20);
   std::vector<double> circle(window.size);
-  Eigen::FFT<double> transform;
-  transform.SetFlag(Eigen::FFT<double>::HalfSpectrum);
-  transform.inv(circle, product, static_cast<Eigen::Index>(window.size));
+  Transform().inv(circle, product, static_cast<Eigen::Index>(window.size));
   const auto modulus = static_cast<std::int64_t>(window.size);
   const std::int64_t start = ((window.first % modulus) + modulus) % modulus;
   std::ranges::rotate(circle, circle.begin() + start);
@@ -417,19 +426,23 @@ LossMass PutOnGrid(const OutputPair& pair, double step, double truncate) {
   LossMass loss{.step = step, .first = bottom, .mass = {}, .infinite = 0};
   loss.mass.assign(static_cast<std::size_t>(top - bottom + 1), 0.0);
   double from = pair.Outcome(static_cast<double>(bottom) * step);
-  loss.mass.front() = pair.Between(-kInfinity, from).with * (1 + 8 * kUnit);
+  loss.mass.front() = MassBetween(pair, -kInfinity, from) * (1 + 8 * kUnit);
+  OutputPair::Cut cut_from;
+  OutputPair::Cut cut_to;
+  pair.CutAt(from, cut_from);
   for (std::size_t i = 0; i + 1 < loss.mass.size(); ++i) {
     const double to = pair.Outcome(loss.LossAt(i + 1));
     if (!(to > from)) continue;
-    OutputPair::Masses error = pair.Error(from, to);
-    OutputPair::Masses mass = pair.Between(from, to);
+    pair.CutAt(to, cut_to);
+    auto [mass, error] = pair.Between(cut_from, cut_to);
     mass.with += error.with;
     const double upper = UpperShare(mass, error, loss.LossAt(i), step);
     loss.mass[i] += mass.with - upper;
     loss.mass[i + 1] += upper;
     from = to;
+    cut_from.swap(cut_to);
   }
-  loss.infinite = pair.Between(from, kInfinity).with * (1 + 8 * kUnit);
+  loss.infinite = MassBetween(pair, from, kInfinity) * (1 + 8 * kUnit);
   return loss;
 }
 

@@ -8,7 +8,7 @@
 namespace tacit::dp {
 
 /// Two output distributions of one step of a mechanism, with and without one unit's data. Outcomes are ordered so that
-/// the loss, ln(P / Q), does not fall as they grow.
+/// the loss, ln(P / Q), does not fall as they grow. Both are mixtures of shifted copies of one noise.
 /// Units: losses are natural logarithms; outcomes are in units of the sensitivity.
 class OutputPair {
  public:
@@ -16,15 +16,20 @@ class OutputPair {
     double with = 0;     ///< P
     double without = 0;  ///< Q
   };
+  /// Where outcomes are divided: for each shifted noise the mass above, or, negative, minus the mass up to there,
+  /// whichever is smaller. Kept by the caller, so that neighbouring intervals share it.
+  using Cut = std::vector<double>;
 
   virtual ~OutputPair() = default;
   /// The largest outcome whose loss is at most `loss`: minus infinity below all losses, infinity above them.
   [[nodiscard]] virtual double Outcome(double loss) const = 0;
-  /// P and Q of the outcomes in (from, to], each with a relative error of about one part in 10^15 of the smaller of the
-  /// two tails at either end.
-  [[nodiscard]] virtual Masses Between(double from, double to) const = 0;
-  /// A bound on the absolute error of `Between(from, to)`.
-  [[nodiscard]] virtual Masses Error(double from, double to) const = 0;
+  virtual void CutAt(double outcome, Cut& cut) const = 0;
+  /// P and Q between two cuts, and bounds on their absolute errors.
+  struct Interval {
+    Masses mass;
+    Masses error;
+  };
+  [[nodiscard]] virtual Interval Between(const Cut& from, const Cut& to) const = 0;
 };
 
 /// The privacy losses of one step on the grid i * step, each at least as bad as the loss that it stands for.

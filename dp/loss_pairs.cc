@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <utility>
-
-#include "dp/normal.h"
 
 namespace tacit::dp {
 namespace {
@@ -13,56 +12,63 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnit = 0x1p-53;
 
-/// e^-from - e^-to over 2, or the same on the other side, or across the middle.
-double LaplaceBetween(double from, double to) {
-  if (from >= 0) return from == kInfinity ? 0 : std::exp(-from) * -std::expm1(from - to) / 2;
-  if (to <= 0) return to == -kInfinity ? 0 : std::exp(to) * -std::expm1(from - to) / 2;
-  return 1 - std::exp(from) / 2 - std::exp(-to) / 2;
+/// Mass of the standardised noise above x >= 0.
+double UpperTail(Noise noise, double x) {
+  return noise == Noise::kGaussian ? std::erfc(x / std::numbers::sqrt2) / 2 : std::exp(-x) / 2;
 }
 
-/// Mass of the standardised noise between two points.
-double NoiseBetween(Noise noise, double from, double to) {
-  return noise == Noise::kGaussian ? NormalBetween(from, to) : LaplaceBetween(from, to);
-}
-
-/// What rounding of the two tails and of their arguments can have changed.
-double NoiseError(Noise noise, double from, double to) {
-  const double near = from >= 0 ? from : to <= 0 ? -to : 0;
-  if (near == kInfinity) return 0;
-  const double tail = NoiseBetween(noise, near, kInfinity) * (near > 0 ? 1 : 2);
-  return kUnit * (8 + 2 * near * (noise == Noise::kGaussian ? near : 1)) * tail;
-}
-
+/// All shifts of both sides, each with its weight on either.
 class ShiftedPair : public OutputPair {
  public:
-  ShiftedPair(Noise noise, double scale, std::vector<WeightedShift> with, std::vector<WeightedShift> without)
-      : noise_(noise), scale_(scale), with_(std::move(with)), without_(std::move(without)) {}
-
-  [[nodiscard]] Masses Between(double from, double to) const override {
-    return {Sum(with_, from, to, NoiseBetween), Sum(without_, from, to, NoiseBetween)};
+  ShiftedPair(Noise noise, double scale, const std::vector<WeightedShift>& with,
+              const std::vector<WeightedShift>& without)
+      : noise_(noise), scale_(scale) {
+    for (const WeightedShift& each : with) TermAt(each.shift).weight.with += each.weight;
+    for (const WeightedShift& each : without) TermAt(each.shift).weight.without += each.weight;
   }
-  [[nodiscard]] Masses Error(double from, double to) const override {
-    return {Sum(with_, from, to, NoiseError), Sum(without_, from, to, NoiseError)};
+
+  void CutAt(double outcome, Cut& cut) const override {
+    cut.resize(terms_.size());
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      const double x = (outcome - terms_[i].shift) / scale_;
+      cut[i] = x >= 0 ? UpperTail(noise_, x) : -UpperTail(noise_, -x);
+    }
+  }
+
+  [[nodiscard]] Interval Between(const Cut& from, const Cut& to) const override {
+    Interval interval;
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      const bool above = std::signbit(from[i]) == std::signbit(to[i]);
+      // On one side of the middle a difference of tails, across it what both leave.
+      const double mass = above ? from[i] - to[i] : 1 + from[i] - to[i];
+      // A tail at x deviations errs by about 8 + 2 x^2 units of itself, from rounding x; where x is above 9 nothing of
+      // it is left to see.
+      const double error = 200 * kUnit * std::max(std::abs(from[i]), std::abs(to[i])) + (above ? 0 : 4 * kUnit);
+      interval.mass.with += terms_[i].weight.with * mass;
+      interval.mass.without += terms_[i].weight.without * mass;
+      interval.error.with += terms_[i].weight.with * error;
+      interval.error.without += terms_[i].weight.without * error;
+    }
+    return interval;
   }
 
  protected:
+  struct Term {
+    double shift;
+    Masses weight;
+  };
   [[nodiscard]] double scale() const { return scale_; }
-  [[nodiscard]] const std::vector<WeightedShift>& with() const { return with_; }
-  [[nodiscard]] const std::vector<WeightedShift>& without() const { return without_; }
+  [[nodiscard]] const std::vector<Term>& terms() const { return terms_; }
 
  private:
-  template <typename Function>
-  [[nodiscard]] double Sum(const std::vector<WeightedShift>& shifts, double from, double to, Function each) const {
-    double sum = 0;
-    for (const WeightedShift& one : shifts)
-      sum += one.weight * each(noise_, (from - one.shift) / scale_, (to - one.shift) / scale_);
-    return sum;
+  Term& TermAt(double shift) {
+    const auto found = std::ranges::find(terms_, shift, &Term::shift);
+    return found == terms_.end() ? terms_.emplace_back(shift, Masses{}) : *found;
   }
 
   Noise noise_;
   double scale_;
-  std::vector<WeightedShift> with_;
-  std::vector<WeightedShift> without_;
+  std::vector<Term> terms_;
 };
 
 std::vector<WeightedShift> Sampled(double q, double shift) {
@@ -103,8 +109,7 @@ class Mixing final : public ShiftedPair {
 
   [[nodiscard]] double Outcome(double loss) const override {
     double farthest = 0;
-    for (const auto& shifts : {with(), without()})
-      for (const WeightedShift& one : shifts) farthest = std::max(farthest, std::abs(one.shift));
+    for (const Term& term : terms()) farthest = std::max(farthest, std::abs(term.shift));
     // Beyond forty deviations there is nothing that a double could hold.
     double high = farthest + 40 * scale();
     double low = -high;
@@ -119,20 +124,25 @@ class Mixing final : public ShiftedPair {
   }
 
  private:
-  [[nodiscard]] double LossOf(double outcome) const { return LogRatio(with(), outcome) - LogRatio(without(), outcome); }
+  [[nodiscard]] double LossOf(double outcome) const {
+    return LogRatio(&Masses::with, outcome) - LogRatio(&Masses::without, outcome);
+  }
   /// ln of the mixture's density over that of the noise around 0.
-  [[nodiscard]] double LogRatio(const std::vector<WeightedShift>& shifts, double outcome) const {
+  [[nodiscard]] double LogRatio(double Masses::* side, double outcome) const {
     double largest = -kInfinity;
-    const auto log_ratio = [&](const WeightedShift& one) {
-      return one.shift * (2 * outcome - one.shift) / (2 * scale() * scale());
+    const auto log_ratio = [&](const Term& term) {
+      return term.shift * (2 * outcome - term.shift) / (2 * scale() * scale());
     };
-    for (const WeightedShift& one : shifts) largest = std::max(largest, log_ratio(one));
+    for (const Term& term : terms())
+      if (term.weight.*side > 0) largest = std::max(largest, log_ratio(term));
     double sum = 0;
     if (largest < 1) {  // near ratio 1 the logarithm of the sum would lose its digits
-      for (const WeightedShift& one : shifts) sum += one.weight * std::expm1(log_ratio(one));
+      for (const Term& term : terms())
+        if (term.weight.*side > 0) sum += term.weight.*side * std::expm1(log_ratio(term));
       return std::log1p(sum);
     }
-    for (const WeightedShift& one : shifts) sum += one.weight * std::exp(log_ratio(one) - largest);
+    for (const Term& term : terms())
+      if (term.weight.*side > 0) sum += term.weight.*side * std::exp(log_ratio(term) - largest);
     return largest + std::log(sum);
   }
 };
@@ -143,9 +153,9 @@ std::unique_ptr<OutputPair> PoissonPair(Noise noise, double scale, double q, Dir
   return std::make_unique<Sampling>(noise, scale, q, direction);
 }
 
-std::unique_ptr<OutputPair> GaussianMixturePair(double scale, std::vector<WeightedShift> with,
-                                                std::vector<WeightedShift> without) {
-  return std::make_unique<Mixing>(Noise::kGaussian, scale, std::move(with), std::move(without));
+std::unique_ptr<OutputPair> GaussianMixturePair(double scale, const std::vector<WeightedShift>& with,
+                                                const std::vector<WeightedShift>& without) {
+  return std::make_unique<Mixing>(Noise::kGaussian, scale, with, without);
 }
 
 std::vector<OutputPair::Masses> RandomisedResponseOutcomes(double noise, std::uint64_t buckets) {

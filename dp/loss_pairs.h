@@ -25,8 +25,8 @@ struct WeightedShift {
   double shift;
 };
 /// The loss must grow with the outcome: all shifts of `with` at or above 0, all of `without` at or below.
-std::unique_ptr<OutputPair> GaussianMixturePair(double scale, std::vector<WeightedShift> with,
-                                                std::vector<WeightedShift> without);
+std::unique_ptr<OutputPair> GaussianMixturePair(double scale, const std::vector<WeightedShift>& with,
+                                                const std::vector<WeightedShift>& without);
 
 /// k-ary randomised response: with probability `noise` the answer is uniform. Replace-one.
 std::vector<OutputPair::Masses> RandomisedResponseOutcomes(double noise, std::uint64_t buckets);

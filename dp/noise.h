@@ -1,63 +1,54 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
 
+#include "common/base/keystream.h"
 #include "common/base/result.h"
-#include "dp/random_words.h"
+#include "dp/noise_kernels.h"
 #include "dp/types.h"
 
 namespace tacit::dp {
 
 /// Smallest and largest noise scale in grid steps. Below four steps the grid shows through the noise and the accounting
-/// argument of docs/PRIVACY.md does not hold; above 2^27 the integers of the sampler could overflow.
+/// argument of docs/PRIVACY.md does not hold; above 2^28 the tables would not reach.
 inline constexpr std::uint64_t kMinNoiseSteps = 4;
-inline constexpr std::uint64_t kMaxNoiseSteps = std::uint64_t{1} << 27U;
+inline constexpr std::uint64_t kMaxNoiseSteps = std::uint64_t{1} << 28U;
 
 /// The noise scale on the grid: ceil(noise_multiplier * grid_radius).
 /// Guarantee: never below noise_multiplier * grid_radius (the product is exact, the radius being a power of two).
 /// Errors: kInvalidArgument outside kMinNoiseSteps..kMaxNoiseSteps, saying which grid radius or multiplier would do.
 Result<std::uint64_t> NoiseSteps(NoiseMultiplier noise_multiplier, GridRadius grid_radius);
 
-/// Draws integers with P(x) proportional to exp(-|x| / scale).
+/// Adds independent integers with P(x) proportional to exp(-x^2 / (2 sigma^2)), or to exp(-|x| / scale), to values.
 ///
-/// Guarantee: exact, given uniform bits: integer arithmetic only, no floating point, no truncated table.
-/// Privacy: the number of words consumed and the time taken depend on the values drawn (docs/PRIVACY.md, timing).
-/// Threads: any; it holds no state.
-/// Source: Canonne, Kamath, Steinke 2020, algorithms 1 and 2.
-class DiscreteLaplace {
+/// Guarantee: given uniform bits, every P(x) of the Gaussian is within one part in 2^66 of what it should be; beyond
+///   that, and for Laplace altogether, the total variation distance of a draw is below 2^-98 (docs/PRIVACY.md, "The
+///   sampler"). The same stream gives the same values, however a vector is cut into calls and on every processor.
+/// Privacy: what is read, and in which order, does not depend on what is drawn, but for a look at more bits once in
+/// 2^20
+///   words. Whoever has the stream can subtract the noise.
+/// Threads: any; it does not change.
+/// Source: alias method: Walker 1977; convolution: Micciancio, Walter 2017; digits of a geometric: docs/PRIVACY.md.
+class NoiseSampler {
  public:
   /// Errors: kInvalidArgument outside kMinNoiseSteps..kMaxNoiseSteps.
-  static Result<DiscreteLaplace> Create(std::uint64_t scale);
-  [[nodiscard]] std::int64_t Sample(RandomWords& words) const;
+  static Result<NoiseSampler> Gaussian(std::uint64_t sigma);
+  static Result<NoiseSampler> Laplace(std::uint64_t scale);
+
+  enum class Path : std::uint8_t { kFastest, kPortable };
+
+  /// Adds a draw to each value; values[0] is coordinate `first` of the whole, a multiple of kNoiseGroup. The sums must
+  /// fit: |value| <= 2^62 is enough.
+  void AddTo(std::span<std::int64_t> values, std::uint64_t first, Keystream& bits, Path path = Path::kFastest) const;
 
  private:
-  friend class DiscreteGaussian;
-  explicit DiscreteLaplace(std::uint32_t scale) : scale_(scale) {}
-  std::uint32_t scale_;
-};
+  NoiseSampler() = default;
 
-/// Draws integers with P(x) proportional to exp(-x^2 / (2 sigma^2)).
-///
-/// Guarantee: exact, given uniform bits, but for one branch that is taken with probability below 2^-700.
-/// Privacy: the number of words consumed and the time taken depend on the values drawn (docs/PRIVACY.md, timing).
-/// Threads: any; it holds no state.
-/// Source: Canonne, Kamath, Steinke 2020, algorithm 3.
-class DiscreteGaussian {
- public:
-  /// Errors: kInvalidArgument outside kMinNoiseSteps..kMaxNoiseSteps.
-  static Result<DiscreteGaussian> Create(std::uint64_t sigma);
-  [[nodiscard]] std::int64_t Sample(RandomWords& words) const;
-
- private:
-  __extension__ using Wide = unsigned __int128;
-
-  explicit DiscreteGaussian(std::uint32_t sigma);
-  [[nodiscard]] bool Accepts(std::int64_t candidate, RandomWords& words) const;
-
-  DiscreteLaplace proposal_;
-  std::uint64_t sigma_squared_;
-  Wide denominator_;           ///< 2 sigma^2 t^2, t the scale of the proposal.
-  unsigned denominator_bits_;  ///< Bits needed for numbers below the denominator.
+  std::vector<std::shared_ptr<const AliasTable>> tables_;
+  NoisePlan plan_;
 };
 
 }  // namespace tacit::dp

@@ -21,11 +21,4 @@ double LogNormalTail(double x) {
   return LogNormalDensity(x) + std::log(MillsRatio(x));
 }
 
-double NormalBetween(double from, double to) {
-  const auto tail = [](double x) { return std::erfc(x / std::numbers::sqrt2) / 2; };
-  if (from >= 0) return tail(from) - tail(to);
-  if (to <= 0) return tail(-to) - tail(-from);
-  return 1 - tail(-from) - tail(to);
-}
-
 }  // namespace tacit::dp

@@ -16,7 +16,4 @@ double LogNormalDensity(double x);
 /// ln (1 - Phi(x)), for any x, also where 1 - Phi(x) is below the smallest double.
 double LogNormalTail(double x);
 
-/// Phi(to) - Phi(from), to >= from, relative to the tail nearer to the middle within about 4 + x^2 units.
-double NormalBetween(double from, double to);
-
 }  // namespace tacit::dp

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "dp/noise.h"
-#include "dp/random_words.h"
 
 namespace tacit::dp {
 namespace {
@@ -21,26 +20,15 @@ Result<void> CheckTerms(const ReleaseTerms& terms, const SumOptions& sum) {
   return {};
 }
 
-template <typename Sampler>
-Result<void> AddNoise(std::span<std::int64_t> values, const Sampler& sampler, BitSource& noise_bits) {
-  RandomWords words(noise_bits);
-  for (std::int64_t& value : values) {
-    if (__builtin_add_overflow(value, sampler.Sample(words), &value))
-      return Fail(ErrorCode::kInternal, "sum plus noise overflows");
-  }
-  return {};
-}
-
-Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms, BitSource& noise_bits) {
+/// |sum| is at most 2^62 (UnnoisedSum), noise far below: nothing can overflow.
+Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms, Keystream& noise_bits) {
   if (terms.mechanism == Mechanism::kNone) return {};
   if (!terms.noise_multiplier) return Fail(ErrorCode::kInternal, "a private release without a noise multiplier");
   TACIT_TRY(const std::uint64_t steps, NoiseSteps(*terms.noise_multiplier, terms.grid_radius));
-  if (terms.mechanism == Mechanism::kLaplace) {
-    TACIT_TRY(const DiscreteLaplace laplace, DiscreteLaplace::Create(steps));
-    return AddNoise(values, laplace, noise_bits);
-  }
-  TACIT_TRY(const DiscreteGaussian gaussian, DiscreteGaussian::Create(steps));
-  return AddNoise(values, gaussian, noise_bits);
+  TACIT_TRY(const NoiseSampler sampler,
+            terms.mechanism == Mechanism::kLaplace ? NoiseSampler::Laplace(steps) : NoiseSampler::Gaussian(steps));
+  sampler.AddTo(values, 0, noise_bits);
+  return {};
 }
 
 /// After the noise, everything is post-processing: rounding here costs accuracy, never privacy.
@@ -54,7 +42,7 @@ std::vector<float> Average(std::span<const std::int64_t> values, const ReleaseTe
 
 }  // namespace
 
-Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits) {
+Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits) {
   UnnoisedSum used = std::move(sum);  // overwritten on every way out
   const std::optional<ReleaseTerms> terms = std::move(token).Spend();
   if (!terms) return Fail(ErrorCode::kGone, "the token was spent before");

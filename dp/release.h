@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "common/base/random.h"
+#include "common/base/keystream.h"
 #include "common/base/result.h"
 #include "dp/sum.h"
 #include "dp/token.h"
@@ -20,6 +20,6 @@ namespace tacit::dp {
 ///   for kNone.
 /// Cost: about 0.15 s per million parameters.
 /// Source: docs/PRIVACY.md, "The mechanism, step by step".
-Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits);
+Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits);
 
 }  // namespace tacit::dp

@@ -50,7 +50,8 @@ double LogMomentReal(double noise_multiplier, double q, double order) {
   double negative = -kInfinity;
   double log_coefficient = 0;
   bool is_positive = true;
-  for (int i = 0; i < 10'000; ++i) {
+  double last = 0;  // signs alternate from here on, so what is left out is less than this
+  for (int i = 0; i < 2000; ++i) {
     const double k = i;
     const double rest = order - k;
     const double below = log_coefficient + k * std::log(q) + rest * std::log1p(-q) + (k * k - k) / (2 * variance) +
@@ -58,13 +59,14 @@ double LogMomentReal(double noise_multiplier, double q, double order) {
     const double above = log_coefficient + rest * std::log(q) + k * std::log1p(-q) +
                          (rest * rest - rest) / (2 * variance) + LogNormalTail((middle - rest) / noise_multiplier);
     double& sum = is_positive ? positive : negative;
-    sum = LogAdd(sum, LogAdd(below, above));
-    if (k > order && std::max(below, above) < positive - 60) break;
+    last = LogAdd(below, above);
+    sum = LogAdd(sum, last);
+    if (k > order && last < positive - 34) break;
     log_coefficient += std::log(std::abs(rest) / (k + 1));
     is_positive = is_positive == (rest > 0);
   }
   const double net = positive + std::log1p(-std::exp(negative - positive));
-  return LogAdd(net, positive + std::log(1e-13));
+  return LogAdd(net, LogAdd(last, positive + std::log(1e-13)));
 }
 
 double LowestOverOrders(const std::function<double(double)>& epsilon_at, double low, double high) {
@@ -235,9 +237,9 @@ double RealOrdersToEpsilon(const std::function<double(double)>& renyi, double de
   const auto epsilon_at = [&](double order) { return Converted(renyi(order), order - 1, delta); };
   double best = whole.epsilon;
   if (whole.order == 2) {
-    for (double x = 1; x > 0.02; x *= 0.7) best = std::min(best, epsilon_at(1 + x));
+    for (double x = 1; x > 0.02; x *= 0.6) best = std::min(best, epsilon_at(1 + x));
   }
-  for (double offset = -0.9; offset < 1; offset += 0.15) best = std::min(best, epsilon_at(whole.order + offset));
+  for (double offset = -0.8; offset < 1; offset += 0.2) best = std::min(best, epsilon_at(whole.order + offset));
   return Raised(best);
 }
 

@@ -7,7 +7,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/ids.h"
-#include "common/base/random.h"
+#include "common/base/keystream.h"
 #include "common/base/result.h"
 #include "common/base/sealer.h"
 #include "dp/token.h"
@@ -71,7 +71,7 @@ class UnnoisedSum {
                                     const SumOptions& expected);
 
  private:
-  friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, BitSource& noise_bits);
+  friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits);
   explicit UnnoisedSum(SumOptions options);
   Result<void> AddVerified(std::span<const std::int32_t> grid, std::uint64_t weight);
   [[nodiscard]] Result<void> CheckRoom(std::uint64_t weight) const;

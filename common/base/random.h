@@ -6,7 +6,7 @@
 namespace tacit {
 
 /// A stream of uniform bits. Whether it is fit for noise or keys is said by the implementation
-/// (`crypto::OsRandom`, `crypto::KeystreamBits` are; `SplitMix64` is not).
+/// (`crypto::OsRandom` is; `SplitMix64` is not).
 class BitSource {
  public:
   virtual ~BitSource() = default;

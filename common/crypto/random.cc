@@ -51,23 +51,31 @@ void OsRandom::Fill(std::span<std::uint8_t> out) {
   TakeBuffered(buffer_, left_, out);
 }
 
-void KeystreamBits::ContextDeleter::operator()(evp_cipher_ctx_st* context) const {
+void AesKeystream::ContextDeleter::operator()(evp_cipher_ctx_st* context) const {
   EVP_CIPHER_CTX_free(context);
 }
 
-KeystreamBits::KeystreamBits(SecretKey key) : context_(EVP_CIPHER_CTX_new()) {
-  constexpr std::array<std::uint8_t, 16> kFirstCounter{};
-  const int ready = context_ == nullptr ? 0
-                                        : EVP_EncryptInit_ex(context_.get(), EVP_aes_256_ctr(), nullptr,
-                                                             key.bytes().data(), kFirstCounter.data());
-  TACIT_CHECK(ready == 1, "AES-256-CTR is part of OpenSSL's default provider");
+AesKeystream::AesKeystream(const SecretKey& key) : context_(EVP_CIPHER_CTX_new()) {
+  std::ranges::copy(key.bytes().first(key_.size()), key_.begin());
+  const Block first{};
+  const int ready = context_ == nullptr
+                        ? 0
+                        : EVP_EncryptInit_ex(context_.get(), EVP_aes_128_ctr(), nullptr, key_.data(), first.data());
+  TACIT_CHECK(ready == 1, "AES-128-CTR is part of OpenSSL's default provider");
 }
 
-KeystreamBits::~KeystreamBits() {
-  Zeroise(buffer_);
+AesKeystream::~AesKeystream() {
+  Zeroise(key_);
 }
 
-void KeystreamBits::Generate(std::span<std::uint8_t> out) {
+void AesKeystream::FillAt(std::uint64_t high, std::uint64_t low, std::span<std::uint8_t> out) {
+  Block counter{};
+  for (std::size_t i = 0; i < 8; ++i) {
+    counter[7 - i] = static_cast<std::uint8_t>(high >> (8 * i));
+    counter[15 - i] = static_cast<std::uint8_t>(low >> (8 * i));
+  }
+  const int ready = EVP_EncryptInit_ex(context_.get(), nullptr, nullptr, nullptr, counter.data());
+  TACIT_CHECK(ready == 1, "a counter can be set at any time");
   // In counter mode the ciphertext of zeros is the keystream.
   std::memset(out.data(), 0, out.size());
   while (!out.empty()) {
@@ -79,13 +87,14 @@ void KeystreamBits::Generate(std::span<std::uint8_t> out) {
   }
 }
 
-void KeystreamBits::Fill(std::span<std::uint8_t> out) {
-  out = TakeBuffered(buffer_, left_, out);
-  if (out.size() >= buffer_.size()) return Generate(out);
-  if (out.empty()) return;
-  Generate(buffer_);
-  left_ = buffer_.size();
-  TakeBuffered(buffer_, left_, out);
+void AesKeystream::Fill(std::uint64_t first, std::span<std::uint8_t> out) {
+  FillAt(0, first, out);
+}
+
+Keystream::Block AesKeystream::MoreFor(std::uint64_t word) {
+  Block block;
+  FillAt(1, word, block);
+  return block;
 }
 
 }  // namespace tacit::crypto

@@ -75,8 +75,8 @@ class Signals {
 }  // namespace
 
 ServerSeams ProductionSeams() {
-  return {.noise_source = [](const RoundKey&, crypto::SecretKey secret) -> std::unique_ptr<BitSource> {
-            return std::make_unique<crypto::KeystreamBits>(std::move(secret));
+  return {.noise_source = [](const RoundKey&, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
+            return std::make_unique<crypto::AesKeystream>(secret);
           },
           .after_store_step = {}};
 }

@@ -10,8 +10,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "common/base/keystream.h"
 #include "common/base/log.h"
-#include "common/base/random.h"
 #include "common/crypto/secret.h"
 #include "common/net/compute_pool.h"
 #include "common/net/executor.h"
@@ -58,10 +58,10 @@ class StoreThread {
   metrics::Metrics& metrics_;
 };
 
-/// Makes the bit source that one round's noise is drawn from. The server takes `secret`, which is derived from the key
+/// Makes the stream that one round's noise is drawn from. The server takes `secret`, which is derived from the key
 /// that the round got from the operating system and that is destroyed with it: a draw that a crash made again is the
 /// same draw, bit for bit. Only a test takes something else.
-using NoiseSourceFactory = std::function<std::unique_ptr<BitSource>(const RoundKey&, crypto::SecretKey secret)>;
+using NoiseSourceFactory = std::function<std::unique_ptr<Keystream>(const RoundKey&, crypto::SecretKey secret)>;
 
 /// What every part of the coordinator works with. All of it outlives the coordinator.
 struct Services {

@@ -17,7 +17,7 @@ constexpr Millis kLongestPause{30'000};
 struct Draw {
   dp::UnnoisedSum sum;
   dp::ReleaseToken token;
-  std::unique_ptr<BitSource> bits;
+  std::unique_ptr<Keystream> bits;
 };
 
 }  // namespace

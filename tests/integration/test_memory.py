@@ -55,13 +55,13 @@ class Memory(ServerTest):
     def test_tasks_that_have_ended_give_their_memory_back(self):
         device = self.devices("a")[0]
         held = []
-        for number in range(6):
+        for number in range(14):
             name = f"t{number}"
             self.server.create_task(self.large_task(name, rounds=1))
             self.publish(device, name)
             harness.wait_until(lambda: self.server.task(name)["state"] == "finished", "the end", self.server.process)
             held.append(self.held())
-        self.assertLess(held[-1] - held[1], 8 * MIB * SLACK)
+        self.assertLess(held[-1] - held[3], 24 * MIB * SLACK)  # what one may hold while it runs; ten kept 40
 
     def test_tasks_created_at_once_share_the_limit(self):
         body = [self.large_task(f"t{number}") for number in range(8)]

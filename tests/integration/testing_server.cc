@@ -18,11 +18,11 @@ namespace {
 using namespace tacit;
 
 // TACIT_TEST_NOISE: any text. The same text, task and round give the same noise. Without it, noise is as in tacitd.
-std::unique_ptr<BitSource> NoiseFromEnvironment(const RoundKey& round, crypto::SecretKey secret) {
+std::unique_ptr<Keystream> NoiseFromEnvironment(const RoundKey& round, crypto::SecretKey secret) {
   const char* seed = std::getenv("TACIT_TEST_NOISE");
   if (seed == nullptr) return app::ProductionSeams().noise_source(round, std::move(secret));
   const Digest256 key = crypto::Sha256(ByteWriter().Text(seed).Text(round.task.str()).U64(round.round).bytes());
-  return std::make_unique<crypto::KeystreamBits>(*crypto::SecretKey::FromBytes(key));
+  return std::make_unique<crypto::AesKeystream>(*crypto::SecretKey::FromBytes(key));
 }
 
 // TACIT_TEST_KILL_AT: "STEP" or "STEP:N": SIGKILL right after the N-th time that the store finished STEP ("*" is any).

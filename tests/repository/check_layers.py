@@ -23,7 +23,8 @@ LIBRARY_OWNERS = (
 # Decisions and mathematics: the same input gives the same output, on any machine and in a simulation.
 PURE = ("dp", "server/round", "server/aggregation")
 IMPURE_INCLUDES = (
-    r"common/base/(log|files)\.h|boost/|fstream|iostream|cstdio|filesystem|thread|random$|unistd\.h|sys/"
+    r"common/base/(log|files)\.h|boost/(?!multiprecision)|fstream|iostream|cstdio|filesystem|thread|random$"
+    r"|unistd\.h|sys/"
 )
 IMPURE_CODE = r"\b((system|steady)_clock::now|high_resolution_clock|SystemClock|random_device|getenv|std::time)\b"
 

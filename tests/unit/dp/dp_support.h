@@ -14,6 +14,7 @@
 #include "common/base/durable.h"
 #include "common/base/sealer.h"
 #include "common/crypto/random.h"
+#include "dp/noise_table.h"
 #include "dp/sum.h"
 #include "dp/types.h"
 
@@ -39,14 +40,18 @@ inline TaskId TaskOf(std::string_view name) {
 }
 
 /// The generator that makes noise in production, under a key that makes a test repeatable.
-inline crypto::KeystreamBits TestBits(std::uint8_t key) {
-  return crypto::KeystreamBits(*crypto::SecretKey::FromBytes(std::array<std::uint8_t, 32>{key}));
+inline crypto::AesKeystream TestBits(std::uint8_t key) {
+  return crypto::AesKeystream(*crypto::SecretKey::FromBytes(std::array<std::uint8_t, 32>{key}));
 }
 
 /// A source that must not be asked.
-class NoBits final : public BitSource {
+class NoBits final : public Keystream {
  public:
-  void Fill(std::span<std::uint8_t> /*out*/) override { asked = true; }
+  void Fill(std::uint64_t /*first*/, std::span<std::uint8_t> /*out*/) override { asked = true; }
+  Block MoreFor(std::uint64_t /*word*/) override {
+    asked = true;
+    return {};
+  }
   bool asked = false;
 };
 
@@ -77,8 +82,6 @@ inline std::vector<std::int64_t> ContentsOf(const UnnoisedSum& sum) {
   std::memcpy(values.data(), plaintext.data() + plaintext.size() - size, size);
   return values;
 }
-
-__extension__ using Wide = unsigned __int128;
 
 /// Whether the exact norm of `values` is at most `radius`; written apart from the code under test.
 template <typename T>

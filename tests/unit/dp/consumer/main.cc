@@ -10,11 +10,12 @@
 
 namespace {
 
-class NoNoise final : public tacit::BitSource {
+class NoNoise final : public tacit::Keystream {
  public:
-  void Fill(std::span<std::uint8_t> out) override {
+  void Fill(std::uint64_t /*first*/, std::span<std::uint8_t> out) override {
     for (std::uint8_t& byte : out) byte = 0;
   }
+  Block MoreFor(std::uint64_t /*word*/) override { return {}; }
 };
 
 }  // namespace

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Measures, side by side with references in the same run.
+# Usage: benchmarks/run.sh NAME [--json FILE]
+#   NAME          dp: noise and accountants
+#   --json FILE   also write {"machine", "rows": [{name, value, unit, baseline, ratio, goal, holds}, ...]} to FILE
+# Exit codes: 0 measured, whether or not the goals hold; 1 a measurement failed; 2 wrong arguments.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+name="" json=""
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --json) [ $# -ge 2 ] || { echo "run.sh: --json needs a file" >&2; exit 2; }; json=$2; shift ;;
+    -h|--help) usage; exit 0 ;;
+    dp) name=$1 ;;
+    *) echo "run.sh: unknown argument '$1'; try --help" >&2; exit 2 ;;
+  esac
+  shift
+done
+[ -n "$name" ] || { usage >&2; exit 2; }
+
+cmake --preset release > /dev/null
+cmake --build --preset release --target "benchmark_$name" > /dev/null
+machine="$(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ *//'), $(nproc) cores, $(uname -sr)"
+rows=$("build/release/bin/benchmark_$name")
+printf '%s\n' "$machine"
+jq -rs '.[] | [.name, (.value * 10000 | round / 10000), .unit,
+  (if .ratio then "\(.ratio * 100 | round / 100)x of \(.baseline * 1000 | round / 1000)" else "" end),
+  (if .goal then "goal \(.goal) \(if .holds then "holds" else "MISSED" end)" else "" end)] | @tsv' <<< "$rows" |
+  awk -F'\t' '{ printf "%-46s %12s %-8s %-24s %s\n", $1, $2, $3, $4, $5 }'
+if [ -n "$json" ]; then
+  jq -s --arg machine "$machine" '{machine: $machine, rows: .}' <<< "$rows" > "$json"
+fi
