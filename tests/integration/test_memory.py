@@ -1,7 +1,6 @@
 """Memory stays within the limits that were checked at start, whatever devices and operators do."""
 
 import concurrent.futures
-import os
 import unittest
 
 import numpy
@@ -13,7 +12,6 @@ from test_rounds import open_round
 MIB = 1 << 20
 # 300,003 parameters are 1.14 MiB a model, and 22.9 MiB of task memory.
 LARGE = 100_000
-SLACK = 4 if os.environ.get("TACIT_SANITIZE") else 1
 
 
 class Memory(ServerTest):
@@ -48,7 +46,7 @@ class Memory(ServerTest):
             self.assertTrue(connection.recv(1))
             unread.append(connection)
             self.publish(device)
-        self.assertLess(self.held() - before, 24 * MIB * SLACK)  # what the task may hold; the models were 55
+        self.assertLess(self.held() - before, 24 * MIB)  # what the task may hold; the models were 55
         for connection in unread:
             connection.close()
 
@@ -61,7 +59,7 @@ class Memory(ServerTest):
             self.publish(device, name)
             harness.wait_until(lambda: self.server.task(name)["state"] == "finished", "the end", self.server.process)
             held.append(self.held())
-        self.assertLess(held[-1] - held[3], 24 * MIB * SLACK)  # what one may hold while it runs; ten kept 40
+        self.assertLess(held[-1] - held[3], 24 * MIB)  # what one may hold while it runs; ten kept 40
 
     def test_tasks_created_at_once_share_the_limit(self):
         body = [self.large_task(f"t{number}") for number in range(8)]
@@ -100,7 +98,7 @@ class Memory(ServerTest):
             return answer if answer.status == 503 else None
         answer = harness.wait_until(refused, "the memory to be used up", self.server.process)
         self.assertIn("Retry-After", answer.headers)
-        self.assertLess(self.held() - before, 24 * MIB * SLACK)
+        self.assertLess(self.held() - before, 24 * MIB)
         for connection in unread:
             connection.close()
         harness.wait_until(lambda: self.server.operator("GET", path).status == 200, "it to be given back",
