@@ -107,13 +107,19 @@ build_and_test() {
     shift
   done
   shift
-  # A build that fails is one failed test; the failures of a test run are counted one by one.
+  # A build that fails is one failed test.
   stage "$preset: build" build "$preset" "${build_arguments[@]}" || {
     failed=$((failed + 1))
     return 0
   }
-  local before=$failed
-  stage "$preset: test" run_ctest "$preset" "$@" || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
+  run_tests "$preset: test" "$preset" "$@"
+}
+
+# run_tests NAME PRESET CTEST-ARGUMENTS: failures are counted one by one, a run that counts none as one.
+run_tests() {
+  local name=$1 before=$failed
+  shift
+  stage "$name" run_ctest "$@" || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
 }
 
 finish() {
@@ -142,7 +148,9 @@ else
 fi
 if [ "$quick" = no ]; then
   # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
-  build_and_test fuzz -- --label-regex "$behaviour|^fuzz$"
+  build_and_test fuzz -- --label-regex "$behaviour"
+  # A search is given time and not work: twice as many as cores go on at once.
+  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 2))"
   build_and_test tsan -- --label-regex "$behaviour"
 fi
 finish
