@@ -18,8 +18,10 @@ constexpr double kSmoothingVariance = 1.6 * 1.6 / (double{kMinGridRadius} * kMin
 // Each round adds at most 2 d 2^-66.4 of pure epsilon and multiplies delta by at most exp(d 2^-66.4), d <= 2^28: 2^-37
 // covers both.
 constexpr double kSmoothingSlack = 0x1p-37;
-// What the sampler's tables leave out: 2^-98 a draw (docs/PRIVACY.md, "The sampler"), up to 2^28 draws a round.
-constexpr double kSamplerDistance = 0x1p-70;
+// How far the draws of one round can be, in total variation, from those that are accounted for: five tables of 4096
+// places that are rounded at 2^-124 each, and tails below 2^-110, make 2^-109 a draw; up to 2^28 draws
+// (docs/PRIVACY.md, "The sampler").
+constexpr double kSamplerDistance = 0x1p-80;
 constexpr std::uint64_t kMaxCompositions = std::uint64_t{1} << 30U;
 
 /// The multiplier of the continuous Gaussian that the discrete one is a post-processing of, rounded down; 0 when there
@@ -42,16 +44,10 @@ double LossDistributionEpsilon(const RepeatedStep& step, double delta) {
   return report ? report->epsilon : kInfinity;
 }
 
-/// delta without what is spent on the sampler: the mechanism that is accounted for is within that distance of the one
-/// that runs.
-double DeltaLeft(const AccountOptions& options) {
-  return options.delta.value() - static_cast<double>(options.compositions) * kSamplerDistance;
-}
-
-EpsilonReport AccountGaussian(const AccountOptions& options) {
+EpsilonReport AccountGaussian(const AccountOptions& options, double left) {
   const double z = ContinuousGaussianMultiplier(options.noise_multiplier);
   const double slack = static_cast<double>(options.compositions) * kSmoothingSlack;
-  const double delta = DeltaLeft(options) * (1 - slack);
+  const double delta = left * (1 - slack);
   const double exact = GaussianEpsilon(z, options.compositions, delta) + slack;
   const double rho = GaussianRho(z, options.compositions);
   const double rdp = ZcdpEpsilon(rho, delta) + slack;
@@ -63,10 +59,9 @@ EpsilonReport AccountGaussian(const AccountOptions& options) {
           .accountant = "gaussian-exact"};
 }
 
-EpsilonReport AccountLaplace(const AccountOptions& options) {
+EpsilonReport AccountLaplace(const AccountOptions& options, double delta) {
   const double z = ContinuousLaplaceMultiplier(options.noise_multiplier);
   const double pure = LaplacePureEpsilon(options.noise_multiplier.value(), options.compositions);
-  const double delta = DeltaLeft(options);
   const double rdp = std::min(pure, LaplaceRdpEpsilon(z, options.compositions, delta));
   const double pld = LossDistributionEpsilon({LaplaceStep{z}, options.compositions}, delta);
   const double once = LaplacePureEpsilon(options.noise_multiplier.value(), 1);
@@ -100,18 +95,38 @@ std::string_view AccountantOf(Mechanism mechanism) {
   return "none";
 }
 
+/// Accounts at what is left of delta when the sampler has taken its part. Two mechanisms that are each within t of ones
+/// that are (epsilon, delta)-indistinguishable are so with delta + (1 + e^epsilon) t; Renyi DP at half of delta bounds
+/// the epsilon that is put in.
+EpsilonReport WithSampler(const AccountOptions& options, std::string_view accountant,
+                          EpsilonReport (*account)(const AccountOptions& options, double delta)) {
+  const double half = options.delta.value() / 2;
+  const double z = options.noise_multiplier.value();
+  const double bound =
+      options.mechanism == Mechanism::kGaussian
+          ? ZcdpEpsilon(GaussianRho(ContinuousGaussianMultiplier(options.noise_multiplier), options.compositions),
+                        half / 2)
+          : LaplacePureEpsilon(z, options.compositions);
+  const auto taken = [&](double epsilon) {
+    return static_cast<double>(options.compositions) * kSamplerDistance * (1 + std::exp(epsilon + 1));
+  };
+  if (taken(bound) <= half) return account(options, options.delta.value() - taken(bound));
+  const double closer = account(options, half).epsilon;
+  if (!(taken(closer) <= half)) return WithoutGuarantee(options, accountant);
+  return account(options, options.delta.value() - taken(closer));
+}
+
 }  // namespace
 
 EpsilonReport Account(const AccountOptions& options) {
   const std::string_view accountant = AccountantOf(options.mechanism);
   if (options.compositions == 0) return {.delta = options.delta.value(), .accountant = accountant};
-  if (options.compositions > kMaxCompositions || !(DeltaLeft(options) > 0))
-    return WithoutGuarantee(options, accountant);
+  if (options.compositions > kMaxCompositions) return WithoutGuarantee(options, accountant);
   switch (options.mechanism) {
     case Mechanism::kGaussian:
-      return AccountGaussian(options);
+      return WithSampler(options, accountant, AccountGaussian);
     case Mechanism::kLaplace:
-      return AccountLaplace(options);
+      return WithSampler(options, accountant, AccountLaplace);
     case Mechanism::kNone:
       break;
   }

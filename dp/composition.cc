@@ -204,13 +204,19 @@ void VisitBinomial(double n, double p, double from, Visit visit) {
   }
 }
 
+/// What the logarithms of factorials can have lost, relative.
+double BinomialSlack(double n) {
+  return 1e-9 + 0x1p-48 * std::lgamma(n + 1);
+}
+
+/// P(Binomial(n, p) >= from), rounded up.
 double BinomialFrom(double n, double p, double from) {
   if (from <= 0) return 1;
   if (from > n || p == 0) return 0;
   if (p == 1) return 1;
   double sum = 0;
   VisitBinomial(n, p, from, [&](double, double mass) { sum += mass; });
-  return std::min(1.0, sum * (1 + 1e-9));
+  return std::min(1.0, sum * (1 + BinomialSlack(n)));
 }
 
 /// A step as a pair, or as two of which a public coin chooses, or as a list of outcomes.
@@ -230,7 +236,8 @@ double Source::GridStep() const {
   for (const OutputPair::Masses& each : outcomes) {
     if (each.with > 1e-9 && each.without > 0) highest = std::max(highest, std::abs(std::log(each.with / each.without)));
   }
-  return std::exp2(std::floor(std::log2(std::max(highest, 1e-6) / 64)));
+  if (highest == 0) return 1;  // all losses that matter are infinite
+  return std::exp2(std::floor(std::log2(highest / 64)));
 }
 
 LossMass Source::OnGrid(double step, double truncate) const {
@@ -255,7 +262,8 @@ Source TruncatedSource(const TruncatedPoissonGaussianStep& s, Direction directio
   const double full = BinomialFrom(n - 1, s.sampling_probability, cap);
   Source source = PairSource(PoissonPair(Noise::kGaussian, s.noise_multiplier, s.sampling_probability, direction));
   if (full == 0) return source;
-  const double enters = std::min(1.0, cap * BinomialFrom(n, s.sampling_probability, cap + 1) / (n * full));
+  const double at_least_full = full / (1 + 2 * BinomialSlack(n));
+  const double enters = std::min(1.0, cap * BinomialFrom(n, s.sampling_probability, cap + 1) / (n * at_least_full));
   source.other = PoissonPair(Noise::kGaussian, s.noise_multiplier / 2, enters, direction);
   source.weight_of_other = full;
   return source;
@@ -337,6 +345,7 @@ std::vector<RepeatedStep> WithGaussiansJoined(std::span<const RepeatedStep> step
 }
 
 constexpr double kFinestStep = 0x1p-34;
+constexpr double kCoarsestStep = 0x1p10;
 constexpr double kManySteps = 25'000;
 
 struct PldQuestion {
@@ -371,18 +380,25 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
   while (true) {
     std::vector<LossMass> losses;
     for (const Source& source : sources) losses.push_back(source.OnGrid(step, question.negligible / total));
+    // Losses that cannot be told from infinite ones leave nothing to compose.
+    for (const LossMass& loss : losses)
+      if (std::ranges::none_of(loss.mass, [](double mass) { return mass > 0; })) return kInfinity;
     std::vector<RepeatedLoss> parts;
     for (std::size_t i = 0; i < losses.size(); ++i) parts.push_back({&losses[i], question.steps[i].count});
     const std::optional<double> value = answer(parts);
     if (!value) {  // too many grid points
-      if (best < kInfinity) return best;
+      if (best < kInfinity || step > kCoarsestStep) return best;
       coarsened = true;
       step *= 4;
       continue;
     }
     best = std::min(best, *value);
+    constexpr std::size_t kMostPoints = std::size_t{1} << 22U;
+    constexpr std::size_t kFiner = 8;
+    const auto is_fine = [&](const LossMass& loss) { return loss.mass.size() > kMostPoints / kFiner; };
     if (coarsened || best == 0 || best >= resolution * step || step < kFinestStep) return best;
-    step /= 8;
+    if (std::ranges::any_of(losses, is_fine)) return best;
+    step /= kFiner;
   }
 }
 

@@ -33,6 +33,8 @@ Result<void> CheckOneOf(bool good, const char* what) {
 /// A distribution on the integers is listed point by point.
 constexpr double kMaxListedSigma = 1e5;
 constexpr std::uint64_t kMaxListedShift = 1'000'000;
+/// Binomial probabilities are added up one by one.
+constexpr std::uint64_t kMaxPopulation = 1'000'000'000;
 
 }  // namespace
 
@@ -45,7 +47,8 @@ Result<void> CheckStep(const Step& step) {
           [](const PoissonLaplaceStep& s) { return CheckSampled(s.noise_multiplier, s.sampling_probability); },
           [](const TruncatedPoissonGaussianStep& s) -> Result<void> {
             TACIT_TRY_VOID(CheckSampled(s.noise_multiplier, s.sampling_probability));
-            return CheckOneOf(s.population >= 1 && s.max_cohort >= 1, "population and largest cohort must be above 0");
+            return CheckOneOf(s.population >= 1 && s.population <= kMaxPopulation && s.max_cohort >= 1,
+                              "the population must be from 1 to 1000000000, the largest cohort above 0");
           },
           [](const GroupPoissonGaussianStep& s) -> Result<void> {
             TACIT_TRY_VOID(CheckSampled(s.noise_multiplier, s.sampling_probability));
@@ -73,8 +76,10 @@ Result<void> CheckStep(const Step& step) {
                               "variance and sensitivities must be from 0 on");
           },
           [](const DistributedGaussianStep& s) {
-            return CheckOneOf(s.local_sigma >= 0 && s.units >= 1 && s.l2_sensitivity >= 0 && s.dimension >= 1,
-                              "sigma and sensitivity must be from 0 on, units and dimension above 0");
+            // The bound is proved from 1/2 on (Kairouz, Liu, Steinke 2021).
+            return CheckOneOf((s.local_sigma == 0 || s.local_sigma >= 0.5) && s.units >= 1 && s.l2_sensitivity >= 0 &&
+                                  s.dimension >= 1,
+                              "sigma must be 0 or from 0.5 on, the sensitivity from 0 on, units and dimension above 0");
           }},
       step);
 }
@@ -96,7 +101,11 @@ Result<Step> InRelation(const Step& step, Neighbouring relation) {
                    if (replace) s.noise_multiplier /= 2;
                    return Step(s);
                  },
-                 [&](const PoissonGaussianStep& s) -> Result<Step> { return Step(s); },
+                 [&](const PoissonGaussianStep& s) -> Result<Step> {
+                   // Below 1 the pair of the loss distribution says what replacing does; at 1 there is no sampling.
+                   if (replace && s.sampling_probability == 1) return Step(GaussianStep{s.noise_multiplier / 2});
+                   return Step(s);
+                 },
                  [&](const PoissonLaplaceStep& s) {
                    return only(s, !replace, "Poisson sampling with Laplace noise is not accounted under replace-one");
                  },

@@ -119,6 +119,7 @@ double DeviationOf(const OutputPair& pair, double smallest, double largest) {
   for (double to = smallest; to < -kNearest; to /= kRatio) add(to, to / kRatio);
   for (double to = largest; to > kNearest; to /= kRatio) add(to / kRatio, to);
   add(-kNearest, kNearest);
+  if (!(total > 0.25)) return kLargestLoss;  // most losses count as infinite: any grid will do
   const double mean = first / total;
   return std::sqrt(std::max(0.0, second / total - mean * mean));
 }
@@ -278,6 +279,7 @@ Composer::Window Composer::WindowFor(double tilt) const {
   const double top = std::min(std::ceil(above(best_above) / step) + 1, highest);
   const double bottom = std::max(std::floor(-below(best_below) / step) - 1, lowest);
   const double points = std::clamp(top - bottom + 1, 1.0, 0x1p40);
+  if (!(points >= 1)) return {0, std::size_t{1} << 41U, 0};  // not a number: no window is large enough
   const std::size_t size = std::max(kMinTransform, std::bit_ceil(static_cast<std::size_t>(points)));
   return {static_cast<std::int64_t>(bottom), size, tilt + std::exp(best_above)};
 }
@@ -314,7 +316,7 @@ void Composer::Multiply(const RepeatedLoss& part, double tilt, std::size_t size,
     product[k] *= std::polar(std::exp(count * std::log(length)), count * std::arg(spectrum[k]));
   }
   sum.log_scale += count * log_moment;
-  sum.log_slack += count * kUnit * (tilt * reach_ + std::abs(log_moment) + 32);
+  sum.log_slack += count * kUnit * (2 * tilt * reach_ + 2 * std::abs(log_moment) + 32);
 }
 
 std::optional<TiltedSum> Composer::Compose(double tilt) const {
@@ -408,6 +410,7 @@ double EpsilonOf(const TiltedSum& sum, double delta) {
   while (!walk.AtBottom()) {
     walk.StepDown();
     const double here = std::exp(walk.LogDelta());
+    if (std::isnan(here)) return kInfinity;
     if (here > left) {
       const double epsilon = EpsilonBetween(walk.Loss(), sum.step, here, above, left);
       return std::max(0.0, epsilon + 1e-12 * (1 + std::abs(epsilon)));
@@ -486,8 +489,12 @@ LossMass PutOnGrid(std::span<const OutputPair::Masses> outcomes, double step) {
 
 double GridStepFor(const OutputPair& pair) {
   constexpr double kRough = 1e-9;
-  const double deviation = DeviationOf(pair, SmallestLoss(pair, kRough), LargestLoss(pair, kRough));
-  return std::exp2(std::floor(std::log2(std::max(deviation, 0x1p-40) / kCellsPerDeviation)));
+  const double smallest = SmallestLoss(pair, kRough);
+  const double largest = LargestLoss(pair, kRough);
+  // Losses that cluster far apart must not ask for more points than there is memory for.
+  const double least = 4 * (largest - smallest) / kMaxGridPoints;
+  const double wanted = DeviationOf(pair, smallest, largest) / kCellsPerDeviation;
+  return std::exp2(std::floor(std::log2(std::max(wanted, least))));
 }
 
 LossMass Mixture(const LossMass& left, const LossMass& right, double weight_of_right) {

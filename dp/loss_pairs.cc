@@ -41,9 +41,9 @@ class ShiftedPair : public OutputPair {
       const bool above = std::signbit(from[i]) == std::signbit(to[i]);
       // On one side of the middle a difference of tails, across it what both leave.
       const double mass = above ? from[i] - to[i] : 1 + from[i] - to[i];
-      // A tail at x deviations errs by about 8 + 2 x^2 units of itself, from rounding x; where x is above 9 nothing of
-      // it is left to see.
-      const double error = 200 * kUnit * std::max(std::abs(from[i]), std::abs(to[i])) + (above ? 0 : 4 * kUnit);
+      // A tail at x deviations errs by up to 16 + 4 x^2 units of itself, from rounding x; and x^2 < -2 ln(tail).
+      const double near = std::max(std::abs(from[i]), std::abs(to[i]));
+      const double error = (16 - 8 * std::log(std::max(near, 1e-300))) * kUnit * near + (above ? 0 : 4 * kUnit);
       interval.mass.with += terms_[i].weight.with * mass;
       interval.mass.without += terms_[i].weight.without * mass;
       interval.error.with += terms_[i].weight.with * error;
@@ -183,7 +183,7 @@ std::vector<OutputPair::Masses> DiscreteGaussianOutcomes(double sigma, std::uint
   std::vector<OutputPair::Masses> outcomes;
   for (std::int64_t x = -reach; x <= reach; ++x) {
     const OutputPair::Masses mass{weight(x - static_cast<std::int64_t>(shift)) / total, weight(x) / total};
-    if (mass.with > 0 && mass.without > 0) outcomes.push_back(mass);
+    if (mass.with > 0) outcomes.push_back(mass);  // where Q has underflowed the loss is unbounded
   }
   outcomes.push_back({.with = 1e-300, .without = 0});  // what lies beyond
   return outcomes;

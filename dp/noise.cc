@@ -11,7 +11,7 @@ namespace {
 /// The largest scale that one table holds 13.6 deviations of.
 constexpr std::uint64_t kTableSigma = 150;
 /// Of such a table, the largest stride at which a second one fills the gaps (docs/PRIVACY.md).
-constexpr std::uint64_t kLargestStride = 96;
+constexpr std::uint64_t kLargestStride = 93;
 constexpr std::int64_t kMiddle = AliasTable::kPlaces / 2;
 /// ln 2^110, rounded up: what a table of a geometric may leave beyond its end is e^-77.
 constexpr std::uint64_t kTailExponent = 77;

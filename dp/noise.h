@@ -25,7 +25,7 @@ Result<std::uint64_t> NoiseSteps(NoiseMultiplier noise_multiplier, GridRadius gr
 /// Adds independent integers with P(x) proportional to exp(-x^2 / (2 sigma^2)), or to exp(-|x| / scale), to values.
 ///
 /// Guarantee: given uniform bits, every P(x) of the Gaussian is within one part in 2^66 of what it should be; beyond
-///   that, and for Laplace altogether, the total variation distance of a draw is below 2^-98 (docs/PRIVACY.md, "The
+///   that, and for Laplace altogether, the total variation distance of a draw is below 2^-109 (docs/PRIVACY.md, "The
 ///   sampler"). The same stream gives the same values, however a vector is cut into calls and on every processor.
 /// Privacy: what is read, and in which order, does not depend on what is drawn, but for a look at more bits once in
 /// 2^20

@@ -26,7 +26,8 @@ std::string Excerpt(std::string_view text) {
 }
 
 std::string RoundedUp(double value) {
-  if (!std::isfinite(value)) return "-";
+  if (std::isinf(value)) return "infinity";
+  if (std::isnan(value)) return "-";
   const std::string nearest = FourDigits(value);
   if (std::strtod(nearest.c_str(), nullptr) >= value) return nearest;
   const double last_place = std::pow(10.0, std::floor(std::log10(std::abs(value))) - 3);

@@ -9,8 +9,8 @@ namespace tacit {
 /// control characters, so that it can neither fill a log nor write to a terminal.
 std::string Excerpt(std::string_view text);
 
-/// A number in four significant digits that is never below it: for what must not look better than it is. "-" unless
-/// finite.
+/// A number in four significant digits that is never below it: for what must not look better than it is. "-" for no
+/// number.
 std::string RoundedUp(double value);
 
 }  // namespace tacit

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/crypto/digest.h"
 #include "server/coordinator/task_runner_parts.h"
 
 namespace tacit::coordinator {
@@ -17,7 +18,22 @@ constexpr Millis kLongestPause{30'000};
 struct Draw {
   dp::UnnoisedSum sum;
   dp::ReleaseToken token;
-  std::unique_ptr<Keystream> bits;
+  crypto::SecretKey secret;
+};
+
+// "Seals" by digest: what is left of a sum is a number that tells it from every other sum.
+class DigestSealer final : public Sealer {
+ public:
+  Result<Bytes> Seal(ByteSpan plaintext, ByteSpan context) const override {
+    crypto::Sha256Stream digest;
+    digest.Update(context);
+    digest.Update(plaintext);
+    const Digest256 found = digest.Finish();
+    return Bytes(found.begin(), found.end());
+  }
+  Result<Bytes> Open(ByteSpan /*sealed*/, ByteSpan /*context*/) const override {
+    return Fail(ErrorCode::kInternal, "a digest cannot be opened");
+  }
 };
 
 }  // namespace
@@ -123,13 +139,18 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
   if (!token_) {
     co_return Fail(ErrorCode::kInternal, "the sum was opened once already and its release failed; nothing is released");
   }
-  auto bits = services_.noise_source(CurrentKey(), std::move(Present(noise_secret_, "an open round has its key")));
-  auto draw = std::make_shared<Draw>(Draw{std::move(total_->sum), *std::move(token_), std::move(bits)});
+  auto draw = std::make_shared<Draw>(
+      Draw{std::move(total_->sum), *std::move(token_), std::move(Present(noise_secret_, "an open round has its key"))});
   token_.reset();
   noise_secret_.reset();
-  TACIT_CO_TRY(const auto average, co_await services_.compute.Run([draw] {
-    return dp::ReleaseAverage(std::move(draw->sum), std::move(draw->token), *draw->bits);
-  }));
+  TACIT_CO_TRY(const auto average,
+               co_await services_.compute.Run([this, draw, key = CurrentKey()]() -> Result<std::vector<float>> {
+                 // The key of the noise is the sum's own: the same sum gets the same noise, another one other noise,
+                 // and who has the round's key but not the sum has no noise.
+                 TACIT_TRY(const Bytes digest, draw->sum.Seal(DigestSealer(), {}));
+                 const auto bits = services_.noise_source(key, draw->secret.Derive(digest));
+                 return dp::ReleaseAverage(std::move(draw->sum), std::move(draw->token), *bits);
+               }));
   std::vector<float> model(model_.bytes.size() / sizeof(float));
   std::memcpy(model.data(), model_.bytes.data(), model_.bytes.size());
   optimizer_->Step(average, model);
@@ -228,7 +249,7 @@ Result<void> TaskRunner::UseRoundKey(const crypto::SecretKey& secret) {
   TACIT_TRY(auto sealer, crypto::Aes256GcmSealer::Create(secret.Derive(AsBytes("tacit-seal/1"))));
   sealer_.emplace(std::move(sealer));
   const RoundKey key = CurrentKey();
-  noise_secret_.emplace(secret.Derive(ByteWriter().Text("tacit-noise/1").Text(key.task.str()).U64(key.round).bytes()));
+  noise_secret_.emplace(secret.Derive(ByteWriter().Text("tacit-noise/2").Text(key.task.str()).U64(key.round).bytes()));
   return {};
 }
 

@@ -25,7 +25,8 @@ TEST(RoundedUp, IsNeverBelowTheNumber) {
   EXPECT_EQ(RoundedUp(8), "8");
   EXPECT_EQ(RoundedUp(1e-5), "1e-05");
   EXPECT_EQ(RoundedUp(0), "0");
-  EXPECT_EQ(RoundedUp(std::numeric_limits<double>::infinity()), "-");
+  EXPECT_EQ(RoundedUp(std::numeric_limits<double>::infinity()), "infinity");
+  EXPECT_EQ(RoundedUp(std::numeric_limits<double>::quiet_NaN()), "-");
   SplitMix64 random(1);
   for (int i = 0; i < 10'000; ++i) {
     const double value = random.Uniform() * 1e-9 * static_cast<double>(1ULL << random.Below(60));

@@ -109,6 +109,16 @@ TEST(Account, HasNoGuaranteeForNoiseThatTheCoarsestGridWouldShowThrough) {
   EXPECT_EQ(AccountFor(kG, 1, ~std::uint64_t{0}, 1e-6).epsilon, kInfinity);
 }
 
+// The tables end somewhere. Where one device moves the sum beyond the noise of the other side, an outcome gives it away
+// whatever the formula says.
+TEST(Account, HasNoGuaranteeWhereTheEndOfTheNoiseCouldBeSeen) {
+  EXPECT_EQ(AccountFor(kG, 0.07, 1, 1e-5).epsilon, kInfinity);
+  EXPECT_EQ(AccountFor(kG, 0.1, 1, 8e-7).epsilon, kInfinity);
+  EXPECT_EQ(AccountFor(kL, 0.0125, 1, 1e-5).epsilon, kInfinity);
+  EXPECT_LT(AccountFor(kG, 0.25, 1, 1e-5).epsilon, 30);
+  EXPECT_LT(AccountFor(kL, 0.05, 1, 1e-5).epsilon, 20.001);
+}
+
 TEST(Formulas, AnswerDegenerateInputsAsAProductMust) {
   EXPECT_EQ(GaussianEpsilon(0, 1, 1e-5), kInfinity);                        // P49: no noise
   EXPECT_EQ(GaussianEpsilon(5, 100, 1e-6), GaussianEpsilon(0.5, 1, 1e-6));  // P51: composition is sqrt

@@ -250,6 +250,35 @@ TEST(ComposedEpsilon, CountsReplacingOneUnitAsTwiceTheDistance) {
               AtLeast(2.843445813, 0.0015));
 }
 
+// Sampling everybody is not sampling, under every relation.
+TEST(ComposedEpsilon, AgreesAtTheEdgeOfSampling) {
+  for (const auto relation :
+       {Neighbouring::kAddOrRemoveOne, Neighbouring::kReplaceWithZero, Neighbouring::kReplaceOne}) {
+    const double plain = Ask({{GaussianStep{1}, 3}}, 1e-5, Accountant::kTightest, relation)->epsilon;
+    EXPECT_EQ(Ask({{PoissonGaussianStep{1, 1}, 3}}, 1e-5, Accountant::kTightest, relation)->epsilon, plain);
+    EXPECT_NEAR(Ask({{PoissonGaussianStep{1, 0.999999}, 3}}, 1e-5, Accountant::kPld, relation)->epsilon / plain, 1,
+                0.003);
+  }
+}
+
+// A shift so wide that the noise around 0 underflows where that around the shift lies: no finite epsilon holds.
+TEST(ComposedEpsilon, LosesNoMassOfDistributionsThatHardlyOverlap) {
+  for (const std::uint64_t shift : {36U, 40U, 43U, 44U, 50U, 60U}) {
+    const double epsilon = Epsilon(DiscreteGaussianStep{1, shift}, 1, 1e-5, Accountant::kTightest);
+    EXPECT_GT(epsilon, 0.9 * static_cast<double>(shift * shift) / 2) << shift;
+  }
+}
+
+TEST(ComposedEpsilon, AnswersForNextToNoNoise) {
+  EXPECT_EQ(Epsilon(GaussianStep{0.01}, 1, 1e-5), kInfinity);
+  EXPECT_EQ(Epsilon(PoissonGaussianStep{0.01, 0.5}, 1, 1e-5), kInfinity);
+  const auto joined = Ask({{GaussianStep{0.01}, 1}, {LaplaceStep{1}, 1}}, 1e-5, Accountant::kPld);
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ(joined->epsilon, kInfinity);
+  EXPECT_THAT(Ask({{DistributedGaussianStep{0.1, 2, 1, 1}, 1}}, 1e-5, Accountant::kRdp),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "from 0.5 on"));
+}
+
 TEST(CalibratedNoise, MeetsItsTargetAndHardlyMore) {
   const auto noise = CalibratedNoise(PoissonGaussianStep{0, 0.01}, 1000, {.epsilon = 2, .delta = 1e-6});
   ASSERT_THAT(noise, IsOk());
