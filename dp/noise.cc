@@ -8,8 +8,8 @@
 namespace tacit::dp {
 namespace {
 
-/// The largest scale that one table holds 13.6 deviations of.
-constexpr std::uint64_t kTableSigma = 150;
+/// The largest scale that one table holds 13.2 deviations of.
+constexpr std::uint64_t kTableSigma = 155;
 /// Of such a table, the largest stride at which a second one fills the gaps (docs/PRIVACY.md).
 constexpr std::uint64_t kLargestStride = 93;
 constexpr std::int64_t kMiddle = AliasTable::kPlaces / 2;
