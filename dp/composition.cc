@@ -68,10 +68,6 @@ double PureEpsilon(std::span<const RepeatedStep> steps) {
   return sum * (1 + 0x1p-48);
 }
 
-double GaussianEpsilonOf(double squares, double delta) {
-  return GaussianEpsilon(1 / std::sqrt(squares), 1, delta);
-}
-
 // ---- Renyi DP ----
 
 /// Renyi divergence of one step by order.
@@ -402,23 +398,25 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
   }
 }
 
-std::optional<double> PldEpsilon(std::span<const RepeatedStep> steps, Neighbouring relation, double delta) {
-  const PldQuestion question{WithGaussiansJoined(steps), relation, delta * 1e-9};
-  const auto answer = [&](std::span<const RepeatedLoss> parts) { return ComposedEpsilon(parts, delta); };
-  constexpr double kStepsAnEpsilon = 48;
-  const std::optional<double> remove = InDirection(question, Direction::kRemove, kStepsAnEpsilon, answer);
+/// The larger of both directions, or the one when they are the same; `unknown` stands for a direction without an
+/// answer.
+template <typename Answer>
+std::optional<double> WorstDirection(const PldQuestion& question, double resolution, double unknown, Answer answer) {
+  const std::optional<double> remove = InDirection(question, Direction::kRemove, resolution, answer);
   const auto symmetric = [](const RepeatedStep& each) { return IsSymmetric(each.step); };
   if (!remove || std::ranges::all_of(question.steps, symmetric)) return remove;
-  return std::max(*remove, InDirection(question, Direction::kAdd, kStepsAnEpsilon, answer).value_or(kInfinity));
+  return std::max(*remove, InDirection(question, Direction::kAdd, resolution, answer).value_or(unknown));
+}
+
+std::optional<double> PldEpsilon(std::span<const RepeatedStep> steps, Neighbouring relation, double delta) {
+  constexpr double kStepsAnEpsilon = 48;
+  return WorstDirection({WithGaussiansJoined(steps), relation, delta * 1e-9}, kStepsAnEpsilon, kInfinity,
+                        [&](std::span<const RepeatedLoss> parts) { return ComposedEpsilon(parts, delta); });
 }
 
 std::optional<double> PldDelta(std::span<const RepeatedStep> steps, Neighbouring relation, double epsilon) {
-  const PldQuestion question{WithGaussiansJoined(steps), relation, 1e-18};
-  const auto answer = [&](std::span<const RepeatedLoss> parts) { return ComposedDelta(parts, epsilon); };
-  const std::optional<double> remove = InDirection(question, Direction::kRemove, 0, answer);
-  const auto symmetric = [](const RepeatedStep& each) { return IsSymmetric(each.step); };
-  if (!remove || std::ranges::all_of(question.steps, symmetric)) return remove;
-  return std::max(*remove, InDirection(question, Direction::kAdd, 0, answer).value_or(1));
+  return WorstDirection({WithGaussiansJoined(steps), relation, 1e-18}, 0, 1,
+                        [&](std::span<const RepeatedLoss> parts) { return ComposedDelta(parts, epsilon); });
 }
 
 // ---- Putting it together ----
@@ -474,7 +472,7 @@ Result<CompositionReport> ComposedEpsilon(const CompositionQuery& query) {
   if (query.delta == 0) return CompositionReport{pure, closed};
   const std::optional<double> gaussian = GaussianSquares(steps);
   if (gaussian && (any || query.accountant == Accountant::kExact))
-    return CompositionReport{GaussianEpsilonOf(*gaussian, query.delta), closed};
+    return CompositionReport{GaussianEpsilon(1 / std::sqrt(*gaussian), 1, query.delta), closed};
   if (query.accountant == Accountant::kExact && !(pure < kInfinity))
     return NoAnswer("these steps together have no closed form; ask for pld or rdp");
   CompositionReport report{kInfinity, any ? NameOf(Accountant::kRdp) : NameOf(query.accountant)};
