@@ -30,15 +30,8 @@ dp::Mechanism MechanismOf(const dp::Step& step) {
   return std::holds_alternative<dp::PoissonLaplaceStep>(step) ? dp::Mechanism::kLaplace : dp::Mechanism::kGaussian;
 }
 
-/// A step that always takes part is one without sampling, which has more closed forms.
-dp::Step Simplified(const dp::Step& step) {
-  if (SamplingOf(step) != 1) return step;
-  if (MechanismOf(step) == dp::Mechanism::kLaplace) return dp::LaplaceStep{NoiseOf(step)};
-  return dp::GaussianStep{NoiseOf(step)};
-}
-
 Outcome<dp::CompositionReport> Compose(const ScheduleArguments& schedule, std::uint64_t steps) {
-  const dp::RepeatedStep repeated{Simplified(schedule.step), steps};
+  const dp::RepeatedStep repeated{schedule.step, steps};
   auto report = dp::ComposedEpsilon({.steps = {&repeated, 1},
                                      .delta = schedule.delta,
                                      .neighbouring = schedule.neighbouring,
@@ -98,11 +91,11 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
   ScheduleArguments schedule = arguments.schedule;
   const dp::Target target = TargetOf(schedule, arguments.target_epsilon);
   if (arguments.find_steps) {
-    const auto steps = dp::AffordableSteps(Simplified(schedule.step), target);
+    const auto steps = dp::AffordableSteps(schedule.step, target);
     if (!steps) return UsageFailure(steps.error(), kHint);
     schedule.steps = *steps;
   } else {
-    const auto noise = dp::CalibratedNoise(Simplified(schedule.step), schedule.steps, target);
+    const auto noise = dp::CalibratedNoise(schedule.step, schedule.steps, target);
     if (!noise) return UsageFailure(noise.error(), kHint);
     std::visit(
         [&](auto& step) {
@@ -146,7 +139,7 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
   }
   std::string text = FormatTable(table);
   if (arguments.budget > 0) {
-    const auto steps = dp::AffordableSteps(Simplified(schedule.step), TargetOf(schedule, arguments.budget));
+    const auto steps = dp::AffordableSteps(schedule.step, TargetOf(schedule, arguments.budget));
     if (!steps) return UsageFailure(steps.error(), kHint);
     data["budget"] = arguments.budget;
     data["steps_within_budget"] = *steps;

@@ -53,10 +53,8 @@ std::optional<double> GaussianSquares(std::span<const RepeatedStep> steps) {
   double squares = 0;
   for (const RepeatedStep& each : steps) {
     const auto* gaussian = std::get_if<GaussianStep>(&each.step);
-    const auto* sampled = std::get_if<PoissonGaussianStep>(&each.step);
-    if (sampled != nullptr && sampled->sampling_probability != 1) return std::nullopt;
-    if (gaussian == nullptr && sampled == nullptr) return std::nullopt;
-    const double z = gaussian != nullptr ? gaussian->noise_multiplier : sampled->noise_multiplier;
+    if (gaussian == nullptr) return std::nullopt;
+    const double z = gaussian->noise_multiplier;
     squares += static_cast<double>(each.count) / (z * z);
   }
   return squares * (1 + 0x1p-48);

@@ -101,12 +101,13 @@ Result<Step> InRelation(const Step& step, Neighbouring relation) {
                    if (replace) s.noise_multiplier /= 2;
                    return Step(s);
                  },
+                 // A step that always takes part is one without sampling, which has more closed forms.
                  [&](const PoissonGaussianStep& s) -> Result<Step> {
-                   // Below 1 the pair of the loss distribution says what replacing does; at 1 there is no sampling.
-                   if (replace && s.sampling_probability == 1) return Step(GaussianStep{s.noise_multiplier / 2});
+                   if (s.sampling_probability == 1) return InRelation(GaussianStep{s.noise_multiplier}, relation);
                    return Step(s);
                  },
-                 [&](const PoissonLaplaceStep& s) {
+                 [&](const PoissonLaplaceStep& s) -> Result<Step> {
+                   if (s.sampling_probability == 1) return InRelation(LaplaceStep{s.noise_multiplier}, relation);
                    return only(s, !replace, "Poisson sampling with Laplace noise is not accounted under replace-one");
                  },
                  [&](const TruncatedPoissonGaussianStep& s) {
