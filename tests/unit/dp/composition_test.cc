@@ -258,6 +258,8 @@ TEST(ComposedEpsilon, AgreesAtTheEdgeOfSampling) {
     EXPECT_EQ(Ask({{PoissonGaussianStep{1, 1}, 3}}, 1e-5, Accountant::kTightest, relation)->epsilon, plain);
     EXPECT_NEAR(Ask({{PoissonGaussianStep{1, 0.999999}, 3}}, 1e-5, Accountant::kPld, relation)->epsilon / plain, 1,
                 0.003);
+    EXPECT_EQ(Ask({{PoissonLaplaceStep{1, 1}, 3}}, 1e-5, Accountant::kTightest, relation)->epsilon,
+              Ask({{LaplaceStep{1}, 3}}, 1e-5, Accountant::kTightest, relation)->epsilon);
   }
 }
 
