@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Checks that every header of a library is listed in its CMakeLists.txt, and that each compiles alone."""
+"""Checks that every header of a library is listed in its CMakeLists.txt, and that each compiles alone.
+
+A header's own source begins with it, and compiles; a header without a source is compiled here.
+"""
 
 import re
 import subprocess
@@ -18,6 +21,18 @@ def check_listed(root, findings):
             findings.add(path, 1, f"not in {where}, so nothing proves that it compiles alone")
 
 
+def check_first(root, findings):
+    for path in source_tree.cpp_files(root):
+        header = path.with_suffix(".h")
+        if path.suffix != ".cc" or not source_tree.is_product(path) or not (root / header).is_file():
+            continue
+        code = source_tree.blank_comments(source_tree.read(root, path))
+        first = re.search(r"^[ \t]*#[ \t]*include[ \t]*(\S+)", code, re.MULTILINE)
+        if not first or first.group(1) != f'"{header}"':
+            line = source_tree.line_of(code, first.start()) if first else 1
+            findings.add(path, line, f"begin with #include \"{header}\", which proves that it compiles alone")
+
+
 def check_compile(build, findings):
     command = ["cmake", "--build", str(build), "--target", "header_checks", "--", "-k", "0"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -31,5 +46,6 @@ if __name__ == "__main__":
     options = source_tree.arguments(__doc__, build=True)
     found = source_tree.Findings()
     check_listed(options.root, found)
+    check_first(options.root, found)
     check_compile(options.build, found)
     source_tree.report(found, "headers: each compiles alone")

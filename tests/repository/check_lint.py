@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy-19 over every source file that ships; a file whose inputs passed before is not run again.
+"""Runs clang-tidy-19 over every source file that ships; files whose inputs passed before are not looked at again.
 
-The inputs: the file, all headers of ours that it includes, its compile command, .clang-tidy and the tool's version.
+Most of a run is spent in headers, so the files of a part of the tree that are compiled alike are looked at together, as
+one translation unit. Files whose names for their own use clash are looked at in a second one, and so on.
+The inputs: the files, all headers of ours that they include, their compile flags, .clang-tidy and the tool's version.
 """
 
+import collections
 import concurrent.futures
 import hashlib
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 
 import source_tree
 
 JOBS = 2
+FINDING = re.compile(r"^(.+?):\d+:\d+: (?:fatal error|error|warning): ")
 
 
 def included_files(root, path, known):
@@ -27,56 +32,103 @@ def included_files(root, path, known):
             included_files(root, pathlib.PurePosixPath(header), known)
 
 
-def key_of(root, path, command, tool):
+def key_of(root, paths, flags, tool):
     files = set()
-    included_files(root, path, files)
-    digest = hashlib.sha256(tool + command.encode())
+    for path in paths:
+        included_files(root, path, files)
+    digest = hashlib.sha256(tool + " ".join(flags).encode())
     for name in [pathlib.PurePosixPath(".clang-tidy"), *sorted(files), *sorted(root.glob("proto/tacit/v1/*.proto"))]:
         digest.update(str(name).encode() + b"\0" + (root / name).read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def product_commands(root, build):
-    """path -> compile command, for the hand-written sources that ship."""
-    commands = {}
+def flags_of(entry):
+    """The options of a compile command that decide what a source means."""
+    words = shlex.split(entry["command"]) if "command" in entry else list(entry["arguments"])
+    while not pathlib.Path(words[0]).name.startswith("clang"):
+        words.pop(0)  # ccache
+    flags, skip = [], False
+    for word in words[1:]:
+        if skip or word in ("-o", "-c"):
+            skip = not skip
+        elif word not in ("-fPIC", "-fPIE"):
+            flags.append(word)
+    return tuple(flags)
+
+
+def units(root, build):
+    """(part of the tree, flags) -> the hand-written sources that ship and are compiled so."""
+    found = collections.defaultdict(list)
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
         full = pathlib.Path(entry["directory"], entry["file"]).resolve()
         if not full.is_relative_to(root):
             continue
         path = pathlib.PurePosixPath(full.relative_to(root))
-        if source_tree.is_product(path) and path.suffix == ".cc":
-            commands[path] = entry.get("command") or " ".join(entry["arguments"])
-    return commands
+        unit = found[path.parts[0], flags_of(entry)]
+        if source_tree.is_product(path) and path.suffix == ".cc" and path not in unit:
+            unit.append(path)
+    return {unit: paths for unit, paths in found.items() if paths}
 
 
-def lint(root, build, path):
-    command = ["clang-tidy-19", "--quiet", "-p", str(build), str(root / path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = [line for line in run.stdout.splitlines() if re.search(r": (error|warning): ", line)]
-    if run.returncode != 0 and not found:
-        found = [f"{path}:1: clang-tidy failed: {(run.stdout + run.stderr)[-1000:]}"]
-    return found
+def write_unit(root, scratch, paths):
+    name = hashlib.sha256(" ".join(map(str, paths)).encode()).hexdigest()[:16]
+    unit = scratch / f"{paths[0].parent.as_posix().replace('/', '_')}_{name}.cc"
+    unit.write_text("".join(f'#include "{root / path}"\n' for path in paths), encoding="utf-8")
+    return unit
+
+
+def run(command, root):
+    """The tool's findings, as lines with paths relative to root."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line.replace(f"{root}/", "") for line in (done.stdout + done.stderr).splitlines() if FINDING.match(line)]
+    if done.returncode != 0 and not lines:
+        lines = [f"{command[0]}:1:1: error: {(done.stdout + done.stderr)[-1000:]}"]
+    return lines
+
+
+def without_clashes(root, scratch, paths, flags):
+    """The files in units that each compile: two that both name something `kInfinity` are not looked at together."""
+    # Warnings are the build's business; here they would be of names that only meet in a unit.
+    unit = write_unit(root, scratch, paths)
+    lines = run(["clang++-19", "-fsyntax-only", *flags, "-w", "-ferror-limit=0", str(unit)], root)
+    clashing = {FINDING.match(line).group(1) for line in lines}
+    apart = [path for path in paths[1:] if str(path) in clashing]
+    if not apart:
+        return [paths]  # alone, a file that does not compile is a finding
+    return [[path for path in paths if path not in apart], *without_clashes(root, scratch, apart, flags)]
+
+
+def lint(root, scratch, paths, flags):
+    ours = "|".join(source_tree.PRODUCT_ROOTS)
+    command = ["clang-tidy-19", "--quiet", "--checks=-bugprone-suspicious-include",
+               f"--header-filter=^{re.escape(str(root))}/({ours})/.*[.](h|cc)$"]
+    findings = []
+    for each in without_clashes(root, scratch, paths, flags):
+        findings += run([*command, str(write_unit(root, scratch, each)), "--", *flags, "-w"], root)
+    return findings
 
 
 def check(root, build):
     findings = source_tree.Findings()
-    cache = build / "lint-cache"
-    cache.mkdir(exist_ok=True)
+    scratch = build / "lint"
+    scratch.mkdir(exist_ok=True)
     tool = subprocess.run(["clang-tidy-19", "--version"], capture_output=True, check=True).stdout
-    keys = {path: key_of(root, path, command, tool) for path, command in product_commands(root, build).items()}
-    stale = [path for path, key in sorted(keys.items()) if not (cache / key).exists()]
-    print(f"{len(keys)} files, {len(keys) - len(stale)} unchanged since they passed", flush=True)
+    every = units(root, build)
+    keys = {unit: key_of(root, paths, unit[1], tool) for unit, paths in every.items()}
+    # The largest first: the last ones to end are then short.
+    stale = sorted((unit for unit in every if not (scratch / keys[unit]).exists()), key=lambda unit: -len(every[unit]))
+    print(f"{sum(map(len, every.values()))} files in {len(every)} units, {len(every) - len(stale)} units unchanged "
+          "since they passed", flush=True)
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        started = {pool.submit(lint, root, build, path): path for path in stale}
+        started = {pool.submit(lint, root, scratch, every[unit], unit[1]): unit for unit in stale}
         for future in concurrent.futures.as_completed(started):
-            path = started[future]
+            unit = started[future]
             if found := future.result():
-                # A fault of a header shows in every file that includes it; once is enough.
-                relative = [line.replace(f"{root}/", "") for line in found]
-                findings.lines.extend(line for line in relative if line not in findings.lines)
+                # A fault of a header shows in every unit that includes it; once is enough.
+                findings.lines.extend(line for line in found if line not in findings.lines)
             else:
-                (cache / keys[path]).touch()
-            print(f"  {path}: {len(found)} finding(s)", flush=True)
+                (scratch / keys[unit]).touch()
+            print(f"  {unit[0]}, {len(every[unit])} files: {len(found)} finding(s)", flush=True)
     return findings
 
 

@@ -222,16 +222,26 @@ class HeadersTest(Tree):
         self.assert_found(findings, "dp/new.h:1: not in HEADERS", "common/base/g.h:1: not in HEADERS")
 
 
+    def test_a_source_that_does_not_begin_with_its_header_is_found(self):
+        findings = source_tree.Findings()
+        good = {"dp/a.h": "", "dp/a.cc": '// Why.\n#include "dp/a.h"\n#include <span>\n'}
+        check_headers.check_first(self.tree(files=good), findings)
+        self.assertEqual(findings.lines, [])
+        late = {"dp/a.h": "", "dp/a.cc": '#include <span>\n#include "dp/a.h"\n'}
+        check_headers.check_first(self.tree(files=late), findings)
+        self.assert_found(findings, 'dp/a.cc:1: begin with #include "dp/a.h"')
+
+
 class LintKeyTest(Tree):
     def test_the_key_changes_with_every_input(self):
-        path = pathlib.PurePosixPath("common/base/a.cc")
+        paths = [pathlib.PurePosixPath("common/base/a.cc")]
 
-        def key(command="c", tool=b"1", **files):
-            return check_lint.key_of(self.tree(files={".clang-tidy": "", **files}), path, command, tool)
+        def key(flags=("-c",), tool=b"1", **files):
+            return check_lint.key_of(self.tree(files={".clang-tidy": "", **files}), paths, flags, tool)
 
         self.assertEqual(key(), key())
         others = {
-            key(command="d"),
+            key(flags=("-d",)),
             key(tool=b"2"),
             key(**{".clang-tidy": "Checks: -*\n"}),
             key(**{"common/base/a.h": "#pragma once\nint B();\n"}),
@@ -239,6 +249,30 @@ class LintKeyTest(Tree):
         }
         self.assertEqual(len(others), 5)
         self.assertNotIn(key(), others)
+
+
+class LintTest(Tree):
+    def lint(self, files):
+        config = {".clang-tidy": "Checks: '-*,modernize-use-nullptr'\nWarningsAsErrors: '*'\n"}
+        root = self.tree(files={**config, **files}).resolve()
+        paths = [pathlib.PurePosixPath(path) for path in files]
+        findings = source_tree.Findings()
+        findings.lines.extend(check_lint.lint(root, root, paths, ("-std=c++20",)))
+        return findings
+
+    def test_a_fault_is_found_in_each_file_of_a_unit(self):
+        good, bad = "static int* a = nullptr;\nint* A() { return a; }\n", "int* B() { return 0; }\n"
+        self.assertEqual(self.lint({"dp/a.cc": good}).lines, [])
+        findings = self.lint({"dp/a.cc": good, "dp/b.cc": bad, "dp/c.cc": bad.replace("B", "C")})
+        self.assert_found(findings, "dp/b.cc:1:19", "dp/c.cc:1:19")
+
+    def test_files_whose_names_clash_are_looked_at_apart(self):
+        one = "namespace { const int kLimit = 1; }\nint A() { return kLimit; }\n"
+        other = "namespace { const long kLimit = 2; }\nlong* B() { return kLimit > 1 ? 0 : nullptr; }\n"
+        self.assert_found(self.lint({"dp/a.cc": one, "dp/b.cc": other}), "dp/b.cc:2:33")
+
+    def test_a_file_that_does_not_compile_is_a_finding(self):
+        self.assert_found(self.lint({"dp/a.cc": "int A() { return kMissing; }\n"}), "dp/a.cc:1:18")
 
 
 if __name__ == "__main__":
