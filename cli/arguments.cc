@@ -56,6 +56,7 @@ struct RawArguments {
   double epsilon = 0;
   std::string neighbouring = "add-or-remove-one";
   std::string accountant = "tightest";
+  std::string head;
 };
 
 using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
@@ -135,6 +136,20 @@ Outcome<Command> MakeTokenCreate(const RawArguments& raw) {
 Outcome<Command> MakeDeviceRevoke(const RawArguments& raw) {
   TACIT_CLI_TRY(DeviceId device, ParseDevice(raw.device));
   return DeviceRevokeArguments{std::move(device)};
+}
+
+Outcome<Command> MakePrivacyLedger(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return PrivacyLedgerArguments{std::move(task), raw.output};
+}
+
+Outcome<Command> MakePrivacyVerify(const RawArguments& raw) {
+  return PrivacyVerifyArguments{raw.file, raw.head};
+}
+
+Outcome<Command> MakePrivacyDevice(const RawArguments& raw) {
+  TACIT_CLI_TRY(DeviceId device, ParseDevice(raw.device));
+  return PrivacyDeviceArguments{std::move(device)};
 }
 
 Outcome<ScheduleArguments> ParseSchedule(const RawArguments& raw, const char* help) {
@@ -256,7 +271,7 @@ CLI::Option* AddSteps(RawArguments& raw, CLI::App& leaf) {
   return leaf.add_option("--steps", raw.steps, "Rounds that one device can take part in")->type_name("N");
 }
 
-void DescribeModelAndPrivacy(Grammar& grammar, CLI::App& app) {
+void DescribeModel(Grammar& grammar, CLI::App& app) {
   RawArguments& raw = grammar.raw;
   CLI::App& get = AddLeaf(grammar, AddGroup(app, "model", "Published models"), "get", "Download a model", MakeModelGet);
   AddTask(raw, get);
@@ -265,9 +280,30 @@ void DescribeModelAndPrivacy(Grammar& grammar, CLI::App& app) {
   get.add_option("--format", raw.format, "safetensors or npz (default: as the file's name says, else safetensors)")
       ->check(CLI::IsMember({"safetensors", "npz"}))
       ->type_name("FORMAT");
-  CLI::App& privacy = AddGroup(app, "privacy", "Privacy budget and spend");
+}
+
+void DescribeLedger(Grammar& grammar, CLI::App& privacy) {
+  RawArguments& raw = grammar.raw;
   AddTask(raw,
           AddLeaf(grammar, privacy, "show", "What a task has spent and may spend", MakeForTask<PrivacyShowArguments>));
+  CLI::App& ledger = AddLeaf(grammar, privacy, "ledger", "Every reservation and charge of a task", MakePrivacyLedger);
+  AddTask(raw, ledger);
+  ledger.add_option("-o,--output", raw.output, "Also write it to a file, for 'tacit privacy verify'")
+      ->type_name("FILE");
+  CLI::App& verify =
+      AddLeaf(grammar, privacy, "verify",
+              "Compute a written ledger again: its chain, its order, its epsilons; asks no server", MakePrivacyVerify);
+  verify.add_option("FILE", raw.file, "What 'tacit privacy ledger --output' wrote")->required()->type_name("");
+  verify.add_option("--head", raw.head, "Hash of its newest entry, from where it was written down before")
+      ->type_name("HEX");
+  CLI::App& device = AddLeaf(grammar, privacy, "device", "What one device has spent; for auditors", MakePrivacyDevice);
+  device.add_option("DEVICE", raw.device, "Name of the device")->required()->type_name("");
+}
+
+void DescribePrivacy(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& privacy = AddGroup(app, "privacy", "Privacy budget and spend");
+  DescribeLedger(grammar, privacy);
   CLI::App& epsilon = AddLeaf(grammar, privacy, "epsilon", "What a schedule costs; asks no server", MakePrivacyEpsilon);
   DescribeSchedule(raw, epsilon);
   AddNoise(raw, epsilon)->required();
@@ -312,7 +348,8 @@ void Describe(Grammar& grammar, CLI::App& app) {
   DescribeConnection(grammar.raw, app);
   DescribeInit(grammar, app);
   DescribeTask(grammar, app);
-  DescribeModelAndPrivacy(grammar, app);
+  DescribeModel(grammar, app);
+  DescribePrivacy(grammar, app);
   DescribeDevice(grammar, app);
   AddLeaf(grammar, app, "version", "Versions of this command and of the server", MakePlain<VersionArguments>);
 }

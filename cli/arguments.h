@@ -44,6 +44,17 @@ struct ModelGetArguments {
 struct PrivacyShowArguments {
   TaskId task;
 };
+struct PrivacyLedgerArguments {
+  TaskId task;
+  std::filesystem::path output;  ///< Empty: shown, not written.
+};
+struct PrivacyVerifyArguments {
+  std::filesystem::path file;
+  std::string head;  ///< Hash of the newest entry, as it was written down elsewhere; empty: not compared.
+};
+struct PrivacyDeviceArguments {
+  DeviceId device;
+};
 /// A schedule of one mechanism, repeated.
 struct ScheduleArguments {
   dp::Step step;
@@ -79,6 +90,7 @@ struct VersionArguments {};
 
 using Command = std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments,
                              TaskRoundsArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
+                             PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments,
                              PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
                              TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
 

@@ -19,15 +19,19 @@ Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const PrivacyLedgerArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const PrivacyDeviceArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client);
 
-// What needs no server: figures of schedules that nobody has started.
+// What needs no server: figures of schedules that nobody has started, and of what a server once wrote.
 
 Outcome<Report> Run(const PrivacyEpsilonArguments& arguments);
 Outcome<Report> Run(const PrivacyCalibrateArguments& arguments);
 Outcome<Report> Run(const PrivacyForecastArguments& arguments);
+/// Ends with kRefused for a ledger that does not hold.
+Outcome<Report> Run(const PrivacyVerifyArguments& arguments);
 
 /// Shows each change of the task's rounds as it is seen, until the task is no longer active; rides out a server that is
 /// away for less than a minute. Ends with kOk when the task finished, kBudget when its budget ended it, kRefused when

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/fields.h"
 #include "cli/text.h"
 #include "common/base/text.h"
 #include "dp/calibration.h"
@@ -12,11 +13,6 @@ namespace tacit::cli {
 namespace {
 
 constexpr const char* kHint = "tacit privacy --help";
-
-/// JSON has no infinity: null is "no guarantee".
-Json Finite(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
 
 double NoiseOf(const dp::Step& step) {
   if (const auto* laplace = std::get_if<dp::PoissonLaplaceStep>(&step)) return laplace->noise_multiplier;
@@ -78,7 +74,7 @@ Outcome<Report> Run(const PrivacyEpsilonArguments& arguments) {
   const ScheduleArguments& schedule = arguments.schedule;
   TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps));
   Json data = Describe(schedule);
-  data.update({{"epsilon", Finite(report.epsilon)},
+  data.update({{"epsilon", FiniteOrNull(report.epsilon)},
                {"accountant", report.accountant},
                {"noise_multiplier", NoiseOf(schedule.step)},
                {"steps", schedule.steps}});
@@ -106,7 +102,7 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
   TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps));
   Json data = Describe(schedule);
   data.update({{"target_epsilon", arguments.target_epsilon},
-               {"epsilon", Finite(report.epsilon)},
+               {"epsilon", FiniteOrNull(report.epsilon)},
                {"accountant", report.accountant},
                {"noise_multiplier", NoiseOf(schedule.step)},
                {"steps", schedule.steps}});
@@ -134,7 +130,7 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
   for (const std::uint64_t steps : Milestones(schedule.steps)) {
     TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, steps));
     data["accountant"] = report.accountant;
-    data["items"].push_back({{"steps", steps}, {"epsilon", Finite(report.epsilon)}});
+    data["items"].push_back({{"steps", steps}, {"epsilon", FiniteOrNull(report.epsilon)}});
     table.push_back({std::to_string(steps), RoundedUp(report.epsilon)});
   }
   std::string text = FormatTable(table);

@@ -133,6 +133,25 @@ std::string DescribePrivacy(const Json& privacy) {
   return text;
 }
 
+std::string DescribeLedger(const Json& items) {
+  std::vector<std::vector<std::string>> rows = {{"ENTRY", "KIND", "ROUND", "COHORT", "EPSILON", "HASH"}};
+  for (const Json& entry : items) {
+    rows.push_back({TextAt(entry, "sequence"), TextAt(entry, "kind"), TextAt(entry, "round"), TextAt(entry, "cohort"),
+                    CostAt(entry, "epsilon_after"), TextAt(entry, "hash")});
+  }
+  return FormatTable(rows);
+}
+
+std::string DescribeSpends(const Json& items) {
+  std::vector<std::vector<std::string>> rows = {{"TASK", "MECHANISM", "ROUNDS", "EPSILON", "DELTA"}};
+  for (const Json& spend : items) {
+    rows.push_back({TextAt(spend, "task"), TextAt(spend, "mechanism"),
+                    TextAt(spend, "rounds") + " of " + TextAt(spend, "max_participations"), CostAt(spend, "epsilon"),
+                    CostAt(spend, "delta")});
+  }
+  return FormatTable(rows);
+}
+
 std::string DescribeDevices(const Json& devices) {
   if (devices.empty()) return "no devices yet; next: tacit device token create\n";
   std::vector<std::vector<std::string>> rows = {{"DEVICE", "STATE", "ENROLLED", "CERTIFICATE UNTIL", "LAST SEEN"}};

@@ -14,6 +14,9 @@ std::string DescribeTasks(const Json& tasks);
 std::string DescribeRounds(const Json& rounds);
 std::string DescribePlan(const Json& plan);
 std::string DescribePrivacy(const Json& privacy);
+std::string DescribeLedger(const Json& items);
+/// What one device has spent, task by task.
+std::string DescribeSpends(const Json& items);
 std::string DescribeDevices(const Json& devices);
 /// `host` is where devices reach the server, as far as the operator's own address tells.
 std::string DescribeToken(const Json& token, const std::string& host);

@@ -1,11 +1,16 @@
 #include "cli/fields.h"
 
+#include <cmath>
 #include <limits>
 
 #include "cli/text.h"
 #include "common/base/text.h"
 
 namespace tacit::cli {
+
+Json FiniteOrNull(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
 
 const Json& MemberAt(const Json& object, std::string_view key) {
   static const Json kNull;

@@ -19,6 +19,8 @@ std::uint64_t CountAt(const Json& object, std::string_view key);
 std::string ShortNumberAt(const Json& object, std::string_view key);
 /// As RoundedUp, for what must not look smaller than it is: an epsilon, a delta.
 std::string CostAt(const Json& object, std::string_view key);
+/// For an answer of our own. JSON has no infinity: null is "no guarantee".
+Json FiniteOrNull(double value);
 /// The member, or null.
 const Json& MemberAt(const Json& object, std::string_view key);
 

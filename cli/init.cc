@@ -28,7 +28,6 @@ using std::chrono::days;
 constexpr days kCaLifetime{3653};
 constexpr days kServerLifetime{825};
 constexpr days kOperatorLifetime{90};
-constexpr const char* kFirstOperator = "admin";
 
 enum class Access : std::uint8_t { kOwner, kAll };
 
@@ -112,19 +111,27 @@ Result<void> AddServer(Tree& tree, const crypto::CertificateAuthority& ca, const
   return {};
 }
 
-Result<void> AddOperator(Tree& tree, const crypto::CertificateAuthority& ca, const InitArguments& arguments,
-                         WallTime now) {
+struct Person {
+  const char* kind;
+  const char* name;
+};
+constexpr Person kFirstOperator{"operator", "admin"};
+constexpr Person kFirstAuditor{"auditor", "auditor"};
+
+Result<void> AddPerson(Tree& tree, const crypto::CertificateAuthority& ca, const InitArguments& arguments,
+                       const Person& person, WallTime now) {
+  const std::string path = std::string("operators/") + person.name;
   TACIT_TRY(const crypto::PrivateKey key, crypto::PrivateKey::GenerateP256());
-  TACIT_TRY(std::string csr, crypto::MakeCsrPem(key, kFirstOperator));
+  TACIT_TRY(std::string csr, crypto::MakeCsrPem(key, person.name));
   TACIT_TRY(std::string key_pem, key.ToPem());
   TACIT_TRY(const crypto::Certificate certificate,
             ca.IssueClient({.csr_pem = std::move(csr),
-                            .spiffe_uri = UriOf(arguments.trust_domain, "operator", kFirstOperator),
-                            .common_name = kFirstOperator,
+                            .spiffe_uri = UriOf(arguments.trust_domain, person.kind, person.name),
+                            .common_name = person.name,
                             .now = now,
                             .lifetime = kOperatorLifetime}));
-  tree.files.push_back({"operators/admin.key", std::move(key_pem), Access::kOwner});
-  tree.files.push_back({"operators/admin.crt", certificate.ToPem(), Access::kAll});
+  tree.files.push_back({path + ".key", std::move(key_pem), Access::kOwner});
+  tree.files.push_back({path + ".crt", certificate.ToPem(), Access::kAll});
   return {};
 }
 
@@ -144,7 +151,8 @@ Result<Tree> MakeTree(const InitArguments& arguments, WallTime now) {
   tree.files.push_back({"pki/ca.key", std::move(ca_key), Access::kOwner});
   tree.files.push_back({"pki/ca.crt", ca.CertPem(), Access::kAll});
   TACIT_TRY_VOID(AddServer(tree, ca, arguments, now));
-  TACIT_TRY_VOID(AddOperator(tree, ca, arguments, now));
+  for (const Person& person : {kFirstOperator, kFirstAuditor})
+    TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
   // Who names hosts wants to be reached from elsewhere; else operators are on this machine.
   const std::string api_address = arguments.hosts.empty() ? "127.0.0.1" : "0.0.0.0";
   tree.files.push_back({"tacitd.toml", ServerConfigText({arguments.trust_domain, api_address}), Access::kAll});
@@ -223,7 +231,8 @@ Report MakeReport(const InitArguments& arguments, const std::filesystem::path& d
   report.text = FormatPairs({{"directory", directory.string()},
                              {"trust domain", arguments.trust_domain},
                              {"CA fingerprint", fingerprint},
-                             {"first operator", "operators/admin.crt, good for 90 days"}});
+                             {"first operator", "operators/admin.crt, good for 90 days"},
+                             {"first auditor", "operators/auditor.crt, good for 90 days"}});
   report.text += "\nKeep pki/ca.key secret and backed up: whoever has it can make devices and operators.\nNext:\n";
   for (const std::string& command : next) report.text += "  " + command + "\n";
   return report;

@@ -27,12 +27,34 @@ Result<void> CheckPolicy(const BudgetPolicy& policy) {
   }
   if (policy.cohort == 0) return Fail(ErrorCode::kInvalidArgument, "the declared cohort is 0");
   if (policy.max_participations == 0) return Fail(ErrorCode::kInvalidArgument, "a device may take part in 0 rounds");
+  if (policy.min_separation == 0) {
+    return Fail(ErrorCode::kInvalidArgument, "a device's rounds must be at least 1 apart");
+  }
   if (policy.hash == nullptr) return Fail(ErrorCode::kInvalidArgument, "the privacy ledger has no hash function");
   TACIT_TRY_VOID(NoiseSteps(policy.noise_multiplier, policy.grid_radius));
   return {};
 }
 
 }  // namespace
+
+std::string_view NameOf(LedgerKind kind) {
+  switch (kind) {
+    case LedgerKind::kReserve:
+      return "reserve";
+    case LedgerKind::kCharge:
+      return "charge";
+    case LedgerKind::kVoid:
+      return "void";
+  }
+  return "unknown";
+}
+
+Result<LedgerKind> ParseLedgerKind(std::string_view name) {
+  for (const LedgerKind kind : {LedgerKind::kReserve, LedgerKind::kCharge, LedgerKind::kVoid}) {
+    if (name == NameOf(kind)) return kind;
+  }
+  return Fail(ErrorCode::kInvalidArgument, "an entry of a privacy ledger is a \"reserve\", a \"charge\" or a \"void\"");
+}
 
 Bytes CanonicalBytes(const LedgerEntry& entry) {
   ByteWriter writer;
@@ -51,6 +73,10 @@ Digest256 PolicyDigest(const BudgetPolicy& policy) {
   writer.Text("tacit-policy/1").Text(policy.task.str()).U8(static_cast<std::uint8_t>(policy.mechanism));
   writer.F64(policy.noise_multiplier.value()).F64(policy.clip_norm.value()).U32(policy.grid_radius.value());
   writer.U64(policy.cohort).F64(policy.delta.value()).F64(policy.budget.value()).U64(policy.max_participations);
+  writer.U64(policy.min_separation).U8(policy.coin ? 1 : 0);
+  if (policy.coin) {
+    writer.F64(policy.coin->probability.value()).U64(policy.coin->population).U64(policy.coin->max_cohort);
+  }
   return policy.hash(writer.bytes());
 }
 
@@ -60,7 +86,8 @@ BudgetLedger::BudgetLedger(BudgetPolicy policy)
                                              .noise_multiplier = policy_.noise_multiplier,
                                              .delta = policy_.delta,
                                              .budget = policy_.budget,
-                                             .max_participations = policy_.max_participations})),
+                                             .max_participations = policy_.max_participations,
+                                             .coin = policy_.coin})),
       spent_(ReportFor(0)),
       head_(PolicyDigest(policy_)) {}
 
@@ -100,11 +127,22 @@ Result<LedgerEntry> BudgetLedger::ProposeReserve(RoundNumber round, WallTime at)
 }
 
 Result<LedgerEntry> BudgetLedger::ProposeCharge(RoundNumber round, std::uint64_t contributions, WallTime at) const {
+  TACIT_TRY_VOID(CheckUncharged(round));
+  return NextEntry(LedgerKind::kCharge, round, at, policy_.coin ? policy_.cohort : contributions);
+}
+
+Result<LedgerEntry> BudgetLedger::ProposeVoid(RoundNumber round, WallTime at) const {
+  TACIT_TRY_VOID(CheckUncharged(round));
+  return NextEntry(LedgerKind::kVoid, round, at, policy_.cohort);
+}
+
+Result<void> BudgetLedger::CheckUncharged(RoundNumber round) const {
   if (round < latest_reserved_)
     return Fail(ErrorCode::kGone, RoundName(round) + " is over: " + RoundName(latest_reserved_) + " is reserved");
   if (round == 0 || round > latest_reserved_) return Fail(ErrorCode::kConflict, RoundName(round) + " is not reserved");
   if (open_charge_) return Fail(ErrorCode::kConflict, RoundName(round) + " is already charged");
-  return NextEntry(LedgerKind::kCharge, round, at, contributions);
+  if (void_) return Fail(ErrorCode::kGone, RoundName(round) + " is void");
+  return {};
 }
 
 Result<void> BudgetLedger::Apply(const Durable<LedgerEntry>& entry) {
@@ -148,7 +186,7 @@ std::uint64_t BudgetLedger::RoundsLeft() const {
 }
 
 std::optional<RoundNumber> BudgetLedger::OpenRound() const {
-  if (latest_reserved_ == 0 || latest_reserved_ <= last_published_ || redeemed_) return std::nullopt;
+  if (latest_reserved_ == 0 || latest_reserved_ <= last_published_ || redeemed_ || void_) return std::nullopt;
   return latest_reserved_;
 }
 
@@ -161,7 +199,8 @@ EpsilonReport BudgetLedger::ReportFor(std::uint64_t rounds) const {
   return Account({.mechanism = policy_.mechanism,
                   .noise_multiplier = policy_.noise_multiplier,
                   .compositions = std::min(rounds, policy_.max_participations),
-                  .delta = policy_.delta});
+                  .delta = policy_.delta,
+                  .coin = policy_.coin});
 }
 
 LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const {
@@ -207,12 +246,12 @@ Result<void> BudgetLedger::CheckRules(const LedgerEntry& entry) const {
       if (entry.cohort != policy_.cohort) return BadEntry(entry, "its cohort is not the declared one");
       return {};
     case LedgerKind::kCharge:
-      if (entry.round != latest_reserved_ || entry.round == 0)
-        return BadEntry(entry, RoundName(entry.round) + " is charged but not reserved");
-      if (open_charge_) return BadEntry(entry, RoundName(entry.round) + " is charged twice");
+    case LedgerKind::kVoid:
+      if (const auto open = CheckUncharged(entry.round); !open)
+        return BadEntry(entry, "it is a " + std::string(NameOf(entry.kind)) + ", but " + open.error().message);
       return {};
   }
-  return BadEntry(entry, "it is neither a reservation nor a charge");
+  return BadEntry(entry, "it is no reservation, no charge and no void");
 }
 
 void BudgetLedger::TakeIn(const LedgerEntry& entry) {
@@ -222,7 +261,10 @@ void BudgetLedger::TakeIn(const LedgerEntry& entry) {
     latest_reserved_ = entry.round;
     ++rounds_reserved_;
     open_charge_.reset();
+    void_ = false;
     redeemed_ = false;
+  } else if (entry.kind == LedgerKind::kVoid) {
+    void_ = true;
   } else {
     open_charge_ = entry;
     charged_rounds_.insert(entry.round);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string_view>
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
@@ -23,7 +24,13 @@ using HashFunction = Digest256 (*)(ByteSpan);
 enum class LedgerKind : std::uint8_t {
   kReserve = 1,  ///< Before a round opens. Spent from then on, whether or not anything is ever published.
   kCharge = 2,   ///< Before noise is drawn for a round that was reserved.
+  kVoid = 3,  ///< The reserved round ended without a charge: nothing was drawn for it, nothing ever will be. It stays
+              ///< spent (docs/adr/0005).
 };
+/// `reserve`, `charge` or `void`: the word used in answers and records.
+std::string_view NameOf(LedgerKind kind);
+/// Errors: kInvalidArgument, listing the words.
+Result<LedgerKind> ParseLedgerKind(std::string_view name);
 
 /// One line of a task's ledger, chained to the one before.
 struct LedgerEntry {
@@ -35,7 +42,9 @@ struct LedgerEntry {
   double noise_multiplier = 0;
   double clip_norm = 0;
   std::uint32_t grid_radius = 0;
-  std::uint64_t cohort = 0;  ///< Reserve: the declared cohort. Charge: the devices whose updates are in the sum.
+  /// Reserve and void: the declared cohort. Charge: the devices whose updates are in the sum; the declared cohort again
+  /// where a coin hides how many came.
+  std::uint64_t cohort = 0;
   WallTime at;
   double epsilon_after = 0;  ///< Upper bound of what is spent or reserved once this entry stands.
   Digest256 previous{};      ///< `hash` of the entry before; `PolicyDigest` for the first.
@@ -59,7 +68,9 @@ struct BudgetPolicy {
   Delta delta;
   Epsilon budget;
   std::uint64_t
-      max_participations;  ///< Rounds that one device may contribute to; somebody else enforces it per device.
+      max_participations;           ///< Rounds that one device may contribute to; somebody else enforces it per device.
+  std::uint64_t min_separation;     ///< From one of them to the next, at least; enforced likewise. 1: no gap.
+  std::optional<CheckinCoin> coin;  ///< How the server draws cohorts; none: devices come when they like.
   HashFunction hash;
 };
 
@@ -93,6 +104,10 @@ class BudgetLedger {
   /// Errors: kConflict when the round is not reserved or already charged; kGone when a later round is reserved or
   ///   published.
   [[nodiscard]] Result<LedgerEntry> ProposeCharge(RoundNumber round, std::uint64_t contributions, WallTime at) const;
+
+  /// The entry that says that `round`, reserved and not charged, has ended: nothing can be charged for it any more.
+  /// Errors: as ProposeCharge.
+  [[nodiscard]] Result<LedgerEntry> ProposeVoid(RoundNumber round, WallTime at) const;
 
   /// Takes in an entry that is on disk.
   /// Errors: kDataLoss when it is not the next entry of this chain, or breaks a rule. The task must then stop.
@@ -128,6 +143,7 @@ class BudgetLedger {
   explicit BudgetLedger(BudgetPolicy policy);
   [[nodiscard]] EpsilonReport ReportFor(std::uint64_t rounds) const;
   [[nodiscard]] LedgerEntry NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const;
+  [[nodiscard]] Result<void> CheckUncharged(RoundNumber round) const;
   [[nodiscard]] Result<void> CheckNext(const LedgerEntry& entry) const;
   [[nodiscard]] Result<void> CheckRules(const LedgerEntry& entry) const;
   void TakeIn(const LedgerEntry& entry);
@@ -142,6 +158,7 @@ class BudgetLedger {
   RoundNumber latest_reserved_ = 0;
   RoundNumber last_published_ = 0;
   std::optional<LedgerEntry> open_charge_;  ///< The charge of the latest reserved round.
+  bool void_ = false;                       ///< Whether the latest reserved round was declared void.
   std::set<RoundNumber> charged_rounds_;
   bool redeemed_ = false;  ///< Whether `open_charge_` was turned into a token.
 };

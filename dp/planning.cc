@@ -21,13 +21,16 @@ double EpsilonOf(const CalibrationTarget& target, double noise_multiplier) {
   return Account({.mechanism = target.mechanism,
                   .noise_multiplier = *checked,
                   .compositions = target.compositions,
-                  .delta = target.delta})
+                  .delta = target.delta,
+                  .coin = target.coin})
       .epsilon;
 }
 
-/// The least multiplier within the target, from above, within 1e-7 of itself. `high` must be within the target.
+/// The least multiplier within the target, from above, within 1e-7 of itself (1e-4 where every look takes a loss
+/// distribution). `high` must be within the target.
 double Bisect(const CalibrationTarget& target, double low, double high) {
-  while (high / low > 1 + 1e-7) {
+  const double closeness = target.coin ? 1e-4 : 1e-7;
+  while (high / low > 1 + closeness) {
     const double middle = std::sqrt(low * high);
     (EpsilonOf(target, middle) <= target.epsilon.value() ? high : low) = middle;
   }
@@ -51,7 +54,8 @@ EpsilonReport AccountOf(const BudgetQuestion& question, std::uint64_t compositio
   return Account({.mechanism = question.mechanism,
                   .noise_multiplier = question.noise_multiplier,
                   .compositions = compositions,
-                  .delta = question.delta});
+                  .delta = question.delta,
+                  .coin = question.coin});
 }
 
 struct UtilityClass {

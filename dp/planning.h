@@ -16,6 +16,7 @@ struct CalibrationTarget {
   Epsilon epsilon;
   Delta delta;
   std::uint64_t compositions;  ///< Rounds that one device may contribute to.
+  std::optional<CheckinCoin> coin = std::nullopt;
 };
 
 /// The least noise that keeps `compositions` rounds within the target, rounded up to six significant decimal digits.
@@ -31,6 +32,7 @@ struct BudgetQuestion {
   Epsilon budget;
   std::uint64_t
       max_participations;  ///< Rounds that one device may contribute to: more rounds than that cost it nothing more.
+  std::optional<CheckinCoin> coin = std::nullopt;
 };
 
 /// What `RoundsWithinBudget` answers when even a device in every round it may take stays within the budget.

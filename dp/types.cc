@@ -40,6 +40,11 @@ Result<void> NoiseMultiplierRule::Check(double value) {
   return Refuse("the noise multiplier", Shown(value), "above 0 and at most 131072");
 }
 
+Result<void> SamplingProbabilityRule::Check(double value) {
+  if (value > 0 && value < 1) return {};
+  return Refuse("the sampling probability", Shown(value), "above 0 and below 1");
+}
+
 Result<void> ClipNormRule::Check(double value) {
   if (value >= kMinClipNorm && value <= kMaxClipNorm) return {};
   return Refuse("the clip norm", Shown(value), "above 0, from 2^-64 to 2^64");

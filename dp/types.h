@@ -40,6 +40,10 @@ struct NoiseMultiplierRule {
   using Number = double;
   static Result<void> Check(double value);
 };
+struct SamplingProbabilityRule {
+  using Number = double;
+  static Result<void> Check(double value);
+};
 struct ClipNormRule {
   using Number = double;
   static Result<void> Check(double value);
@@ -58,6 +62,9 @@ using Delta = Checked<DeltaRule>;
 /// Noise scale over sensitivity: standard deviation over the L2 clip (Gaussian), scale b over the L1 clip (Laplace).
 /// Units: above 0 and at most kMaxNoiseMultiplier, beyond which no grid could be sampled.
 using NoiseMultiplier = Checked<NoiseMultiplierRule>;
+/// How likely one device's coin lets it take part in one round.
+/// Units: above 0 and below 1; without coins there is no sampling to speak of.
+using SamplingProbability = Checked<SamplingProbabilityRule>;
 /// The largest norm one device's update may have.
 /// Units: those of the model's parameters; 2^-64 to 2^64, so that a grid step and its inverse are ordinary numbers.
 using ClipNorm = Checked<ClipNormRule>;

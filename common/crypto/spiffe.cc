@@ -22,7 +22,7 @@ bool IsTrustDomain(std::string_view text) {
 }
 
 bool IsKind(std::string_view text) {
-  return text == "device" || text == "operator" || text == "server";
+  return text == "device" || text == "operator" || text == "auditor" || text == "server";
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ Result<SpiffeId> SpiffeId::Parse(std::string_view uri) {
     return Fail(ErrorCode::kInvalidArgument, "a trust domain is 1 to 255 of a-z, 0-9, '.', '-' and '_'");
   }
   if (!IsKind(kind)) {
-    return Fail(ErrorCode::kInvalidArgument, "the kind in a SPIFFE ID is device, operator or server");
+    return Fail(ErrorCode::kInvalidArgument, "the kind in a SPIFFE ID is device, operator, auditor or server");
   }
   TACIT_TRY(const auto name, Name<SpiffeNameTag>::Parse(uri.substr(kind_end + 1)));
   return SpiffeId{std::string(trust_domain), std::string(kind), name.str()};

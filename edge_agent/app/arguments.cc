@@ -81,6 +81,11 @@ void AddRun(CLI::App& app, RunArguments& run) {
       ->transform(CLI::CheckedTransformer(kFaults).description("nan|slow"));
 }
 
+void AddPrivacy(CLI::App& app, PrivacyArguments& privacy) {
+  CLI::App* command = app.add_subcommand("privacy", "What this device has spent, as the server keeps it");
+  command->add_option("--state", privacy.state, "Directory that join filled")->required();
+}
+
 void AddEvaluate(CLI::App& app, EvaluateArguments& evaluate) {
   CLI::App* command = app.add_subcommand("evaluate", "Loss and accuracy of a model on data of this device");
   command->add_option("--model", evaluate.model, "Model as safetensors, from 'tacit model get'")->required();
@@ -91,6 +96,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   Invocation invocation;
   JoinArguments join;
   RunArguments run;
+  PrivacyArguments privacy;
   EvaluateArguments evaluate;
   ShapeArguments shape;
   SubjectsArguments subjects;
@@ -98,6 +104,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   app.fallthrough();
   AddJoin(app, join);
   AddRun(app, run);
+  AddPrivacy(app, privacy);
   AddEvaluate(app, evaluate);
   AddData(*app.add_subcommand("shape", "Features, classes and rows of data, to write a task for them"), shape.data);
   CLI::App* list = app.add_subcommand("subjects", "The people in a directory of recordings");
@@ -113,6 +120,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   }
   if (app.got_subcommand("join")) invocation.command = std::move(join);
   if (app.got_subcommand("run")) invocation.command = std::move(run);
+  if (app.got_subcommand("privacy")) invocation.command = std::move(privacy);
   if (app.got_subcommand("evaluate")) invocation.command = std::move(evaluate);
   if (app.got_subcommand("shape")) invocation.command = std::move(shape);
   if (app.got_subcommand("subjects")) invocation.command = std::move(subjects);

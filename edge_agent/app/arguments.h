@@ -35,6 +35,10 @@ struct EvaluateArguments {
   std::filesystem::path model;
 };
 
+struct PrivacyArguments {
+  std::filesystem::path state;
+};
+
 struct ShapeArguments {
   DataArguments data;
 };
@@ -47,8 +51,8 @@ struct VersionArguments {};
 
 enum class OutputForm : std::uint8_t { kText, kJson };
 
-using Command =
-    std::variant<JoinArguments, RunArguments, EvaluateArguments, ShapeArguments, SubjectsArguments, VersionArguments>;
+using Command = std::variant<JoinArguments, RunArguments, PrivacyArguments, EvaluateArguments, ShapeArguments,
+                             SubjectsArguments, VersionArguments>;
 
 /// One command line.
 struct Invocation {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <string_view>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/crypto/certificate.h"
 #include "common/model/export.h"
@@ -16,6 +18,7 @@
 #include "edge_agent/app/state_lock.h"
 #include "edge_agent/enrolment/join.h"
 #include "edge_agent/training/trainer.h"
+#include "edge_agent/upload/session.h"
 
 namespace tacit::agent {
 namespace {
@@ -87,6 +90,31 @@ Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const 
   AgentLoop loop(std::move(identity), std::move(dataset), std::move(options), log, clock);
   TACIT_TRY_VOID(loop.Run(signals.token()));
   return Report{};
+}
+
+Result<Report> Execute(const PrivacyArguments& arguments) {
+  TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(arguments.state));
+  TACIT_TRY(upload::AgentSession session,
+            upload::AgentSession::Create({.server = enrolment::ClientOptionsFor(identity),
+                                          .state_directory = arguments.state,
+                                          .agent_version = "tacit-agent " + std::string(kVersion)}));
+  TACIT_TRY(const codec::PrivacyReply reply, session.Privacy());
+  Report report{.data = {{"device", identity.device.str()}, {"items", nlohmann::ordered_json::array()}}, .text = {}};
+  if (reply.tasks.empty()) report.text = "this device was not counted in any round\n";
+  for (const codec::TaskSpend& spend : reply.tasks) {
+    const bool promised = std::isfinite(spend.epsilon);
+    report.data["items"].push_back({{"task", spend.task.str()},
+                                    {"rounds", spend.rounds},
+                                    {"max_participations", spend.max_participations},
+                                    {"epsilon", promised ? nlohmann::ordered_json(spend.epsilon) : nullptr},
+                                    {"delta", promised ? nlohmann::ordered_json(spend.delta) : nullptr}});
+    report.text += "task " + spend.task.str() + ": " + std::to_string(spend.rounds) + " of " +
+                   std::to_string(spend.max_participations) + " rounds, " +
+                   (promised ? "epsilon " + RoundedUp(spend.epsilon) + " at delta " + RoundedUp(spend.delta)
+                             : "no differential privacy") +
+                   "\n";
+  }
+  return report;
 }
 
 Result<Report> Execute(const EvaluateArguments& arguments) {

@@ -102,6 +102,11 @@ Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
   return codec::ParseCheckInReply(answer);
 }
 
+Result<codec::PrivacyReply> AgentSession::Privacy() {
+  TACIT_TRY(const Bytes answer, net::BodyOrProblem(Send(Request("GET", "/v1/privacy"))));
+  return codec::ParsePrivacyReply(answer);
+}
+
 Result<std::vector<float>> AgentSession::DownloadModel(const codec::Lease& lease) {
   const ModelName model{.digest = lease.model_digest, .bytes = lease.model_bytes};
   if (std::optional<std::vector<float>> found = cache_.Find(model)) return *std::move(found);

@@ -50,6 +50,9 @@ class AgentSession {
   /// where it stopped, also in another process. Errors: kMalformed when the bytes do not have the promised digest.
   Result<std::vector<float>> DownloadModel(const codec::Lease& lease);
 
+  /// What this device has spent on each task, as the server keeps it.
+  Result<codec::PrivacyReply> Privacy();
+
   /// Sends an update. nullopt: the server has it durably and counts it once, however often it is sent. A value: the
   /// server refuses it for good (the round is over, or these bytes will never be taken), with its reason. An error: try
   /// again.

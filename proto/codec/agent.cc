@@ -1,7 +1,9 @@
 #include "proto/codec/agent.h"
 
+#include <algorithm>
 #include <bit>
 #include <limits>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -166,6 +168,20 @@ Result<Wait> ParseWait(const v1::Wait& message) {
   return Wait{.retry_after = Millis(message.retry_after_ms()), .reason = message.reason()};
 }
 
+Result<TaskSpend> ParseSpend(const v1::TaskSpend& message) {
+  TACIT_TRY(auto task, TaskId::Parse(message.task()));
+  TACIT_TRY(const auto mechanism, ParseMechanism(message.mechanism()));
+  // Infinity is a value here: it says that nothing is promised.
+  if (!(message.epsilon() >= 0)) return Fail(ErrorCode::kInvalidArgument, "epsilon must be a number of at least 0");
+  TACIT_TRY_VOID(CheckReal("delta", message.delta(), {.high = 1}));
+  return TaskSpend{.task = std::move(task),
+                   .mechanism = mechanism,
+                   .rounds = message.rounds(),
+                   .max_participations = message.max_participations(),
+                   .epsilon = message.epsilon(),
+                   .delta = message.delta()};
+}
+
 Result<std::optional<TaskId>> ParseWantedTask(std::string_view text) {
   if (text.empty()) return std::nullopt;
   TACIT_TRY(auto task, TaskId::Parse(text));
@@ -209,6 +225,20 @@ Bytes Encode(const UpdateAck& ack) {
   v1::UpdateAck message;
   message.set_status(ack.status == AckStatus::kCounted ? v1::UpdateAck::STATUS_COUNTED
                                                        : v1::UpdateAck::STATUS_UNSPECIFIED);
+  return SerializeMessage(message);
+}
+
+Bytes Encode(const PrivacyReply& reply) {
+  v1::PrivacyResponse message;
+  for (const TaskSpend& spend : std::span(reply.tasks).first(std::min(reply.tasks.size(), kMaxTaskSpends))) {
+    v1::TaskSpend& task = *message.add_tasks();
+    task.set_task(spend.task.str());
+    task.set_mechanism(ToWire(spend.mechanism));
+    task.set_rounds(spend.rounds);
+    task.set_max_participations(spend.max_participations);
+    task.set_epsilon(spend.epsilon);
+    task.set_delta(spend.delta);
+  }
   return SerializeMessage(message);
 }
 
@@ -266,6 +296,20 @@ Result<UpdateAck> ParseUpdateAck(ByteSpan bytes) {
                                                  " is not known to this version; upgrade the agent");
   }
   return UpdateAck{.status = AckStatus::kCounted};
+}
+
+Result<PrivacyReply> ParsePrivacyReply(ByteSpan bytes) {
+  v1::PrivacyResponse message;
+  TACIT_TRY_VOID(ParseMessage(bytes, kMaxPrivacyReplyBytes, "a privacy reply", message));
+  if (std::cmp_greater(message.tasks_size(), kMaxTaskSpends)) {
+    return Fail(ErrorCode::kInvalidArgument, "tasks must be at most " + std::to_string(kMaxTaskSpends));
+  }
+  PrivacyReply reply;
+  for (const v1::TaskSpend& task : message.tasks()) {
+    TACIT_TRY(TaskSpend spend, ParseSpend(task));
+    reply.tasks.push_back(std::move(spend));
+  }
+  return reply;
 }
 
 }  // namespace tacit::codec

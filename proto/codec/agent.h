@@ -90,10 +90,27 @@ struct UpdateAck {
   bool operator==(const UpdateAck&) const = default;
 };
 
+/// What the asking device has spent on one task.
+struct TaskSpend {
+  TaskId task;
+  Mechanism mechanism = Mechanism::kNone;
+  std::uint64_t rounds = 0;  ///< It was counted in.
+  std::uint64_t max_participations = 0;
+  double epsilon = 0;  ///< Infinite with kNone.
+  double delta = 0;    ///< 0 with kNone.
+  bool operator==(const TaskSpend&) const = default;
+};
+
+struct PrivacyReply {
+  std::vector<TaskSpend> tasks;  ///< Encode leaves out what is beyond kMaxTaskSpends.
+  bool operator==(const PrivacyReply&) const = default;
+};
+
 Bytes Encode(const CheckInRequest& request);
 Bytes Encode(const CheckInReply& reply);
 Bytes Encode(const UpdateHeader& header);
 Bytes Encode(const UpdateAck& ack);
+Bytes Encode(const PrivacyReply& reply);
 
 /// Errors, for all below: kTooLarge over the message's limit; kMalformed for bytes that are no such message;
 /// kInvalidArgument, naming the field, for a value outside its range.
@@ -101,5 +118,6 @@ Result<CheckInRequest> ParseCheckInRequest(ByteSpan bytes);
 Result<CheckInReply> ParseCheckInReply(ByteSpan bytes);
 Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes);
 Result<UpdateAck> ParseUpdateAck(ByteSpan bytes);
+Result<PrivacyReply> ParsePrivacyReply(ByteSpan bytes);
 
 }  // namespace tacit::codec

@@ -17,6 +17,7 @@ inline constexpr std::size_t kMaxCheckInRequestBytes = 4096;
 inline constexpr std::size_t kMaxCheckInReplyBytes = 8192;
 inline constexpr std::size_t kMaxUpdateHeaderBytes = 4096;
 inline constexpr std::size_t kMaxUpdateAckBytes = 1024;
+inline constexpr std::size_t kMaxPrivacyReplyBytes = 64 * 1024;
 inline constexpr std::size_t kMaxEnrolRequestBytes = 16 * 1024;
 inline constexpr std::size_t kMaxEnrolReplyBytes = 128 * 1024;
 inline constexpr std::size_t kMaxRenewRequestBytes = 16 * 1024;
@@ -34,6 +35,7 @@ inline constexpr std::size_t kMaxHostBytes = 253;
 // Numbers, both ends included.
 inline constexpr std::uint32_t kMaxLayerWidth = 1U << 20U;
 inline constexpr std::size_t kMaxHiddenLayers = 8;
+inline constexpr std::size_t kMaxTaskSpends = 500;
 inline constexpr std::uint64_t kMaxParameters = 1ULL << 28U;
 inline constexpr std::uint64_t kMaxPayloadBytes = 4 * kMaxParameters;
 inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;

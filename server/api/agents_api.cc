@@ -92,6 +92,22 @@ Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
   co_return ProtobufResponse(codec::Encode(codec::CheckInReply(codec::Wait{wait.retry_after, wait.reason})));
 }
 
+// ---- What a device has spent ----
+
+Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
+  codec::PrivacyReply reply;
+  for (const coordinator::DeviceSpendView& spend : co_await context.coordinator.SpendOf(device)) {
+    reply.tasks.push_back({.task = spend.task,
+                           .mechanism = ToWire(spend.mechanism),
+                           .rounds = spend.rounds,
+                           .max_participations = spend.max_participations,
+                           .epsilon = spend.epsilon.value_or(std::numeric_limits<double>::infinity()),
+                           .delta = spend.delta.value_or(0)});
+  }
+  co_return ProtobufResponse(codec::Encode(reply));
+}
+
 // ---- Models ----
 
 Task<Result<HttpResponse>> GetModel(Context& context, HttpRequest& request, const PathArguments& arguments) {
@@ -178,26 +194,13 @@ Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const Devi
                                                            .weight = weight});
 }
 
-std::string_view OutcomeLabel(const Result<void>& outcome) {
-  return outcome ? "counted" : TraitsOf(outcome.error().code).name;
-}
-
-// A refusal that is the device's own fault, and that sending the same bytes again cannot mend.
-bool IsRejection(ErrorCode code) {
-  return code == ErrorCode::kInvalidArgument || code == ErrorCode::kMalformed || code == ErrorCode::kTooLarge;
-}
-
 Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {
   TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
   const Result<void> outcome = co_await TakeUpdate(context, request, device, round);
   context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
-  if (outcome) {
-    context.metrics.UpdateOutcome(round.task.str(), OutcomeLabel(outcome));
-    co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
-  }
+  if (outcome) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
   const Error& error = outcome.error();
-  if (error.code != ErrorCode::kNotFound) context.metrics.UpdateOutcome(round.task.str(), OutcomeLabel(outcome));
   // What stands behind the colon can be a function of the update, such as where its first NaN is: that is for the
   // device alone (docs/PRIVACY.md).
   context.log.Info("update_refused", {{"task", round.task.str()},
@@ -205,7 +208,7 @@ Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, con
                                       {"device", device.str()},
                                       {"code", TraitsOf(error.code).name},
                                       {"reason", error.message.substr(0, error.message.find(": "))}});
-  if (IsRejection(error.code)) co_await context.coordinator.ReportRejected(round, device);
+  co_await context.coordinator.ReportRefused(round, device, error.code);
   co_return std::unexpected(error);
 }
 
@@ -238,6 +241,8 @@ std::vector<Route> AgentRoutes(Context& context) {
   return {
       {"POST", "/v1/checkin",
        [&context](HttpRequest& request, const PathArguments&) { return CheckIn(context, request); }},
+      {"GET", "/v1/privacy",
+       [&context](HttpRequest& request, const PathArguments&) { return GetPrivacy(context, request); }},
       {"GET", "/v1/models/{digest}",
        [&context](HttpRequest& request, const PathArguments& path) { return GetModel(context, request, path); }},
       {"PUT", "/v1/tasks/{task}/rounds/{round}/update",

@@ -24,8 +24,12 @@ Json TimeOrNull(const std::optional<WallTime>& time) {
 Json CurrentRoundJson(const coordinator::CurrentRoundView& round, WallTime now) {
   std::optional<WallTime> deadline;
   if (round.time_left) deadline = now + *round.time_left;
-  return {{"round", round.round},     {"phase", round.phase},   {"waiting_for", round.waiting_for},
-          {"counted", round.counted}, {"leased", round.leased}, {"deadline", TimeOrNull(deadline)}};
+  return {{"round", round.round},
+          {"phase", round.phase},
+          {"waiting_for", round.waiting_for},
+          {"counted", OrNull(round.counted)},
+          {"leased", OrNull(round.leased)},
+          {"deadline", TimeOrNull(deadline)}};
 }
 
 template <typename T>
@@ -42,10 +46,21 @@ Json UtilityJson(const task::TaskSpec& spec) {
           {"cohort_needed", forecast.cohort_needed}};
 }
 
-Json NotCovered() {
-  return {"devices that run a modified agent and upload more than once under several identities",
-          "choosing parameters after looking at results on private data",
-          "what a device reveals by being seen to take part", "timing and traffic volume as seen on the network"};
+Json NotCovered(const task::Privacy& privacy) {
+  Json list = {"devices that run a modified agent and upload more than once under several identities",
+               "choosing parameters after looking at results on private data",
+               "what a device reveals by being seen to take part", "timing and traffic volume as seen on the network"};
+  if (privacy.coin) {
+    list.push_back(
+        "the amplification, towards whoever sees which devices came or how many: this server, and those who watch its "
+        "network or its traffic counters");
+  }
+  return list;
+}
+
+std::string_view SamplingText(const task::Privacy& privacy) {
+  return privacy.coin ? "checkin_coin: in each round a secret coin of its own lets each device take part"
+                      : "none: no amplification is claimed";
 }
 
 }  // namespace
@@ -67,6 +82,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"model", spec.model.CanonicalText()},
           {"parameters", spec.model.ParameterCount()},
           {"max_participations", spec.max_participations},
+          {"min_separation", spec.min_separation},
           {"clip_norm", privacy.clip_norm.value()},
           {"grid_radius", privacy.grid_radius.value()},
           {"noise_multiplier", ValueOrNull(privacy.noise_multiplier)},
@@ -75,11 +91,12 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"epsilon_spent", view.privacy ? Json(view.privacy->epsilon_spent) : Json(nullptr)}};
 }
 
-Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRecord>& model) {
+Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRecord>& model,
+            const task::TaskSpec& spec) {
   Json json = {{"round", round.key.round},
                {"phase", store::NameOf(round.phase)},
                {"reason", round.reason},
-               {"counted", round.counted},
+               {"counted", spec.privacy.coin ? Json(nullptr) : Json(round.counted)},
                {"opened_at", FormatRfc3339(round.opened_at)},
                {"ended_at", TimeOrNull(round.ended_at)},
                // 0 stands for no mechanism, and must not read as perfect privacy.
@@ -102,6 +119,48 @@ Json ToJson(const store::DeviceRecord& device) {
           {"last_seen_at", TimeOrNull(device.last_seen)}};
 }
 
+Json ToJson(const dp::LedgerEntry& entry) {
+  return {{"sequence", entry.sequence},
+          {"kind", dp::NameOf(entry.kind)},
+          {"round", entry.round},
+          {"mechanism", dp::NameOf(entry.mechanism)},
+          {"noise_multiplier", entry.noise_multiplier},
+          {"clip_norm", entry.clip_norm},
+          {"grid_radius", entry.grid_radius},
+          {"cohort", entry.cohort},
+          {"at_ms", entry.at.time_since_epoch().count()},
+          {"epsilon_after", entry.epsilon_after},
+          {"previous", ToHex(entry.previous)},
+          {"hash", ToHex(entry.hash)}};
+}
+
+Json ToJson(const dp::BudgetPolicy& policy) {
+  Json json = {{"task", policy.task.str()},
+               {"mechanism", dp::NameOf(policy.mechanism)},
+               {"noise_multiplier", policy.noise_multiplier.value()},
+               {"clip_norm", policy.clip_norm.value()},
+               {"grid_radius", policy.grid_radius.value()},
+               {"cohort", policy.cohort},
+               {"delta", policy.delta.value()},
+               {"epsilon_budget", policy.budget.value()},
+               {"max_participations", policy.max_participations},
+               {"min_separation", policy.min_separation},
+               {"coin", nullptr},
+               {"digest", ToHex(dp::PolicyDigest(policy))}};
+  if (policy.coin) {
+    json["coin"] = {{"probability", policy.coin->probability.value()},
+                    {"population", policy.coin->population},
+                    {"max_cohort", policy.coin->max_cohort}};
+  }
+  return json;
+}
+
+Json ToJson(const coordinator::DeviceSpendView& spend) {
+  return {{"task", spend.task.str()},         {"mechanism", dp::NameOf(spend.mechanism)},
+          {"rounds", spend.rounds},           {"max_participations", spend.max_participations},
+          {"epsilon", OrNull(spend.epsilon)}, {"delta", OrNull(spend.delta)}};
+}
+
 Json PrivacyJson(const coordinator::TaskView& view) {
   const task::TaskSpec& spec = view.record.spec;
   const task::Privacy& privacy = spec.privacy;
@@ -115,7 +174,8 @@ Json PrivacyJson(const coordinator::TaskView& view) {
   const bool unlimited = figures.rounds_left == dp::kUnlimitedRounds;
   json.update({{"unit", kUnit},
                {"neighbouring", kNeighbouring},
-               {"sampling", "none: no amplification is claimed"},
+               {"sampling", SamplingText(privacy)},
+               {"sampling_probability", privacy.coin ? Json(privacy.coin->probability.value()) : Json(nullptr)},
                {"accountant", figures.accountant},
                {"delta", promise.delta.value()},
                {"epsilon_spent", figures.epsilon_spent},
@@ -126,9 +186,10 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"grid_radius", privacy.grid_radius.value()},
                {"rounds_charged", figures.rounds_charged},
                {"max_participations", spec.max_participations},
+               {"min_separation", spec.min_separation},
                {"rounds_left", unlimited ? Json(nullptr) : Json(figures.rounds_left)},
                {"utility", UtilityJson(spec)},
-               {"not_covered", NotCovered()}});
+               {"not_covered", NotCovered(privacy)}});
   return json;
 }
 
@@ -149,13 +210,16 @@ Json PlanJson(const task::TaskSpec& spec) {
   const dp::EpsilonReport report = dp::Account({.mechanism = privacy.mechanism,
                                                 .noise_multiplier = promise.noise_multiplier,
                                                 .compositions = spec.Compositions(),
-                                                .delta = promise.delta});
+                                                .delta = promise.delta,
+                                                .coin = privacy.coin});
   const std::uint64_t affordable = dp::RoundsWithinBudget({.mechanism = privacy.mechanism,
                                                            .noise_multiplier = promise.noise_multiplier,
                                                            .delta = promise.delta,
                                                            .budget = promise.budget,
-                                                           .max_participations = spec.max_participations});
-  json.update({{"noise_multiplier", promise.noise_multiplier.value()},
+                                                           .max_participations = spec.max_participations,
+                                                           .coin = privacy.coin});
+  json.update({{"sampling", SamplingText(privacy)},
+               {"noise_multiplier", promise.noise_multiplier.value()},
                {"delta", report.delta},
                {"epsilon", report.epsilon},
                {"epsilon_rdp", report.epsilon_rdp},

@@ -15,8 +15,15 @@ using Json = nlohmann::ordered_json;
 /// The resources of the REST API as JSON. Each field is a release: what is shown of a task is a function of its public
 /// parameters, of how many rounds it ran and of how many devices came, never of a sum (docs/PRIVACY.md).
 Json ToJson(const coordinator::TaskView& view, WallTime now);
-Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRecord>& model);
+Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRecord>& model,
+            const task::TaskSpec& spec);
 Json ToJson(const store::DeviceRecord& device);
+/// One entry of a task's privacy ledger, as `tacit privacy verify` reads it.
+Json ToJson(const dp::LedgerEntry& entry);
+/// What the ledger is kept under, and what its first entry follows.
+Json ToJson(const dp::BudgetPolicy& policy);
+/// Privacy: of one device; only for auditors.
+Json ToJson(const coordinator::DeviceSpendView& spend);
 Json PrivacyJson(const coordinator::TaskView& view);
 /// The dry run of a task: what it would cost and what it would be worth.
 Json PlanJson(const task::TaskSpec& spec);

@@ -110,6 +110,41 @@ Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request, co
   co_return JsonResponse(PrivacyJson(view));
 }
 
+/// The ledger in pages; the newest published version goes with it, so that a ledger whose end was cut is found out.
+Task<Result<HttpResponse>> GetLedger(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
+  TACIT_CO_TRY(const std::uint64_t after, QueryNumber(request, "after", 0));
+  TACIT_CO_TRY(const std::size_t limit, PageSize(request));
+  const task::TaskSpec& spec = view.record.spec;
+  if (!view.privacy) {
+    co_return Fail(ErrorCode::kNotFound, "task " + spec.id.str() + " adds no noise: it has no privacy ledger");
+  }
+  TACIT_CO_TRY(const auto entries, co_await context.coordinator.store().Call("ledger", [&](store::Store& store) {
+    return store.LedgerPage(spec.id, after, limit);
+  }));
+  Json items = Json::array();
+  for (const auto& entry : entries) items.push_back(ToJson(entry));
+  Json next = nullptr;
+  if (entries.size() == limit) next = std::to_string(entries.back().sequence);
+  co_return JsonResponse({{"policy", ToJson(spec.Policy(&crypto::Sha256))},
+                          {"latest_version", view.latest_version},
+                          {"items", items},
+                          {"next_cursor", next}});
+}
+
+/// Individual spends: for the device itself, on its own listener, and here for auditors.
+Task<Result<HttpResponse>> GetDevicePrivacy(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(const auto auditor, Identify(context, request, "auditor"));
+  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(path[0]));
+  TACIT_CO_TRY_VOID(
+      co_await context.coordinator.store().Call("device", [&](store::Store& store) { return store.Device(device); }));
+  TACIT_CO_TRY_VOID(co_await Audit(context, "auditor/" + auditor.name, "device_privacy_read", "device/" + device.str(),
+                                   "individual spends"));
+  Json items = Json::array();
+  for (const auto& spend : co_await context.coordinator.SpendOf(device)) items.push_back(ToJson(spend));
+  co_return JsonResponse({{"device", device.str()}, {"items", items}, {"next_cursor", nullptr}});
+}
+
 // ---- Rounds ----
 
 struct RoundPage {
@@ -140,7 +175,8 @@ Task<Result<HttpResponse>> GetRounds(Context& context, HttpRequest& request, con
     return LoadRounds(store, id, after, limit);
   }));
   Json items = Json::array();
-  for (std::size_t i = 0; i < page.rounds.size(); ++i) items.push_back(ToJson(page.rounds[i], page.models[i]));
+  for (std::size_t i = 0; i < page.rounds.size(); ++i)
+    items.push_back(ToJson(page.rounds[i], page.models[i], view.record.spec));
   Json next = nullptr;
   if (page.rounds.size() == limit) next = std::to_string(page.rounds.back().key.round);
   co_return JsonResponse({{"items", items}, {"next_cursor", next}});
@@ -326,10 +362,12 @@ std::vector<Route> OperatorRoutes(Context& context) {
       {"GET", "/api/v1/tasks/{task}", with_path(&GetTask)},
       {"GET", "/api/v1/tasks/{task}/rounds", with_path(&GetRounds)},
       {"GET", "/api/v1/tasks/{task}/privacy", with_path(&GetPrivacy)},
+      {"GET", "/api/v1/tasks/{task}/ledger", with_path(&GetLedger)},
       {"GET", "/api/v1/tasks/{task}/models/{version}/content", with_path(&GetModelContent)},
       {"POST", "/api/v1/plan", simple(&PostPlan)},
       {"POST", "/api/v1/enrolment/tokens", simple(&PostToken)},
       {"GET", "/api/v1/devices", simple(&GetDevices)},
+      {"GET", "/api/v1/devices/{device}/privacy", with_path(&GetDevicePrivacy)},
       {"POST", "/api/v1/devices/{device}:revoke", with_path(&RevokeDevice)},
   };
 }

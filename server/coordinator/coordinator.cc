@@ -122,7 +122,9 @@ net::Task<Result<void>> Coordinator::StartOnControl() {
 
 net::Task<Result<void>> Coordinator::AddRunner(store::TaskRecord record) {
   const TaskId id = record.spec.id;
-  TACIT_CO_TRY(auto runner, co_await TaskRunner::Load(services_, std::move(record), [this] { WakeWaiters(); }));
+  TACIT_CO_TRY(auto runner, co_await TaskRunner::Load(services_, std::move(record),
+                                                      {.on_change = [this] { WakeWaiters(); },
+                                                       .devices = [this] { return devices_.Counts().active; }}));
   runners_.emplace(id, std::move(runner));
   WakeWaiters();
   co_return Result<void>{};
@@ -232,9 +234,18 @@ net::Task<Result<void>> Coordinator::Submit(Submission submission) {
   });
 }
 
-net::Task<void> Coordinator::ReportRejected(RoundKey round, DeviceId device) {
-  co_await net::CallOn(services_.control, [this, &round, &device] {
-    if (const auto runner = Find(round.task)) (*runner)->ReportRejected(round, device);
+net::Task<void> Coordinator::ReportRefused(RoundKey round, DeviceId device, ErrorCode code) {
+  co_await net::CallOn(services_.control, [this, &round, &device, code] {
+    if (const auto runner = Find(round.task)) (*runner)->ReportRefused(round, device, code);
+  });
+}
+
+net::Task<std::vector<DeviceSpendView>> Coordinator::SpendOf(DeviceId device) {
+  co_return co_await net::CallOn(services_.control, [this, &device] {
+    std::vector<DeviceSpendView> views;
+    for (const auto& [id, runner] : runners_)
+      if (auto view = runner->SpendOf(device)) views.push_back(*std::move(view));
+    return views;
   });
 }
 

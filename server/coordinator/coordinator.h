@@ -42,7 +42,9 @@ class Coordinator {
   /// See TaskRunner.
   net::Task<Result<UploadPlan>> PlanUpload(RoundKey round, DeviceId device);
   net::Task<Result<void>> Submit(Submission submission);
-  net::Task<void> ReportRejected(RoundKey round, DeviceId device);
+  net::Task<void> ReportRefused(RoundKey round, DeviceId device, ErrorCode code);
+  /// What the device has spent on each task it ever took part in.
+  net::Task<std::vector<DeviceSpendView>> SpendOf(DeviceId device);
 
   // --- Operators ---
 

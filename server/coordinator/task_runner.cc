@@ -1,6 +1,8 @@
 #include "server/coordinator/task_runner.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "common/base/check.h"
@@ -14,8 +16,8 @@ constexpr Millis kBetweenCheckIns{1'000};
 
 }  // namespace
 
-TaskRunner::TaskRunner(Services& services, store::TaskRecord record, std::function<void()> on_change)
-    : services_(services), record_(std::move(record)), on_change_(std::move(on_change)) {}
+TaskRunner::TaskRunner(Services& services, store::TaskRecord record, Surroundings around)
+    : services_(services), record_(std::move(record)), around_(std::move(around)) {}
 
 TaskRunner::~TaskRunner() = default;
 
@@ -34,6 +36,7 @@ void TaskRunner::StartNextRound(RoundNumber number) {
   next_sequence_ = 0;
   sealer_.reset();
   noise_secret_.reset();
+  coin_secret_.reset();
   token_.reset();
   next_model_.reset();
   refused_for_budget_ = false;
@@ -45,7 +48,8 @@ round::Rules TaskRunner::RulesOfTask() const {
           .target_cohort = cohort.size,
           .max_leases = static_cast<std::uint32_t>(std::min<std::uint64_t>(cohort.MaxAdmitted(), UINT32_MAX)),
           .deadline = cohort.deadline,
-          .interest_lifetime = services_.long_poll + Millis(15'000)};
+          .interest_lifetime = services_.long_poll + Millis(15'000),
+          .cohort_is_secret = CohortIsSecret()};
 }
 
 // ---- What devices ask ----
@@ -54,9 +58,10 @@ CheckInReply TaskRunner::CheckIn(const DeviceId& device) {
   if (!machine_)
     return WaitView{kBetweenCheckIns * 10, "task " + spec().id.str() + " has ended: " + record_.state_reason};
   if (stopping_) return WaitView{kBetweenCheckIns, "the server is stopping"};
-  if (!MayTakePart(device)) {
-    return WaitView{kBetweenCheckIns * 60, "this device has taken part in " + std::to_string(ParticipationsOf(device)) +
-                                               " rounds of task " + spec().id.str() + ", as many as it may"};
+  if (const auto may = CheckLimits(device); !may) return WaitView{kBetweenCheckIns * 60, may.error().message};
+  if (machine().phase() == round::Phase::kOpen && !IsDrawn(device)) {
+    return WaitView{kBetweenCheckIns, "task " + spec().id.str() + ", round " + std::to_string(CurrentKey().round) +
+                                          ": the coin did not choose this device; waiting for the next round"};
   }
   Handle(round::CheckedIn{device});
   CheckInReply reply = std::move(Present(check_in_reply_, "the machine answers every check-in"));
@@ -73,11 +78,7 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
     return Fail(ErrorCode::kNotFound,
                 "there is no round " + std::to_string(round.round) + " of task " + round.task.str());
   }
-  if (!MayTakePart(device)) {
-    return Fail(ErrorCode::kPermissionDenied, "this device has taken part in as many rounds of task " +
-                                                  round.task.str() + " as it may (" +
-                                                  std::to_string(spec().max_participations) + ")");
-  }
+  TACIT_TRY_VOID(CheckMayTakePart(device));
   const task::Privacy& privacy = spec().privacy;
   return UploadPlan{.parameters = spec().model.ParameterCount(),
                     .schema_digest = spec().model.SchemaDigest(),
@@ -98,26 +99,84 @@ net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
   offered_ = nullptr;
   offered_ack_.reset();
   if (!ack->outcome) co_await ack->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience);
-  if (const std::optional<Result<void>>& outcome = ack->outcome) co_return *outcome;
+  if (const std::optional<Result<void>>& outcome = ack->outcome) {
+    if (*outcome) CountOutcome("counted");
+    co_return *outcome;
+  }
   co_return Fail(ErrorCode::kUnavailable, "the update is not durable yet; keep it and send it again");
 }
 
-void TaskRunner::ReportRejected(const RoundKey& round, const DeviceId& device) {
-  if (machine_ && round == CurrentKey()) Handle(round::Rejected{device});
+void TaskRunner::ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code) {
+  CountOutcome(TraitsOf(code).name);
+  // The device's own fault, which sending the same bytes again cannot mend.
+  const bool final =
+      code == ErrorCode::kInvalidArgument || code == ErrorCode::kMalformed || code == ErrorCode::kTooLarge;
+  if (final && machine_ && round == CurrentKey()) Handle(round::Rejected{device});
+}
+
+void TaskRunner::CountOutcome(std::string_view outcome) {
+  if (!CohortIsSecret()) services_.metrics.UpdateOutcome(spec().id.str(), outcome);
 }
 
 void TaskRunner::Tick() {
   if (machine_ && !stopping_) Handle(round::Tick{});
 }
 
-std::uint64_t TaskRunner::ParticipationsOf(const DeviceId& device) const {
-  const auto found = participations_.find(device);
-  return found == participations_.end() ? 0 : found->second;
+Result<void> TaskRunner::CheckMayTakePart(const DeviceId& device) const {
+  TACIT_TRY_VOID(CheckLimits(device));
+  if (IsDrawn(device)) return {};
+  return Fail(ErrorCode::kPermissionDenied, "the coin of round " + std::to_string(CurrentKey().round) + " of task " +
+                                                spec().id.str() + " did not choose this device");
 }
 
-bool TaskRunner::MayTakePart(const DeviceId& device) const {
-  // A device whose last permitted round is this one must still get its answers.
-  return ParticipationsOf(device) < spec().max_participations || machine().counted().contains(device);
+Result<void> TaskRunner::CheckLimits(const DeviceId& device) const {
+  // A device that is in this round must still get its answers, also when it was its last.
+  const auto found = participations_.find(device);
+  if (found == participations_.end() || found->second.last_round == CurrentKey().round) return {};
+  const Part& part = found->second;
+  const std::string who = "this device has taken part in ";
+  if (part.rounds >= spec().max_participations) {
+    return Fail(ErrorCode::kPermissionDenied,
+                who + std::to_string(part.rounds) + " rounds of task " + spec().id.str() + ", as many as it may");
+  }
+  const RoundNumber next = part.last_round + spec().min_separation;
+  if (CurrentKey().round >= next) return {};
+  return Fail(ErrorCode::kPermissionDenied, who + "round " + std::to_string(part.last_round) + " of task " +
+                                                spec().id.str() + " and may again from round " + std::to_string(next) +
+                                                " on");
+}
+
+// The same coin for every retry, and after a restart: it is a function of the round's key.
+bool TaskRunner::IsDrawn(const DeviceId& device) const {
+  if (!CohortIsSecret()) return true;
+  if (!coin_secret_) return false;
+  const crypto::SecretKey coin = coin_secret_->Derive(AsBytes(device.str()));
+  std::uint64_t face = 0;
+  std::memcpy(&face, coin.bytes().data(), sizeof face);
+  // Rounded down: never more likely than what is accounted for.
+  return face < static_cast<std::uint64_t>(
+                    std::floor(Present(spec().privacy.coin, "asked above").probability.value() * 0x1p64));
+}
+
+std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) const {
+  const auto found = participations_.find(device);
+  if (found == participations_.end()) return std::nullopt;
+  DeviceSpendView view{.task = spec().id,
+                       .mechanism = spec().privacy.mechanism,
+                       .rounds = found->second.rounds,
+                       .max_participations = spec().max_participations,
+                       .epsilon = std::nullopt,
+                       .delta = std::nullopt};
+  if (!ledger_) return view;
+  // Behind a coin a device has spent what every device has: that it took part is what the coin hides.
+  view.epsilon = CohortIsSecret() ? ledger_->Spent().epsilon
+                                  : dp::Account({.mechanism = spec().privacy.mechanism,
+                                                 .noise_multiplier = spec().privacy.promise().noise_multiplier,
+                                                 .compositions = found->second.rounds,
+                                                 .delta = spec().privacy.promise().delta})
+                                        .epsilon;
+  view.delta = spec().privacy.promise().delta.value();
+  return view;
 }
 
 // ---- Carrying out what the round wants ----
@@ -183,7 +242,7 @@ void TaskRunner::Resolve(const DeviceId& device, const Result<void>& outcome) {
 
 void TaskRunner::Carry(const round::Announce& /*action*/) {
   ShowMetrics();
-  on_change_();
+  around_.on_change();
 }
 
 // ---- Opening ----
@@ -210,7 +269,18 @@ net::Task<void> TaskRunner::DoOpen() {
   Handle(round::Opened{});
 }
 
+// Coins are accounted for with the population that was declared: with more devices a full cohort could turn some away.
+Result<void> TaskRunner::CheckPopulation() const {
+  if (!CohortIsSecret()) return {};
+  const std::uint64_t enrolled = around_.devices();
+  if (enrolled <= spec().privacy.population) return {};
+  return Fail(ErrorCode::kUnavailable, std::to_string(enrolled) + " devices are enrolled, more than the " +
+                                           std::to_string(spec().privacy.population) +
+                                           " that 'privacy.population' declared");
+}
+
 net::Task<Result<void>> TaskRunner::OpenDurably() {
+  TACIT_CO_TRY_VOID(CheckPopulation());
   if (IsPrivate()) TACIT_CO_TRY_VOID(co_await ReserveBudget());
   const RoundKey key = CurrentKey();
   if (!sealer_) {
@@ -286,7 +356,9 @@ net::Task<void> TaskRunner::DoCommit() {
   }
   for (const store::Contribution& each : in_flight_->contributions) {
     total_->contributions.push_back(each);
-    ++participations_[each.device];
+    Part& part = participations_[each.device];
+    ++part.rounds;
+    part.last_round = CurrentKey().round;
   }
   services_.log.Debug(
       "partial_committed",
@@ -333,9 +405,13 @@ TaskView TaskRunner::View() const {
     CurrentRoundView current{.round = CurrentKey().round,
                              .phase = std::string(round::NameOf(machine().phase())),
                              .waiting_for = machine().WaitingFor(),
-                             .counted = machine().counted().size(),
-                             .leased = machine().leased(),
+                             .counted = std::nullopt,
+                             .leased = std::nullopt,
                              .time_left = std::nullopt};
+    if (!CohortIsSecret()) {
+      current.counted = machine().counted().size();
+      current.leased = machine().leased();
+    }
     if (machine().phase() == round::Phase::kOpen)
       current.time_left = machine().deadline() - services_.clock.SteadyNow();
     view.current = std::move(current);
@@ -354,7 +430,8 @@ TaskView TaskRunner::View() const {
 void TaskRunner::ShowMetrics() {
   const std::string& name = spec().id.str();
   if (machine_) {
-    services_.metrics.SetRound(name, CurrentKey().round, round::NameOf(machine().phase()), machine().counted().size());
+    services_.metrics.SetRound(name, CurrentKey().round, round::NameOf(machine().phase()),
+                               CohortIsSecret() ? std::nullopt : std::optional(machine().counted().size()));
   }
   services_.metrics.SetModelVersion(name, model_record().version);
 }

@@ -23,16 +23,21 @@ namespace tacit::coordinator {
 /// (16), rounded up. The current model is its file, mapped.
 inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
 
+/// What a task asks of the server around it.
+struct Surroundings {
+  std::function<void()> on_change;         ///< Something a waiting device could want to know has changed.
+  std::function<std::uint64_t()> devices;  ///< How many are enrolled and not revoked.
+};
+
 /// Runs the rounds of one task: feeds the round machine, carries its actions out, and keeps the sums, the ledger and
 /// the newest model. A failed store step is an event of the machine, never a lost round. Threads: the control thread
 /// only.
 class TaskRunner {
  public:
   /// Takes the task up from the store where it stood: its ledger, its newest model, and an unfinished round.
-  /// `on_change` is called whenever something a waiting device could want to know has changed.
   /// Errors: kDataLoss when what is stored contradicts itself.
   static net::Task<Result<std::unique_ptr<TaskRunner>>> Load(Services& services, store::TaskRecord record,
-                                                             std::function<void()> on_change);
+                                                             Surroundings around);
 
   ~TaskRunner();
   TaskRunner(const TaskRunner&) = delete;
@@ -49,15 +54,18 @@ class TaskRunner {
   CheckInReply CheckIn(const DeviceId& device);
 
   /// Errors: kNotFound for a round that never was; kGone for one that has ended; kPermissionDenied for a device that
-  /// has taken part as often as it may.
+  /// may not take part in it.
   [[nodiscard]] Result<UploadPlan> PlanUpload(const RoundKey& round, const DeviceId& device) const;
 
   /// Counts the update once and returns when it is durable.
   /// Errors: kConflict, kGone, kPermissionDenied, kUnavailable (keep it and send it again), kDeadlineExceeded.
   net::Task<Result<void>> Submit(Submission submission);
 
-  /// An upload of this device was refused before it got here.
-  void ReportRejected(const RoundKey& round, const DeviceId& device);
+  /// What the device itself has spent; nothing when it never took part.
+  [[nodiscard]] std::optional<DeviceSpendView> SpendOf(const DeviceId& device) const;
+
+  /// An upload of this device was refused, here or before it got here.
+  void ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code);
 
   void Tick();
   /// No new steps are started after this; those under way finish in the background group.
@@ -68,13 +76,17 @@ class TaskRunner {
 
  private:
   struct PendingAck;
+  struct Part {
+    std::uint64_t rounds = 0;
+    RoundNumber last_round = 0;
+  };
   using AckPtr = std::shared_ptr<PendingAck>;
   struct PartialSum;
   class Listed;
 
   static constexpr const char* kLoaded = "Load gives out no runner without it";
 
-  TaskRunner(Services& services, store::TaskRecord record, std::function<void()> on_change);
+  TaskRunner(Services& services, store::TaskRecord record, Surroundings around);
   net::Task<Result<void>> LoadLedger();
   net::Task<Result<void>> LoadModel();
   net::Task<Result<void>> LoadRound();
@@ -111,12 +123,14 @@ class TaskRunner {
   net::Task<Result<void>> Publish();
   net::Task<void> DoAbandon(std::string reason);
   net::Task<bool> RecordEnd(store::RoundRecord row);
+  net::Task<void> VoidReservation(RoundNumber round);
   net::Task<void> ForgetSums(RoundKey key);
 
   void Spawn(net::Task<void> step);
   void StartNextRound(RoundNumber number);
   /// The task has ended: what remains is what can be shown of it.
   void LetGo();
+  void CountOutcome(std::string_view outcome);
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
@@ -127,14 +141,23 @@ class TaskRunner {
   [[nodiscard]] bool IsPrivate() const { return spec().privacy.mechanism != dp::Mechanism::kNone; }
   [[nodiscard]] round::Rules RulesOfTask() const;
   [[nodiscard]] store::RoundRecord RoundRow(store::RoundPhase phase) const;
-  [[nodiscard]] std::uint64_t ParticipationsOf(const DeviceId& device) const;
-  [[nodiscard]] bool MayTakePart(const DeviceId& device) const;
+  /// Errors: kPermissionDenied for a device that has taken part as often as it may, took part too lately, or that the
+  /// round's coin did not choose.
+  [[nodiscard]] Result<void> CheckMayTakePart(const DeviceId& device) const;
+  [[nodiscard]] Result<void> CheckLimits(const DeviceId& device) const;
+  [[nodiscard]] bool IsDrawn(const DeviceId& device) const;
+  [[nodiscard]] bool CohortIsSecret() const { return spec().privacy.coin.has_value(); }
+  [[nodiscard]] Result<void> CheckPopulation() const;
+  /// How many are counted, as a log may show it: nothing where a coin hides it.
+  [[nodiscard]] LogField Counted(std::uint64_t counted) const {
+    return CohortIsSecret() ? LogField("counted", "secret") : LogField("counted", counted);
+  }
   [[nodiscard]] dp::SumOptions SumOptionsOf(const RoundKey& key) const;
   [[nodiscard]] RoundKey CurrentKey() const { return machine().key(); }
 
   Services& services_;
   store::TaskRecord record_;
-  std::function<void()> on_change_;
+  Surroundings around_;
   bool stopping_ = false;
   net::WakeUp retry_wake_;  // ends the pause before an end is recorded again
 
@@ -143,13 +166,14 @@ class TaskRunner {
   SharedBytes model_;                               // newest version, float32 little-endian
   std::optional<store::ModelRecord> model_record_;  // set by Load
   std::uint64_t rounds_published_ = 0;
-  std::map<DeviceId, std::uint64_t> participations_;  // durable counts, this round's included once committed
+  std::map<DeviceId, Part> participations_;  // durable, this round's included once committed
 
   // The round under way; empty once the task has ended.
   std::optional<round::Machine> machine_;
   WallTime opened_at_{};
   std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key, as is the next
   std::optional<crypto::SecretKey> noise_secret_;
+  std::optional<crypto::SecretKey> coin_secret_;
   std::unique_ptr<PartialSum> total_;      // everything durable
   std::unique_ptr<PartialSum> filling_;    // takes folds
   std::unique_ptr<PartialSum> in_flight_;  // being committed

@@ -55,7 +55,7 @@ net::Task<void> TaskRunner::DoCharge() {
   }
   services_.log.Info("round_charged", {{"task", spec().id.str()},
                                        {"round", CurrentKey().round},
-                                       {"counted", total_->contributions.size()},
+                                       Counted(total_->contributions.size()),
                                        {"epsilon_spent", ledger_ ? ledger_->Spent().epsilon : 0.0}});
   Handle(round::Charged{});
 }
@@ -116,7 +116,7 @@ net::Task<void> TaskRunner::DoRelease() {
   const Millis took = services_.clock.Now() - opened_at_;
   services_.log.Info("round_published", {{"task", key.task.str()},
                                          {"round", key.round},
-                                         {"counted", total_->contributions.size()},
+                                         Counted(total_->contributions.size()),
                                          {"model_version", model_record().version},
                                          {"epsilon_spent", ledger_ ? ledger_->Spent().epsilon : 0.0}});
   services_.metrics.RoundEnded(key.task.str(), "published", std::chrono::duration<double>(took).count());
@@ -131,7 +131,7 @@ net::Task<void> TaskRunner::DoRelease() {
         {{"task", key.task.str()}, {"state", store::NameOf(record_.state)}, {"reason", record_.state_reason}});
   }
   ShowMetrics();
-  on_change_();
+  around_.on_change();
 }
 
 net::Task<Result<void>> TaskRunner::DrawNextModel() {
@@ -199,7 +199,7 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
   const RoundKey key = CurrentKey();
   services_.log.Warn(
       "round_abandoned",
-      {{"task", key.task.str()}, {"round", key.round}, {"counted", total_->contributions.size()}, {"reason", reason}});
+      {{"task", key.task.str()}, {"round", key.round}, Counted(total_->contributions.size()), {"reason", reason}});
   if (opened_at_ == WallTime{}) opened_at_ = services_.clock.Now();
   store::RoundRecord row = RoundRow(store::RoundPhase::kAbandoned);
   row.reason = reason;
@@ -207,6 +207,7 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
   if (!co_await RecordEnd(row)) co_return;  // the next start takes the round up again
   const Millis took = *row.ended_at - row.opened_at;
   services_.metrics.RoundEnded(key.task.str(), "abandoned", std::chrono::duration<double>(took).count());
+  co_await VoidReservation(key.round);
   co_await ForgetSums(key);
   opened_at_ = {};
   if (refused_for_budget_) {
@@ -224,7 +225,20 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
     StartNextRound(key.round + 1);
   }
   ShowMetrics();
-  on_change_();
+  around_.on_change();
+}
+
+// Says in the ledger that a reservation came to nothing. A crash before it leaves a reservation that the next one
+// passes, which means the same.
+net::Task<void> TaskRunner::VoidReservation(RoundNumber round) {
+  if (!ledger_) co_return;
+  const auto proposed = ledger().ProposeVoid(round, services_.clock.Now());
+  if (!proposed) co_return;  // not reserved, or charged
+  const auto durable = co_await AppendDurably(*proposed);
+  const Result<void> applied = durable ? ledger().Apply(*durable) : std::unexpected(durable.error());
+  if (applied) co_return;
+  services_.log.Warn("reservation_not_voided",
+                     {{"task", spec().id.str()}, {"round", round}, {"reason", applied.error().message}});
 }
 
 // Until the end is on disk the round's key and sums stay: a restart finds the round as it stood, and must be able to
@@ -249,7 +263,11 @@ Result<void> TaskRunner::UseRoundKey(const crypto::SecretKey& secret) {
   TACIT_TRY(auto sealer, crypto::Aes256GcmSealer::Create(secret.Derive(AsBytes("tacit-seal/1"))));
   sealer_.emplace(std::move(sealer));
   const RoundKey key = CurrentKey();
-  noise_secret_.emplace(secret.Derive(ByteWriter().Text("tacit-noise/2").Text(key.task.str()).U64(key.round).bytes()));
+  const auto derive = [&](std::string_view purpose) {
+    return secret.Derive(ByteWriter().Text(purpose).Text(key.task.str()).U64(key.round).bytes());
+  };
+  noise_secret_.emplace(derive("tacit-noise/2"));
+  if (CohortIsSecret()) coin_secret_.emplace(derive("tacit-coin/1"));
   return {};
 }
 
@@ -272,6 +290,7 @@ void TaskRunner::LetGo() {
   in_flight_.reset();
   sealer_.reset();
   noise_secret_.reset();
+  coin_secret_.reset();
   token_.reset();
   next_model_.reset();
   optimizer_.reset();

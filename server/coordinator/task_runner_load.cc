@@ -31,8 +31,8 @@ round::Phase PhaseOf(store::RoundPhase phase) {
 }  // namespace
 
 net::Task<Result<std::unique_ptr<TaskRunner>>> TaskRunner::Load(Services& services, store::TaskRecord record,
-                                                                std::function<void()> on_change) {
-  std::unique_ptr<TaskRunner> runner(new TaskRunner(services, std::move(record), std::move(on_change)));
+                                                                Surroundings around) {
+  std::unique_ptr<TaskRunner> runner(new TaskRunner(services, std::move(record), std::move(around)));
   TACIT_CO_TRY_VOID(co_await runner->LoadModel());
   TACIT_CO_TRY_VOID(co_await runner->LoadLedger());
   TACIT_CO_TRY_VOID(co_await runner->LoadRound());
@@ -46,25 +46,13 @@ net::Task<Result<void>> TaskRunner::LoadLedger() {
   TACIT_CO_TRY(const auto counts, co_await services_.store.Call("participations", [id](store::Store& store) {
     return store.ParticipationCounts(id);
   }));
-  for (const store::Participation& each : counts) participations_[each.device] = each.rounds;
+  for (const store::Participation& each : counts) participations_[each.device] = {each.rounds, each.last_round};
   if (!IsPrivate()) co_return Result<void>{};
   TACIT_CO_TRY(const auto recorded,
                co_await services_.store.Call("ledger", [id](store::Store& store) { return store.Ledger(id); }));
   std::vector<dp::LedgerEntry> entries;
   for (const auto& each : recorded) entries.push_back(each.value());
-  const task::Privacy& privacy = spec().privacy;
-  const task::Privacy::Promise promise = privacy.promise();
-  TACIT_CO_TRY(auto ledger, dp::BudgetLedger::Restore({.task = id,
-                                                       .mechanism = privacy.mechanism,
-                                                       .noise_multiplier = promise.noise_multiplier,
-                                                       .clip_norm = privacy.clip_norm,
-                                                       .grid_radius = privacy.grid_radius,
-                                                       .cohort = spec().cohort.size,
-                                                       .delta = promise.delta,
-                                                       .budget = promise.budget,
-                                                       .max_participations = spec().max_participations,
-                                                       .hash = &crypto::Sha256},
-                                                      entries, model_record().version));
+  TACIT_CO_TRY(auto ledger, dp::BudgetLedger::Restore(spec().Policy(&crypto::Sha256), entries, model_record().version));
   ledger_.emplace(std::move(ledger));
   if (!entries.empty() && entries.back().kind == dp::LedgerKind::kCharge) charge_ = recorded.back();
   co_return Result<void>{};
@@ -121,7 +109,7 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
   services_.log.Info("round_resumed", {{"task", id.str()},
                                        {"round", latest->key.round},
                                        {"phase", round::NameOf(machine().phase())},
-                                       {"counted", machine().counted().size()}});
+                                       Counted(machine().counted().size())});
   co_return Result<void>{};
 }
 
@@ -163,7 +151,7 @@ net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, st
       co_await services_.store.Call("put_round", [row](store::Store& store) { return store.PutRound(row); }));
   services_.log.Error(
       "round_abandoned",
-      {{"task", row.key.task.str()}, {"round", row.key.round}, {"counted", row.counted}, {"reason", row.reason}});
+      {{"task", row.key.task.str()}, {"round", row.key.round}, Counted(row.counted), {"reason", row.reason}});
   co_await ForgetSums(row.key);
   StartNextRound(row.key.round + 1);
   co_return Result<void>{};

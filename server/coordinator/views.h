@@ -62,8 +62,8 @@ struct CurrentRoundView {
   RoundNumber round = 0;
   std::string phase;
   std::string waiting_for;
-  std::uint64_t counted = 0;
-  std::uint64_t leased = 0;
+  std::optional<std::uint64_t> counted;  ///< Absent, as the next, where a coin hides how many come.
+  std::optional<std::uint64_t> leased;
   std::optional<Millis> time_left;
 };
 
@@ -74,6 +74,17 @@ struct PrivacyView {
   double epsilon_reserved = 0;  ///< The part of it held by rounds that have released nothing.
   std::uint64_t rounds_charged = 0;
   std::uint64_t rounds_left = 0;
+};
+
+/// What one device has spent on one task, whatever others have.
+/// Privacy: for the device itself and for auditors.
+struct DeviceSpendView {
+  TaskId task;
+  dp::Mechanism mechanism;
+  std::uint64_t rounds = 0;  ///< It was counted in, abandoned ones included.
+  std::uint64_t max_participations = 0;
+  std::optional<double> epsilon;  ///< Absent with mechanism none, as delta.
+  std::optional<double> delta;
 };
 
 struct TaskView {

@@ -141,10 +141,11 @@ void Metrics::RoundEnded(std::string_view task, std::string_view outcome, double
   families_->rounds.Add(labels).Increment();
   families_->round_seconds.Add(labels, kRoundSeconds).Observe(seconds);
 }
-void Metrics::SetRound(std::string_view task, std::uint64_t round, std::string_view phase, std::uint64_t counted) {
+void Metrics::SetRound(std::string_view task, std::uint64_t round, std::string_view phase,
+                       std::optional<std::uint64_t> counted) {
   const std::string name(task);
   families_->round_current.Add({{"task", name}}).Set(static_cast<double>(round));
-  families_->round_counted.Add({{"task", name}}).Set(static_cast<double>(counted));
+  if (counted) families_->round_counted.Add({{"task", name}}).Set(static_cast<double>(*counted));
   for (const std::string_view each : kPhases) {
     families_->round_phase.Add({{"task", name}, {"phase", std::string(each)}}).Set(each == phase ? 1 : 0);
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,9 +27,11 @@ class Metrics {
   void BytesIn(std::string_view listener, std::uint64_t bytes);
 
   // Rounds: the cohort's size is public (docs/PRIVACY.md, neighbouring relation), and outcomes do not depend on data.
+  // Not so behind a coin: there no outcome and no count is told.
   void UpdateOutcome(std::string_view task, std::string_view outcome);
   void RoundEnded(std::string_view task, std::string_view outcome, double seconds);
-  void SetRound(std::string_view task, std::uint64_t round, std::string_view phase, std::uint64_t counted);
+  void SetRound(std::string_view task, std::uint64_t round, std::string_view phase,
+                std::optional<std::uint64_t> counted);
   void SetModelVersion(std::string_view task, std::uint64_t version);
 
   // Privacy: a function of the task's public parameters and of the number of rounds.

@@ -33,7 +33,7 @@ Machine Machine::Restore(RoundKey key, Rules rules, Phase phase, std::map<Device
   machine.counted_ = std::move(counted);
   if (phase == Phase::kOpen) {
     // A crash between the last commit and the closing must not make a full round wait for its deadline.
-    const bool full = machine.counted_.size() >= rules.target_cohort;
+    const bool full = !rules.cohort_is_secret && machine.counted_.size() >= rules.target_cohort;
     machine.deadline_ = full ? now : now + rules.deadline;
   }
   // The step that was under way is asked for again by the first tick.
@@ -116,7 +116,7 @@ void Machine::On(const Offered& event, SteadyTime /*now*/, Actions& out) {
   filling_.emplace(event.device, event.digest);
   out.emplace_back(Fold{event.device});
   if (in_flight_.empty()) StartCommit(out);
-  if (Taken() >= rules_.target_cohort) StartClosing(out);
+  if (!rules_.cohort_is_secret && Taken() >= rules_.target_cohort) StartClosing(out);
 }
 
 void Machine::OfferAgain(const Offered& event, Actions& out) const {
@@ -175,7 +175,7 @@ void Machine::StartClosing(Actions& out) {
 
 void Machine::CloseWhenSettled(Actions& out) {
   if (!in_flight_.empty() || !filling_.empty() || charging_) return;
-  if (counted_.size() < rules_.min_cohort) {
+  if (!rules_.cohort_is_secret && counted_.size() < rules_.min_cohort) {
     End("only " + std::to_string(counted_.size()) + " of at least " + std::to_string(rules_.min_cohort) +
             " updates were counted",
         out);
@@ -256,6 +256,7 @@ std::string Machine::WaitingFor() const {
       return "waiting for devices to check in: " + std::to_string(interested_.size()) + " of at least " +
              std::to_string(rules_.min_cohort);
     case Phase::kOpen:
+      if (rules_.cohort_is_secret) return "waiting for the deadline: how many updates came is not told";
       return "waiting for updates: " + std::to_string(counted_.size()) + " of " + std::to_string(rules_.target_cohort) +
              " counted, at least " + std::to_string(rules_.min_cohort) + " needed at the deadline";
     case Phase::kClosing:

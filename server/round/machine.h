@@ -36,6 +36,9 @@ struct Rules {
   Millis interest_lifetime{60'000};  ///< How long a check-in counts as presence while the round is scheduled.
   Millis retry_delay{2'000};         ///< Between attempts of a step that the store refused.
   std::uint32_t max_attempts = 30;   ///< Attempts of one step before the round is abandoned.
+  /// Nothing that can be seen may depend on how many come: the round ends at its deadline and not when it is full, and
+  /// with whoever came.
+  bool cohort_is_secret = false;
 };
 
 // ---- What happens to a round ----

@@ -9,24 +9,13 @@ namespace tacit::store {
 
 namespace {
 
-// Words on disk: see NameOf in records.cc.
-std::string_view NameOf(dp::LedgerKind kind) {
-  return kind == dp::LedgerKind::kReserve ? "reserve" : "charge";
-}
-
-Result<dp::LedgerKind> TakeKind(Query& query) {
-  const std::string text = query.TakeText();
-  for (const dp::LedgerKind kind : {dp::LedgerKind::kReserve, dp::LedgerKind::kCharge}) {
-    if (NameOf(kind) == text) return kind;
-  }
-  return Fail(ErrorCode::kDataLoss, "the ledger holds an unknown kind of entry");
-}
-
 Result<dp::LedgerEntry> TakeEntry(Query& query) {
   TACIT_TRY(TaskId task, TakeName<TaskId>(query));
   dp::LedgerEntry entry{.task = std::move(task), .at = {}};
   entry.sequence = query.TakeU64();
-  TACIT_TRY(entry.kind, TakeKind(query));
+  const Result<dp::LedgerKind> kind = dp::ParseLedgerKind(query.TakeText());
+  if (!kind) return Fail(ErrorCode::kDataLoss, "the ledger holds an unknown kind of entry");
+  entry.kind = *kind;
   entry.round = query.TakeU64();
   Result<dp::Mechanism> mechanism = dp::ParseMechanism(query.TakeText());
   if (!mechanism) return Fail(ErrorCode::kDataLoss, "the ledger holds an unknown mechanism");
@@ -72,7 +61,7 @@ Result<void> InsertEntry(Database& database, const dp::LedgerEntry& entry) {
             database.Prepare("INSERT INTO ledger (task, sequence, kind, round, mechanism, noise_multiplier,"
                              " clip_norm, grid_radius, cohort, at, epsilon_after, previous, hash)"
                              " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-  insert.Bind(entry.task.str()).Bind(entry.sequence).Bind(NameOf(entry.kind)).Bind(entry.round);
+  insert.Bind(entry.task.str()).Bind(entry.sequence).Bind(dp::NameOf(entry.kind)).Bind(entry.round);
   insert.Bind(dp::NameOf(entry.mechanism)).Bind(entry.noise_multiplier).Bind(entry.clip_norm);
   insert.Bind(std::uint64_t{entry.grid_radius}).Bind(entry.cohort).Bind(entry.at).Bind(entry.epsilon_after);
   return insert.Bind(entry.previous).Bind(entry.hash).Run();
@@ -111,7 +100,7 @@ Result<Durable<dp::LedgerEntry>> SqliteStore::AppendLedger(const dp::LedgerEntry
   TACIT_TRY(Transaction step, Transaction::Begin(*database_));
   TACIT_TRY_VOID(CheckContinues(*database_, entry));
   TACIT_TRY_VOID(InsertEntry(*database_, entry));
-  TACIT_TRY_VOID(CommitStep(step, entry.kind == dp::LedgerKind::kReserve ? "ledger_reserve" : "ledger_charge"));
+  TACIT_TRY_VOID(CommitStep(step, "ledger_" + std::string(dp::NameOf(entry.kind))));
   return Mint(entry);
 }
 
@@ -122,6 +111,13 @@ Result<std::vector<Durable<dp::LedgerEntry>>> SqliteStore::Ledger(const TaskId& 
     TACIT_TRY(dp::LedgerEntry entry, TakeEntry(row));
     return Mint(std::move(entry));
   });
+}
+
+Result<std::vector<dp::LedgerEntry>> SqliteStore::LedgerPage(const TaskId& id, std::uint64_t after, std::size_t limit) {
+  TACIT_TRY(Query query,
+            database_->Prepare("SELECT * FROM ledger WHERE task = ? AND sequence > ? ORDER BY sequence LIMIT ?"));
+  query.Bind(id.str()).Bind(after).Bind(limit);
+  return TakeAll(std::move(query), TakeEntry);
 }
 
 Result<AuditHead> SqliteStore::LastAudit() {

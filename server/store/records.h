@@ -78,9 +78,11 @@ struct Partial {
   Bytes sealed;
 };
 
+/// What one device has contributed to a task.
 struct Participation {
   DeviceId device;
-  std::uint64_t rounds = 0;
+  std::uint64_t rounds = 0;    ///< In how many rounds it was ever counted, abandoned rounds included.
+  RoundNumber last_round = 0;  ///< The newest of them.
 };
 
 struct ModelRecord {

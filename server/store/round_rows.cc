@@ -50,7 +50,8 @@ Result<Contribution> TakeContribution(Query& query) {
 
 Result<Participation> TakeParticipation(Query& query) {
   TACIT_TRY(DeviceId device, TakeName<DeviceId>(query));
-  return Participation{std::move(device), query.TakeU64()};
+  const std::uint64_t rounds = query.TakeU64();
+  return Participation{std::move(device), rounds, query.TakeU64()};
 }
 
 Result<void> AddPartial(Database& database, const RoundKey& key, const PartialFile& file) {
@@ -145,9 +146,10 @@ Result<void> SqliteStore::AddContribution(const RoundKey& key, const Contributio
     return Fail(ErrorCode::kConflict, "device '" + contribution.device.str() + "' is already counted in " + Shown(key));
   }
   TACIT_TRY_VOID(std::move(inserted));
-  TACIT_TRY(Query count, database_->Prepare("INSERT INTO participations (task, device, rounds) VALUES (?, ?, 1)"
-                                            " ON CONFLICT (task, device) DO UPDATE SET rounds = rounds + 1"));
-  return count.Bind(key.task.str()).Bind(contribution.device.str()).Run();
+  TACIT_TRY(Query count, database_->Prepare("INSERT INTO participations (task, device, rounds, last_round)"
+                                            " VALUES (?, ?, 1, ?) ON CONFLICT (task, device) DO UPDATE SET"
+                                            " rounds = rounds + 1, last_round = max(last_round, excluded.last_round)"));
+  return count.Bind(key.task.str()).Bind(contribution.device.str()).Bind(key.round).Run();
 }
 
 Result<void> SqliteStore::CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
@@ -225,17 +227,9 @@ Result<void> SqliteStore::DropPartials(const RoundKey& key) {
   return {};
 }
 
-Result<std::uint64_t> SqliteStore::Participations(const TaskId& id, const DeviceId& device) {
-  TACIT_TRY(Query query, database_->Prepare("SELECT rounds FROM participations WHERE task = ? AND device = ?"));
-  query.Bind(id.str()).Bind(device.str());
-  TACIT_TRY(const auto rounds,
-            TakeFirst(std::move(query), [](Query& row) { return Result<std::uint64_t>(row.TakeU64()); }));
-  return rounds.value_or(0);
-}
-
 Result<std::vector<Participation>> SqliteStore::ParticipationCounts(const TaskId& id) {
-  TACIT_TRY(Query query,
-            database_->Prepare("SELECT device, rounds FROM participations WHERE task = ? ORDER BY device"));
+  TACIT_TRY(Query query, database_->Prepare("SELECT device, rounds, last_round FROM participations"
+                                            " WHERE task = ? ORDER BY device"));
   query.Bind(id.str());
   return TakeAll(std::move(query), TakeParticipation);
 }

@@ -75,13 +75,14 @@ CREATE TABLE participations (
   task TEXT NOT NULL REFERENCES tasks (id),
   device TEXT NOT NULL,
   rounds INTEGER NOT NULL CHECK (rounds >= 1),
+  last_round INTEGER NOT NULL CHECK (last_round >= rounds),
   PRIMARY KEY (task, device)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE ledger (
   task TEXT NOT NULL REFERENCES tasks (id),
   sequence INTEGER NOT NULL CHECK (sequence >= 1),
-  kind TEXT NOT NULL CHECK (kind IN ('reserve', 'charge')),
+  kind TEXT NOT NULL CHECK (kind IN ('reserve', 'charge', 'void')),
   round INTEGER NOT NULL,
   mechanism TEXT NOT NULL,
   noise_multiplier REAL NOT NULL,

@@ -47,11 +47,11 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<std::vector<Partial>> Partials(const RoundKey& key) override;
   Result<std::vector<Contribution>> Contributions(const RoundKey& key) override;
   Result<void> DropPartials(const RoundKey& key) override;
-  Result<std::uint64_t> Participations(const TaskId& id, const DeviceId& device) override;
   Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) override;
 
   Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) override;
   Result<std::vector<Durable<dp::LedgerEntry>>> Ledger(const TaskId& id) override;
+  Result<std::vector<dp::LedgerEntry>> LedgerPage(const TaskId& id, std::uint64_t after, std::size_t limit) override;
 
   Result<ModelRecord> Publish(const PublishStep& step) override;
   Result<ModelRecord> LatestModel(const TaskId& id) override;

@@ -77,9 +77,7 @@ class Store {
   /// Errors: kConflict while the round has not ended.
   [[nodiscard]] virtual Result<void> DropPartials(const RoundKey& key) = 0;
 
-  /// In how many rounds of the task the device was ever counted, abandoned rounds included.
-  [[nodiscard]] virtual Result<std::uint64_t> Participations(const TaskId& id, const DeviceId& device) = 0;
-  /// The same for every device that was counted at least once, by name.
+  /// Of every device that was counted at least once, by name.
   [[nodiscard]] virtual Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) = 0;
 
   // --- The privacy ledger ---
@@ -89,6 +87,9 @@ class Store {
   [[nodiscard]] virtual Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) = 0;
   /// By sequence. What is read from the disk is durable, so a restarted server can redeem a charge.
   [[nodiscard]] virtual Result<std::vector<Durable<dp::LedgerEntry>>> Ledger(const TaskId& id) = 0;
+  /// Ascending, from the first entry after sequence `after`; to be shown, not to be redeemed.
+  [[nodiscard]] virtual Result<std::vector<dp::LedgerEntry>> LedgerPage(const TaskId& id, std::uint64_t after,
+                                                                        std::size_t limit) = 0;
 
   // --- Models ---
 

@@ -140,6 +140,8 @@ struct PrivacyKeys {
   std::optional<dp::Delta> delta;
   std::optional<dp::Epsilon> epsilon_budget;
   std::uint64_t population = 0;
+  bool coin = false;
+  std::optional<dp::SamplingProbability> sampling_probability;
 };
 
 template <typename Checked>
@@ -164,11 +166,14 @@ PrivacyKeys ReadPrivacyKeys(TomlTable& table) {
   keys.delta = ReadOptional<dp::Delta>(table, "delta");
   keys.epsilon_budget = ReadOptional<dp::Epsilon>(table, "epsilon_budget");
   keys.population = static_cast<std::uint64_t>(table.Integer("population", {1, kMaxInteger}, 0));
+  keys.coin = table.Choice("sampling", {"none", "checkin_coin"}, 0) == 1;
+  keys.sampling_probability = ReadOptional<dp::SamplingProbability>(table, "sampling_probability");
   return keys;
 }
 
 void RequireNoPrivacy(TomlTable& table) {
-  for (const std::string_view key : {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget"}) {
+  for (const std::string_view key :
+       {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget", "sampling", "sampling_probability"}) {
     table.Refuse(key, "has no meaning with mechanism \"none\", which promises nothing; remove it, or name a mechanism");
   }
 }
@@ -204,6 +209,29 @@ void CheckPopulation(TomlTable& table, const PrivacyKeys& keys, TomlTable cohort
                                    ", less than the cohort of " + std::to_string(read.size));
 }
 
+/// Notes a problem where a cohort that the server draws would not be the one that is accounted for.
+void CheckCoin(TomlTable& table, const PrivacyKeys& keys, const Cohort& cohort) {
+  if (!keys.coin) {
+    table.Refuse("sampling_probability",
+                 "is for sampling \"checkin_coin\"; devices that come when they like are not "
+                 "sampled, and nothing is amplified");
+    return;
+  }
+  if (!table.Has("sampling_probability")) {
+    table.Complain("sampling", "missing key 'privacy.sampling_probability': the coin's is public and fixed");
+  }
+  if (!keys.sampling_probability || keys.population == 0) return;
+  const double q = keys.sampling_probability->value();
+  const double mean = static_cast<double>(keys.population) * q;
+  const double needed = std::ceil(mean + kCoinMargin * std::sqrt(mean * (1 - q)));
+  if (static_cast<double>(cohort.MaxAdmitted()) >= std::min(needed, static_cast<double>(keys.population))) return;
+  table.Complain("sampling_probability",
+                 "the coins let in " + Decimal(mean) + " of " + std::to_string(keys.population) +
+                     " devices on average; cohort.size * cohort.over_selection is " +
+                     std::to_string(cohort.MaxAdmitted()) + " and must be at least " + Decimal(needed) +
+                     ", seven standard deviations above: turning devices away would say who else came");
+}
+
 void RequireMechanism(TomlTable& table, const PrivacyKeys& keys) {
   for (const std::string_view key : {"delta", "epsilon_budget", "population"}) {
     if (!table.Has(key)) {
@@ -231,18 +259,35 @@ PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation&
     RequireNoPrivacy(table);
   } else {
     RequireMechanism(table, keys);
+    CheckCoin(table, keys, cohort);
   }
   CheckWeighting(root.Table("aggregation"), keys, aggregation);
   return keys;
 }
 
-Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, std::uint64_t compositions) {
+/// Whether a device comes again must not depend on coins that fell before: those are secret.
+void RefuseLimits(TomlTable& rounds) {
+  for (const std::string_view key : {"max_participations", "min_separation"}) {
+    rounds.Refuse(key,
+                  "has no place beside sampling \"checkin_coin\": a limit that a device reaches would tell of its "
+                  "secret coins; the coins themselves limit how often it comes");
+  }
+}
+
+std::optional<dp::CheckinCoin> CoinOf(const PrivacyKeys& keys, const Cohort& cohort) {
+  if (!keys.coin || !keys.sampling_probability) return std::nullopt;
+  return dp::CheckinCoin{
+      .probability = *keys.sampling_probability, .population = keys.population, .max_cohort = cohort.MaxAdmitted()};
+}
+
+Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, const TaskSpec& spec) {
   if (!keys.target_epsilon) return keys.noise_multiplier;
   TACIT_TRY(const dp::NoiseMultiplier calibrated,
             dp::CalibrateNoise({.mechanism = Present(keys.mechanism, "every task names one"),
                                 .epsilon = *keys.target_epsilon,
                                 .delta = Present(keys.delta, "a mechanism that adds noise needs one"),
-                                .compositions = compositions}));
+                                .compositions = spec.Compositions(),
+                                .coin = spec.privacy.coin}));
   return calibrated;
 }
 
@@ -269,7 +314,7 @@ Result<void> PlanPrivacy(TomlTable table, const PrivacyKeys& keys, const std::op
     privacy.noise_multiplier = planned->noise_multiplier;
     privacy.grid_radius = planned->grid_radius;
   } else {
-    auto noise = PlanNoise(keys, spec.Compositions());
+    auto noise = PlanNoise(keys, spec);
     if (!noise) {
       table.Complain("target_epsilon", "'privacy.target_epsilon': " + noise.error().message);
       return {};
@@ -294,8 +339,10 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const std::int64_t count = rounds.Integer("count", {1, kMaxRounds});
   const std::int64_t most = rounds.HasGood("count") ? count : kMaxRounds;
   const std::int64_t participations = rounds.Integer("max_participations", {1, most}, count);
+  const std::int64_t separation = rounds.Integer("min_separation", {1, most}, 1);
   const Aggregation aggregation = ReadAggregation(root.Table("aggregation"));
   const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
+  if (keys.coin) RefuseLimits(rounds);
   TACIT_TRY_VOID(file.Finish());
 
   TACIT_CHECK(name && model && keys.mechanism && keys.clip_norm, "what is missing or bad was noted as a problem");
@@ -307,13 +354,15 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
       .cohort = cohort,
       .rounds = static_cast<std::uint64_t>(count),
       .max_participations = static_cast<std::uint64_t>(participations),
+      .min_separation = static_cast<std::uint64_t>(separation),
       .privacy = {.mechanism = *keys.mechanism,
                   .clip_norm = *keys.clip_norm,
                   .grid_radius = keys.grid_radius.value_or(dp::PlanGridRadius(*keys.mechanism, {}, cohort.size)),
                   .noise_multiplier = {},
                   .delta = keys.delta,
                   .epsilon_budget = keys.epsilon_budget,
-                  .population = keys.population},
+                  .population = keys.population,
+                  .coin = CoinOf(keys, cohort)},
       .aggregation = aggregation};
   TACIT_TRY_VOID(PlanPrivacy(root.Table("privacy"), keys, planned, spec));
   TACIT_TRY_VOID(file.Finish());
@@ -346,6 +395,22 @@ std::uint64_t Cohort::MaxAdmitted() const {
 
 std::uint64_t TaskSpec::Compositions() const {
   return std::min(rounds, max_participations);
+}
+
+dp::BudgetPolicy TaskSpec::Policy(dp::HashFunction hash) const {
+  const Privacy::Promise promise = privacy.promise();
+  return {.task = id,
+          .mechanism = privacy.mechanism,
+          .noise_multiplier = promise.noise_multiplier,
+          .clip_norm = privacy.clip_norm,
+          .grid_radius = privacy.grid_radius,
+          .cohort = cohort.size,
+          .delta = promise.delta,
+          .budget = promise.budget,
+          .max_participations = max_participations,
+          .min_separation = min_separation,
+          .coin = privacy.coin,
+          .hash = hash};
 }
 
 PlannedPrivacy PlanOf(const TaskSpec& spec) {

@@ -10,6 +10,7 @@
 #include "common/base/ids.h"
 #include "common/base/result.h"
 #include "common/model/spec.h"
+#include "dp/ledger.h"
 #include "dp/types.h"
 
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
@@ -37,7 +38,7 @@ struct Cohort {
   [[nodiscard]] std::uint64_t MaxAdmitted() const;
 };
 
-/// Invariants: with kNone all optional members are empty; otherwise all are set, delta < 1 / population, and
+/// Invariants: with kNone all optional members are empty; otherwise all but `coin` are set, delta < 1 / population, and
 /// noise_multiplier * grid_radius is a scale that the exact samplers accept.
 struct Privacy {
   dp::Mechanism mechanism;
@@ -47,6 +48,9 @@ struct Privacy {
   std::optional<dp::Delta> delta;
   std::optional<dp::Epsilon> epsilon_budget;
   std::uint64_t population = 0;  ///< Devices that could take part; 0 when not told (kNone only).
+  /// Set with sampling "checkin_coin": the server draws each round's cohort. Its max_cohort is the task's MaxAdmitted,
+  /// at least kCoinMargin standard deviations above the mean.
+  std::optional<dp::CheckinCoin> coin;
 
   /// What a promise consists of. Not for kNone, which makes none.
   struct Promise {
@@ -89,13 +93,20 @@ struct TaskSpec {
   Training training;
   Cohort cohort;
   std::uint64_t rounds = 0;
-  std::uint64_t max_participations = 0;  ///< Rounds one device may be counted in; 1..rounds.
+  std::uint64_t max_participations = 0;  ///< Rounds one device may be counted in; 1..rounds. All, with a coin.
+  std::uint64_t min_separation = 1;      ///< From one round a device is counted in to its next; 1..rounds.
   Privacy privacy;
   Aggregation aggregation;
 
   /// How many releases one device's data can be part of: what epsilon is accounted for.
   [[nodiscard]] std::uint64_t Compositions() const;
+  /// What its ledger is kept under. Not for kNone.
+  [[nodiscard]] dp::BudgetPolicy Policy(dp::HashFunction hash) const;
 };
+
+/// A cohort's cap in standard deviations of what the coins let in: beyond it nobody is turned away in practice, and
+/// what little can happen is accounted for.
+inline constexpr double kCoinMargin = 7;
 
 /// Longest task file that is read.
 inline constexpr std::size_t kMaxTaskBytes = 64 * 1024;

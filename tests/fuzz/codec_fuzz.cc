@@ -35,7 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   namespace codec = tacit::codec;
   if (size == 0) return 0;
   const tacit::ByteSpan rest(data + 1, size - 1);
-  switch (data[0] % 9) {
+  switch (data[0] % 10) {
     case 0:
       codec::RoundTrip(codec::ParseCheckInRequest, rest);
       break;
@@ -59,6 +59,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 7:
       codec::RoundTrip(codec::ParseRenewReply, rest);
+      break;
+    case 9:
+      codec::RoundTrip(codec::ParsePrivacyReply, rest);
       break;
     default:
       codec::ReadUpdate(rest);

@@ -48,6 +48,8 @@ def codec():
         (5, "enrolled", "enrolment", "EnrolResponse",
          'device: "pump-3" certificate_chain_pem: "c" ca_pem: "c" agents_host: "h" agents_port: 8443'),
         (6, "renew", "enrolment", "RenewRequest", 'csr_pem: "pem"'),
+        (9, "privacy", "agent", "PrivacyResponse",
+         'tasks { task: "har" mechanism: MECHANISM_LAPLACE rounds: 3 max_participations: 5 epsilon: 1.5 delta: 1e-6 }'),
         (7, "renewed", "enrolment", "RenewResponse", 'certificate_chain_pem: "pem"'),
     )
     for selector, name, schema, message, text in messages:

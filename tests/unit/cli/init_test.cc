@@ -62,12 +62,13 @@ TEST(Init, MakesTheWholeTreeWithSecretsForTheOwnerOnly) {
   ASSERT_TRUE(Init(In(directory), kNow).has_value());
   EXPECT_THAT(NamesIn(directory),
               UnorderedElementsAre("pki", "pki/ca.key", "pki/ca.crt", "pki/server.key", "pki/server.crt", "operators",
-                                   "operators/admin.key", "operators/admin.crt", "tacitd.toml", "cli.json"));
+                                   "operators/admin.key", "operators/admin.crt", "operators/auditor.key",
+                                   "operators/auditor.crt", "tacitd.toml", "cli.json"));
   for (const char* name : {"", "pki", "operators"}) EXPECT_EQ(ModeOf(directory / name), 0700U) << name;
-  for (const char* name : {"pki/ca.key", "pki/server.key", "operators/admin.key"}) {
+  for (const char* name : {"pki/ca.key", "pki/server.key", "operators/admin.key", "operators/auditor.key"}) {
     EXPECT_EQ(ModeOf(directory / name), 0600U) << name;
   }
-  EXPECT_EQ(NamesIn(parent.path()).size(), 11U) << "nothing may be left beside the directory";
+  EXPECT_EQ(NamesIn(parent.path()).size(), 13U) << "nothing may be left beside the directory";
 }
 
 TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
@@ -81,11 +82,12 @@ TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
   EXPECT_THAT(crypto::VerifyCertificate(admin, ca, crypto::CertificatePurpose::kClient, kNow), IsOk());
   EXPECT_EQ(server.SpiffeUri(), "spiffe://tacit.test/server/tacitd");
   EXPECT_EQ(admin.SpiffeUri(), "spiffe://tacit.test/operator/admin");
+  EXPECT_EQ(CertificateOf(directory / "operators/auditor.crt").SpiffeUri(), "spiffe://tacit.test/auditor/auditor");
   EXPECT_LE(admin.NotAfter(), kNow + std::chrono::days(90));
   EXPECT_GT(admin.NotAfter(), kNow + std::chrono::days(89));
   EXPECT_THAT(crypto::CertificateAuthority::Load(TextOf(directory / "pki/ca.crt"), TextOf(directory / "pki/ca.key")),
               IsOk());
-  for (const std::string name : {"pki/server", "operators/admin"}) {
+  for (const std::string name : {"pki/server", "operators/admin", "operators/auditor"}) {
     const auto key = crypto::PrivateKey::FromPem(TextOf(directory / (name + ".key")));
     ASSERT_THAT(key, IsOk());
     EXPECT_EQ(key->PublicKeySha256(), CertificateOf(directory / (name + ".crt")).PublicKeySha256()) << name;

@@ -1,5 +1,6 @@
 #include "proto/codec/agent.h"
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
@@ -193,4 +194,34 @@ TEST(AgentMessages, TheLargestMessagesOfThisVersionFitTheirLimits) {
 }
 
 }  // namespace
+TEST(PrivacyReply, ComesBackWithAnInfiniteEpsilonAndWithinItsLimits) {
+  PrivacyReply reply;
+  reply.tasks = {{.task = *TaskId::Parse("har"),
+                  .mechanism = Mechanism::kGaussian,
+                  .rounds = 3,
+                  .max_participations = 5,
+                  .epsilon = 1.5,
+                  .delta = 1e-6},
+                 {.task = *TaskId::Parse("open"), .epsilon = std::numeric_limits<double>::infinity()}};
+  EXPECT_EQ(ParsePrivacyReply(Encode(reply)), reply);
+  EXPECT_EQ(ParsePrivacyReply({}), PrivacyReply{});
+  reply.tasks.resize(kMaxTaskSpends + 1, reply.tasks.front());
+  const auto cut = ParsePrivacyReply(Encode(reply));
+  ASSERT_THAT(cut, IsOk());
+  EXPECT_EQ(cut->tasks.size(), kMaxTaskSpends);
+}
+
+TEST(PrivacyReply, RefusesNumbersThatCannotBe) {
+  const PrivacyReply reply{.tasks = {{.task = *TaskId::Parse("har"), .epsilon = 1}}};
+  const auto with = [&](auto change) {
+    return ParsePrivacyReply(Edited<v1::PrivacyResponse>(reply, [&](auto& m) { change(*m.mutable_tasks(0)); }));
+  };
+  EXPECT_THAT(with([](auto& t) { t.set_epsilon(-1); }), IsErrorSaying(ErrorCode::kInvalidArgument, "epsilon"));
+  EXPECT_THAT(with([](auto& t) { t.set_epsilon(std::nan("")); }),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "epsilon"));
+  EXPECT_THAT(with([](auto& t) { t.set_delta(2); }), IsErrorSaying(ErrorCode::kInvalidArgument, "delta"));
+  EXPECT_THAT(with([](auto& t) { t.set_task("../x"); }), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(with([](auto& t) { t.clear_mechanism(); }), IsError(ErrorCode::kInvalidArgument));
+}
+
 }  // namespace tacit::codec

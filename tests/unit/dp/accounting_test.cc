@@ -289,5 +289,64 @@ TEST(DiscreteLaplaceAccounting, AContinuousLaplaceOfSlightlyLargerShiftBoundsThe
   }
 }
 
+CheckinCoin CoinOf(double probability, std::uint64_t population, std::uint64_t max_cohort) {
+  return {.probability = *SamplingProbability::Create(probability), .population = population, .max_cohort = max_cohort};
+}
+
+EpsilonReport AccountWithCoin(Mechanism mechanism, double noise_multiplier, std::uint64_t rounds,
+                              const CheckinCoin& coin) {
+  return Account({.mechanism = mechanism,
+                  .noise_multiplier = MultiplierOf(noise_multiplier),
+                  .compositions = rounds,
+                  .delta = DeltaOf(1e-5),
+                  .coin = coin});
+}
+
+TEST(AccountWithCoin, IsThatOfTheReferenceForPoissonSampledGaussians) {
+  // Noise 1, sampling 0.01, 1000 steps at delta 1e-5: between 1.8284 and 1.8285 by two published loss-distribution
+  // accountants (dp_accounting 0.6.0, prv_accountant 0.2.0).
+  const EpsilonReport report = AccountWithCoin(kG, 1, 1000, CoinOf(0.01, 1000, 1000));
+  EXPECT_THAT(report.epsilon, AllOf(Ge(1.828), Le(1.8285 * 1.01)));
+  EXPECT_GE(report.epsilon_rdp, report.epsilon);
+  EXPECT_EQ(report.accountant, "sampled-gaussian-pld");
+}
+
+TEST(AccountWithCoin, NeverCostsMoreThanWithoutOne) {
+  for (const Mechanism mechanism : {kG, kL}) {
+    for (const double q : {0.001, 0.3, 0.999}) {
+      const EpsilonReport with = AccountWithCoin(mechanism, 2, 20, CoinOf(q, 1000, 1000));
+      const EpsilonReport without = AccountFor(mechanism, 2, 20, 1e-5);
+      EXPECT_LE(with.epsilon, without.epsilon) << q;
+      EXPECT_LE(with.epsilon_rdp, without.epsilon_rdp) << q;
+      EXPECT_GT(with.epsilon, 0) << q;
+    }
+  }
+}
+
+TEST(AccountWithCoin, ChargesForACohortThatTurnsDevicesAway) {
+  // The mean is 100, its deviation 9.5: a cap of 130 is passed about once in a thousand rounds.
+  const double wide = AccountWithCoin(kG, 2, 20, CoinOf(0.1, 1000, 1000)).epsilon;
+  EXPECT_LE(AccountWithCoin(kG, 2, 20, CoinOf(0.1, 1000, 170)).epsilon, wide * 1.001);
+  EXPECT_EQ(AccountWithCoin(kG, 2, 20, CoinOf(0.1, 1000, 130)).epsilon, kInfinity);
+}
+
+TEST(CohortOverflow, BoundsTheTailOfTheBinomial) {
+  // Exact tails, summed with 50 digits: P(X > 130) and P(X > 167) of Binomial(1000, 0.1); P(X > 8) of (100, 0.01).
+  const struct {
+    CheckinCoin coin;
+    double tail;
+  } cases[] = {
+      {CoinOf(0.1, 1000, 130), 0.0009694414907957432},
+      {CoinOf(0.1, 1000, 167), 2.528318949561404e-11},
+      {CoinOf(0.01, 100, 8), 8.385109673047421e-07},
+  };
+  for (const auto& each : cases) {
+    EXPECT_GE(CohortOverflow(each.coin), each.tail);
+    EXPECT_LE(CohortOverflow(each.coin), each.tail * 30) << "a bound, and not far off";
+  }
+  EXPECT_EQ(CohortOverflow(CoinOf(0.1, 1000, 1000)), 0);
+  EXPECT_EQ(CohortOverflow(CoinOf(0.1, 1000, 99)), 1) << "at the mean it proves nothing";
+}
+
 }  // namespace
 }  // namespace tacit::dp

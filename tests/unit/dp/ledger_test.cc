@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "common/crypto/digest.h"
+#include "dp/ledger_check.h"
 #include "dp/release.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/dp/dp_support.h"
@@ -40,7 +41,13 @@ BudgetPolicy PolicyOf(std::uint64_t max_participations = 1000) {
           .delta = testing::DeltaOf(1e-6),
           .budget = testing::EpsilonOf(2),
           .max_participations = max_participations,
+          .min_separation = 1,
+          .coin = {},
           .hash = &crypto::Sha256};
+}
+
+CheckinCoin CoinOf(double probability) {
+  return {.probability = *SamplingProbability::Create(probability), .population = 1000, .max_cohort = 1000};
 }
 
 /// A ledger with the entries a store would have kept.
@@ -57,6 +64,7 @@ struct Kept {
     return durable;
   }
   Durable<LedgerEntry> Reserve(RoundNumber round) { return Keep(*ledger.ProposeReserve(round, kNow)); }
+  Durable<LedgerEntry> Void(RoundNumber round) { return Keep(*ledger.ProposeVoid(round, kNow)); }
   Durable<LedgerEntry> Charge(RoundNumber round) { return Keep(*ledger.ProposeCharge(round, 98, kNow)); }
 };
 
@@ -81,6 +89,35 @@ TEST(BudgetLedger, CountsAnAbandonedReservationForEver) {
   const auto restored = BudgetLedger::Restore(PolicyOf(), kept.entries, 2);
   EXPECT_EQ(restored->Spent().compositions, 2U);
   EXPECT_EQ(restored->RoundsLeft(), 18U);
+}
+
+TEST(BudgetLedger, AVoidReservationStaysSpentAndCanNeverBeCharged) {
+  Kept kept = Kept::Empty(PolicyOf());
+  const auto reserved = kept.Reserve(1);
+  const auto declared = kept.Void(1);
+  EXPECT_EQ(declared.value().epsilon_after, reserved.value().epsilon_after);
+  EXPECT_EQ(kept.ledger.Spent().compositions, 1U);
+  EXPECT_EQ(kept.ledger.OpenRound(), std::nullopt);
+  EXPECT_THAT(kept.ledger.ProposeCharge(1, 98, kNow), IsErrorSaying(ErrorCode::kGone, "round 1 is void"));
+  EXPECT_THAT(kept.ledger.ProposeVoid(1, kNow), IsError(ErrorCode::kGone));
+  EXPECT_THAT(kept.ledger.Redeem(reserved), IsError(ErrorCode::kConflict));
+  const auto restored = BudgetLedger::Restore(PolicyOf(), kept.entries, 0);
+  ASSERT_THAT(restored, IsOk());
+  EXPECT_THAT(restored->ProposeCharge(1, 98, kNow), IsError(ErrorCode::kGone));
+  EXPECT_EQ(restored->RoundsLeft(), 19U);
+  kept.Reserve(2);
+  kept.Charge(2);
+  EXPECT_THAT(kept.ledger.ProposeVoid(2, kNow), IsErrorSaying(ErrorCode::kConflict, "already charged"));
+}
+
+TEST(BudgetLedger, ACoinMakesRoundsCheaperAndHidesHowManyCame) {
+  BudgetPolicy policy = PolicyOf();
+  policy.coin = CoinOf(0.1);
+  Kept kept = Kept::Empty(policy);
+  EXPECT_GT(kept.ledger.RoundsLeft(), 200U);
+  kept.Reserve(1);
+  EXPECT_LT(kept.ledger.Spent().epsilon, 0.2 * Kept::Empty(PolicyOf()).ledger.Projected(1).epsilon);
+  EXPECT_EQ(kept.Charge(1).value().cohort, 100U) << "98 came";
 }
 
 TEST(BudgetLedger, ComposesNoMoreRoundsThanADeviceMayTake) {
@@ -316,9 +353,11 @@ TEST(LedgerChain, FindsRulesBrokenUnderRightHashes) {
   };
   EXPECT_THAT(append([](LedgerEntry& e) { e.round = 3; }), IsErrorSaying(ErrorCode::kDataLoss, "reserved twice"));
   EXPECT_THAT(append([](LedgerEntry& e) { e.kind = LedgerKind::kCharge, e.round = 2; }),
+              IsErrorSaying(ErrorCode::kDataLoss, "round 2 is over"));
+  EXPECT_THAT(append([](LedgerEntry& e) { e.kind = LedgerKind::kVoid, e.round = 4; }),
               IsErrorSaying(ErrorCode::kDataLoss, "not reserved"));
   EXPECT_THAT(append([](LedgerEntry& e) { e.kind = static_cast<LedgerKind>(0), e.round = 4; }),
-              IsErrorSaying(ErrorCode::kDataLoss, "neither"));
+              IsErrorSaying(ErrorCode::kDataLoss, "no void"));
   EXPECT_THAT(append([](LedgerEntry& e) { e.round = 4, e.cohort = 99; }),
               IsErrorSaying(ErrorCode::kDataLoss, "declared"));
   EXPECT_THAT(append([](LedgerEntry& e) { e.round = 4, e.noise_multiplier = 11; }),
@@ -333,6 +372,8 @@ TEST(LedgerChain, CannotBeReadUnderAnotherPolicy) {
       [](BudgetPolicy& p) { p.delta = testing::DeltaOf(1e-3); },
       [](BudgetPolicy& p) { p.budget = testing::EpsilonOf(100); },
       [](BudgetPolicy& p) { p.cohort = 10; },
+      [](BudgetPolicy& p) { p.min_separation = 2; },
+      [](BudgetPolicy& p) { p.coin = CoinOf(0.1); },
       [](BudgetPolicy& p) { p.noise_multiplier = testing::MultiplierOf(20); },
   };
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -342,6 +383,43 @@ TEST(LedgerChain, CannotBeReadUnderAnotherPolicy) {
                 IsErrorSaying(ErrorCode::kDataLoss, "another privacy policy"))
         << i;
   }
+}
+
+TEST(CheckLedger, ComputesAgainWhatWasSpentReservedAndReleased) {
+  Kept kept = Kept::Empty(PolicyOf(2));
+  kept.Reserve(1);
+  kept.Charge(1);
+  kept.Reserve(2);
+  kept.Void(2);
+  kept.Reserve(3);
+  const auto check = CheckLedger(PolicyOf(2), kept.entries, 1);
+  ASSERT_THAT(check, IsOk());
+  EXPECT_EQ(check->rounds_reserved, 3U);
+  EXPECT_EQ(check->rounds_charged, 1U);
+  EXPECT_EQ(check->rounds_void, 1U);
+  EXPECT_EQ(check->spent.epsilon, kept.ledger.Spent().epsilon);
+  EXPECT_EQ(check->spent.compositions, 2U) << "a device takes part in two rounds at most";
+  EXPECT_EQ(check->charged.epsilon, kept.ledger.Charged().epsilon);
+  EXPECT_EQ(check->head, kept.ledger.head());
+}
+
+TEST(CheckLedger, FindsAnEntryThatClaimsLessThanWasSpentUnderRightHashes) {
+  std::vector<LedgerEntry> entries = SomeEntries();
+  for (std::size_t at = 0; at < entries.size(); ++at) {
+    std::vector<LedgerEntry> lying = entries;
+    lying[at].epsilon_after *= 1 - 1e-6;
+    for (std::size_t i = at; i < lying.size(); ++i) {
+      if (i > 0) lying[i].previous = lying[i - 1].hash;
+      lying[i].hash = crypto::Sha256(CanonicalBytes(lying[i]));
+    }
+    EXPECT_THAT(BudgetLedger::Restore(PolicyOf(), lying, 2), IsOk()) << "the chain alone does not tell";
+    EXPECT_THAT(CheckLedger(PolicyOf(), lying, 2),
+                IsErrorSaying(ErrorCode::kDataLoss, "entry " + std::to_string(at + 1) + ": it claims epsilon"));
+  }
+  EXPECT_THAT(CheckLedger(PolicyOf(), entries, 2), IsOk());
+  entries.back().epsilon_after = std::numeric_limits<double>::quiet_NaN();
+  entries.back().hash = crypto::Sha256(CanonicalBytes(entries.back()));
+  EXPECT_THAT(CheckLedger(PolicyOf(), entries, 2), IsError(ErrorCode::kDataLoss));
 }
 
 }  // namespace

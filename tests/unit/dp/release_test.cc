@@ -63,6 +63,8 @@ ReleaseToken PrivateToken(Mechanism mechanism, double noise_multiplier, std::uin
                                         .delta = testing::DeltaOf(1e-6),
                                         .budget = testing::EpsilonOf(1e9),
                                         .max_participations = 10,
+                                        .min_separation = 1,
+                                        .coin = {},
                                         .hash = &crypto::Sha256},
                                        {}, 0);
   EXPECT_THAT(ledger.Apply(TestMinter::Say(*ledger.ProposeReserve(round, {}))), IsOk());

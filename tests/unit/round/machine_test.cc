@@ -208,6 +208,28 @@ TEST(Round, TriesAPassingFaultAgainAndThenGivesUp) {
   EXPECT_THAT(Only<Abandon>(machine.Step(OpenRefused{"disk full", true}, At(203))), SizeIs(1));
 }
 
+TEST(Round, WithASecretCohortNeitherItsSizeNorItsEndTellHowManyCame) {
+  Rules rules = SmallRules();
+  rules.cohort_is_secret = true;
+  std::set<std::string> reasons;
+  for (const int came : {0, 1, 4}) {
+    Machine machine = OpenMachine(rules);
+    for (int i = 1; i <= came; ++i) {
+      machine.Step(Offered{Device(i), DigestOf(i)}, At(10));
+      machine.Step(Committed{}, At(20));
+    }
+    reasons.insert(machine.WaitingFor());
+    EXPECT_EQ(machine.phase(), Phase::kOpen) << came << " came, the target is 3";
+    EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(1000))), SizeIs(1)) << came << " came, the least is 2";
+  }
+  EXPECT_THAT(reasons, SizeIs(1));
+  std::map<DeviceId, Digest128> four;
+  for (int i = 1; i <= 4; ++i) four.emplace(Device(i), DigestOf(i));
+  Machine again = Machine::Restore({*TaskId::Parse("har"), 7}, rules, Phase::kOpen, four, At(0));
+  again.Step(Tick{}, At(1));
+  EXPECT_EQ(again.phase(), Phase::kOpen);
+}
+
 TEST(Round, TakesUpWhereItStoodAfterARestart) {
   Machine charged = Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kCharged, {}, At(0));
   EXPECT_THAT(Only<Release>(charged.Step(Tick{}, At(0))), SizeIs(1));

@@ -240,7 +240,7 @@ void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
   std::vector<std::string> devices;
   for (const Contribution& each : *store.Contributions(key)) {
     devices.push_back(each.device.str());
-    EXPECT_EQ(*store.Participations(task, each.device), 1U);
+    EXPECT_EQ(testing::RoundsOf(store, task, each.device), 1U);
   }
   const std::vector<std::string> everyone = {"d1", "d2", "d3"};
   const std::array<std::size_t, 3> devices_of = {0, 2, 3};

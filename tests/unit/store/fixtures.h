@@ -110,19 +110,16 @@ inline DeviceRecord NewDevice(std::string_view name, std::uint8_t key = 1) {
 }
 
 inline dp::BudgetLedger NewLedger(const task::TaskSpec& spec) {
-  auto ledger = dp::BudgetLedger::Restore({.task = spec.id,
-                                           .mechanism = spec.privacy.mechanism,
-                                           .noise_multiplier = *spec.privacy.noise_multiplier,
-                                           .clip_norm = spec.privacy.clip_norm,
-                                           .grid_radius = spec.privacy.grid_radius,
-                                           .cohort = spec.cohort.size,
-                                           .delta = *spec.privacy.delta,
-                                           .budget = *spec.privacy.epsilon_budget,
-                                           .max_participations = spec.max_participations,
-                                           .hash = &crypto::Sha256},
-                                          {}, 0);
+  auto ledger = dp::BudgetLedger::Restore(spec.Policy(&crypto::Sha256), {}, 0);
   EXPECT_THAT(ledger, tacit::testing::IsOk());
   return *std::move(ledger);
+}
+
+/// In how many rounds of the task the device was ever counted.
+inline std::uint64_t RoundsOf(Store& store, const TaskId& task, const DeviceId& device) {
+  for (const Participation& each : *store.ParticipationCounts(task))
+    if (each.device == device) return each.rounds;
+  return 0;
 }
 
 /// The names of a directory's files, sorted; empty when it is missing.

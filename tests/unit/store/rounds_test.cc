@@ -162,8 +162,8 @@ TEST_F(Partials, NeverCountADeviceTwice) {
   // Nothing of the refused steps is there.
   EXPECT_THAT(*store().Partials(key), SizeIs(1));
   EXPECT_THAT(*store().Contributions(key), SizeIs(2));
-  EXPECT_EQ(*store().Participations(Task("har"), Device("d3")), 0U);
-  EXPECT_EQ(*store().Participations(Task("har"), Device("d2")), 1U);
+  EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("d3")), 0U);
+  EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("d2")), 1U);
   EXPECT_THAT(FilesIn(data_dir() / "partials"), SizeIs(1));
 }
 
@@ -230,10 +230,10 @@ TEST_F(Partials, CountParticipationForEverAndByTask) {
   ASSERT_THAT(store().PutRound(NewRound(Round("har", 2), RoundPhase::kOpen)), IsOk());
   ASSERT_THAT(store().CommitPartial(Round("har", 2), 0, Text("a"), std::array{From("d1")}), IsOk());
   Open();
-  EXPECT_EQ(*store().Participations(Task("har"), Device("d1")), 2U) << "an abandoned round counts";
-  EXPECT_EQ(*store().Participations(Task("har"), Device("d2")), 1U);
-  EXPECT_EQ(*store().Participations(Task("other"), Device("d1")), 1U);
-  EXPECT_EQ(*store().Participations(Task("har"), Device("stranger")), 0U);
+  EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("d1")), 2U) << "an abandoned round counts";
+  EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("d2")), 1U);
+  EXPECT_EQ(testing::RoundsOf(store(), Task("other"), Device("d1")), 1U);
+  EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("stranger")), 0U);
   const auto counts = store().ParticipationCounts(Task("har"));
   ASSERT_THAT(*counts, SizeIs(2));
   EXPECT_EQ((*counts)[0].device, Device("d1"));

@@ -281,7 +281,8 @@ TEST(ParseTask, RefusesAWeightThatADeviceClaimsWhenPrivacyIsPromised) {
 }
 
 TEST(ParseTask, RefusesPromisesWithoutAMechanism) {
-  for (const std::string_view key : {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget"}) {
+  for (const std::string_view key :
+       {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget", "sampling_probability"}) {
     const std::string text = With(kOpen, "clip_norm = 10", "clip_norm = 10\n" + std::string(key) + " = 0.5");
     EXPECT_EQ(ProblemOf(text),
               "t.toml:15:" + std::to_string(key.size() + 4) + ": 'privacy." + std::string(key) +
@@ -333,6 +334,58 @@ TEST(ParseTask, RefusesEveryOtherBadValueWithTheReason) {
                 IsErrorSaying(ErrorCode::kInvalidArgument, std::string(test.says)))
         << test.to;
   }
+}
+
+TEST(ParseTask, ReadsACoinAndAccountsForIt) {
+  const std::string coin = "population = 2000\nsampling = \"checkin_coin\"\nsampling_probability = 0.01";
+  const std::string text = With(With(With(kPrivate, "population = 21", coin), "max_participations = 5\n", ""),
+                                "delta = 1e-3", "delta = 1e-4");
+  // 20 devices on average, deviation 4.4: seven of them above is 51.2.
+  const std::string wide = With(text, "over_selection = 1.25", "over_selection = 3.25");
+  const auto spec = Parse(wide);
+  ASSERT_THAT(spec, IsOk());
+  ASSERT_TRUE(spec->privacy.coin.has_value());
+  EXPECT_EQ(spec->privacy.coin->probability.value(), 0.01);
+  EXPECT_EQ(spec->privacy.coin->population, 2000U);
+  EXPECT_EQ(spec->privacy.coin->max_cohort, 52U);
+  EXPECT_EQ(spec->Compositions(), 20U);
+  EXPECT_EQ(spec->Policy(nullptr).coin, spec->privacy.coin);
+  EXPECT_THAT(Parse(With(text, "over_selection = 1.25", "over_selection = 3.1")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "is 50 and must be at least 52, seven standard deviations"));
+  const auto calibrated = Parse(With(wide, "noise_multiplier = 1.1", "target_epsilon = 1"));
+  const auto plain = Parse(With(With(kPrivate, "noise_multiplier = 1.1", "target_epsilon = 1"),
+                                "max_participations = 5", "max_participations = 20"));
+  ASSERT_THAT(calibrated, IsOk());
+  EXPECT_LT(calibrated->privacy.noise_multiplier->value(), 0.2 * plain->privacy.noise_multiplier->value());
+}
+
+TEST(ParseTask, RefusesWhatACoinIsNotSoundWith) {
+  const std::string coin = With(
+      With(kPrivate, "population = 21", "population = 21\nsampling = \"checkin_coin\"\nsampling_probability = 0.9"),
+      "max_participations = 5\n", "");
+  EXPECT_THAT(Parse(With(coin, "over_selection = 1.25", "over_selection = 2")), IsOk());
+  EXPECT_THAT(Parse(With(kPrivate, "population = 21", "population = 21\nsampling_probability = 0.5")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "is for sampling \"checkin_coin\""));
+  EXPECT_THAT(Parse(With(kPrivate, "population = 21", "population = 21\nsampling = \"poisson\"")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "must be one of 'none', 'checkin_coin'"));
+  EXPECT_THAT(Parse(With(coin, "count = 20", "count = 20\nmax_participations = 5")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "'rounds.max_participations' has no place beside"));
+  EXPECT_THAT(Parse(With(coin, "count = 20", "count = 20\nmin_separation = 2")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "'rounds.min_separation' has no place beside"));
+  for (const std::string_view bad : {"0", "1", "-0.1", "nan"}) {
+    EXPECT_THAT(Parse(With(coin, "sampling_probability = 0.9", "sampling_probability = " + std::string(bad))),
+                IsError(ErrorCode::kInvalidArgument))
+        << bad;
+  }
+  EXPECT_THAT(Parse(With(coin, "sampling_probability = 0.9", "")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "missing key 'privacy.sampling_probability'"));
+}
+
+TEST(ParseTask, ReadsTheGapBetweenADevicesRounds) {
+  EXPECT_EQ(Parse(kPrivate)->min_separation, 1U);
+  EXPECT_EQ(Parse(With(kPrivate, "count = 20", "count = 20\nmin_separation = 4"))->min_separation, 4U);
+  EXPECT_THAT(Parse(With(kPrivate, "count = 20", "count = 20\nmin_separation = 21")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "'rounds.min_separation' must be 1 to 20"));
 }
 
 TEST(ParseTask, RefusesASumThatCouldOverflow) {

@@ -1,0 +1,206 @@
+"""What is spent and who may know: drawn cohorts, gaps between rounds, the ledger outside the server, single devices."""
+
+import json
+import unittest
+
+import numpy
+
+import harness
+from harness import GAUSSIAN, ServerTest, parameters, request, run, task_text
+from test_rounds import open_round
+
+COIN = GAUSSIAN.replace("population = 100", "population = 12\nsampling = \"checkin_coin\"\nsampling_probability = 0.5")
+
+
+def coin_task(rounds=1, deadline="2s", size=6, over_selection=2.0, privacy=COIN):
+    text = task_text(rounds=rounds, size=size, minimum=2, over_selection=over_selection, deadline=deadline,
+                     privacy=privacy)
+    return text.replace(f"max_participations = {rounds}\n", "")
+
+
+class Coin(ServerTest):
+    def test_the_server_draws_a_cohort_that_retries_and_restarts_do_not_change(self):
+        self.server.create_task(coin_task(deadline="300s"))
+        devices = self.devices(*(f"d{i}" for i in range(12)))
+        for device in devices:
+            device.check_in()
+        self.server.wait_for_event("round_opened")
+        drawn = [device for device in devices if device.check_in().HasField("lease")]
+        self.assertGreater(len(drawn), 0)
+        self.assertLess(len(drawn), 12)
+        out = [device for device in devices if device not in drawn]
+        self.assertIn("the coin did not choose this device", out[0].check_in().wait.reason)
+        lease = drawn[0].lease()
+        answer = out[0].upload(lease, numpy.zeros(parameters(lease)))
+        self.assertEqual(answer.status, 403)
+        self.server.kill()
+        self.server.restart()
+        self.assertEqual([device.name for device in devices if device.check_in().HasField("lease")],
+                         [device.name for device in drawn])
+
+    def test_nothing_tells_how_many_came_and_the_deadline_ends_the_round(self):
+        self.server.create_task(coin_task())
+        devices = self.devices(*(f"d{i}" for i in range(12)))
+        for device in devices:
+            device.check_in()
+        drawn = [reply.lease for reply in (device.check_in() for device in devices) if reply.HasField("lease")]
+        for device in devices:
+            reply = device.check_in()
+            if reply.HasField("lease"):
+                self.assertEqual(device.upload(reply.lease, numpy.zeros(parameters(reply.lease))).status, 200)
+        current = self.server.task()["current_round"]
+        self.assertIsNone(current["counted"])
+        self.assertIsNone(current["leased"])
+        self.assertIn("how many updates came is not told", current["waiting_for"])
+        published = self.server.wait_for_event("round_published")
+        self.assertEqual(published["counted"], "secret")
+        self.assertIsNone(self.server.rounds()[0]["counted"])
+        self.assertNotIn("tacit_updates_total{", self.server.metrics())
+        self.assertNotIn("tacit_round_counted_updates{", self.server.metrics())
+        entries = self.server.cli("privacy", "ledger", "t")["data"]["items"]
+        self.assertEqual([(entry["kind"], entry["cohort"]) for entry in entries], [("reserve", 6), ("charge", 6)],
+                         f"{len(drawn)} came")
+        shown = self.server.cli("privacy", "show", "t")["data"]
+        self.assertEqual(shown["accountant"], "sampled-gaussian-pld")
+        self.assertEqual(shown["sampling_probability"], 0.5)
+        self.assertTrue(any("amplification" in line for line in shown["not_covered"]))
+
+    def test_a_round_that_nobody_came_to_is_published_like_any_other(self):
+        self.server.create_task(coin_task(deadline="500ms"))
+        for device in self.devices("a", "b"):
+            device.check_in()
+        self.assertEqual(self.server.wait_for_event("round_published")["round"], 1)
+
+    def test_a_round_waits_while_more_devices_are_enrolled_than_were_declared(self):
+        self.server.create_task(coin_task(privacy=COIN.replace("population = 12", "population = 6"), size=6,
+                                          over_selection=1.0))
+        for device in self.devices(*(f"d{i}" for i in range(7))):
+            device.check_in()
+        refused = self.server.wait_for_event("round_not_opened")
+        self.assertIn("7 devices are enrolled, more than the 6", refused["reason"])
+        self.assertEqual(self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"], 0)
+        self.server.cli("device", "revoke", "d6")
+        self.server.wait_for_event("round_opened")
+
+    def test_a_cap_within_seven_deviations_is_refused(self):
+        answer = self.server.create_task(coin_task(over_selection=1.5), expect=1)
+        self.assertIn("seven standard deviations", answer["error"]["message"])
+
+
+class Separation(ServerTest):
+    def test_a_device_sits_out_as_many_rounds_as_the_task_says(self):
+        text = task_text(rounds=5, size=1, minimum=1, participations=5)
+        self.server.create_task(text.replace("max_participations = 5", "max_participations = 5\nmin_separation = 2"))
+        first, second = self.devices("a", "b")
+        first.check_in()
+        lease = first.lease()
+        self.assertEqual(lease.round, 1)
+        self.assertEqual(first.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+        self.server.wait_for_event("round_published", round=1)
+        self.assertIn("may again from round 3 on", first.check_in().wait.reason)
+        second.check_in()
+        lease = second.lease()
+        self.assertEqual(lease.round, 2)
+        self.assertEqual(first.upload(lease, numpy.zeros(parameters(lease))).status, 403)
+        self.server.kill()
+        self.server.restart()
+        self.assertIn("may again from round 3 on", first.check_in().wait.reason)
+        self.assertEqual(second.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+        self.server.wait_for_event("round_published", round=2)
+        first.check_in()
+        self.assertEqual(first.lease().round, 3)
+
+
+class Ledger(ServerTest):
+    def ledger_file(self):
+        path = self.server.directory / "ledger.json"
+        self.server.cli("privacy", "ledger", "t", "--output", path)
+        return path
+
+    def run_rounds(self, count, devices):
+        for number in range(1, count + 1):
+            leases = open_round(devices)
+            for device, lease in zip(devices, leases):
+                self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+            self.server.wait_for_event("round_published", round=number)
+
+    def test_a_ledger_is_verified_without_its_server_and_a_changed_one_is_found(self):
+        self.server.create_task(task_text(size=2, rounds=3))
+        self.run_rounds(2, self.devices("a", "b"))
+        path = self.ledger_file()
+        spent = self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"]
+        self.server.stop()
+
+        def verify(*arguments, expect=0):
+            return json.loads(run(["tacit", "--json", "privacy", "verify", path, *arguments], expect).stdout)
+
+        good = verify()["data"]
+        self.assertTrue(good["holds"])
+        self.assertEqual((good["rounds_reserved"], good["rounds_charged"]), (2, 2))
+        self.assertEqual(good["epsilon_spent"], spent)
+        self.assertEqual(verify("--head", good["head"])["data"]["head"], good["head"])
+        self.assertIn("its end was cut", verify("--head", "0" * 64, expect=1)["error"]["message"])
+        text = path.read_text()
+
+        def changed(change):
+            copy = json.loads(text)
+            change(copy)
+            path.write_text(json.dumps(copy))
+            return verify(expect=1)["error"]["message"]
+
+        self.assertIn("its hash does not match", changed(lambda d: d["items"][1].update(epsilon_after=0.1)))
+        self.assertIn("another privacy policy", changed(lambda d: d["policy"].update(delta=1e-9)))
+        self.assertIn("entry 2 was expected", changed(lambda d: d["items"].pop(1)))
+        self.assertIn("round 2 is published but its charge is missing", changed(lambda d: d["items"].pop()))
+        path.write_text(text.replace('"charge"', '"spend"', 1))
+        self.assertIn("item 2", verify(expect=2)["error"]["message"])
+        path.write_text("[]")
+        self.assertIn("no privacy ledger", verify(expect=2)["error"]["message"])
+
+    def test_an_abandoned_round_is_void_and_stays_spent(self):
+        self.server.create_task(task_text(size=2, rounds=3, deadline="300ms"))
+        devices = self.devices("a", "b")
+        open_round(devices)
+        self.server.wait_for_event("round_abandoned")
+        harness.wait_until(lambda: len(self.server.cli("privacy", "ledger", "t")["data"]["items"]) >= 2, "the void")
+        entries = self.server.cli("privacy", "ledger", "t")["data"]["items"]
+        self.assertEqual([entry["kind"] for entry in entries[:2]], ["reserve", "void"])
+        self.assertEqual(entries[0]["epsilon_after"], entries[1]["epsilon_after"])
+        check = json.loads(run(["tacit", "--json", "privacy", "verify", self.ledger_file()]).stdout)["data"]
+        self.assertGreaterEqual(check["rounds_void"], 1)
+        self.assertEqual(check["epsilon_charged"], 0)
+        self.server.kill()
+        self.server.restart()
+
+    def test_what_one_device_spent_is_for_itself_and_for_auditors(self):
+        self.server.create_task(task_text(size=2, rounds=3))
+        devices = self.devices("a", "b")
+        self.run_rounds(2, devices)
+        self.devices("late")
+        own = json.loads(run(["tacit-agent", "--json", "privacy", "--state", devices[0].state]).stdout)["data"]
+        self.assertEqual([(item["task"], item["rounds"]) for item in own["items"]], [("t", 2)])
+        self.assertEqual(own["items"][0]["epsilon"], self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"])
+        operators = self.server.root / "operators"
+
+        def ask(who, device):
+            return request(self.server.ports["api"], "GET", f"/api/v1/devices/{device}/privacy",
+                           ca=self.server.root / "pki/ca.crt", certificate=operators / f"{who}.crt",
+                           key=operators / f"{who}.key")
+
+        self.assertEqual(json.loads(ask("auditor", "a").body)["items"][0]["epsilon"], own["items"][0]["epsilon"])
+        self.assertEqual(json.loads(ask("auditor", "late").body)["items"], [])
+        self.assertEqual(ask("auditor", "nobody").status, 404)
+        self.assertEqual(ask("admin", "a").status, 403)
+        refused = self.server.cli("privacy", "device", "a", expect=1)["error"]
+        self.assertIn("auditor.crt", refused["hint"])
+        shown = self.server.cli("privacy", "device", "a", "--cert", operators / "auditor.crt", "--key",
+                                operators / "auditor.key")["data"]
+        self.assertEqual(shown["items"][0]["rounds"], 2)
+        # An auditor reads, and nothing else.
+        answer = request(self.server.ports["api"], "GET", "/api/v1/devices", ca=self.server.root / "pki/ca.crt",
+                         certificate=operators / "auditor.crt", key=operators / "auditor.key")
+        self.assertEqual(answer.status, 403)
+
+
+if __name__ == "__main__":
+    unittest.main()
