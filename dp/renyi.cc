@@ -96,15 +96,23 @@ struct BestOrder {
   double epsilon;
 };
 
-BestOrder BestWholeOrder(const std::function<double(double)>& renyi, double delta) {
+// A true divergence gives one valley: a convex function of order - 1, over that. Far past the best order the large
+// ones, whose sums are the long ones, are then left out; but a bound of a divergence may have two.
+constexpr double kPast = 8;
+constexpr double kAlwaysOfDivergence = 128;
+constexpr double kAlwaysOfBound = 4096;
+
+/// Looks at all orders up to `always`.
+BestOrder BestWholeOrder(const std::function<double(double)>& renyi, double delta, double always) {
   const auto epsilon_at = [&](double order) { return Converted(renyi(order), order - 1, delta); };
   BestOrder best{2, epsilon_at(2)};
   const auto look_at = [&](double order) {
     const double epsilon = epsilon_at(order);
     if (epsilon < best.epsilon) best = {order, epsilon};
   };
-  for (double order = 3; order <= 4096; order = std::ceil(order * 1.4)) look_at(order);
-  for (double step = std::floor(best.order / 5); step >= 1; step = std::floor(step / 2)) {
+  for (double order = 3; order <= std::clamp(kPast * best.order, always, 4096.0); order = std::ceil(order * 1.4))
+    look_at(order);
+  for (double step = std::max(1.0, std::floor(best.order / 5)); step >= 1; step = std::floor(step / 2)) {
     const double middle = best.order;
     if (middle - step >= 2) look_at(middle - step);
     look_at(middle + step);
@@ -227,20 +235,37 @@ double RenyiToEpsilon(const std::function<double(double)>& renyi, double delta) 
 }
 
 double WholeOrdersToEpsilon(const std::function<double(double)>& renyi, double delta) {
-  return Raised(BestWholeOrder(renyi, delta).epsilon);
+  return Raised(BestWholeOrder(renyi, delta, kAlwaysOfBound).epsilon);
 }
 
 double RealOrdersToEpsilon(const std::function<double(double)>& renyi, double delta) {
-  const BestOrder whole = BestWholeOrder(renyi, delta);
+  const BestOrder whole = BestWholeOrder(renyi, delta, kAlwaysOfDivergence);
   constexpr double kLargestUncertain = 12;  // beyond, a straight line between whole orders is as good
   if (whole.order > kLargestUncertain) return Raised(whole.epsilon);
   const auto epsilon_at = [&](double order) { return Converted(renyi(order), order - 1, delta); };
-  double best = whole.epsilon;
-  if (whole.order == 2) {
-    for (double x = 1; x > 0.02; x *= 0.6) best = std::min(best, epsilon_at(1 + x));
+  // Walks down the valley in ever smaller strides: few evaluations, because a moment between whole orders is a series
+  // of up to two thousand terms.
+  constexpr double kNearestToOne = 0.02;
+  const double first = whole.order - 1;
+  double x = first;
+  double lowest = epsilon_at(1 + x);
+  const auto improves = [&](double next) {
+    if (next < kNearestToOne) return false;
+    const double epsilon = epsilon_at(1 + next);
+    if (!(epsilon < lowest)) return false;
+    lowest = epsilon;
+    x = next;
+    return true;
+  };
+  for (double stride = 0.8 / first; stride > 0.07 / first; stride /= 2) {
+    const double ratio = std::exp(stride);
+    if (improves(x / ratio)) {
+      while (improves(x / ratio)) continue;
+    } else {
+      while (improves(x * ratio)) continue;
+    }
   }
-  for (double offset = -0.8; offset < 1; offset += 0.2) best = std::min(best, epsilon_at(whole.order + offset));
-  return Raised(best);
+  return Raised(std::min(whole.epsilon, lowest));
 }
 
 }  // namespace tacit::dp
