@@ -45,7 +45,8 @@ struct LossMass {
 /// Puts a pair's losses on a grid.
 /// Guarantee: every hockey-stick divergence of the result is at least that of the pair: the outcomes between two grid
 ///   points keep their P and their Q, losses above the largest one become infinite, those below the smallest are raised
-///   to it. At most `truncate` of P goes to either end.
+///   to it. At most `truncate` of P goes to either end. Beyond 128 steps from 0 only some points of the grid are used,
+///   about one part in 128 of the loss apart.
 /// Source: Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022 (connect the dots).
 LossMass PutOnGrid(const OutputPair& pair, double step, double truncate);
 
@@ -69,13 +70,14 @@ struct RepeatedLoss {
 /// The smallest epsilon at which the composition of all `parts` is (epsilon, delta)-indistinguishable in their
 /// direction. All grids have the same step.
 ///
-/// Guarantee: never below the value of the losses given. Composition is a convolution by Fourier transforms of losses
-///   tilted by e^(lambda loss), lambda such that the losses that decide sit in the middle; a bound on every rounding
-///   error, of the transforms too, is added before the answer is read off. Infinity when losses that are infinite
-///   take all of `delta`. Nothing when the grid is so fine that the sum would not fit a transform of 2^22 points.
-/// Cost: two transforms; about 3 ms for 10^5 steps.
-/// Source: Koskela, Jaelkoe, Honkela 2020 (Fourier accountant); exponential tilting and its error bound:
-///   docs/PRIVACY.md.
+/// Guarantee: never below the value of the losses given. Composition is a product of Fourier transforms of losses
+/// tilted
+///   by e^(lambda loss), lambda such that the losses that decide sit in the middle; delta is a sum over its
+///   coefficients, to which a bound on every rounding error is added before epsilon is read off. Infinity when losses
+///   that are infinite take all of `delta`. Nothing when the grid is so fine that a transform of 2^22 points would not
+///   do.
+/// Cost: one transform for each part; below 2 ms for 10^5 steps.
+/// Source: Koskela, Jaelkoe, Honkela 2020 (Fourier accountant); the series and its error bound: docs/PRIVACY.md.
 std::optional<double> ComposedEpsilon(std::span<const RepeatedLoss> parts, double delta);
 
 /// The smallest delta at `epsilon`, likewise.

@@ -21,6 +21,7 @@ using ::testing::Ge;
 using testing::IsErrorSaying;
 using testing::IsOk;
 using ::testing::Le;
+using ::testing::Optional;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -186,10 +187,75 @@ TEST(ComposedLosses, AgreeWithDirectConvolutionFromAbove) {
       const double loss = static_cast<double>(first + static_cast<std::int64_t>(i)) * once.step;
       if (loss > epsilon) direct -= mass[i] * std::expm1(epsilon - loss);
     }
-    const auto found = ComposedDelta(std::span(&part, 1), epsilon);
-    ASSERT_TRUE(found);
-    EXPECT_GE(*found, direct * (1 - 1e-12)) << epsilon;
-    EXPECT_LE(*found, direct * (1 + 1e-6) + 1e-60) << epsilon;
+    const double found = ComposedDelta(std::span(&part, 1), epsilon).value_or(-1);
+    EXPECT_GE(found, direct * (1 - 1e-12)) << epsilon;
+    EXPECT_LE(found, direct * (1 + 1e-6) + 1e-60) << epsilon;
+  }
+}
+
+// Long cells, far from loss 0, keep the divergences of single steps to which only they contribute.
+TEST(PutOnGrid, WidensItsCellsWhereLossesAreLarge) {
+  const auto pair = PoissonPair(Noise::kGaussian, 1.0, 0.01, Direction::kRemove);
+  const LossMass loss = PutOnGrid(*pair, 0x1p-11, 1e-16);
+  const auto used = std::ranges::count_if(loss.mass, [](double mass) { return mass > 0; });
+  EXPECT_LT(used * 5, static_cast<std::int64_t>(loss.mass.size()));
+  for (const double epsilon : {0.1, 0.7, 1.3, 2.0}) {
+    double on_grid = loss.infinite;
+    for (std::size_t i = 0; i < loss.mass.size(); ++i)
+      if (loss.LossAt(i) > epsilon) on_grid -= loss.mass[i] * std::expm1(epsilon - loss.LossAt(i));
+    const double exact = 0.01 * GaussianDelta(1.0, 1, std::log1p(std::expm1(epsilon) / 0.01));
+    EXPECT_GE(on_grid, exact * (1 - 1e-9)) << epsilon;
+    EXPECT_LE(on_grid, exact * (1 + 2e-3)) << epsilon;
+  }
+}
+
+// Sums whose law does not narrow to a bell: lattices, whose spectrum returns, few steps, and every size of delta.
+TEST(ComposedLosses, AreBoundedFromAboveForEveryDelta) {
+  for (const auto& [noise, step] : {std::pair{0.7, 0x1p-6}, std::pair{0.1, 0x1p-3}, std::pair{0.99, 0x1p-11}}) {
+    const std::vector<OutputPair::Masses> outcomes = RandomisedResponseOutcomes(noise, 3);
+    const LossMass once = PutOnGrid(outcomes, step);
+    for (const std::uint64_t count : {1U, 2U, 12U}) {
+      std::vector<double> mass = once.mass;
+      for (std::uint64_t i = 1; i < count; ++i) {
+        std::vector<double> next(mass.size() + once.mass.size() - 1, 0.0);
+        for (std::size_t j = 0; j < mass.size(); ++j)
+          for (std::size_t k = 0; k < once.mass.size(); ++k) next[j + k] += mass[j] * once.mass[k];
+        mass = next;
+      }
+      const auto delta_at = [&](double epsilon) {
+        double delta = 0;
+        for (std::size_t i = 0; i < mass.size(); ++i) {
+          const double loss = static_cast<double>(once.first * std::int64_t(count) + std::int64_t(i)) * step;
+          if (loss > epsilon) delta -= mass[i] * std::expm1(epsilon - loss);
+        }
+        return delta;
+      };
+      const RepeatedLoss part{&once, count};
+      for (double delta = 0.5; delta > 1e-12; delta /= 7) {
+        const double epsilon = ComposedEpsilon(std::span(&part, 1), delta).value_or(kInfinity);
+        EXPECT_LE(delta_at(epsilon), delta * (1 + 1e-9)) << noise << " " << count << " " << delta;
+        // Not more than the rounding allowed above the least epsilon that will do.
+        if (epsilon > 1e-6)
+          EXPECT_GE(delta_at(epsilon * (1 - 1e-5) - 1e-9), delta) << noise << " " << count << " " << delta;
+      }
+    }
+  }
+}
+
+// Of Gaussian steps the composition is known exactly, here taken step by step and not joined as ComposedEpsilon does.
+TEST(ComposedLosses, OfManyGaussiansAreTheClosedFormFromAbove) {
+  for (const double z : {3.0, 20.0, 300.0}) {
+    const auto pair = PoissonPair(Noise::kGaussian, z, 1, Direction::kRemove);
+    const LossMass loss = PutOnGrid(*pair, GridStepFor(*pair) / 2, 1e-22);
+    for (const std::uint64_t count : {2U, 10U, 300U, 10'000U, 1'000'000U}) {
+      for (const double delta : {0.3, 1e-3, 1e-6, 1e-11}) {
+        const double exact = GaussianEpsilon(z, count, delta);
+        if (exact > 1000) continue;
+        const RepeatedLoss part{&loss, count};
+        EXPECT_THAT(ComposedEpsilon(std::span(&part, 1), delta), Optional(AtLeast(exact, 0.003)))
+            << z << " " << count << " " << delta;
+      }
+    }
   }
 }
 
