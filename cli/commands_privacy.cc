@@ -26,12 +26,13 @@ dp::Mechanism MechanismOf(const dp::Step& step) {
   return std::holds_alternative<dp::PoissonLaplaceStep>(step) ? dp::Mechanism::kLaplace : dp::Mechanism::kGaussian;
 }
 
-Outcome<dp::CompositionReport> Compose(const ScheduleArguments& schedule, std::uint64_t steps) {
+Outcome<dp::CompositionReport> Compose(const ScheduleArguments& schedule, std::uint64_t steps, dp::LossMemory& memory) {
   const dp::RepeatedStep repeated{schedule.step, steps};
   auto report = dp::ComposedEpsilon({.steps = {&repeated, 1},
                                      .delta = schedule.delta,
                                      .neighbouring = schedule.neighbouring,
-                                     .accountant = schedule.accountant});
+                                     .accountant = schedule.accountant},
+                                    memory);
   if (!report) return UsageFailure(report.error(), kHint);
   return *report;
 }
@@ -72,7 +73,8 @@ std::vector<std::uint64_t> Milestones(std::uint64_t last) {
 
 Outcome<Report> Run(const PrivacyEpsilonArguments& arguments) {
   const ScheduleArguments& schedule = arguments.schedule;
-  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps));
+  dp::LossMemory memory;
+  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps, memory));
   Json data = Describe(schedule);
   data.update({{"epsilon", FiniteOrNull(report.epsilon)},
                {"accountant", report.accountant},
@@ -99,7 +101,8 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
         },
         schedule.step);
   }
-  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps));
+  dp::LossMemory memory;
+  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps, memory));
   Json data = Describe(schedule);
   data.update({{"target_epsilon", arguments.target_epsilon},
                {"epsilon", FiniteOrNull(report.epsilon)},
@@ -127,8 +130,9 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
   data["noise_multiplier"] = NoiseOf(schedule.step);
   data["items"] = Json::array();
   std::vector<std::vector<std::string>> table{{"STEPS", "EPSILON"}};
+  dp::LossMemory memory;
   for (const std::uint64_t steps : Milestones(schedule.steps)) {
-    TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, steps));
+    TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, steps, memory));
     data["accountant"] = report.accountant;
     data["items"].push_back({{"steps", steps}, {"epsilon", FiniteOrNull(report.epsilon)}});
     table.push_back({std::to_string(steps), RoundedUp(report.epsilon)});

@@ -10,12 +10,13 @@ constexpr double kLeastNoise = 0x1p-10;
 constexpr double kMostNoise = 0x1p17;
 constexpr double kTolerance = 5e-5;
 
-Result<double> EpsilonOf(const Step& step, std::uint64_t count, const Target& target) {
+Result<double> EpsilonOf(const Step& step, std::uint64_t count, const Target& target, LossMemory& memory) {
   const RepeatedStep repeated{step, count};
   TACIT_TRY(const CompositionReport report, ComposedEpsilon({.steps = {&repeated, 1},
                                                              .delta = target.delta,
                                                              .neighbouring = target.neighbouring,
-                                                             .accountant = target.accountant}));
+                                                             .accountant = target.accountant},
+                                                            memory));
   return report.epsilon;
 }
 
@@ -37,7 +38,8 @@ Result<Step> WithNoise(const Step& step, double noise_multiplier) {
 Result<double> CalibratedNoise(const Step& step, std::uint64_t count, const Target& target) {
   const auto excess = [&](double noise) -> Result<double> {
     TACIT_TRY(const Step tried, WithNoise(step, noise));
-    TACIT_TRY(const double epsilon, EpsilonOf(tried, count, target));
+    LossMemory memory;  // another noise is another step
+    TACIT_TRY(const double epsilon, EpsilonOf(tried, count, target, memory));
     return std::log(epsilon) - std::log(target.epsilon);
   };
   if (!(target.epsilon > 0)) return Fail(ErrorCode::kInvalidArgument, "the target epsilon must be above 0");
@@ -82,8 +84,9 @@ Result<double> CalibratedNoise(const Step& step, std::uint64_t count, const Targ
 }
 
 Result<std::uint64_t> AffordableSteps(const Step& step, const Target& target) {
+  LossMemory memory;
   const auto fits = [&](std::uint64_t count) -> Result<bool> {
-    TACIT_TRY(const double epsilon, EpsilonOf(step, count, target));
+    TACIT_TRY(const double epsilon, EpsilonOf(step, count, target, memory));
     return epsilon <= target.epsilon;
   };
   TACIT_TRY(const bool any, fits(1));

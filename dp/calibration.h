@@ -24,7 +24,7 @@ Result<double> CalibratedNoise(const Step& step, std::uint64_t count, const Targ
 
 /// How many repetitions of `step` the target pays for, at most kMaxCalibratedSteps.
 /// Errors: as ComposedEpsilon.
-/// Cost: two dozen compositions.
+/// Cost: two dozen compositions that share a LossMemory.
 Result<std::uint64_t> AffordableSteps(const Step& step, const Target& target);
 inline constexpr std::uint64_t kMaxCalibratedSteps = 100'000'000;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <string>
@@ -338,6 +339,62 @@ std::vector<RepeatedStep> WithGaussiansJoined(std::span<const RepeatedStep> step
   return joined;
 }
 
+}  // namespace
+
+/// Entries never move, so that a composition can point at them.
+class LossMemory::Impl {
+ public:
+  struct Losses {
+    double step;
+    double truncate;
+    LossMass loss;
+  };
+  struct Known {
+    Step step;
+    Neighbouring relation;
+    Direction direction;
+    Source source;
+    double grid_step;
+    std::deque<Losses> grids;
+  };
+
+  /// Nothing when the step has no loss distribution.
+  Known* Find(const Step& step, Neighbouring relation, Direction direction) {
+    for (Known& each : known_)
+      if (each.step == step && each.relation == relation && each.direction == direction) return &each;
+    std::optional<Source> source = SourceOf(step, relation, direction);
+    if (!source) return nullptr;
+    const double grid_step = source->GridStep();
+    return &known_.emplace_back(step, relation, direction, *std::move(source), grid_step);
+  }
+  const LossMass& OnGrid(Known& known, double step, double truncate) {
+    for (const Losses& each : known.grids)
+      if (each.step == step && each.truncate == truncate) return each.loss;
+    const Losses& made = known.grids.emplace_back(step, truncate, known.source.OnGrid(step, truncate));
+    points_ += made.loss.mass.size();
+    return made.loss;
+  }
+  /// Between questions only.
+  void Limit() {
+    constexpr std::size_t kMostPoints = std::size_t{1} << 23U;
+    constexpr std::size_t kMostSteps = 64;
+    if (points_ <= kMostPoints && known_.size() <= kMostSteps) return;
+    known_.clear();
+    points_ = 0;
+  }
+
+ private:
+  std::deque<Known> known_;
+  std::size_t points_ = 0;
+};
+
+LossMemory::LossMemory() : impl_(std::make_unique<Impl>()) {}
+LossMemory::LossMemory(LossMemory&& other) noexcept = default;
+LossMemory& LossMemory::operator=(LossMemory&& other) noexcept = default;
+LossMemory::~LossMemory() = default;
+
+namespace {
+
 constexpr double kFinestStep = 0x1p-34;
 constexpr double kCoarsestStep = 0x1p10;
 constexpr double kManySteps = 25'000;
@@ -349,22 +406,30 @@ struct PldQuestion {
   double negligible;
 };
 
+/// What a single one of `total` steps may call infinite: by powers of sixteen, so that more steps share it.
+double NegligibleOfOne(double negligible, double total) {
+  constexpr double kBitsOfSixteen = 4;
+  return negligible / std::exp2(kBitsOfSixteen * std::ceil(std::log2(total) / kBitsOfSixteen));
+}
+
 /// Asks `answer` about the composition in one direction, on a grid fine enough for what comes out.
 /// Nothing when a step has no loss distribution.
 template <typename Answer>
-std::optional<double> InDirection(const PldQuestion& question, Direction direction, double resolution, Answer answer) {
-  std::vector<Source> sources;
+std::optional<double> InDirection(const PldQuestion& question, Direction direction, double resolution,
+                                  LossMemory::Impl& memory, Answer answer) {
+  std::vector<LossMemory::Impl::Known*> sources;
   double squares = 0;
   double total = 0;
   for (const RepeatedStep& each : question.steps) {
-    std::optional<Source> source = SourceOf(each.step, question.relation, direction);
-    if (!source) return std::nullopt;
-    const double own = source->GridStep();
+    LossMemory::Impl::Known* const known = memory.Find(each.step, question.relation, direction);
+    if (known == nullptr) return std::nullopt;
+    const double own = known->grid_step;
     const auto count = static_cast<double>(each.count);
     squares += count * own * own;
     total += count;
-    sources.push_back(*std::move(source));
+    sources.push_back(known);
   }
+  const double truncate = NegligibleOfOne(question.negligible, total);
   double step = std::exp2(std::floor(std::log2(std::sqrt(squares / total))));
   // A sum of few steps is narrow: there is room for a finer grid. Never the other way, so that the bound grows with
   // them.
@@ -372,13 +437,12 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
   double best = kInfinity;
   bool coarsened = false;
   while (true) {
-    std::vector<LossMass> losses;
-    for (const Source& source : sources) losses.push_back(source.OnGrid(step, question.negligible / total));
-    // Losses that cannot be told from infinite ones leave nothing to compose.
-    for (const LossMass& loss : losses)
-      if (std::ranges::none_of(loss.mass, [](double mass) { return mass > 0; })) return kInfinity;
     std::vector<RepeatedLoss> parts;
-    for (std::size_t i = 0; i < losses.size(); ++i) parts.push_back({&losses[i], question.steps[i].count});
+    for (std::size_t i = 0; i < sources.size(); ++i)
+      parts.push_back({&memory.OnGrid(*sources[i], step, truncate), question.steps[i].count});
+    // Losses that cannot be told from infinite ones leave nothing to compose.
+    for (const RepeatedLoss& part : parts)
+      if (std::ranges::none_of(part.loss->mass, [](double mass) { return mass > 0; })) return kInfinity;
     const std::optional<double> value = answer(parts);
     if (!value) {  // too many grid points
       if (best < kInfinity || step > kCoarsestStep) return best;
@@ -389,9 +453,9 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
     best = std::min(best, *value);
     constexpr std::size_t kMostPoints = std::size_t{1} << 22U;
     constexpr std::size_t kFiner = 8;
-    const auto is_fine = [&](const LossMass& loss) { return loss.mass.size() > kMostPoints / kFiner; };
+    const auto is_fine = [&](const RepeatedLoss& part) { return part.loss->mass.size() > kMostPoints / kFiner; };
     if (coarsened || best == 0 || best >= resolution * step || step < kFinestStep) return best;
-    if (std::ranges::any_of(losses, is_fine)) return best;
+    if (std::ranges::any_of(parts, is_fine)) return best;
     step /= kFiner;
   }
 }
@@ -399,21 +463,25 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
 /// The larger of both directions, or the one when they are the same; `unknown` stands for a direction without an
 /// answer.
 template <typename Answer>
-std::optional<double> WorstDirection(const PldQuestion& question, double resolution, double unknown, Answer answer) {
-  const std::optional<double> remove = InDirection(question, Direction::kRemove, resolution, answer);
+std::optional<double> WorstDirection(const PldQuestion& question, double resolution, double unknown,
+                                     LossMemory::Impl& memory, Answer answer) {
+  memory.Limit();
+  const std::optional<double> remove = InDirection(question, Direction::kRemove, resolution, memory, answer);
   const auto symmetric = [](const RepeatedStep& each) { return IsSymmetric(each.step); };
   if (!remove || std::ranges::all_of(question.steps, symmetric)) return remove;
-  return std::max(*remove, InDirection(question, Direction::kAdd, resolution, answer).value_or(unknown));
+  return std::max(*remove, InDirection(question, Direction::kAdd, resolution, memory, answer).value_or(unknown));
 }
 
-std::optional<double> PldEpsilon(std::span<const RepeatedStep> steps, Neighbouring relation, double delta) {
+std::optional<double> PldEpsilon(std::span<const RepeatedStep> steps, Neighbouring relation, double delta,
+                                 LossMemory::Impl& memory) {
   constexpr double kStepsAnEpsilon = 48;
-  return WorstDirection({WithGaussiansJoined(steps), relation, delta * 1e-9}, kStepsAnEpsilon, kInfinity,
+  return WorstDirection({WithGaussiansJoined(steps), relation, delta * 1e-9}, kStepsAnEpsilon, kInfinity, memory,
                         [&](std::span<const RepeatedLoss> parts) { return ComposedEpsilon(parts, delta); });
 }
 
 std::optional<double> PldDelta(std::span<const RepeatedStep> steps, Neighbouring relation, double epsilon) {
-  return WorstDirection({WithGaussiansJoined(steps), relation, 1e-18}, 0, 1,
+  LossMemory memory;
+  return WorstDirection({WithGaussiansJoined(steps), relation, 1e-18}, 0, 1, memory.impl(),
                         [&](std::span<const RepeatedLoss> parts) { return ComposedDelta(parts, epsilon); });
 }
 
@@ -459,6 +527,11 @@ Result<Accountant> ParseAccountant(std::string_view name) {
 }
 
 Result<CompositionReport> ComposedEpsilon(const CompositionQuery& query) {
+  LossMemory memory;
+  return ComposedEpsilon(query, memory);
+}
+
+Result<CompositionReport> ComposedEpsilon(const CompositionQuery& query, LossMemory& memory) {
   if (!(query.delta >= 0 && query.delta <= 1)) return NoAnswer("delta must be from 0 to 1");
   TACIT_TRY(const auto counted, StepsThatCount(query));
   const bool any = query.accountant == Accountant::kTightest;
@@ -485,7 +558,7 @@ Result<CompositionReport> ComposedEpsilon(const CompositionQuery& query) {
       if (!any) return NoAnswer("delta is below 1e-12, where a loss distribution proves nothing; ask for rdp");
       return report;
     }
-    const auto pld = PldEpsilon(steps, query.neighbouring, query.delta);
+    const auto pld = PldEpsilon(steps, query.neighbouring, query.delta, memory.impl());
     if (!pld && !any) return NoAnswer("only a Renyi bound is known for one of these steps; ask for rdp");
     Improve(report, pld, NameOf(Accountant::kPld));
   }
@@ -500,7 +573,7 @@ Result<double> ComposedDelta(const CompositionQuery& query, double epsilon) {
   if (const auto squares = GaussianSquares(*counted)) return GaussianDelta(1 / std::sqrt(*squares), 1, epsilon);
   const auto delta = PldDelta(*counted, query.neighbouring, epsilon);
   if (!delta) return Fail(ErrorCode::kInvalidArgument, "only a Renyi bound is known for one of these steps");
-  return std::max(*delta, kMinPldDelta / 1024);
+  return std::clamp(*delta, kMinPldDelta / 1024, 1.0);
 }
 
 }  // namespace tacit::dp

@@ -124,6 +124,64 @@ TEST(Pld, OfMixedStepsIsThatOfTheirConcatenation) {
   EXPECT_GT(Ask({{step, 1000}, {LaplaceStep{20}, 10}}, 1e-6, Accountant::kPld)->epsilon, whole);
 }
 
+// ---- Asked again ----
+
+Result<CompositionReport> AskAgain(LossMemory& memory, std::vector<RepeatedStep> steps, double delta,
+                                   Accountant accountant = Accountant::kPld) {
+  return ComposedEpsilon({.steps = steps, .delta = delta, .accountant = accountant}, memory);
+}
+
+// Steps from one to a hundred thousand: grids of other fineness, other truncations, and orders of asking.
+TEST(LossMemory, ChangesNoAnswer) {
+  LossMemory memory;
+  for (const Step& step : {Step(PoissonGaussianStep{1.0, 0.01}), Step(LaplaceStep{10}), Step(GaussianStep{30}),
+                           Step(TruncatedPoissonGaussianStep{1.0, 0.01, 10'000, 150})}) {
+    for (const std::uint64_t count : {1'000U, 1'010U, 1U, 100'000U, 16U, 17U}) {
+      const double cold = Epsilon(step, count, 1e-6);
+      EXPECT_EQ(AskAgain(memory, {{step, count}}, 1e-6)->epsilon, cold) << count;
+      EXPECT_EQ(AskAgain(memory, {{step, count}}, 1e-6)->epsilon, cold) << count;
+    }
+  }
+}
+
+TEST(LossMemory, TellsStepsAndRelationsApart) {
+  LossMemory memory;
+  const auto ask = [&](const std::vector<RepeatedStep>& steps, Neighbouring relation) {
+    const CompositionQuery query{
+        .steps = steps, .delta = 1e-6, .neighbouring = relation, .accountant = Accountant::kPld};
+    const double again = ComposedEpsilon(query, memory)->epsilon;
+    EXPECT_EQ(again, ComposedEpsilon(query)->epsilon);
+    return again;
+  };
+  const PoissonGaussianStep step{1.0, 0.01};
+  const double one = ask({{step, 500}}, Neighbouring::kAddOrRemoveOne);
+  EXPECT_GT(ask({{step, 500}}, Neighbouring::kReplaceOne), one);
+  EXPECT_LT(ask({{PoissonGaussianStep{1.0, 0.009}, 500}}, Neighbouring::kAddOrRemoveOne), one);
+  EXPECT_GT(ask({{step, 500}, {LaplaceStep{20}, 10}}, Neighbouring::kAddOrRemoveOne), one);
+  EXPECT_GT(ask({{step, 500}, {GaussianStep{20}, 10}}, Neighbouring::kAddOrRemoveOne), one);
+}
+
+// The certified lower bound of another library at 1000 steps holds for more of them too.
+TEST(LossMemory, StaysAboveWhatIsCertified) {
+  LossMemory memory;
+  double last = 1.826104814 * (1 - 1e-9);
+  for (std::uint64_t count = 1000; count <= 1100; count += 10) {
+    const double epsilon = AskAgain(memory, {{PoissonGaussianStep{1.0, 0.01}, count}}, 1e-5)->epsilon;
+    EXPECT_GT(epsilon, last) << count;
+    last = epsilon;
+  }
+}
+
+TEST(LossMemory, ForgetsRatherThanGrow) {
+  LossMemory memory;
+  for (int i = 0; i < 40; ++i) {
+    const PoissonGaussianStep step{1 + 0.01 * i, 0.01};
+    EXPECT_THAT(AskAgain(memory, {{step, 10}}, 1e-5), IsOk());
+  }
+  const PoissonGaussianStep first{1, 0.01};
+  EXPECT_EQ(AskAgain(memory, {{first, 10}}, 1e-5)->epsilon, Epsilon(first, 10, 1e-5));
+}
+
 TEST(ComposedDelta, InvertsComposedEpsilon) {
   for (const Step& step : {Step(PoissonGaussianStep{1.0, 0.01}), Step(LaplaceStep{10}), Step(GaussianStep{5})}) {
     const std::vector<RepeatedStep> steps{{step, 200}};
