@@ -13,6 +13,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -197,11 +198,23 @@ void MeasureAccountants() {
   for (const std::uint64_t steps : {1000U, 10'000U, 100'000U}) {
     MeasureMilliseconds("pld.cold.steps_" + std::to_string(steps), 10,
                         [&] { return EpsilonOf(usual, steps, 1e-6, dp::Accountant::kPld); });
+    // The same schedule, a hundredth longer each time.
+    dp::LossMemory memory;
+    std::uint64_t longer = steps;
+    MeasureMilliseconds("pld.incremental.steps_" + std::to_string(steps), 3, [&] {
+      const dp::RepeatedStep repeated{usual, longer += steps / 100};
+      return dp::ComposedEpsilon({.steps = {&repeated, 1}, .delta = 1e-6, .accountant = dp::Accountant::kPld}, memory)
+          ->epsilon;
+    });
     MeasureMilliseconds("rdp.steps_" + std::to_string(steps), 1,
                         [&] { return EpsilonOf(usual, steps, 1e-6, dp::Accountant::kRdp); });
   }
   MeasureMilliseconds("pld.cold.steps_100000.delta_1e-10", 10,
                       [&] { return EpsilonOf(usual, 100'000, 1e-10, dp::Accountant::kPld); });
+  MeasureMilliseconds("affordable_steps", std::nullopt, [&] {
+    return static_cast<double>(
+        *dp::AffordableSteps(usual, {.epsilon = 3, .delta = 1e-6, .accountant = dp::Accountant::kPld}));
+  });
   MeasureMilliseconds("pld.cold.tiny_sampling", std::nullopt, [&] {
     return EpsilonOf(dp::PoissonGaussianStep{1.0, 1e-4}, 100'000, 1e-8, dp::Accountant::kPld);
   });
@@ -214,9 +227,12 @@ void MeasureAccountants() {
 
 }  // namespace
 
-int main() {
-  MeasureNoise();
-  MeasureStreaming();
+int main(int argc, char** argv) {
+  const bool only_accountants = argc > 1 && std::string_view(argv[1]) == "accountants";
+  if (!only_accountants) {
+    MeasureNoise();
+    MeasureStreaming();
+  }
   MeasureAccountants();
   return 0;
 }
