@@ -88,8 +88,9 @@ BudgetLedger::BudgetLedger(BudgetPolicy policy)
                                              .budget = policy_.budget,
                                              .max_participations = policy_.max_participations,
                                              .coin = policy_.coin})),
-      spent_(ReportFor(0)),
-      head_(PolicyDigest(policy_)) {}
+      head_(PolicyDigest(policy_)) {
+  spent_ = ReportFor(0);
+}
 
 Result<BudgetLedger> BudgetLedger::Restore(BudgetPolicy policy, std::span<const LedgerEntry> entries,
                                            RoundNumber last_published) {
@@ -196,9 +197,12 @@ bool BudgetLedger::IsCharged(RoundNumber round) const {
 
 /// A device is in at most max_participations of the rounds, and its vector is zero on both sides in all others.
 EpsilonReport BudgetLedger::ReportFor(std::uint64_t rounds) const {
+  const std::uint64_t compositions = std::min(rounds, policy_.max_participations);
+  // Beyond the limit every report is the one before, and need not be computed again.
+  if (compositions > 0 && compositions == spent_.compositions) return spent_;
   return Account({.mechanism = policy_.mechanism,
                   .noise_multiplier = policy_.noise_multiplier,
-                  .compositions = std::min(rounds, policy_.max_participations),
+                  .compositions = compositions,
                   .delta = policy_.delta,
                   .coin = policy_.coin});
 }

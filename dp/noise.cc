@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "common/base/check.h"
 
@@ -104,6 +105,15 @@ void NoiseSampler::AddTo(std::span<std::int64_t> values, std::uint64_t first, Ke
       path == Path::kFastest && plan_.levels <= kMostLevelsThere && bits.AesKey() != nullptr && HasAvx512();
   if (fast) return AddNoiseAvx512(plan_, values, group, bits);
   AddNoisePortable(plan_, values, group, bits);
+}
+
+Result<NoiseSampler> NoiseSamplers::For(Mechanism mechanism, std::uint64_t steps) {
+  const std::pair key{mechanism, steps};
+  const auto found = made_.find(key);
+  if (found != made_.end()) return found->second;
+  TACIT_TRY(NoiseSampler sampler,
+            mechanism == Mechanism::kLaplace ? NoiseSampler::Laplace(steps) : NoiseSampler::Gaussian(steps));
+  return made_.emplace(key, std::move(sampler)).first->second;
 }
 
 }  // namespace tacit::dp

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "common/base/keystream.h"
@@ -49,6 +51,19 @@ class NoiseSampler {
 
   std::vector<std::shared_ptr<const AliasTable>> tables_;
   NoisePlan plan_;
+};
+
+/// The samplers that were made so far, for whoever releases many small vectors. What a sampler draws depends on
+/// mechanism and scale alone, so one that is found here is as good as a new one.
+/// Threads: one.
+/// Cost: milliseconds for a scale that is new, nothing after that.
+class NoiseSamplers {
+ public:
+  /// Errors: kInvalidArgument for a scale outside kMinNoiseSteps..kMaxNoiseSteps.
+  Result<NoiseSampler> For(Mechanism mechanism, std::uint64_t steps);
+
+ private:
+  std::map<std::pair<Mechanism, std::uint64_t>, NoiseSampler> made_;
 };
 
 }  // namespace tacit::dp

@@ -4,8 +4,6 @@
 #include <span>
 #include <utility>
 
-#include "dp/noise.h"
-
 namespace tacit::dp {
 namespace {
 
@@ -21,12 +19,12 @@ Result<void> CheckTerms(const ReleaseTerms& terms, const SumOptions& sum) {
 }
 
 /// |sum| is at most 2^62 (UnnoisedSum), noise far below: nothing can overflow.
-Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms, Keystream& noise_bits) {
+Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms, Keystream& noise_bits,
+                      NoiseSamplers& samplers) {
   if (terms.mechanism == Mechanism::kNone) return {};
   if (!terms.noise_multiplier) return Fail(ErrorCode::kInternal, "a private release without a noise multiplier");
   TACIT_TRY(const std::uint64_t steps, NoiseSteps(*terms.noise_multiplier, terms.grid_radius));
-  TACIT_TRY(const NoiseSampler sampler,
-            terms.mechanism == Mechanism::kLaplace ? NoiseSampler::Laplace(steps) : NoiseSampler::Gaussian(steps));
+  TACIT_TRY(const NoiseSampler sampler, samplers.For(terms.mechanism, steps));
   sampler.AddTo(values, 0, noise_bits);
   return {};
 }
@@ -43,11 +41,17 @@ std::vector<float> Average(std::span<const std::int64_t> values, const ReleaseTe
 }  // namespace
 
 Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits) {
+  NoiseSamplers samplers;
+  return ReleaseAverage(std::move(sum), std::move(token), noise_bits, samplers);
+}
+
+Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits,
+                                          NoiseSamplers& samplers) {
   UnnoisedSum used = std::move(sum);  // overwritten on every way out
   const std::optional<ReleaseTerms> terms = std::move(token).Spend();
   if (!terms) return Fail(ErrorCode::kGone, "the token was spent before");
   TACIT_TRY_VOID(CheckTerms(*terms, used.options_));
-  TACIT_TRY_VOID(AddNoise(used.values_, *terms, noise_bits));
+  TACIT_TRY_VOID(AddNoise(used.values_, *terms, noise_bits, samplers));
   return Average(used.values_, *terms);
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/base/keystream.h"
 #include "common/base/result.h"
+#include "dp/noise.h"
 #include "dp/sum.h"
 #include "dp/token.h"
 
@@ -21,5 +22,10 @@ namespace tacit::dp {
 /// Cost: about 0.15 s per million parameters.
 /// Source: docs/PRIVACY.md, "The mechanism, step by step".
 Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits);
+
+/// The same, with a sampler that `samplers` may have made for an earlier release.
+/// Cost: without making a sampler, for small vectors nearly nothing.
+Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits,
+                                          NoiseSamplers& samplers);
 
 }  // namespace tacit::dp

@@ -15,6 +15,8 @@
 
 namespace tacit::dp {
 
+class NoiseSamplers;
+
 struct SumOptions {
   RoundKey round;
   Mechanism mechanism;
@@ -71,7 +73,8 @@ class UnnoisedSum {
                                     const SumOptions& expected);
 
  private:
-  friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits);
+  friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits,
+                                                   NoiseSamplers& samplers);
   explicit UnnoisedSum(SumOptions options);
   Result<void> AddVerified(std::span<const std::int32_t> grid, std::uint64_t weight);
   [[nodiscard]] Result<void> CheckRoom(std::uint64_t weight) const;
