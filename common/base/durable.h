@@ -19,7 +19,7 @@ class Durable {
 };
 
 /// Inherited by stores, and by nothing else (tests/repository/check_layers.py watches that): the right to say "this is
-/// durable".
+/// durable". One exception: dp/audit.cc, whose ledger is of no task, and whose tokens open no sum but its own.
 class DurableMinter {
  protected:
   template <typename T>

@@ -130,11 +130,12 @@ def check_sources(root, layers, findings):
 
 
 def check_code(path, layer, code, findings):
+    # dp/audit.cc keeps the ledger of a task that exists nowhere, in memory, and lets no token out.
     if layer in PURE:
         for match in re.finditer(IMPURE_CODE, code):
             line = source_tree.line_of(code, match.start())
             findings.add(path, line, f"{layer} is pure: {match.group(0)} is an input")
-    if layer != "server/store" and str(path) != "common/base/durable.h":
+    if layer != "server/store" and str(path) not in ("common/base/durable.h", "dp/audit.cc"):
         for match in re.finditer(r"\bDurableMinter\b", code):
             line = source_tree.line_of(code, match.start())
             findings.add(path, line, "only server/store may say that something is durable (DurableMinter)")

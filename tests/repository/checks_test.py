@@ -80,6 +80,10 @@ class LayersTest(Tree):
                 files = {"dp/d.cc": text, "common/net/n.h": "", "tests/t.h": ""}
                 self.assert_found(self.check(files), "dp/d.cc:1: ", message)
 
+    def test_only_the_audit_may_keep_a_ledger_in_memory(self):
+        self.assertEqual(self.check({"dp/audit.cc": "class Memory : private DurableMinter {};\n"}).lines, [])
+        self.assert_found(self.check({"dp/audit.h": "class Memory : private DurableMinter {};\n"}), "only server/store")
+
     def test_includes_in_comments_are_not_includes(self):
         text = '// #include "tests/t.h"\n/*\n#include <sqlite3.h>\n*/\nconst char* s = "steady_clock::now";\n'
         self.assertEqual(self.check({"dp/d.cc": text}).lines, [])
