@@ -24,6 +24,7 @@ Exit codes:
   4  timed out
   5  internal fault
   6  the privacy budget is exhausted
+  7  an audit found a mechanism that breaks its promise
 
 With --json each answer is one line on stdout:
   {"schema":1,"data":...} or {"schema":1,"error":{"code","message","hint"}}
@@ -57,6 +58,11 @@ struct RawArguments {
   std::string neighbouring = "add-or-remove-one";
   std::string accountant = "tightest";
   std::string head;
+  double clip_norm = 1;
+  std::uint32_t grid_radius = std::uint32_t{1} << 20U;
+  double confidence = 0.999;
+  std::uint64_t trials = 100'000;
+  std::uint64_t canaries = 4000;
 };
 
 using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
@@ -186,6 +192,19 @@ Outcome<Command> MakePrivacyForecast(const RawArguments& raw) {
   return PrivacyForecastArguments{schedule, raw.epsilon};
 }
 
+Outcome<Command> MakePrivacyAudit(const RawArguments& raw) {
+  return PrivacyAuditArguments{
+      .mechanism = raw.mechanism == "laplace" ? dp::Mechanism::kLaplace : dp::Mechanism::kGaussian,
+      .noise_multiplier = raw.noise_multiplier.value_or(1),
+      .clip_norm = raw.clip_norm,
+      .grid_radius = raw.grid_radius,
+      .steps = raw.steps.value_or(1),
+      .delta = raw.delta,
+      .confidence = raw.confidence,
+      .trials = raw.trials,
+      .canaries = raw.canaries};
+}
+
 template <typename Arguments>
 Outcome<Command> MakePlain(const RawArguments& /*raw*/) {
   return Arguments{};
@@ -247,16 +266,22 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");
 }
 
-void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
+void AddMechanism(RawArguments& raw, CLI::App& leaf) {
   leaf.add_option("--mechanism", raw.mechanism, "gaussian or laplace")
       ->check(CLI::IsMember({"gaussian", "laplace"}))
       ->type_name("NAME")
       ->capture_default_str();
+}
+void AddDelta(RawArguments& raw, CLI::App& leaf) {
+  leaf.add_option("--delta", raw.delta, "Probability outside the bound")->required()->type_name("D");
+}
+void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
+  AddMechanism(raw, leaf);
   leaf.add_option("--sampling-probability", raw.sampling_probability,
                   "Poisson sampling with hidden coins; 1 where devices choose when to come")
       ->type_name("Q")
       ->capture_default_str();
-  leaf.add_option("--delta", raw.delta, "Probability outside the bound")->required()->type_name("D");
+  AddDelta(raw, leaf);
   leaf.add_option("--neighbouring", raw.neighbouring, "add-or-remove-one, replace-with-zero or replace-one")
       ->type_name("NAME")
       ->capture_default_str();
@@ -269,6 +294,30 @@ CLI::Option* AddNoise(RawArguments& raw, CLI::App& leaf) {
 }
 CLI::Option* AddSteps(RawArguments& raw, CLI::App& leaf) {
   return leaf.add_option("--steps", raw.steps, "Rounds that one device can take part in")->type_name("N");
+}
+
+void DescribeAudit(Grammar& grammar, CLI::App& privacy) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& audit = AddLeaf(grammar, privacy, "audit",
+                            "Attack the mechanism of this program, and compare with what is proved; asks no server",
+                            MakePrivacyAudit);
+  AddMechanism(raw, audit);
+  AddNoise(raw, audit)->required();
+  AddSteps(raw, audit);
+  AddDelta(raw, audit);
+  audit.add_option("--clip-norm", raw.clip_norm, "Largest norm of an update")->type_name("C")->capture_default_str();
+  audit.add_option("--grid-radius", raw.grid_radius, "Grid steps in a clip norm, a power of two")
+      ->type_name("R")
+      ->capture_default_str();
+  audit.add_option("--trials", raw.trials, "Tasks to run with and without one device")
+      ->type_name("N")
+      ->capture_default_str();
+  audit.add_option("--canaries", raw.canaries, "Devices that are in or out by a coin, in one run")
+      ->type_name("M")
+      ->capture_default_str();
+  audit.add_option("--confidence", raw.confidence, "That both lower bounds hold")
+      ->type_name("P")
+      ->capture_default_str();
 }
 
 void DescribeModel(Grammar& grammar, CLI::App& app) {
@@ -323,6 +372,7 @@ void DescribePrivacy(Grammar& grammar, CLI::App& app) {
   AddNoise(raw, forecast)->required();
   AddSteps(raw, forecast)->required();
   forecast.add_option("--budget", raw.epsilon, "Also say how many steps it pays for")->type_name("E");
+  DescribeAudit(grammar, privacy);
 }
 
 void DescribeDevice(Grammar& grammar, CLI::App& app) {

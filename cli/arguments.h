@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "common/base/ids.h"
 #include "dp/composition.h"
+#include "dp/types.h"
 
 namespace tacit::cli {
 
@@ -77,6 +78,18 @@ struct PrivacyForecastArguments {
   ScheduleArguments schedule;  ///< `steps`: how far to look.
   double budget = 0;
 };
+/// The mechanism to audit, unchecked, and how long to look.
+struct PrivacyAuditArguments {
+  dp::Mechanism mechanism = dp::Mechanism::kGaussian;
+  double noise_multiplier = 0;
+  double clip_norm = 1;
+  std::uint32_t grid_radius = 0;
+  std::uint64_t steps = 1;
+  double delta = 0;
+  double confidence = 0;
+  std::uint64_t trials = 0;
+  std::uint64_t canaries = 0;
+};
 struct TokenCreateArguments {
   std::uint32_t uses = 1;
   std::chrono::seconds lifetime{};
@@ -88,11 +101,12 @@ struct DeviceRevokeArguments {
 };
 struct VersionArguments {};
 
-using Command = std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments,
-                             TaskRoundsArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
-                             PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments,
-                             PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
-                             TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
+using Command =
+    std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
+                 TaskWatchArguments, ModelGetArguments, PrivacyShowArguments, PrivacyLedgerArguments,
+                 PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments,
+                 PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments, DeviceListArguments,
+                 DeviceRevokeArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

@@ -7,6 +7,7 @@
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "common/base/clock.h"
+#include "dp/audit.h"
 
 namespace tacit::cli {
 
@@ -32,6 +33,13 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments);
 Outcome<Report> Run(const PrivacyForecastArguments& arguments);
 /// Ends with kRefused for a ledger that does not hold.
 Outcome<Report> Run(const PrivacyVerifyArguments& arguments);
+
+/// Audits the mechanism of this program with noise from the operating system's generator. Ends with kViolated when it
+/// gives away more than is proved.
+Outcome<Report> Run(const PrivacyAuditArguments& arguments);
+/// What that says, made of what the two audits found.
+Report DescribeAudit(const PrivacyAuditArguments& arguments, const dp::AuditReport& neighbours,
+                     const dp::AuditReport& one_run);
 
 /// Shows each change of the task's rounds as it is seen, until the task is no longer active; rides out a server that is
 /// away for less than a minute. Ends with kOk when the task finished, kBudget when its budget ended it, kRefused when

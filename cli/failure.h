@@ -18,6 +18,7 @@ enum class ExitCode : std::uint8_t {
   kTimeOut = 4,
   kInternal = 5,  ///< A fault of Tacit.
   kBudget = 6,    ///< The privacy budget does not allow it.
+  kViolated = 7,  ///< An audit found a mechanism that breaks its promise.
 };
 
 /// Why a command failed, and the next command to try.

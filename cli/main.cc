@@ -50,7 +50,7 @@ class Runner {
   Outcome<ExitCode> Show(Outcome<Report> report) const {
     if (!report) return std::unexpected(std::move(report).error());
     output_.Show(*report);
-    return ExitCode::kOk;
+    return report->exit;
   }
 
   const ConnectionArguments& connection_;

@@ -17,6 +17,8 @@ struct Report {
   std::string text;  ///< Ends with a line end unless empty.
   /// Shown to people on stderr: what is not part of the answer.
   std::vector<std::string> notes;
+  /// What the command ends with after it was shown.
+  ExitCode exit = ExitCode::kOk;
 };
 
 /// {"schema":1,"data":...} on one line.

@@ -53,6 +53,8 @@ class ShippedMechanism final : public AuditedMechanism {
                                                           .delta = options.delta,
                                                           .budget = budget,
                                                           .max_participations = options.rounds,
+                                                          .min_separation = 1,
+                                                          .coin = {},
                                                           .hash = options.hash},
                                                          {}, 0));
     return std::unique_ptr<ShippedMechanism>(new ShippedMechanism(std::move(ledger)));

@@ -65,6 +65,7 @@ TEST(ExitCode, HasTheDocumentedNumbers) {
   EXPECT_EQ(static_cast<int>(ExitCode::kTimeOut), 4);
   EXPECT_EQ(static_cast<int>(ExitCode::kInternal), 5);
   EXPECT_EQ(static_cast<int>(ExitCode::kBudget), 6);
+  EXPECT_EQ(static_cast<int>(ExitCode::kViolated), 7);
 }
 
 TEST(FailureOfAnswer, TellsTheDetailAndSomethingToTryForEveryCode) {

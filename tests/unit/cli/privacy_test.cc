@@ -1,4 +1,5 @@
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -86,6 +87,63 @@ TEST(PrivacyForecast, GrowsWithTheStepsAndSaysWhatABudgetPaysFor) {
   }
   EXPECT_EQ(items.back().at("steps"), 100);
   EXPECT_EQ(answer->data.at("steps_within_budget"), 20);
+}
+
+auto Audit(std::initializer_list<const char*> words) {
+  return Answer<PrivacyAuditArguments>(words);
+}
+
+TEST(PrivacyAudit, PutsWhatItFoundBesideWhatIsProved) {
+  const auto answer = Audit({"audit", "--noise-multiplier", "1", "--delta", "1e-2", "--trials", "4000", "--canaries",
+                             "200", "--confidence", "0.999999"});
+  ASSERT_TRUE(answer) << answer.error().error.message;
+  EXPECT_EQ(answer->exit, ExitCode::kOk);
+  const Json& data = answer->data;
+  EXPECT_EQ(data.at("verdict"), "consistent");
+  EXPECT_NEAR(data.at("epsilon_upper").get<double>(), 2.3178, 0.001);
+  EXPECT_EQ(data.at("neighbours").at("trials"), 4000);
+  EXPECT_EQ(data.at("one_run").at("canaries"), 200);
+  EXPECT_LE(data.at("neighbours").at("epsilon_lower").get<double>(), 2.3178);
+  EXPECT_THAT(answer->text, HasSubstr("proved: epsilon is at most 2.318 at delta 0.01"));
+  EXPECT_THAT(answer->text, HasSubstr("can refute a promise and never prove it"));
+}
+
+TEST(PrivacyAudit, SaysWhenItWasTooSmallToRefuteAnything) {
+  const auto answer =
+      Audit({"audit", "--noise-multiplier", "0.2", "--delta", "1e-6", "--trials", "1000", "--canaries", "100"});
+  ASSERT_TRUE(answer) << answer.error().error.message;
+  EXPECT_THAT(answer->text, HasSubstr("neither audit could have refuted this promise"));
+}
+
+TEST(PrivacyAudit, EndsWithACodeOfItsOwnWhenThePromiseIsBroken) {
+  const dp::AuditReport kept{.epsilon_lower = 1, .epsilon_upper = 2, .epsilon_reach = 5};
+  const dp::AuditReport broken{
+      .epsilon_lower = 3.4567, .epsilon_upper = 2, .epsilon_reach = 5, .verdict = dp::AuditVerdict::kViolated};
+  for (const auto& [neighbours, one_run] : {std::pair{broken, kept}, std::pair{kept, broken}}) {
+    const Report report = DescribeAudit({}, neighbours, one_run);
+    EXPECT_EQ(report.exit, ExitCode::kViolated);
+    EXPECT_EQ(report.data.at("verdict"), "violated");
+    EXPECT_THAT(report.text, HasSubstr("epsilon is at least 3.456"));
+    EXPECT_THAT(report.text, HasSubstr("violated: "));
+  }
+  EXPECT_EQ(DescribeAudit({}, kept, kept).exit, ExitCode::kOk);
+}
+
+TEST(PrivacyAudit, RefusesWhatMakesNoSense) {
+  for (const auto& words :
+       {std::initializer_list<const char*>{"audit", "--noise-multiplier", "0", "--delta", "1e-5"},
+        {"audit", "--noise-multiplier", "1", "--delta", "0"},
+        {"audit", "--noise-multiplier", "1", "--delta", "1e-5", "--trials", "5"},
+        {"audit", "--noise-multiplier", "1", "--delta", "1e-5", "--canaries", "5", "--trials", "100"},
+        {"audit", "--noise-multiplier", "1", "--delta", "1e-5", "--confidence", "1"},
+        {"audit", "--noise-multiplier", "1", "--delta", "1e-5", "--grid-radius", "1000"},
+        {"audit", "--noise-multiplier", "1", "--delta", "1e-5", "--mechanism", "none"},
+        {"audit", "--delta", "1e-5"}}) {
+    const auto answer = Audit(words);
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().exit, ExitCode::kUsage);
+    EXPECT_FALSE(answer.error().hint.empty());
+  }
 }
 
 }  // namespace
