@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "dp/composed_losses.h"
 #include "dp/composition_steps.h"
 #include "dp/formulas.h"
 #include "dp/loss_distribution.h"
@@ -451,9 +452,8 @@ std::optional<double> InDirection(const PldQuestion& question, Direction directi
       continue;
     }
     best = std::min(best, *value);
-    constexpr std::size_t kMostPoints = std::size_t{1} << 22U;
     constexpr std::size_t kFiner = 8;
-    const auto is_fine = [&](const RepeatedLoss& part) { return part.loss->mass.size() > kMostPoints / kFiner; };
+    const auto is_fine = [&](const RepeatedLoss& part) { return part.loss->mass.size() > kMaxGridPoints / kFiner; };
     if (coarsened || best == 0 || best >= resolution * step || step < kFinestStep) return best;
     if (std::ranges::any_of(parts, is_fine)) return best;
     step /= kFiner;

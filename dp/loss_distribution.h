@@ -1,7 +1,7 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -42,6 +42,9 @@ struct LossMass {
   [[nodiscard]] double LossAt(std::size_t i) const { return static_cast<double>(first + std::int64_t(i)) * step; }
 };
 
+/// A grid, or the transform of a composition on it, has at most so many points.
+inline constexpr std::size_t kMaxGridPoints = std::size_t{1} << 22U;
+
 /// Puts a pair's losses on a grid.
 /// Guarantee: every hockey-stick divergence of the result is at least that of the pair: the outcomes between two grid
 ///   points keep their P and their Q, losses above the largest one become infinite, those below the smallest are raised
@@ -60,27 +63,5 @@ double GridStepFor(const OutputPair& pair);
 /// Weighted average of two steps of which a public coin, independent of the data, chooses one.
 /// Source: joint convexity; the coin is part of the output.
 LossMass Mixture(const LossMass& left, const LossMass& right, double weight_of_right);
-
-/// `count` independent repetitions of the same step.
-struct RepeatedLoss {
-  const LossMass* loss;
-  std::uint64_t count;
-};
-
-/// The smallest epsilon at which the composition of all `parts` is (epsilon, delta)-indistinguishable in their
-/// direction. All grids have the same step.
-///
-/// Guarantee: never below the value of the losses given. Composition is a product of Fourier transforms of losses
-/// tilted
-///   by e^(lambda loss), lambda such that the losses that decide sit in the middle; delta is a sum over its
-///   coefficients, to which a bound on every rounding error is added before epsilon is read off. Infinity when losses
-///   that are infinite take all of `delta`. Nothing when the grid is so fine that a transform of 2^22 points would not
-///   do.
-/// Cost: one transform for each part; below 2 ms for 10^5 steps.
-/// Source: Koskela, Jaelkoe, Honkela 2020 (Fourier accountant); the series and its error bound: docs/PRIVACY.md.
-std::optional<double> ComposedEpsilon(std::span<const RepeatedLoss> parts, double delta);
-
-/// The smallest delta at `epsilon`, likewise.
-std::optional<double> ComposedDelta(std::span<const RepeatedLoss> parts, double epsilon);
 
 }  // namespace tacit::dp

@@ -8,6 +8,7 @@
 
 #include "common/base/random.h"
 #include "dp/calibration.h"
+#include "dp/composed_losses.h"
 #include "dp/formulas.h"
 #include "dp/loss_distribution.h"
 #include "dp/loss_pairs.h"
