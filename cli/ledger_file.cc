@@ -89,6 +89,18 @@ Result<std::optional<dp::CheckinCoin>> ReadCoin(const Fields& policy) {
   return dp::CheckinCoin{.probability = probability, .population = population, .max_cohort = max_cohort};
 }
 
+Result<std::optional<dp::ClipTracking>> ReadTracking(const Fields& policy) {
+  TACIT_TRY(const Json* const object, policy.At("clip_tracking"));
+  if (object->is_null()) return std::optional<dp::ClipTracking>();
+  const Fields fields(*object, "the policy's clip tracking");
+  TACIT_TRY(const std::uint64_t bit_steps, fields.Count("bit_steps"));
+  if (bit_steps > dp::kMaxGridRadius) return fields.Bad("bit_steps", "is too large");
+  TACIT_TRY(const double quantile, fields.Real("quantile"));
+  TACIT_TRY(const double learning_rate, fields.Real("learning_rate"));
+  return dp::ClipTracking{
+      .bit_steps = static_cast<std::uint32_t>(bit_steps), .quantile = quantile, .learning_rate = learning_rate};
+}
+
 Result<dp::BudgetPolicy> ReadPolicy(const Json& json) {
   const Fields fields(json, "the policy");
   TACIT_TRY(TaskId task, fields.Word("task", &TaskId::Parse));
@@ -103,6 +115,7 @@ Result<dp::BudgetPolicy> ReadPolicy(const Json& json) {
   TACIT_TRY(const std::uint64_t max_participations, fields.Count("max_participations"));
   TACIT_TRY(const std::uint64_t min_separation, fields.Count("min_separation"));
   TACIT_TRY(const auto coin, ReadCoin(fields));
+  TACIT_TRY(const auto tracking, ReadTracking(fields));
   return dp::BudgetPolicy{.task = std::move(task),
                           .mechanism = mechanism,
                           .noise_multiplier = noise_multiplier,
@@ -114,6 +127,7 @@ Result<dp::BudgetPolicy> ReadPolicy(const Json& json) {
                           .max_participations = max_participations,
                           .min_separation = min_separation,
                           .coin = coin,
+                          .tracking = tracking,
                           .hash = &crypto::Sha256};
 }
 

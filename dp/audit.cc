@@ -55,6 +55,7 @@ class ShippedMechanism final : public AuditedMechanism {
                                                           .max_participations = options.rounds,
                                                           .min_separation = 1,
                                                           .coin = {},
+                                                          .tracking = {},
                                                           .hash = options.hash},
                                                          {}, 0));
     return std::unique_ptr<ShippedMechanism>(new ShippedMechanism(std::move(ledger)));

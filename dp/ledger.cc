@@ -31,6 +31,11 @@ Result<void> CheckPolicy(const BudgetPolicy& policy) {
     return Fail(ErrorCode::kInvalidArgument, "a device's rounds must be at least 1 apart");
   }
   if (policy.hash == nullptr) return Fail(ErrorCode::kInvalidArgument, "the privacy ledger has no hash function");
+  if (policy.tracking) {
+    if (policy.mechanism != Mechanism::kGaussian)
+      return Fail(ErrorCode::kInvalidArgument, "a clip norm that follows a quantile is for Gaussian noise");
+    TACIT_TRY_VOID(CheckTracking(*policy.tracking, policy.grid_radius));
+  }
   TACIT_TRY_VOID(NoiseSteps(policy.noise_multiplier, policy.grid_radius));
   return {};
 }
@@ -77,6 +82,10 @@ Digest256 PolicyDigest(const BudgetPolicy& policy) {
   if (policy.coin) {
     writer.F64(policy.coin->probability.value()).U64(policy.coin->population).U64(policy.coin->max_cohort);
   }
+  writer.U8(policy.tracking ? 1 : 0);
+  if (policy.tracking) {
+    writer.U32(policy.tracking->bit_steps).F64(policy.tracking->quantile).F64(policy.tracking->learning_rate);
+  }
   return policy.hash(writer.bytes());
 }
 
@@ -88,6 +97,7 @@ BudgetLedger::BudgetLedger(BudgetPolicy policy)
                                              .budget = policy_.budget,
                                              .max_participations = policy_.max_participations,
                                              .coin = policy_.coin})),
+      clip_norm_(policy_.clip_norm),
       head_(PolicyDigest(policy_)) {
   spent_ = ReportFor(0);
 }
@@ -125,6 +135,15 @@ Result<LedgerEntry> BudgetLedger::ProposeReserve(RoundNumber round, WallTime at)
                     " are spent or reserved, 0 are left");
   }
   return NextEntry(LedgerKind::kReserve, round, at, policy_.cohort);
+}
+
+Result<void> BudgetLedger::UseClipNorm(ClipNorm clip_norm) {
+  if (!policy_.tracking) return Fail(ErrorCode::kConflict, "the clip norm of this task does not move");
+  if (clip_norm == clip_norm_) return {};
+  if (OpenRound())
+    return Fail(ErrorCode::kConflict, RoundName(latest_reserved_) + " is reserved with another clip norm");
+  clip_norm_ = clip_norm;
+  return {};
 }
 
 Result<LedgerEntry> BudgetLedger::ProposeCharge(RoundNumber round, std::uint64_t contributions, WallTime at) const {
@@ -168,9 +187,10 @@ Result<ReleaseToken> BudgetLedger::Redeem(const Durable<LedgerEntry>& charge) {
   return ReleaseToken(ReleaseTerms{.round = {.task = policy_.task, .round = entry.round},
                                    .mechanism = policy_.mechanism,
                                    .noise_multiplier = policy_.noise_multiplier,
-                                   .clip_norm = policy_.clip_norm,
+                                   .clip_norm = clip_norm_,
                                    .grid_radius = policy_.grid_radius,
-                                   .divisor = static_cast<double>(policy_.cohort)});
+                                   .divisor = static_cast<double>(policy_.cohort),
+                                   .bit_steps = policy_.tracking ? policy_.tracking->bit_steps : 0});
 }
 
 EpsilonReport BudgetLedger::Charged() const {
@@ -214,7 +234,7 @@ LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime
                     .round = round,
                     .mechanism = policy_.mechanism,
                     .noise_multiplier = policy_.noise_multiplier.value(),
-                    .clip_norm = policy_.clip_norm.value(),
+                    .clip_norm = clip_norm_.value(),
                     .grid_radius = policy_.grid_radius.value(),
                     .cohort = cohort,
                     .at = at,
@@ -233,9 +253,11 @@ Result<void> BudgetLedger::CheckNext(const LedgerEntry& entry) const {
                                           : "it does not follow the entry before it");
   }
   if (entry.hash != policy_.hash(CanonicalBytes(entry))) return BadEntry(entry, "its hash does not match its contents");
+  // A clip norm that follows a quantile moves from one reservation to the next, and not in between.
+  const bool may_move = policy_.tracking && entry.kind == LedgerKind::kReserve && ClipNorm::Create(entry.clip_norm);
   const bool same_mechanism =
       entry.mechanism == policy_.mechanism && entry.noise_multiplier == policy_.noise_multiplier.value() &&
-      entry.clip_norm == policy_.clip_norm.value() && entry.grid_radius == policy_.grid_radius.value();
+      (may_move || entry.clip_norm == clip_norm_.value()) && entry.grid_radius == policy_.grid_radius.value();
   if (!same_mechanism) return BadEntry(entry, "its mechanism is not the task's");
   return CheckRules(entry);
 }
@@ -262,6 +284,7 @@ void BudgetLedger::TakeIn(const LedgerEntry& entry) {
   sequence_ = entry.sequence;
   head_ = entry.hash;
   if (entry.kind == LedgerKind::kReserve) {
+    if (const auto clip_norm = ClipNorm::Create(entry.clip_norm)) clip_norm_ = *clip_norm;
     latest_reserved_ = entry.round;
     ++rounds_reserved_;
     open_charge_.reset();

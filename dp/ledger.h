@@ -12,6 +12,7 @@
 #include "common/base/ids.h"
 #include "common/base/result.h"
 #include "dp/accounting.h"
+#include "dp/adaptive_clip.h"
 #include "dp/planning.h"
 #include "dp/token.h"
 #include "dp/types.h"
@@ -62,7 +63,7 @@ struct BudgetPolicy {
   TaskId task;
   Mechanism mechanism;  ///< Not kNone: a task without privacy has no ledger.
   NoiseMultiplier noise_multiplier;
-  ClipNorm clip_norm;
+  ClipNorm clip_norm;  ///< With `tracking`, of the first round.
   GridRadius grid_radius;
   std::uint64_t cohort;  ///< The declared cohort: the divisor of the average.
   Delta delta;
@@ -71,6 +72,7 @@ struct BudgetPolicy {
       max_participations;           ///< Rounds that one device may contribute to; somebody else enforces it per device.
   std::uint64_t min_separation;     ///< From one of them to the next, at least; enforced likewise. 1: no gap.
   std::optional<CheckinCoin> coin;  ///< How the server draws cohorts; none: devices come when they like.
+  std::optional<ClipTracking> tracking;  ///< How the clip norm moves; none: it does not. No number of it costs more.
   HashFunction hash;
 };
 
@@ -99,6 +101,11 @@ class BudgetLedger {
   /// Errors: kBudgetExhausted, naming the budget, what the round would bring it to, and how many rounds fit; kConflict
   ///   for a round that is not above all reserved ones.
   [[nodiscard]] Result<LedgerEntry> ProposeReserve(RoundNumber round, WallTime at) const;
+
+  /// The clip norm of the rounds that are reserved from here on; for a policy with tracking.
+  /// Errors: kConflict without tracking, and while a reserved round can still be charged or released.
+  Result<void> UseClipNorm(ClipNorm clip_norm);
+  [[nodiscard]] ClipNorm clip_norm() const { return clip_norm_; }
 
   /// The entry that would charge `round`, whose sum holds `contributions` devices.
   /// Errors: kConflict when the round is not reserved or already charged; kGone when a later round is reserved or
@@ -150,6 +157,7 @@ class BudgetLedger {
 
   BudgetPolicy policy_;
   std::uint64_t rounds_affordable_;  ///< By the budget, in all.
+  ClipNorm clip_norm_;
   EpsilonReport spent_;
   std::uint64_t sequence_ = 0;
   Digest256 head_;

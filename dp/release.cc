@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "dp/adaptive_clip.h"
+
 namespace tacit::dp {
 namespace {
 
@@ -13,6 +15,8 @@ Result<void> CheckTerms(const ReleaseTerms& terms, const SumOptions& sum) {
     return Fail(ErrorCode::kConflict, "the token is for another mechanism than the sum");
   if (terms.grid_radius != sum.grid_radius)
     return Fail(ErrorCode::kConflict, "the token is for another grid than the sum");
+  if (terms.bit_steps != sum.bit_steps)
+    return Fail(ErrorCode::kConflict, "the token is for other clip bits than the sum");
   // Written so that NaN fails. From 1 on, no entry of the average can exceed 2^62 * 2^64 / 2^10 and overflow a float.
   if (!(terms.divisor >= 1)) return Fail(ErrorCode::kInvalidArgument, "the divisor of an average must be at least 1");
   return {};
@@ -23,7 +27,9 @@ Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms,
                       NoiseSamplers& samplers) {
   if (terms.mechanism == Mechanism::kNone) return {};
   if (!terms.noise_multiplier) return Fail(ErrorCode::kInternal, "a private release without a noise multiplier");
-  TACIT_TRY(const std::uint64_t steps, NoiseSteps(*terms.noise_multiplier, terms.grid_radius));
+  TACIT_TRY(const NoiseMultiplier noise, JointNoise(*terms.noise_multiplier, terms.grid_radius, terms.bit_steps));
+  TACIT_TRY(const std::uint64_t steps,
+            NoiseSteps(terms.bit_steps == 0 ? *terms.noise_multiplier : noise, terms.grid_radius));
   TACIT_TRY(const NoiseSampler sampler, samplers.For(terms.mechanism, steps));
   sampler.AddTo(values, 0, noise_bits);
   return {};
@@ -35,6 +41,10 @@ std::vector<float> Average(std::span<const std::int64_t> values, const ReleaseTe
   std::vector<float> average(values.size());
   for (std::size_t i = 0; i < values.size(); ++i)
     average[i] = static_cast<float>(static_cast<double>(values[i]) * scale);
+  if (terms.bit_steps > 0) {
+    const double bits = static_cast<double>(values.back()) / (static_cast<double>(terms.bit_steps) * terms.divisor);
+    average.back() = static_cast<float>((1 + bits) / 2);
+  }
   return average;
 }
 

@@ -24,8 +24,9 @@ std::uint64_t LargestTotalWeight(GridRadius grid_radius) {
 
 Bytes SerialisedOptions(const SumOptions& options) {
   ByteWriter writer;
-  writer.Text("tacit-sum/1").Text(options.round.task.str()).U64(options.round.round);
+  writer.Text("tacit-sum/2").Text(options.round.task.str()).U64(options.round.round);
   writer.U8(static_cast<std::uint8_t>(options.mechanism)).U32(options.grid_radius.value()).U64(options.parameters);
+  writer.U32(options.bit_steps);
   return std::move(writer).Take();
 }
 
@@ -42,14 +43,20 @@ std::unexpected<Error> NotASum(std::string_view why) {
 }  // namespace
 
 Result<UnnoisedSum> UnnoisedSum::Create(SumOptions options) {
-  if (options.parameters == 0 || options.parameters > kMaxParameters) {
+  const std::size_t entries = options.parameters + (options.bit_steps > 0 ? 1 : 0);
+  if (options.parameters == 0 || entries > kMaxParameters) {
     return Fail(ErrorCode::kInvalidArgument, "a sum of " + std::to_string(options.parameters) + " parameters; 1 to " +
                                                  std::to_string(kMaxParameters) + " are supported");
+  }
+  if (options.bit_steps > options.grid_radius.value() ||
+      (options.bit_steps > 0 && options.mechanism != Mechanism::kGaussian)) {
+    return Fail(ErrorCode::kInvalidArgument, "bits of a clip norm that follows a quantile are for Gaussian noise");
   }
   return UnnoisedSum(std::move(options));
 }
 
-UnnoisedSum::UnnoisedSum(SumOptions options) : options_(std::move(options)), values_(options_.parameters) {}
+UnnoisedSum::UnnoisedSum(SumOptions options)
+    : options_(std::move(options)), values_(options_.parameters + (options_.bit_steps > 0 ? 1 : 0)) {}
 UnnoisedSum::~UnnoisedSum() {
   Wipe();
 }
@@ -75,7 +82,16 @@ void UnnoisedSum::Wipe() {
 }
 
 Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid) {
+  if (options_.bit_steps > 0) return Fail(ErrorCode::kInvalidArgument, "the update comes without its clip bit");
   return AddVerified(grid, 1);
+}
+
+Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid, Fit fit) {
+  if (options_.bit_steps == 0) return Fail(ErrorCode::kInvalidArgument, "the update comes with a clip bit");
+  TACIT_TRY_VOID(AddVerified(grid, 1));
+  const auto bit = static_cast<std::int64_t>(options_.bit_steps);
+  values_.back() += fit == Fit::kWithinClip ? bit : -bit;
+  return {};
 }
 
 Result<void> UnnoisedSum::AddWeighted(std::span<const std::int32_t> grid, std::uint64_t weight) {
@@ -88,9 +104,9 @@ Result<void> UnnoisedSum::AddWeighted(std::span<const std::int32_t> grid, std::u
 }
 
 Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::uint64_t weight) {
-  if (grid.size() != values_.size()) {
+  if (grid.size() != options_.parameters) {
     return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(grid.size()) +
-                                                 " entries and the model has " + std::to_string(values_.size()));
+                                                 " entries and the model has " + std::to_string(options_.parameters));
   }
   TACIT_TRY_VOID(CheckRoom(weight));
   TACIT_TRY_VOID(VerifyGrid(grid, options_.grid_radius, NormOf(options_.mechanism)));
@@ -116,9 +132,7 @@ Result<void> UnnoisedSum::CheckRoom(std::uint64_t weight) const {
 }
 
 Result<void> UnnoisedSum::Merge(const UnnoisedSum& other) {
-  const bool same = options_.round == other.options_.round && options_.mechanism == other.options_.mechanism &&
-                    options_.grid_radius == other.options_.grid_radius && values_.size() == other.values_.size();
-  if (!same)
+  if (options_ != other.options_)
     return Fail(ErrorCode::kConflict, "partial sums of different rounds, mechanisms, grids or models cannot be merged");
   if (this == &other) return Fail(ErrorCode::kConflict, "a partial sum cannot be merged with itself");
   TACIT_TRY_VOID(CheckRoom(other.total_weight_));

@@ -21,8 +21,15 @@ struct SumOptions {
   RoundKey round;
   Mechanism mechanism;
   GridRadius grid_radius;
-  std::size_t parameters;  ///< 1 to kMaxParameters.
+  std::size_t parameters;  ///< 1 to kMaxParameters, the coordinate of the bits included.
+  /// Above 0: every device also tells whether it was within the clip norm, by one coordinate more (dp/adaptive_clip.h).
+  std::uint32_t bit_steps = 0;
+
+  bool operator==(const SumOptions&) const = default;
 };
+
+/// What the bit of a device says of its update.
+enum class Fit : std::uint8_t { kWithinClip, kClipped };
 
 /// The exact sum of a round's updates, before noise. Its contents leave it in two ways only: sealed, and through
 /// `ReleaseAverage` with a token for this round.
@@ -49,6 +56,10 @@ class UnnoisedSum {
   /// call: it is verified and then added. Errors: kInvalidArgument for a wrong length or a norm above `grid_radius`;
   /// kTooLarge when the sum could overflow.
   Result<void> Add(std::span<const std::int32_t> grid);
+
+  /// The same, with the device's bit; for sums that were made with `bit_steps`.
+  /// Guarantee: together they move the sum by at most sqrt(grid_radius^2 + bit_steps^2), exactly.
+  Result<void> Add(std::span<const std::int32_t> grid, Fit fit);
 
   /// Adds `weight` times the vector; for kNone only, because a weight that a client claims would multiply the
   /// sensitivity.

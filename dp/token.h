@@ -16,7 +16,8 @@ struct ReleaseTerms {
   std::optional<NoiseMultiplier> noise_multiplier;  ///< Absent for kNone only.
   ClipNorm clip_norm;
   GridRadius grid_radius;
-  double divisor;  ///< The declared cohort; for kNone the sum of weights.
+  double divisor;               ///< The declared cohort; for kNone the sum of weights.
+  std::uint32_t bit_steps = 0;  ///< As in SumOptions; the noise multiplier is over vector and bit together.
 };
 
 struct NoPrivacyTerms;

@@ -24,13 +24,18 @@ dp::Norm NormOf(codec::Mechanism mechanism) {
   return mechanism == codec::Mechanism::kLaplace ? dp::Norm::kL1 : dp::Norm::kL2;
 }
 
-Result<Bytes> GridPayload(const codec::Lease& lease, std::span<const float> delta) {
+struct ClippedPayload {
+  Bytes bytes;
+  bool clipped = false;
+};
+
+Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const float> delta) {
   TACIT_TRY(const dp::ClipNorm clip_norm, dp::ClipNorm::Create(lease.clip_norm));
   TACIT_TRY(const dp::GridRadius radius, dp::GridRadius::Create(lease.grid_radius));
   std::vector<std::int32_t> grid(delta.size());
-  TACIT_TRY_VOID(dp::ClipToGrid(delta, clip_norm, radius, NormOf(lease.mechanism), grid));
+  TACIT_TRY(const dp::ClipOutcome outcome, dp::ClipToGrid(delta, clip_norm, radius, NormOf(lease.mechanism), grid));
   const ByteSpan bytes = AsBytes(std::span<const std::int32_t>(grid));
-  return Bytes(bytes.begin(), bytes.end());
+  return ClippedPayload{.bytes = Bytes(bytes.begin(), bytes.end()), .clipped = outcome.clipped};
 }
 
 std::unexpected<Error> Damaged() {
@@ -76,8 +81,12 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
                                                  std::to_string(lease.model_bytes / sizeof(float)));
   }
   PendingUpdate update{.round = {lease.task, lease.round}, .header = {}, .payload = {}};
+  bool clipped = false;
   if (options.encoding == codec::Encoding::kGridInt32) {
-    TACIT_TRY(update.payload, GridPayload(lease, delta));
+    TACIT_TRY(ClippedPayload payload, GridPayload(lease, delta));
+    update.payload = std::move(payload.bytes);
+    // Told only where it is asked for, and then noised: it says something about the data.
+    clipped = payload.clipped && lease.tells_clipped;
   } else {
     const ByteSpan bytes = AsBytes(delta);
     update.payload.assign(bytes.begin(), bytes.end());
@@ -87,7 +96,8 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
                    .payload_bytes = update.payload.size(),
                    .payload_digest = Xxh3(update.payload),
                    // Where counts do not matter none is told: it would say something about the data.
-                   .example_count = std::min(options.example_count, lease.max_examples)};
+                   .example_count = std::min(options.example_count, lease.max_examples),
+                   .clipped = clipped};
   return update;
 }
 

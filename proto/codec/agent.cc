@@ -121,6 +121,7 @@ void Fill(const Lease& lease, v1::Lease& message) {
   message.set_grid_radius(lease.grid_radius);
   message.set_deadline_ms(static_cast<std::uint64_t>(lease.deadline.count()));
   message.set_max_examples(lease.max_examples);
+  message.set_tells_clipped(lease.tells_clipped);
 }
 
 Result<void> CheckLeaseNumbers(const v1::Lease& message) {
@@ -153,7 +154,8 @@ Result<Lease> ParseLease(const v1::Lease& message) {
                .clip_norm = message.clip_norm(),
                .grid_radius = message.grid_radius(),
                .deadline = Millis(message.deadline_ms()),
-               .max_examples = message.max_examples()};
+               .max_examples = message.max_examples(),
+               .tells_clipped = message.tells_clipped()};
 }
 
 void Fill(const Wait& wait, v1::Wait& message) {
@@ -218,6 +220,7 @@ Bytes Encode(const UpdateHeader& header) {
   message.set_payload_bytes(header.payload_bytes);
   message.set_payload_digest(header.payload_digest.data(), header.payload_digest.size());
   message.set_example_count(header.example_count);
+  message.set_clipped(header.clipped);
   return SerializeMessage(message);
 }
 
@@ -285,7 +288,8 @@ Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes) {
                       .encoding = encoding,
                       .payload_bytes = message.payload_bytes(),
                       .payload_digest = payload_digest,
-                      .example_count = message.example_count()};
+                      .example_count = message.example_count(),
+                      .clipped = message.clipped()};
 }
 
 Result<UpdateAck> ParseUpdateAck(ByteSpan bytes) {

@@ -60,6 +60,7 @@ struct Lease {
   std::uint32_t grid_radius = 0;   ///< A power of two.
   Millis deadline{0};              ///< From now until the round no longer takes the update.
   std::uint64_t max_examples = 0;  ///< Cap of a reported example count; 0 where counts are ignored.
+  bool tells_clipped = false;      ///< Whether a header says if its update was clipped.
   bool operator==(const Lease&) const = default;
 };
 
@@ -79,6 +80,7 @@ struct UpdateHeader {
   std::uint64_t payload_bytes = 0;  ///< A multiple of 4, at most kMaxPayloadBytes.
   Digest128 payload_digest{};       ///< XXH3-128.
   std::uint64_t example_count = 0;  ///< A claim of the device: any value; ignored in every differentially private mode.
+  bool clipped = false;             ///< Of grid integers, where the lease asks for it.
   bool operator==(const UpdateHeader&) const = default;
 };
 

@@ -70,10 +70,11 @@ codec::Lease ToWire(const LeaseView& view) {
                        .momentum = spec.training.momentum,
                        .proximal_mu = spec.training.proximal_mu},
           .mechanism = ToWire(spec.privacy.mechanism),
-          .clip_norm = spec.privacy.clip_norm.value(),
+          .clip_norm = view.clip_norm.value(),
           .grid_radius = spec.privacy.grid_radius.value(),
           .deadline = std::max(view.time_left, Millis(0)),
-          .max_examples = spec.aggregation.weighting == task::Weighting::kExamples ? spec.aggregation.max_examples : 0};
+          .max_examples = spec.aggregation.weighting == task::Weighting::kExamples ? spec.aggregation.max_examples : 0,
+          .tells_clipped = spec.privacy.tracking.has_value()};
 }
 
 Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
@@ -162,17 +163,20 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
 }
 
 // Digest, finiteness, clip and grid, or the integer check: in place, on the compute pool.
-Result<void> Verify(const UploadPlan& plan, const codec::UpdateHeader& header, AlignedBuffer& payload) {
+// Whether it was clipped is measured here, or told by a device that clipped by itself.
+Result<dp::Fit> Verify(const UploadPlan& plan, const codec::UpdateHeader& header, AlignedBuffer& payload) {
   if (Xxh3(payload.bytes()) != header.payload_digest) {
     return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
   }
   const dp::Norm norm = dp::NormOf(plan.mechanism);
   if (header.encoding == codec::Encoding::kGridInt32) {
-    return dp::VerifyGrid(payload.As<std::int32_t>(), plan.grid_radius, norm);
+    TACIT_TRY_VOID(dp::VerifyGrid(payload.As<std::int32_t>(), plan.grid_radius, norm));
+    return header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip;
   }
   const std::span<std::int32_t> grid(reinterpret_cast<std::int32_t*>(payload.data()), plan.parameters);
-  TACIT_TRY_VOID(dp::ClipToGrid(payload.As<float>(), plan.clip_norm, plan.grid_radius, norm, grid));
-  return {};
+  TACIT_TRY(const dp::ClipOutcome outcome,
+            dp::ClipToGrid(payload.As<float>(), plan.clip_norm, plan.grid_radius, norm, grid));
+  return outcome.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip;
 }
 
 Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
@@ -184,14 +188,16 @@ Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const Devi
   context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
   AlignedBuffer payload(announced.header.payload_bytes);
   TACIT_CO_TRY_VOID(co_await request.Read(payload.bytes()));
-  TACIT_CO_TRY_VOID(co_await context.compute.Run([&] { return Verify(announced.plan, announced.header, payload); }));
+  TACIT_CO_TRY(const dp::Fit fit,
+               co_await context.compute.Run([&] { return Verify(announced.plan, announced.header, payload); }));
   const std::uint64_t weight =
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
   co_return co_await context.coordinator.Submit(Submission{.round = announced.round,
                                                            .device = device,
                                                            .digest = announced.header.payload_digest,
                                                            .grid = std::move(payload),
-                                                           .weight = weight});
+                                                           .weight = weight,
+                                                           .fit = fit});
 }
 
 Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {

@@ -83,7 +83,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"parameters", spec.model.ParameterCount()},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
-          {"clip_norm", privacy.clip_norm.value()},
+          {"clip_norm", view.record.clip_norm.value()},
           {"grid_radius", privacy.grid_radius.value()},
           {"noise_multiplier", ValueOrNull(privacy.noise_multiplier)},
           {"delta", ValueOrNull(privacy.delta)},
@@ -146,11 +146,17 @@ Json ToJson(const dp::BudgetPolicy& policy) {
                {"max_participations", policy.max_participations},
                {"min_separation", policy.min_separation},
                {"coin", nullptr},
+               {"clip_tracking", nullptr},
                {"digest", ToHex(dp::PolicyDigest(policy))}};
   if (policy.coin) {
     json["coin"] = {{"probability", policy.coin->probability.value()},
                     {"population", policy.coin->population},
                     {"max_cohort", policy.coin->max_cohort}};
+  }
+  if (policy.tracking) {
+    json["clip_tracking"] = {{"bit_steps", policy.tracking->bit_steps},
+                             {"quantile", policy.tracking->quantile},
+                             {"learning_rate", policy.tracking->learning_rate}};
   }
   return json;
 }
@@ -182,7 +188,8 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"epsilon_reserved", figures.epsilon_reserved},
                {"epsilon_budget", promise.budget.value()},
                {"noise_multiplier", promise.noise_multiplier.value()},
-               {"clip_norm", privacy.clip_norm.value()},
+               {"clip_norm", view.record.clip_norm.value()},
+               {"clip_quantile", privacy.tracking ? Json(privacy.tracking->quantile) : Json(nullptr)},
                {"grid_radius", privacy.grid_radius.value()},
                {"rounds_charged", figures.rounds_charged},
                {"max_participations", spec.max_participations},

@@ -25,7 +25,8 @@ dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
   return {.round = key,
           .mechanism = spec().privacy.mechanism,
           .grid_radius = spec().privacy.grid_radius,
-          .parameters = spec().model.ParameterCount()};
+          .parameters = spec().model.ParameterCount(),
+          .bit_steps = spec().privacy.tracking ? spec().privacy.tracking->bit_steps : 0};
 }
 
 void TaskRunner::StartNextRound(RoundNumber number) {
@@ -39,6 +40,7 @@ void TaskRunner::StartNextRound(RoundNumber number) {
   coin_secret_.reset();
   token_.reset();
   next_model_.reset();
+  next_clip_norm_.reset();
   refused_for_budget_ = false;
 }
 
@@ -83,9 +85,10 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
   return UploadPlan{.parameters = spec().model.ParameterCount(),
                     .schema_digest = spec().model.SchemaDigest(),
                     .mechanism = privacy.mechanism,
-                    .clip_norm = privacy.clip_norm,
+                    .clip_norm = record_.clip_norm,
                     .grid_radius = privacy.grid_radius,
-                    .max_examples = spec().aggregation.max_examples};
+                    .max_examples = spec().aggregation.max_examples,
+                    .tracks_clip = privacy.tracking.has_value()};
 }
 
 net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
@@ -197,6 +200,7 @@ void TaskRunner::Spawn(net::Task<void> step) {
 void TaskRunner::Carry(const round::GrantLease& /*action*/) {
   check_in_reply_ = LeaseView{.round = CurrentKey(),
                               .spec = spec(),
+                              .clip_norm = record_.clip_norm,
                               .model_version = model_record().version,
                               .model_digest = model_record().digest,
                               .model_bytes = model_record().bytes,
@@ -211,7 +215,9 @@ void TaskRunner::Carry(const round::TellToWait& action) {
 void TaskRunner::Carry(const round::Fold& action) {
   TACIT_CHECK(offered_ != nullptr && offered_->device == action.device, "only the update being offered is folded");
   const auto grid = offered_->grid.As<std::int32_t>();
-  const Result<void> added = IsPrivate() ? filling_->sum.Add(grid) : filling_->sum.AddWeighted(grid, offered_->weight);
+  const Result<void> added = !IsPrivate()              ? filling_->sum.AddWeighted(grid, offered_->weight)
+                             : spec().privacy.tracking ? filling_->sum.Add(grid, offered_->fit)
+                                                       : filling_->sum.Add(grid);
   TACIT_CHECK(added.has_value(), "Submit verified the vector, and a task is refused if a full cohort could overflow");
   filling_->contributions.push_back({action.device, offered_->digest, offered_->weight});
 }
@@ -300,6 +306,7 @@ net::Task<Result<void>> TaskRunner::ReserveBudget() {
   const RoundNumber number = CurrentKey().round;
   // Reserved before a crash, or before a failed attempt: it is spent once, not twice.
   if (ledger().OpenRound() == number) co_return Result<void>{};
+  if (spec().privacy.tracking) TACIT_CO_TRY_VOID(ledger().UseClipNorm(record_.clip_norm));
   const auto proposed = ledger().ProposeReserve(number, services_.clock.Now());
   if (!proposed) {
     refused_for_budget_ = proposed.error().code == ErrorCode::kBudgetExhausted;

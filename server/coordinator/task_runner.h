@@ -181,6 +181,7 @@ class TaskRunner {
   std::optional<dp::ReleaseToken> token_;
   std::optional<Durable<dp::LedgerEntry>> charge_;
   std::optional<std::vector<float>> next_model_;  // kept so that a failed publish is tried again without a second draw
+  std::optional<dp::ClipNorm> next_clip_norm_;    // drawn with it, when it moves
   bool refused_for_budget_ = false;
 
   // Valid during one call of Handle only.

@@ -143,7 +143,7 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
       Draw{std::move(total_->sum), *std::move(token_), std::move(Present(noise_secret_, "an open round has its key"))});
   token_.reset();
   noise_secret_.reset();
-  TACIT_CO_TRY(const auto average,
+  TACIT_CO_TRY(auto average,
                co_await services_.compute.Run([this, draw, key = CurrentKey()]() -> Result<std::vector<float>> {
                  // The key of the noise is the sum's own: the same sum gets the same noise, another one other noise,
                  // and who has the round's key but not the sum has no noise.
@@ -151,6 +151,10 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
                  const auto bits = services_.noise_source(key, draw->secret.Derive(digest));
                  return dp::ReleaseAverage(std::move(draw->sum), std::move(draw->token), *bits);
                }));
+  if (const auto& tracking = spec().privacy.tracking) {
+    next_clip_norm_ = dp::NextClipNorm(record_.clip_norm, static_cast<double>(average.back()), *tracking);
+    average.pop_back();
+  }
   std::vector<float> model(model_.bytes.size() / sizeof(float));
   std::memcpy(model.data(), model_.bytes.data(), model_.bytes.size());
   optimizer_->Step(average, model);
@@ -163,6 +167,7 @@ net::Task<Result<void>> TaskRunner::Publish() {
   store::PublishStep step{.round = RoundRow(store::RoundPhase::kPublished),
                           .model = model,
                           .optimizer_state = optimizer_->State(),
+                          .next_clip_norm = next_clip_norm_,
                           .task_state = std::nullopt};
   step.round.ended_at = services_.clock.Now();
   if (rounds_published_ + 1 >= spec().rounds) {
@@ -182,6 +187,7 @@ net::Task<Result<void>> TaskRunner::Publish() {
                  return store.MapModel(digest);
                }));
   ++rounds_published_;
+  record_.clip_norm = next_clip_norm_.value_or(record_.clip_norm);
   if (step.task_state) {
     record_.state = step.task_state->state;
     record_.state_reason = step.task_state->reason;

@@ -8,6 +8,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "dp/sum.h"
 #include "server/store/records.h"
 #include "server/task/task_spec.h"
 
@@ -26,6 +27,7 @@ struct CheckInQuery {
 struct LeaseView {
   RoundKey round;
   task::TaskSpec spec;
+  dp::ClipNorm clip_norm;  ///< Of this round.
   ModelVersion model_version = 0;
   Digest256 model_digest{};
   std::uint64_t model_bytes = 0;
@@ -47,6 +49,7 @@ struct UploadPlan {
   dp::ClipNorm clip_norm;
   dp::GridRadius grid_radius;
   std::uint64_t max_examples = 1;  ///< 1 where counts are ignored.
+  bool tracks_clip = false;        ///< Whether it must tell if it was clipped.
 };
 
 /// A verified update: on the grid, inside the bound.
@@ -56,6 +59,7 @@ struct Submission {
   Digest128 digest{};
   AlignedBuffer grid;  ///< d 32-bit integers.
   std::uint64_t weight = 1;
+  dp::Fit fit = dp::Fit::kWithinClip;  ///< Looked at where a clip norm follows a quantile.
 };
 
 struct CurrentRoundView {

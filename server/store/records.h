@@ -31,6 +31,8 @@ struct TaskRecord {
   WallTime created_at;
   TaskState state = TaskState::kActive;
   std::string state_reason;
+  /// Of the next round: the task's own until a round that follows a quantile is published.
+  dp::ClipNorm clip_norm = spec.privacy.clip_norm;
 };
 
 struct TaskStateChange {
@@ -97,7 +99,8 @@ struct ModelRecord {
 struct PublishStep {
   RoundRecord round;  ///< With `phase` kPublished, and `ended_at` as the time of publication.
   std::span<const float> model;
-  Bytes optimizer_state;  ///< Empty for an optimiser that keeps none.
+  Bytes optimizer_state;                                      ///< Empty for an optimiser that keeps none.
+  std::optional<dp::ClipNorm> next_clip_norm = std::nullopt;  ///< When it moves.
   std::optional<TaskStateChange> task_state;
 };
 

@@ -18,6 +18,8 @@ CREATE TABLE tasks (
   toml TEXT NOT NULL,
   noise_multiplier REAL,                 -- as planned when the task was accepted
   grid_radius INTEGER NOT NULL,
+  bit_steps INTEGER NOT NULL,            -- of a clip norm that follows a quantile, else 0
+  clip_norm REAL NOT NULL,               -- of the next round
   created_at INTEGER NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('active', 'finished', 'budget_exhausted', 'stopped')),
   state_reason TEXT NOT NULL,

@@ -20,18 +20,21 @@ Result<std::optional<dp::NoiseMultiplier>> TakeNoiseMultiplier(Query& query) {
   return noise_multiplier;
 }
 
-/// Columns: id, toml, noise_multiplier, grid_radius, created_at, state, state_reason.
+/// Columns: id, toml, noise_multiplier, grid_radius, bit_steps, clip_norm, created_at, state, state_reason.
 Result<TaskRecord> TakeTask(Query& query) {
   TACIT_TRY(const TaskId id, TakeName<TaskId>(query));
   std::string toml = query.TakeText();
   TACIT_TRY(const std::optional<dp::NoiseMultiplier> noise_multiplier, TakeNoiseMultiplier(query));
   TACIT_TRY(const dp::GridRadius radius, dp::GridRadius::Create(static_cast<std::uint32_t>(query.TakeU64())));
-  auto spec = task::RestoreTask(toml, "task " + id.str() + " as stored", {noise_multiplier, radius});
+  const auto bit_steps = static_cast<std::uint32_t>(query.TakeU64());
+  auto spec = task::RestoreTask(toml, "task " + id.str() + " as stored", {noise_multiplier, radius, bit_steps});
   if (!spec) return Fail(ErrorCode::kDataLoss, spec.error().message);
+  TACIT_TRY(const dp::ClipNorm clip_norm, dp::ClipNorm::Create(query.TakeReal()));
   TaskRecord record{
       .spec = *std::move(spec), .toml = std::move(toml), .created_at = query.TakeTime(), .state_reason = {}};
   TACIT_TRY(record.state, TakeWord(query, kTaskStates));
   record.state_reason = query.TakeText();
+  record.clip_norm = clip_norm;
   return record;
 }
 
@@ -53,10 +56,10 @@ Result<ModelRecord> OneModel(Query query, const std::string& what) {
 }
 
 Result<void> InsertTask(Database& database, const TaskRecord& record) {
-  TACIT_TRY(
-      Query insert,
-      database.Prepare("INSERT INTO tasks (id, toml, noise_multiplier, grid_radius, created_at, state, state_reason)"
-                       " VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  TACIT_TRY(Query insert,
+            database.Prepare(
+                "INSERT INTO tasks (id, toml, noise_multiplier, grid_radius, bit_steps, clip_norm, created_at, state,"
+                " state_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   const task::Privacy& privacy = record.spec.privacy;
   insert.Bind(record.spec.id.str()).Bind(record.toml);
   if (privacy.noise_multiplier) {
@@ -64,7 +67,10 @@ Result<void> InsertTask(Database& database, const TaskRecord& record) {
   } else {
     insert.BindNull();
   }
-  insert.Bind(std::uint64_t{privacy.grid_radius.value()}).Bind(record.created_at);
+  insert.Bind(std::uint64_t{privacy.grid_radius.value()})
+      .Bind(std::uint64_t{privacy.tracking ? privacy.tracking->bit_steps : 0})
+      .Bind(record.clip_norm.value())
+      .Bind(record.created_at);
   Result<void> inserted = insert.Bind(NameOf(record.state)).Bind(record.state_reason).Run();
   if (inserted || inserted.error().code != ErrorCode::kConflict) return inserted;
   return Fail(ErrorCode::kConflict, "a task named '" + record.spec.id.str() + "' exists already");
@@ -75,6 +81,11 @@ Result<void> WriteTaskState(Database& database, const TaskId& id, const TaskStat
   TACIT_TRY_VOID(update.Bind(NameOf(change.state)).Bind(change.reason).Bind(id.str()).Run());
   if (update.Changes() == 0) return Fail(ErrorCode::kNotFound, "there is no task '" + id.str() + "'");
   return {};
+}
+
+Result<void> WriteClipNorm(Database& database, const TaskId& id, dp::ClipNorm clip_norm) {
+  TACIT_TRY(Query update, database.Prepare("UPDATE tasks SET clip_norm = ? WHERE id = ?"));
+  return update.Bind(clip_norm.value()).Bind(id.str()).Run();
 }
 
 /// What a restart will do with the record, done while it can still be refused.
@@ -113,8 +124,8 @@ Result<void> SqliteStore::CreateTask(const TaskRecord& record, std::span<const f
 
 Result<std::vector<TaskRecord>> SqliteStore::Tasks() {
   TACIT_TRY(Query query,
-            database_->Prepare("SELECT id, toml, noise_multiplier, grid_radius, created_at, state, state_reason"
-                               " FROM tasks ORDER BY ordinal"));
+            database_->Prepare("SELECT id, toml, noise_multiplier, grid_radius, bit_steps, clip_norm, created_at,"
+                               " state, state_reason FROM tasks ORDER BY ordinal"));
   return TakeAll(std::move(query), TakeTask);
 }
 
@@ -182,6 +193,7 @@ Result<ModelRecord> SqliteStore::Publish(const PublishStep& step) {
   TACIT_TRY_VOID(WriteRound(round));
   TACIT_TRY_VOID(AddModel(model));
   if (step.task_state) TACIT_TRY_VOID(WriteTaskState(*database_, model.task, *step.task_state));
+  if (step.next_clip_norm) TACIT_TRY_VOID(WriteClipNorm(*database_, model.task, *step.next_clip_norm));
   TACIT_TRY_VOID(files_.WriteBlob(BlobKind::kModel, model.digest, bytes));
   After("publish_model_file");
   TACIT_TRY_VOID(ReplaceOptimizerState(model.task, step.optimizer_state));

@@ -142,6 +142,9 @@ struct PrivacyKeys {
   std::uint64_t population = 0;
   bool coin = false;
   std::optional<dp::SamplingProbability> sampling_probability;
+  bool tracks = false;
+  double clip_quantile = 0;
+  double clip_learning_rate = 0;
 };
 
 template <typename Checked>
@@ -166,14 +169,17 @@ PrivacyKeys ReadPrivacyKeys(TomlTable& table) {
   keys.delta = ReadOptional<dp::Delta>(table, "delta");
   keys.epsilon_budget = ReadOptional<dp::Epsilon>(table, "epsilon_budget");
   keys.population = static_cast<std::uint64_t>(table.Integer("population", {1, kMaxInteger}, 0));
+  keys.tracks = table.Has("clip_quantile");
+  keys.clip_quantile = table.Real("clip_quantile", {0, 1, Ends::kOpen}, 0.5);
+  keys.clip_learning_rate = table.Real("clip_learning_rate", {0, 10, Ends::kWithoutMin}, 0.2);
   keys.coin = table.Choice("sampling", {"none", "checkin_coin"}, 0) == 1;
   keys.sampling_probability = ReadOptional<dp::SamplingProbability>(table, "sampling_probability");
   return keys;
 }
 
 void RequireNoPrivacy(TomlTable& table) {
-  for (const std::string_view key :
-       {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget", "sampling", "sampling_probability"}) {
+  for (const std::string_view key : {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget", "sampling",
+                                     "sampling_probability", "clip_quantile", "clip_learning_rate"}) {
     table.Refuse(key, "has no meaning with mechanism \"none\", which promises nothing; remove it, or name a mechanism");
   }
 }
@@ -232,6 +238,14 @@ void CheckCoin(TomlTable& table, const PrivacyKeys& keys, const Cohort& cohort) 
                      ", seven standard deviations above: turning devices away would say who else came");
 }
 
+void CheckTracking(TomlTable& table, const PrivacyKeys& keys) {
+  if (!keys.tracks) {
+    table.Refuse("clip_learning_rate", "is for a clip norm that follows 'privacy.clip_quantile'");
+  } else if (keys.mechanism != dp::Mechanism::kGaussian) {
+    table.Refuse("clip_quantile", "is for mechanism \"gaussian\": vector and clip bit share one L2 bound");
+  }
+}
+
 void RequireMechanism(TomlTable& table, const PrivacyKeys& keys) {
   for (const std::string_view key : {"delta", "epsilon_budget", "population"}) {
     if (!table.Has(key)) {
@@ -260,6 +274,7 @@ PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation&
   } else {
     RequireMechanism(table, keys);
     CheckCoin(table, keys, cohort);
+    CheckTracking(table, keys);
   }
   CheckWeighting(root.Table("aggregation"), keys, aggregation);
   return keys;
@@ -295,7 +310,9 @@ Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, co
 void CheckGrid(TomlTable table, const Privacy& privacy, const TaskSpec& spec) {
   const std::string_view key = table.Has("grid_radius") ? "grid_radius" : "noise_multiplier";
   if (privacy.noise_multiplier) {
-    const auto steps = dp::NoiseSteps(*privacy.noise_multiplier, privacy.grid_radius);
+    const auto joint = dp::JointNoise(*privacy.noise_multiplier, privacy.grid_radius,
+                                      privacy.tracking ? privacy.tracking->bit_steps : 0);
+    const auto steps = dp::NoiseSteps(joint.value_or(*privacy.noise_multiplier), privacy.grid_radius);
     if (!steps) table.Complain(key, "'privacy." + std::string(key) + "': " + steps.error().message);
   }
   const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
@@ -321,6 +338,13 @@ Result<void> PlanPrivacy(TomlTable table, const PrivacyKeys& keys, const std::op
     }
     privacy.noise_multiplier = *noise;
     privacy.grid_radius = keys.grid_radius.value_or(dp::PlanGridRadius(privacy.mechanism, *noise, spec.cohort.size));
+  }
+  if (keys.tracks && privacy.noise_multiplier) {
+    const std::uint32_t bit_steps =
+        planned ? planned->bit_steps
+                : dp::PlanBitSteps(*privacy.noise_multiplier, privacy.grid_radius, spec.cohort.size);
+    privacy.tracking = {
+        .bit_steps = bit_steps, .quantile = keys.clip_quantile, .learning_rate = keys.clip_learning_rate};
   }
   CheckGrid(table, privacy, spec);
   return {};
@@ -362,7 +386,8 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
                   .delta = keys.delta,
                   .epsilon_budget = keys.epsilon_budget,
                   .population = keys.population,
-                  .coin = CoinOf(keys, cohort)},
+                  .coin = CoinOf(keys, cohort),
+                  .tracking = {}},
       .aggregation = aggregation};
   TACIT_TRY_VOID(PlanPrivacy(root.Table("privacy"), keys, planned, spec));
   TACIT_TRY_VOID(file.Finish());
@@ -410,11 +435,13 @@ dp::BudgetPolicy TaskSpec::Policy(dp::HashFunction hash) const {
           .max_participations = max_participations,
           .min_separation = min_separation,
           .coin = privacy.coin,
+          .tracking = privacy.tracking,
           .hash = hash};
 }
 
 PlannedPrivacy PlanOf(const TaskSpec& spec) {
-  return {spec.privacy.noise_multiplier, spec.privacy.grid_radius};
+  return {spec.privacy.noise_multiplier, spec.privacy.grid_radius,
+          spec.privacy.tracking ? spec.privacy.tracking->bit_steps : 0};
 }
 
 Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name) {

@@ -38,8 +38,8 @@ struct Cohort {
   [[nodiscard]] std::uint64_t MaxAdmitted() const;
 };
 
-/// Invariants: with kNone all optional members are empty; otherwise all but `coin` are set, delta < 1 / population, and
-/// noise_multiplier * grid_radius is a scale that the exact samplers accept.
+/// Invariants: with kNone all optional members are empty; otherwise all but `coin` and `tracking` are set, delta < 1 /
+/// population, and noise_multiplier * grid_radius is a scale that the exact samplers accept.
 struct Privacy {
   dp::Mechanism mechanism;
   dp::ClipNorm clip_norm;
@@ -51,6 +51,8 @@ struct Privacy {
   /// Set with sampling "checkin_coin": the server draws each round's cohort. Its max_cohort is the task's MaxAdmitted,
   /// at least kCoinMargin standard deviations above the mean.
   std::optional<dp::CheckinCoin> coin;
+  /// Set with `clip_quantile`: `clip_norm` is that of the first round.
+  std::optional<dp::ClipTracking> tracking;
 
   /// What a promise consists of. Not for kNone, which makes none.
   struct Promise {
@@ -121,6 +123,7 @@ Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name);
 struct PlannedPrivacy {
   std::optional<dp::NoiseMultiplier> noise_multiplier;
   dp::GridRadius grid_radius;
+  std::uint32_t bit_steps = 0;  ///< Of a clip norm that follows a quantile.
 };
 PlannedPrivacy PlanOf(const TaskSpec& spec);
 

@@ -87,6 +87,33 @@ class Coin(ServerTest):
         self.assertIn("seven standard deviations", answer["error"]["message"])
 
 
+class ClipThatFollows(ServerTest):
+    def run_round(self, devices, vector):
+        leases = open_round(devices)
+        for device, lease in zip(devices, leases):
+            self.assertTrue(lease.tells_clipped)
+            self.assertEqual(device.upload(lease, vector(parameters(lease))).status, 200)
+        self.server.wait_for_event("round_published", round=leases[0].round)
+        return leases[0].clip_norm
+
+    def test_the_clip_norm_follows_the_updates_and_survives_a_kill(self):
+        # The share of 12 devices comes out with a deviation of 0.05, and is cut to what a share can be.
+        privacy = GAUSSIAN.replace("noise_multiplier = 1.0", "noise_multiplier = 0.5").replace(
+            "epsilon_budget = 50.0", "epsilon_budget = 1e9\nclip_quantile = 0.5\nclip_learning_rate = 1.0")
+        self.server.create_task(task_text(size=12, rounds=4, privacy=privacy))
+        devices = self.devices(*(f"d{i}" for i in range(12)))
+        self.assertEqual(self.run_round(devices, lambda d: numpy.full(d, 9.0)), 1.0)
+        grown = self.run_round(devices, numpy.zeros)
+        self.assertTrue(1.2 < grown <= numpy.exp(0.5) + 1e-9, grown)
+        self.server.kill()
+        self.server.restart()
+        shrunk = self.run_round(devices, numpy.zeros)
+        self.assertTrue(numpy.exp(-0.5) - 1e-9 <= shrunk / grown < 0.85, shrunk)
+        entries = self.server.cli("privacy", "ledger", "t", "-o", self.server.directory / "l.json")["data"]["items"]
+        self.assertEqual([entry["clip_norm"] for entry in entries], [1.0, 1.0, grown, grown, shrunk, shrunk])
+        run(["tacit", "privacy", "verify", self.server.directory / "l.json"])
+
+
 class Separation(ServerTest):
     def test_a_device_sits_out_as_many_rounds_as_the_task_says(self):
         text = task_text(rounds=5, size=1, minimum=1, participations=5)

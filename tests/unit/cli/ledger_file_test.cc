@@ -16,7 +16,8 @@ using testing::IsOk;
 constexpr std::string_view kDocument = R"({"format": "tacit-ledger/1",
  "policy": {"task": "har", "mechanism": "gaussian", "noise_multiplier": 1.1, "clip_norm": 0.5, "grid_radius": 1048576,
             "cohort": 100, "delta": 1e-06, "epsilon_budget": 8.0, "max_participations": 20, "min_separation": 2,
-            "coin": {"probability": 0.25, "population": 400, "max_cohort": 180}, "digest": "unread"},
+            "coin": {"probability": 0.25, "population": 400, "max_cohort": 180},
+            "clip_tracking": {"bit_steps": 1000, "quantile": 0.5, "learning_rate": 0.2}, "digest": "unread"},
  "latest_version": 1,
  "items": [{"sequence": 1, "kind": "reserve", "round": 1, "mechanism": "gaussian", "noise_multiplier": 1.1,
             "clip_norm": 0.5, "grid_radius": 1048576, "cohort": 100, "at_ms": 1790000000123, "epsilon_after": null,
@@ -47,6 +48,7 @@ TEST(LedgerFile, ReadsEveryField) {
   EXPECT_EQ(file->policy.coin->probability.value(), 0.25);
   EXPECT_EQ(file->policy.coin->population, 400U);
   EXPECT_EQ(file->policy.coin->max_cohort, 180U);
+  EXPECT_EQ(file->policy.tracking, (dp::ClipTracking{.bit_steps = 1000, .quantile = 0.5, .learning_rate = 0.2}));
   EXPECT_EQ(file->latest_version, 1U);
   ASSERT_EQ(file->entries.size(), 1U);
   const dp::LedgerEntry& entry = file->entries.front();

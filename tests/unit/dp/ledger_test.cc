@@ -43,6 +43,7 @@ BudgetPolicy PolicyOf(std::uint64_t max_participations = 1000) {
           .max_participations = max_participations,
           .min_separation = 1,
           .coin = {},
+          .tracking = {},
           .hash = &crypto::Sha256};
 }
 
@@ -383,6 +384,33 @@ TEST(LedgerChain, CannotBeReadUnderAnotherPolicy) {
                 IsErrorSaying(ErrorCode::kDataLoss, "another privacy policy"))
         << i;
   }
+}
+
+TEST(BudgetLedger, AClipNormThatFollowsAQuantileMovesBetweenRoundsOnly) {
+  EXPECT_THAT(Kept::Empty(PolicyOf()).ledger.UseClipNorm(testing::ClipOf(1)), IsError(ErrorCode::kConflict));
+  BudgetPolicy policy = PolicyOf();
+  policy.tracking = ClipTracking{.bit_steps = 10, .quantile = 0.5, .learning_rate = 0.2};
+  Kept kept = Kept::Empty(policy);
+  kept.Reserve(1);
+  EXPECT_THAT(kept.ledger.UseClipNorm(testing::ClipOf(1)), IsErrorSaying(ErrorCode::kConflict, "round 1 is reserved"));
+  const auto charge = kept.Charge(1);
+  EXPECT_EQ(charge.value().clip_norm, 0.5);
+  EXPECT_THAT(kept.ledger.Redeem(charge), IsOk());
+  ASSERT_THAT(kept.ledger.UseClipNorm(testing::ClipOf(1)), IsOk());
+  EXPECT_EQ(kept.Reserve(2).value().clip_norm, 1);
+  const auto restored = BudgetLedger::Restore(policy, kept.entries, 1);
+  ASSERT_THAT(restored, IsOk());
+  EXPECT_EQ(restored->clip_norm().value(), 1);
+  EXPECT_EQ(restored->Spent().epsilon, Kept::Empty(PolicyOf()).ledger.Projected(2).epsilon) << "bits are in the noise";
+  policy.tracking->bit_steps = 11;
+  EXPECT_THAT(BudgetLedger::Restore(policy, kept.entries, 1), IsError(ErrorCode::kDataLoss));
+  // A charge under another clip norm than its reservation is no charge of this task.
+  std::vector<LedgerEntry> moved = kept.entries;
+  moved[1].clip_norm = 2;
+  moved[1].hash = crypto::Sha256(CanonicalBytes(moved[1]));
+  policy.tracking->bit_steps = 10;
+  EXPECT_THAT(BudgetLedger::Restore(policy, std::span(moved).first(2), 0),
+              IsErrorSaying(ErrorCode::kDataLoss, "mechanism"));
 }
 
 TEST(CheckLedger, ComputesAgainWhatWasSpentReservedAndReleased) {

@@ -65,6 +65,7 @@ ReleaseToken PrivateToken(Mechanism mechanism, double noise_multiplier, std::uin
                                         .max_participations = 10,
                                         .min_separation = 1,
                                         .coin = {},
+                                        .tracking = {},
                                         .hash = &crypto::Sha256},
                                        {}, 0);
   EXPECT_THAT(ledger.Apply(TestMinter::Say(*ledger.ProposeReserve(round, {}))), IsOk());
@@ -268,6 +269,90 @@ TEST(ReleaseAverage, UsesUpSumAndTokenEvenWhenItRefuses) {
               IsErrorSaying(ErrorCode::kGone, "spent"));
   EXPECT_THAT(ReleaseAverage(std::move(sum), OpenToken(1), bits), IsError(ErrorCode::kConflict));
   // NOLINTEND(bugprone-use-after-move)
+}
+
+constexpr std::uint32_t kBit = kRadius / 2;
+
+UnnoisedSum TrackedSum(std::size_t parameters) {
+  SumOptions options = OptionsOf(Mechanism::kGaussian, parameters);
+  options.bit_steps = kBit;
+  return *UnnoisedSum::Create(options);
+}
+
+ReleaseToken TrackedToken(double noise_multiplier, std::uint64_t cohort) {
+  auto ledger =
+      *BudgetLedger::Restore({.task = testing::TaskOf("har"),
+                              .mechanism = Mechanism::kGaussian,
+                              .noise_multiplier = testing::MultiplierOf(noise_multiplier),
+                              .clip_norm = ClipOf(kRadius),
+                              .grid_radius = RadiusOf(kRadius),
+                              .cohort = cohort,
+                              .delta = testing::DeltaOf(1e-6),
+                              .budget = testing::EpsilonOf(1e9),
+                              .max_participations = 10,
+                              .min_separation = 1,
+                              .coin = {},
+                              .tracking = ClipTracking{.bit_steps = kBit, .quantile = 0.5, .learning_rate = 0.2},
+                              .hash = &crypto::Sha256},
+                             {}, 0);
+  EXPECT_THAT(ledger.Apply(TestMinter::Say(*ledger.ProposeReserve(1, {}))), IsOk());
+  const auto charge = TestMinter::Say(*ledger.ProposeCharge(1, cohort, {}));
+  EXPECT_THAT(ledger.Apply(charge), IsOk());
+  return *ledger.Redeem(charge);
+}
+
+TEST(TrackedSum, TakesABitWithEveryVectorAndNoVectorWithoutOne) {
+  UnnoisedSum sum = TrackedSum(3);
+  EXPECT_THAT(sum.Add(Grid({1, 2, 3})), IsErrorSaying(ErrorCode::kInvalidArgument, "without its clip bit"));
+  EXPECT_THAT(SumOf(Mechanism::kGaussian).Add(Grid({1, 2, 3}), Fit::kClipped), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(sum.Add(Grid({1, 2, 3, 4}), Fit::kClipped), IsError(ErrorCode::kInvalidArgument))
+      << "the bit is not theirs";
+  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kGaussian)), IsError(ErrorCode::kConflict));
+  EXPECT_EQ(sum.contributions(), 0U);
+  SumOptions laplace = OptionsOf(Mechanism::kLaplace);
+  laplace.bit_steps = 1;
+  EXPECT_THAT(UnnoisedSum::Create(laplace), IsError(ErrorCode::kInvalidArgument));
+}
+
+TEST(TrackedSum, ReleasesTheShareWithinTheClipBesideTheAverage) {
+  constexpr std::size_t kParameters = 20'000;
+  constexpr std::uint64_t kCohort = 4000;
+  UnnoisedSum sum = TrackedSum(kParameters);
+  const std::vector<std::int32_t> zeros(kParameters, 0);
+  for (std::uint64_t i = 0; i < kCohort; ++i)
+    ASSERT_THAT(sum.Add(zeros, i < kCohort / 4 ? Fit::kClipped : Fit::kWithinClip), IsOk());
+  auto bits = testing::TestBits(7);
+  const auto released = ReleaseAverage(std::move(sum), TrackedToken(2, kCohort), bits);
+  ASSERT_THAT(released, IsOk());
+  ASSERT_EQ(released->size(), kParameters + 1);
+  // Noise of the share: 2 sqrt(1.25) / (2 * 0.5 * 4000) = 0.0006.
+  EXPECT_NEAR(released->back(), 0.75, 0.004);
+  double squares = 0;
+  for (std::size_t i = 0; i < kParameters; ++i) squares += std::pow(static_cast<double>((*released)[i]) * kCohort / kRadius, 2);
+  // The multiplier is over vector and bit: each coordinate gets 2 sqrt(1 + 1/4). Six deviations of a mean of squares.
+  EXPECT_NEAR(squares / kParameters, 4 * 1.25, 6 * 5 * std::sqrt(2.0 / kParameters));
+}
+
+TEST(TrackedSum, IsNotReleasedByATokenForOtherBits) {
+  auto bits = testing::TestBits(7);
+  EXPECT_THAT(ReleaseAverage(TrackedSum(3), PrivateToken(Mechanism::kGaussian, 2, 10), bits),
+              IsErrorSaying(ErrorCode::kConflict, "clip bits"));
+  EXPECT_THAT(ReleaseAverage(SumOf(Mechanism::kGaussian), TrackedToken(2, 10), bits), IsError(ErrorCode::kConflict));
+}
+
+TEST(NextClipNorm, MovesTowardTheQuantileByItsRate) {
+  const ClipTracking median{.bit_steps = 1, .quantile = 0.5, .learning_rate = 0.2};
+  EXPECT_DOUBLE_EQ(NextClipNorm(ClipOf(2), 0.5, median).value(), 2);
+  EXPECT_DOUBLE_EQ(NextClipNorm(ClipOf(2), 1, median).value(), 2 * std::exp(-0.1));
+  EXPECT_DOUBLE_EQ(NextClipNorm(ClipOf(2), 0, median).value(), 2 * std::exp(0.1));
+  EXPECT_EQ(NextClipNorm(ClipOf(2), 40, median), NextClipNorm(ClipOf(2), 1, median)) << "noise beyond what can be";
+  EXPECT_EQ(NextClipNorm(ClipOf(0x1p64), 0, median).value(), 0x1p64);
+}
+
+TEST(PlanBitSteps, GivesTheShareADeviationOfATwentiethOrHalfTheRadius) {
+  EXPECT_EQ(PlanBitSteps(testing::MultiplierOf(1), RadiusOf(1U << 20U), 1000), 10'486U);
+  EXPECT_EQ(PlanBitSteps(testing::MultiplierOf(4), RadiusOf(1U << 20U), 20), 1U << 19U);
+  EXPECT_EQ(PlanBitSteps(testing::MultiplierOf(0.1), RadiusOf(1024), 100'000'000), 1U);
 }
 
 }  // namespace

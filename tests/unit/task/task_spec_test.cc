@@ -381,6 +381,24 @@ TEST(ParseTask, RefusesWhatACoinIsNotSoundWith) {
               IsErrorSaying(ErrorCode::kInvalidArgument, "missing key 'privacy.sampling_probability'"));
 }
 
+TEST(ParseTask, ReadsAClipNormThatFollowsAQuantileAndPlansItsBit) {
+  const std::string text = With(kPrivate, "clip_norm = 1.5", "clip_norm = 1.5\nclip_quantile = 0.6");
+  const auto spec = Parse(text);
+  ASSERT_THAT(spec, IsOk());
+  ASSERT_TRUE(spec->privacy.tracking.has_value());
+  EXPECT_EQ(spec->privacy.tracking->quantile, 0.6);
+  EXPECT_EQ(spec->privacy.tracking->learning_rate, 0.2);
+  EXPECT_EQ(spec->privacy.tracking->bit_steps, spec->privacy.grid_radius.value() / 2) << "16 devices are few";
+  EXPECT_EQ(RestoreTask(text, "t.toml", PlanOf(*spec))->privacy.tracking, spec->privacy.tracking);
+  EXPECT_THAT(Parse(With(kPrivate, "clip_norm = 1.5", "clip_norm = 1.5\nclip_learning_rate = 0.6")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "is for a clip norm that follows"));
+  EXPECT_THAT(Parse(With(text, "\"gaussian\"", "\"laplace\"")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "is for mechanism \"gaussian\""));
+  EXPECT_THAT(Parse(With(text, "clip_quantile = 0.6", "clip_quantile = 1")), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(Parse(With(kOpen, "clip_norm = 10", "clip_norm = 10\nclip_quantile = 0.5")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "has no meaning with mechanism \"none\""));
+}
+
 TEST(ParseTask, ReadsTheGapBetweenADevicesRounds) {
   EXPECT_EQ(Parse(kPrivate)->min_separation, 1U);
   EXPECT_EQ(Parse(With(kPrivate, "count = 20", "count = 20\nmin_separation = 4"))->min_separation, 4U);
