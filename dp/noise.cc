@@ -11,8 +11,6 @@ namespace {
 
 /// The largest scale that one table holds 13.2 deviations of.
 constexpr std::uint64_t kTableSigma = 155;
-/// Of such a table, the largest stride at which a second one fills the gaps (docs/PRIVACY.md).
-constexpr std::uint64_t kLargestStride = 93;
 constexpr std::int64_t kMiddle = AliasTable::kPlaces / 2;
 /// ln 2^110, rounded up: what a table of a geometric may leave beyond its end is e^-77.
 constexpr std::uint64_t kTailExponent = 77;
@@ -97,13 +95,27 @@ Result<NoiseSampler> NoiseSampler::Laplace(std::uint64_t scale) {
   return sampler;
 }
 
+bool NoiseSampler::Has(Path path) {
+  switch (path) {
+    case Path::kFastest:
+    case Path::kPortable:
+      return true;
+    case Path::kAvx2:
+      return HasAvx2();
+    case Path::kAvx512:
+      return HasAvx512();
+  }
+  return false;
+}
+
 void NoiseSampler::AddTo(std::span<std::int64_t> values, std::uint64_t first, Keystream& bits, Path path) const {
   TACIT_CHECK(first % kNoiseGroup == 0, "vectors are cut between groups");
+  TACIT_CHECK(Has(path), "a path was asked for that this processor lacks");
   const std::uint64_t group = first / kNoiseGroup;
-  constexpr std::size_t kMostLevelsThere = 4;
-  const bool fast =
-      path == Path::kFastest && plan_.levels <= kMostLevelsThere && bits.AesKey() != nullptr && HasAvx512();
-  if (fast) return AddNoiseAvx512(plan_, values, group, bits);
+  if (path == Path::kFastest) path = HasAvx512() ? Path::kAvx512 : HasAvx2() ? Path::kAvx2 : Path::kPortable;
+  if (plan_.levels > kMostLevelsOfFastLoops || bits.AesKey() == nullptr) path = Path::kPortable;
+  if (path == Path::kAvx512) return AddNoiseAvx512(plan_, values, group, bits);
+  if (path == Path::kAvx2) return AddNoiseAvx2(plan_, values, group, bits);
   AddNoisePortable(plan_, values, group, bits);
 }
 

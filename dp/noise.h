@@ -40,10 +40,14 @@ class NoiseSampler {
   static Result<NoiseSampler> Gaussian(std::uint64_t sigma);
   static Result<NoiseSampler> Laplace(std::uint64_t scale);
 
-  enum class Path : std::uint8_t { kFastest, kPortable };
+  /// Loops that draw the same values. Those of wide registers need AES as the stream and at most four tables, which
+  /// Gaussians above 124 million are beyond; then they leave it to the portable one.
+  enum class Path : std::uint8_t { kFastest, kPortable, kAvx2, kAvx512 };
+  /// Whether this processor has what a path needs.
+  static bool Has(Path path);
 
   /// Adds a draw to each value; values[0] is coordinate `first` of the whole, a multiple of kNoiseGroup. The sums must
-  /// fit: |value| <= 2^62 is enough.
+  /// fit: |value| <= 2^62 is enough. `path` is one that this processor has.
   void AddTo(std::span<std::int64_t> values, std::uint64_t first, Keystream& bits, Path path = Path::kFastest) const;
 
  private:

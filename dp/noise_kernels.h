@@ -11,6 +11,9 @@
 // The loops under NoiseSampler; not for others. All of them give the same values for the same stream.
 namespace tacit::dp {
 
+/// The largest stride at which a second table, of scale 155, fills the gaps of the first (docs/PRIVACY.md).
+inline constexpr std::uint64_t kLargestStride = 93;
+
 /// Coordinates that are drawn together. Level l of group g reads the words (g * levels + l) * kNoiseGroup onward.
 inline constexpr std::size_t kNoiseGroup = 16;
 
@@ -35,9 +38,36 @@ std::uint32_t DrawPlace(const AliasTable& table, std::uint32_t word, std::uint64
 /// Adds one draw to each value; the first belongs to group `group`.
 void AddNoisePortable(const NoisePlan& plan, std::span<std::int64_t> values, std::uint64_t group, Keystream& bits);
 
-/// Whether the next function may be called: this processor has what it needs (AVX-512 F, BW, DQ and VAES).
+/// Tables that the faster loops go up to.
+inline constexpr std::size_t kMostLevelsOfFastLoops = 4;
+static_assert(AliasTable::kPlaces / 2 * (1 + kLargestStride * (1 + kLargestStride * (1 + kLargestStride))) < 1U << 31U,
+              "so many tables of a Gaussian give values of 32 bits");
+static_assert(kLargestStride * kLargestStride < 1U << 15U, "and their third factor fits a signed half of that");
+
+/// The round keys of AES-128; overwritten at the end. For x86-64 with AES instructions only.
+class AesRoundKeys {
+ public:
+  static constexpr std::size_t kRounds = 10;
+
+  explicit AesRoundKeys(const Keystream::Block& key);
+  ~AesRoundKeys();
+  AesRoundKeys(const AesRoundKeys&) = delete;
+  AesRoundKeys& operator=(const AesRoundKeys&) = delete;
+  /// The key of a round, 0 .. kRounds, aligned to its size.
+  [[nodiscard]] const std::uint8_t* operator[](std::size_t round) const { return keys_[round].data(); }
+
+ private:
+  alignas(16) std::array<Keystream::Block, kRounds + 1> keys_;
+};
+
+/// Whether the function after it may be called: this processor has AVX2 and AES.
+bool HasAvx2();
+/// The same, faster, for streams that are AES and at most kMostLevelsOfFastLoops tables.
+void AddNoiseAvx2(const NoisePlan& plan, std::span<std::int64_t> values, std::uint64_t group, Keystream& bits);
+
+/// Whether the function after it may be called: this processor has AVX-512 F, BW, DQ, VL and VAES.
 bool HasAvx512();
-/// The same, faster, for streams that are AES and whole groups of values. Wipes the key schedule.
+/// As AddNoiseAvx2, faster again.
 void AddNoiseAvx512(const NoisePlan& plan, std::span<std::int64_t> values, std::uint64_t group, Keystream& bits);
 
 }  // namespace tacit::dp
