@@ -28,7 +28,7 @@ printf '%s\n' "$machine"
 jq -rs '.[] | [.name, (.value * 10000 | round / 10000), .unit,
   (if .ratio then "\(.ratio * 100 | round / 100)x of \(.baseline * 1000 | round / 1000)" else "" end),
   (if .goal then "goal \(.goal) \(if .holds then "holds" else "MISSED" end)" else "" end)] | @tsv' <<< "$rows" |
-  awk -F'\t' '{ printf "%-46s %12s %-8s %-24s %s\n", $1, $2, $3, $4, $5 }'
+  awk -F'\t' '{ printf "%-72s %12s %-8s %-24s %s\n", $1, $2, $3, $4, $5 }'
 if [ -n "$json" ]; then
   jq -s --arg machine "$machine" '{machine: $machine, rows: .}' <<< "$rows" > "$json"
 fi
