@@ -328,7 +328,8 @@ TEST(TrackedSum, ReleasesTheShareWithinTheClipBesideTheAverage) {
   // Noise of the share: 2 sqrt(1.25) / (2 * 0.5 * 4000) = 0.0006.
   EXPECT_NEAR(released->back(), 0.75, 0.004);
   double squares = 0;
-  for (std::size_t i = 0; i < kParameters; ++i) squares += std::pow(static_cast<double>((*released)[i]) * kCohort / kRadius, 2);
+  for (std::size_t i = 0; i < kParameters; ++i)
+    squares += std::pow(static_cast<double>((*released)[i]) * kCohort / kRadius, 2);
   // The multiplier is over vector and bit: each coordinate gets 2 sqrt(1 + 1/4). Six deviations of a mean of squares.
   EXPECT_NEAR(squares / kParameters, 4 * 1.25, 6 * 5 * std::sqrt(2.0 / kParameters));
 }
