@@ -56,7 +56,11 @@ Outcome<Json> ReadAnswer(Outcome<net::ClientResponse> response) {
 Failure FailureOfAnswer(const net::ClientResponse& response) {
   Error error = net::ReadProblem(response);
   const ErrorCode code = error.code;
-  return {ExitCodeOfProblem(code), std::move(error), HintForCode(code)};
+  // Another listener of the server answered: operators are served by one of them only.
+  const bool wrong_port = code == ErrorCode::kNotFound && error.message.contains("this listener has nothing at");
+  std::string hint = wrong_port ? "check the port of --server: operators are served on [api] port, 8444 by default"
+                                : HintForCode(code);
+  return {ExitCodeOfProblem(code), std::move(error), std::move(hint)};
 }
 
 std::string HintForTransport(const Error& error, const Context& context) {

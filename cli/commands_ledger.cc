@@ -43,6 +43,8 @@ Outcome<Report> Run(const PrivacyVerifyArguments& arguments) {
   const auto check = dp::CheckLedger(file->policy, file->entries, file->latest_version);
   if (!check) return std::unexpected(Failure{ExitCode::kRefused, check.error(), "keep the file: it is evidence"});
   const std::string head = ToHex(check->head);
+  if (!arguments.head.empty() && !ParseHex(arguments.head))
+    return UsageFailure("--head takes the 64 hexadecimal digits that an earlier verification printed", hint);
   if (!arguments.head.empty() && arguments.head != head) {
     return std::unexpected(Failure{
         ExitCode::kRefused,
@@ -70,7 +72,9 @@ Outcome<Report> Run(const PrivacyVerifyArguments& arguments) {
        {"epsilon spent",
         CostAt(report.data, "epsilon_spent") + " at delta " + RoundedUp(check->spent.delta) + ", computed again"},
        {"head", head}});
-  report.notes = {"the ledger holds; write its head down elsewhere, and give it back with --head next time"};
+  report.notes = {arguments.head.empty()
+                      ? "the ledger holds; write its head down elsewhere, and give it back with --head next time"
+                      : "the ledger holds, and ends where it ended when its head was written down"};
   return report;
 }
 

@@ -28,6 +28,13 @@ std::string EpsilonAfter(const Json& round) {
   return NumberAt(round, "epsilon_after", 0) > 0 ? CostAt(round, "epsilon_after") : "-";
 }
 
+// With the odds, where a coin is tossed.
+std::string SamplingOf(const Json& object) {
+  const bool coin = MemberAt(object, "sampling_probability").is_number();
+  return TextAt(object, "sampling") +
+         (coin ? ", " + TextAt(object, "sampling_probability") + " of " + TextAt(object, "population") : "");
+}
+
 std::string RoundsOf(const Json& task) {
   return TextAt(task, "rounds_published") + " of " + TextAt(task, "rounds_total");
 }
@@ -102,6 +109,7 @@ std::string DescribePlan(const Json& plan) {
                  {"parameters", TextAt(plan, "parameters")},
                  {"cohort", TextAt(plan, "cohort_size")},
                  {"mechanism", TextAt(plan, "mechanism")}};
+  if (MemberAt(plan, "sampling").is_string()) pairs.emplace_back("sampling", SamplingOf(plan));
   AddCost(plan, pairs);
   AddUtility(plan, pairs);
   return FormatPairs(pairs);
@@ -116,6 +124,7 @@ std::string DescribePrivacy(const Json& privacy) {
   Pairs pairs = {{"mechanism", TextAt(privacy, "mechanism")},
                  {"unit", TextAt(privacy, "unit")},
                  {"neighbouring", TextAt(privacy, "neighbouring")},
+                 {"sampling", SamplingOf(privacy)},
                  {"accountant", TextAt(privacy, "accountant")},
                  {"epsilon spent", SpentOfBudget(privacy)},
                  {"epsilon reserved", CostAt(privacy, "epsilon_reserved")},

@@ -11,6 +11,8 @@ namespace {
 constexpr std::string_view kUnit = "device: everything one device ever contributes to this task";
 constexpr std::string_view kNeighbouring =
     "zero-out: one device's updates are replaced by zeros; the cohort size is public";
+constexpr std::string_view kNeighbouringBehindACoin =
+    "zero-out: one device's updates are replaced by zeros; who takes part, and how many, is secret";
 
 template <typename T>
 Json OrNull(const std::optional<T>& value) {
@@ -179,9 +181,10 @@ Json PrivacyJson(const coordinator::TaskView& view) {
   const task::Privacy::Promise promise = privacy.promise();
   const bool unlimited = figures.rounds_left == dp::kUnlimitedRounds;
   json.update({{"unit", kUnit},
-               {"neighbouring", kNeighbouring},
+               {"neighbouring", privacy.coin ? kNeighbouringBehindACoin : kNeighbouring},
                {"sampling", SamplingText(privacy)},
                {"sampling_probability", privacy.coin ? Json(privacy.coin->probability.value()) : Json(nullptr)},
+               {"population", privacy.population},
                {"accountant", figures.accountant},
                {"delta", promise.delta.value()},
                {"epsilon_spent", figures.epsilon_spent},
@@ -226,6 +229,8 @@ Json PlanJson(const task::TaskSpec& spec) {
                                                            .max_participations = spec.max_participations,
                                                            .coin = privacy.coin});
   json.update({{"sampling", SamplingText(privacy)},
+               {"sampling_probability", privacy.coin ? Json(privacy.coin->probability.value()) : Json(nullptr)},
+               {"population", privacy.population},
                {"noise_multiplier", promise.noise_multiplier.value()},
                {"delta", report.delta},
                {"epsilon", report.epsilon},

@@ -26,7 +26,7 @@ dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
           .mechanism = spec().privacy.mechanism,
           .grid_radius = spec().privacy.grid_radius,
           .parameters = spec().model.ParameterCount(),
-          .bit_steps = spec().privacy.tracking ? spec().privacy.tracking->bit_steps : 0};
+          .bit_steps = spec().privacy.bit_steps()};
 }
 
 void TaskRunner::StartNextRound(RoundNumber number) {

@@ -68,7 +68,7 @@ Result<void> InsertTask(Database& database, const TaskRecord& record) {
     insert.BindNull();
   }
   insert.Bind(std::uint64_t{privacy.grid_radius.value()})
-      .Bind(std::uint64_t{privacy.tracking ? privacy.tracking->bit_steps : 0})
+      .Bind(std::uint64_t{privacy.bit_steps()})
       .Bind(record.clip_norm.value())
       .Bind(record.created_at);
   Result<void> inserted = insert.Bind(NameOf(record.state)).Bind(record.state_reason).Run();

@@ -310,8 +310,7 @@ Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, co
 void CheckGrid(TomlTable table, const Privacy& privacy, const TaskSpec& spec) {
   const std::string_view key = table.Has("grid_radius") ? "grid_radius" : "noise_multiplier";
   if (privacy.noise_multiplier) {
-    const auto joint = dp::JointNoise(*privacy.noise_multiplier, privacy.grid_radius,
-                                      privacy.tracking ? privacy.tracking->bit_steps : 0);
+    const auto joint = dp::JointNoise(*privacy.noise_multiplier, privacy.grid_radius, privacy.bit_steps());
     const auto steps = dp::NoiseSteps(joint.value_or(*privacy.noise_multiplier), privacy.grid_radius);
     if (!steps) table.Complain(key, "'privacy." + std::string(key) + "': " + steps.error().message);
   }

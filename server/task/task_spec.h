@@ -53,6 +53,7 @@ struct Privacy {
   std::optional<dp::CheckinCoin> coin;
   /// Set with `clip_quantile`: `clip_norm` is that of the first round.
   std::optional<dp::ClipTracking> tracking;
+  [[nodiscard]] std::uint32_t bit_steps() const { return tracking ? tracking->bit_steps : 0; }
 
   /// What a promise consists of. Not for kNone, which makes none.
   struct Promise {
