@@ -43,6 +43,7 @@ struct RawArguments {
   std::string task;
   std::string device;
   std::string timeout;
+  std::string reason;
   std::string version = "latest";
   std::string format;
   std::string output;
@@ -102,6 +103,11 @@ template <typename Arguments>
 Outcome<Command> MakeForTask(const RawArguments& raw) {
   TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
   return Arguments{std::move(task)};
+}
+
+Outcome<Command> MakeTaskStop(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return TaskStopArguments{std::move(task), raw.reason};
 }
 
 Outcome<Command> MakeTaskWatch(const RawArguments& raw) {
@@ -261,6 +267,9 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   AddTask(raw, AddLeaf(grammar, task, "show", "One task", MakeForTask<TaskShowArguments>));
   AddTask(raw, AddLeaf(grammar, task, "rounds", "A task's rounds, the current one included",
                        MakeForTask<TaskRoundsArguments>));
+  CLI::App& stop = AddLeaf(grammar, task, "stop", "Open no more rounds of a task, for ever", MakeTaskStop);
+  AddTask(raw, stop);
+  stop.add_option("--reason", raw.reason, "Why; shown wherever the task is")->type_name("TEXT");
   CLI::App& watch = AddLeaf(grammar, task, "watch", "Follow a task's rounds until it ends", MakeTaskWatch);
   AddTask(raw, watch);
   watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");

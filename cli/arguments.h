@@ -32,6 +32,10 @@ struct TaskShowArguments {
 struct TaskRoundsArguments {
   TaskId task;
 };
+struct TaskStopArguments {
+  TaskId task;
+  std::string reason;  ///< Empty: the server's words.
+};
 struct TaskWatchArguments {
   TaskId task;
   std::optional<std::chrono::seconds> timeout;
@@ -103,7 +107,7 @@ struct VersionArguments {};
 
 using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
-                 TaskWatchArguments, ModelGetArguments, PrivacyShowArguments, PrivacyLedgerArguments,
+                 TaskStopArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments, PrivacyLedgerArguments,
                  PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments,
                  PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments, DeviceListArguments,
                  DeviceRevokeArguments, VersionArguments>;

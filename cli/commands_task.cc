@@ -59,6 +59,15 @@ Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client) {
   return Report{Json{{"items", std::move(rounds)}}, std::move(text), {}};
 }
 
+Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client) {
+  const Json body = arguments.reason.empty() ? Json() : Json{{"reason", arguments.reason}};
+  TACIT_CLI_TRY(Json task, client.Post(PathOf(arguments.task) + ":stop", body));
+  std::string text = DescribeTask(task);
+  Report report{std::move(task), std::move(text), {}};
+  report.notes = {"stopped: a round that was charged is still published, any other ends without a model"};
+  return report;
+}
+
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client) {
   TACIT_CLI_TRY(Json privacy, client.Get(PathOf(arguments.task) + "/privacy"));
   std::string text = DescribePrivacy(privacy);

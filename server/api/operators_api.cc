@@ -105,6 +105,30 @@ Task<Result<HttpResponse>> GetTask(Context& context, HttpRequest& request, const
   co_return JsonResponse(ToJson(view, context.clock.Now()));
 }
 
+constexpr std::size_t kLongestReason = 200;
+
+Result<std::string> ParseReason(const Bytes& body) {
+  if (body.empty()) return std::string("stopped by an operator");
+  const Json json = Json::parse(AsText(body), nullptr, /*allow_exceptions=*/false);
+  const bool good = json.is_object() && json.size() == 1 && json.contains("reason") && json["reason"].is_string();
+  if (!good) return Fail(ErrorCode::kMalformed, "the body must be empty, or {\"reason\": \"...\"}");
+  auto reason = json["reason"].get<std::string>();
+  if (reason.empty() || reason.size() > kLongestReason) {
+    return Fail(ErrorCode::kInvalidArgument, "reason must be 1 to " + std::to_string(kLongestReason) + " bytes");
+  }
+  return reason;
+}
+
+Task<Result<HttpResponse>> StopTask(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
+  TACIT_CO_TRY(const TaskId id, TaskId::Parse(path[0]));
+  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
+  TACIT_CO_TRY(const std::string reason, ParseReason(body));
+  TACIT_CO_TRY(const TaskView view, co_await context.coordinator.StopTask(id, reason));
+  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_stop", "task/" + id.str(), reason));
+  co_return JsonResponse(ToJson(view, context.clock.Now()));
+}
+
 Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request, const PathArguments& path) {
   TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
   co_return JsonResponse(PrivacyJson(view));
@@ -360,6 +384,7 @@ std::vector<Route> OperatorRoutes(Context& context) {
       {"POST", "/api/v1/tasks", simple(&PostTask)},
       {"GET", "/api/v1/tasks", simple(&GetTasks)},
       {"GET", "/api/v1/tasks/{task}", with_path(&GetTask)},
+      {"POST", "/api/v1/tasks/{task}:stop", with_path(&StopTask)},
       {"GET", "/api/v1/tasks/{task}/rounds", with_path(&GetRounds)},
       {"GET", "/api/v1/tasks/{task}/privacy", with_path(&GetPrivacy)},
       {"GET", "/api/v1/tasks/{task}/ledger", with_path(&GetLedger)},

@@ -323,6 +323,16 @@ Result<void> Coordinator::CheckFits(const task::TaskSpec& spec) const {
   return {};
 }
 
+net::Task<Result<TaskView>> Coordinator::StopTask(TaskId id, std::string reason) {
+  return OnControl<TaskView>([this, id, reason] { return StopTaskOnControl(id, reason); });
+}
+
+net::Task<Result<TaskView>> Coordinator::StopTaskOnControl(TaskId id, std::string reason) {
+  TACIT_CO_TRY(TaskRunner* const runner, Find(id));
+  TACIT_CO_TRY_VOID(co_await runner->StopTask(std::move(reason)));
+  co_return runner->View();
+}
+
 net::Task<std::vector<TaskView>> Coordinator::Tasks() {
   co_return co_await net::CallOn(services_.control, [this] {
     std::vector<TaskView> views;

@@ -53,6 +53,8 @@ class Coordinator {
 
   /// Errors: kConflict when the name is taken; kInvalidArgument when delta is not below 1 / enrolled devices.
   net::Task<Result<TaskView>> CreateTask(task::TaskSpec spec, std::string toml);
+  /// See TaskRunner. Errors: kNotFound too.
+  net::Task<Result<TaskView>> StopTask(TaskId id, std::string reason);
   net::Task<std::vector<TaskView>> Tasks();
   /// Errors: kNotFound.
   net::Task<Result<TaskView>> Task(TaskId id);
@@ -69,6 +71,7 @@ class Coordinator {
   net::Task<Result<void>> StartOnControl();
   net::Task<Result<CheckInReply>> CheckInOnControl(CheckInQuery query);
   net::Task<Result<TaskView>> CreateTaskOnControl(task::TaskSpec spec, std::string toml);
+  net::Task<Result<TaskView>> StopTaskOnControl(TaskId id, std::string reason);
   net::Task<Result<void>> AddRunner(store::TaskRecord record);
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();

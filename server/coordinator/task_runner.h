@@ -67,6 +67,10 @@ class TaskRunner {
   /// An upload of this device was refused, here or before it got here.
   void ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code);
 
+  /// Opens no more rounds; the one under way ends, unless it is charged: then it is published first.
+  /// Errors: kConflict for a task that has ended; those of the store.
+  net::Task<Result<void>> StopTask(std::string reason);
+
   void Tick();
   /// No new steps are started after this; those under way finish in the background group.
   void Stop() {
@@ -128,6 +132,8 @@ class TaskRunner {
 
   void Spawn(net::Task<void> step);
   void StartNextRound(RoundNumber number);
+  /// The next round, or none where the task has ended.
+  void GoOnAfter(const RoundKey& key);
   /// The task has ended: what remains is what can be shown of it.
   void LetGo();
   void CountOutcome(std::string_view outcome);

@@ -122,6 +122,10 @@ net::Task<void> TaskRunner::DoRelease() {
   services_.metrics.RoundEnded(key.task.str(), "published", std::chrono::duration<double>(took).count());
   Handle(round::Released{});
   co_await ForgetSums(key);
+  GoOnAfter(key);
+}
+
+void TaskRunner::GoOnAfter(const RoundKey& key) {
   if (active()) {
     StartNextRound(key.round + 1);
   } else {
@@ -216,7 +220,7 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
   co_await VoidReservation(key.round);
   co_await ForgetSums(key);
   opened_at_ = {};
-  if (refused_for_budget_) {
+  if (refused_for_budget_ && active()) {
     const store::TaskStateChange change{store::TaskState::kBudgetExhausted, reason};
     record_.state = change.state;
     record_.state_reason = change.reason;
@@ -227,11 +231,26 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
                                       {"state", store::NameOf(change.state)},
                                       {"reason", reason},
                                       {"recorded", stored.has_value()}});
+    ShowMetrics();
+    around_.on_change();
   } else {
-    StartNextRound(key.round + 1);
+    GoOnAfter(key);
   }
-  ShowMetrics();
-  around_.on_change();
+}
+
+net::Task<Result<void>> TaskRunner::StopTask(std::string reason) {
+  if (!active()) {
+    co_return Fail(ErrorCode::kConflict, "task " + spec().id.str() + " has ended: " + record_.state_reason);
+  }
+  // Durable before it is acted on: a crash in between finds a task that is stopped, and a round that is to end.
+  const store::TaskStateChange change{store::TaskState::kStopped, std::move(reason)};
+  TACIT_CO_TRY_VOID(co_await services_.store.Call(
+      "set_task_state", [id = spec().id, change](store::Store& store) { return store.SetTaskState(id, change); }));
+  if (!active()) co_return Result<void>{};  // it ended by itself meanwhile
+  record_.state = change.state;
+  record_.state_reason = change.reason;
+  if (machine_) Handle(round::StopAsked{change.reason});
+  co_return Result<void>{};
 }
 
 // Says in the ledger that a reservation came to nothing. A crash before it leaves a reservation that the next one

@@ -68,7 +68,8 @@ net::Task<Result<void>> TaskRunner::LoadModel() {
   if (model_.bytes.size() != spec().model.ParameterCount() * sizeof(float)) {
     co_return Fail(ErrorCode::kDataLoss, "the newest model of task " + id.str() + " has the wrong size");
   }
-  if (!active()) co_return Result<void>{};
+  // A stopped task may still have a round to publish.
+  if (!active() && record_.state != store::TaskState::kStopped) co_return Result<void>{};
   TACIT_CO_TRY(const auto state, co_await services_.store.Call(
                                      "optimizer", [id](store::Store& store) { return store.OptimizerState(id); }));
   TACIT_CO_TRY(optimizer_, aggregation::CreateOptimizer(spec().aggregation, spec().model.ParameterCount(), state));
@@ -91,7 +92,11 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
   }
   if (!latest || store::HasEnded(latest->phase)) {
     if (latest) co_await ForgetSums(latest->key);  // in case the last process ended before it could
-    if (active()) StartNextRound(latest ? latest->key.round + 1 : 1);
+    if (active()) {
+      StartNextRound(latest ? latest->key.round + 1 : 1);
+    } else {
+      LetGo();
+    }
     co_return Result<void>{};
   }
   StartNextRound(latest->key.round);
@@ -110,6 +115,7 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
                                        {"round", latest->key.round},
                                        {"phase", round::NameOf(machine().phase())},
                                        Counted(machine().counted().size())});
+  if (!active()) Handle(round::StopAsked{record_.state_reason});
   co_return Result<void>{};
 }
 

@@ -87,12 +87,15 @@ void Machine::On(const Opened& /*event*/, SteadyTime now, Actions& out) {
   deadline_ = now + rules_.deadline;
   interested_.clear();
   out.emplace_back(Announce{});
+  if (!stop_reason_.empty()) StartClosing(out);
 }
 
 void Machine::On(const OpenRefused& event, SteadyTime now, Actions& out) {
   TACIT_CHECK(phase_ == Phase::kScheduled && opening_, "only an asked-for opening can be refused");
   opening_ = false;
-  if (event.passing) {
+  if (!stop_reason_.empty()) {
+    End(stop_reason_, out);
+  } else if (event.passing) {
     RetryOrAbandon("opening the round", event.reason, now, out);
   } else {
     End(event.reason, out);
@@ -175,6 +178,10 @@ void Machine::StartClosing(Actions& out) {
 
 void Machine::CloseWhenSettled(Actions& out) {
   if (!in_flight_.empty() || !filling_.empty() || charging_) return;
+  if (!stop_reason_.empty()) {
+    End(stop_reason_, out);
+    return;
+  }
   if (!rules_.cohort_is_secret && counted_.size() < rules_.min_cohort) {
     End("only " + std::to_string(counted_.size()) + " of at least " + std::to_string(rules_.min_cohort) +
             " updates were counted",
@@ -211,6 +218,18 @@ void Machine::On(const Released& /*event*/, SteadyTime /*now*/, Actions& out) {
 void Machine::On(const ReleaseFailed& event, SteadyTime now, Actions& out) {
   releasing_ = false;
   RetryOrAbandon("publishing the model", event.reason, now, out);
+}
+
+void Machine::On(const StopAsked& event, SteadyTime /*now*/, Actions& out) {
+  if (ended()) return;
+  stop_reason_ = event.reason;
+  if (phase_ == Phase::kScheduled && !opening_) {
+    End(stop_reason_, out);
+  } else if (phase_ == Phase::kOpen) {
+    StartClosing(out);
+  } else if (phase_ == Phase::kClosing) {
+    CloseWhenSettled(out);
+  }
 }
 
 void Machine::On(const Tick& /*event*/, SteadyTime now, Actions& out) {

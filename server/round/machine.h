@@ -78,11 +78,15 @@ struct Released {};
 struct ReleaseFailed {
   std::string reason;
 };
+/// No charge is wanted any more: a round that is not charged ends, one that is goes on to its publication.
+struct StopAsked {
+  std::string reason;
+};
 /// Time passed.
 struct Tick {};
 
 using Event = std::variant<CheckedIn, Opened, OpenRefused, Offered, Rejected, Committed, CommitFailed, Charged,
-                           ChargeFailed, Released, ReleaseFailed, Tick>;
+                           ChargeFailed, Released, ReleaseFailed, StopAsked, Tick>;
 
 // ---- What the round wants done ----
 
@@ -164,6 +168,7 @@ class Machine {
   void On(const ChargeFailed& event, SteadyTime now, Actions& out);
   void On(const Released& event, SteadyTime now, Actions& out);
   void On(const ReleaseFailed& event, SteadyTime now, Actions& out);
+  void On(const StopAsked& event, SteadyTime now, Actions& out);
   void On(const Tick& event, SteadyTime now, Actions& out);
 
   [[nodiscard]] std::size_t Taken() const { return counted_.size() + in_flight_.size() + filling_.size(); }
@@ -187,6 +192,7 @@ class Machine {
   SteadyTime retry_at_ = SteadyTime::max();
   SteadyTime deadline_ = SteadyTime::max();
   std::string reason_;
+  std::string stop_reason_;  // set once a stop was asked for
   std::map<DeviceId, SteadyTime> interested_;
   std::map<DeviceId, SteadyTime> leased_;
   std::map<DeviceId, Digest128> counted_;    // durable

@@ -1,5 +1,7 @@
 """Rounds end to end: what counts, what does not, and what nobody can change."""
 
+import contextlib
+import sqlite3
 import unittest
 
 import numpy
@@ -216,6 +218,37 @@ class Rounds(ServerTest):
         loose = GAUSSIAN.replace("delta = 1e-5", "delta = 0.3").replace("population = 100", "population = 3")
         answer = self.server.create_task(task_text(size=2, privacy=loose), expect=1)
         self.assertIn("enrolled", answer["error"]["message"])
+
+    def test_a_stopped_task_opens_no_more_rounds_also_after_a_restart(self):
+        self.server.create_task(task_text(size=2, rounds=5))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
+        stopped = self.server.cli("task", "stop", "t", "--reason", "wrong data")["data"]
+        self.assertEqual((stopped["state"], stopped["state_reason"]), ("stopped", "wrong data"))
+        self.server.wait_for_event("task_ended")
+        self.assertEqual(devices[1].upload(leases[1], numpy.zeros(d)).status, 410)
+        self.assertEqual([(r["phase"], r["reason"]) for r in self.server.rounds()], [("abandoned", "wrong data")])
+        self.assertIn("has ended", self.server.cli("task", "stop", "t", expect=1)["error"]["message"])
+        self.assertIn("no task", self.server.cli("task", "stop", "u", expect=1)["error"]["message"])
+        self.server.kill()
+        self.server.restart()
+        self.assertEqual(self.server.task()["state"], "stopped")
+        self.assertIn("wrong data", devices[0].check_in(task="t").wait.reason)
+
+    def test_a_kill_right_after_a_stop_finds_the_round_and_ends_it(self):
+        self.server.create_task(task_text(size=2, rounds=5))
+        devices = self.devices("a", "b")
+        open_round(devices)
+        self.server.kill()
+        # As if the crash had come between the stop's record and the round's end.
+        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
+            database.execute("UPDATE tasks SET state = 'stopped', state_reason = 'by hand'")
+            database.commit()
+        self.server.restart()
+        self.server.wait_for_event("task_ended")
+        self.assertEqual([(r["phase"], r["reason"]) for r in self.server.rounds()], [("abandoned", "by hand")])
 
     def test_a_duplicate_gets_the_same_acknowledgement_and_is_counted_once(self):
         self.server.create_task(task_text(size=3, privacy=NO_PRIVACY))

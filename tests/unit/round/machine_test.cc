@@ -208,6 +208,38 @@ TEST(Round, TriesAPassingFaultAgainAndThenGivesUp) {
   EXPECT_THAT(Only<Abandon>(machine.Step(OpenRefused{"disk full", true}, At(203))), SizeIs(1));
 }
 
+TEST(Round, AStopEndsItUnlessItIsCharged) {
+  Machine waiting = NewMachine();
+  ASSERT_THAT(Only<Abandon>(waiting.Step(StopAsked{"enough"}, At(0))), SizeIs(1));
+  EXPECT_EQ(waiting.WaitingFor(), "enough");
+  EXPECT_THAT(waiting.Step(StopAsked{"again"}, At(1)), IsEmpty());
+
+  Machine open = OpenMachine();
+  open.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  EXPECT_THAT(Only<Abandon>(open.Step(StopAsked{"enough"}, At(2))), IsEmpty()) << "an update is being stored";
+  const Actions stored = open.Step(Committed{}, At(3));
+  EXPECT_THAT(Only<Acknowledge>(stored), SizeIs(1));
+  EXPECT_THAT(Only<Abandon>(stored), SizeIs(1));
+  EXPECT_EQ(open.phase(), Phase::kAbandoned);
+
+  Machine opening = NewMachine();
+  opening.Step(CheckedIn{Device(1)}, At(0));
+  opening.Step(CheckedIn{Device(2)}, At(0));
+  EXPECT_THAT(Only<Abandon>(opening.Step(StopAsked{"enough"}, At(1))), IsEmpty()) << "its reservation is on the way";
+  EXPECT_THAT(Only<Abandon>(opening.Step(Opened{}, At(2))), SizeIs(1));
+}
+
+TEST(Round, AStopLetsAChargedRoundBePublished) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 3; ++i) machine.Step(Offered{Device(i), DigestOf(i)}, At(i));
+  machine.Step(Committed{}, At(5));
+  ASSERT_THAT(Only<Charge>(machine.Step(Committed{}, At(6))), SizeIs(1));
+  EXPECT_THAT(machine.Step(StopAsked{"enough"}, At(7)), IsEmpty()) << "the charge is on the way";
+  EXPECT_THAT(Only<Release>(machine.Step(Charged{}, At(8))), SizeIs(1));
+  machine.Step(Released{}, At(9));
+  EXPECT_EQ(machine.phase(), Phase::kPublished);
+}
+
 TEST(Round, WithASecretCohortNeitherItsSizeNorItsEndTellHowManyCame) {
   Rules rules = SmallRules();
   rules.cohort_is_secret = true;
