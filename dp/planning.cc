@@ -71,7 +71,7 @@ constexpr std::array<UtilityClass, 5> kUtilityClasses{{
     {0.04, "several points of accuracy, 3 to 10 where it was measured, are expected to be lost"},
     {0.1, "a large loss of accuracy is expected"},
     {std::numeric_limits<double>::infinity(),
-     "the noise is expected to drown the model; at 0.13 a linear one kept 81 of 91 points of accuracy, a network 15"},
+     "the noise is expected to drown the model (at 0.13 a linear one kept 81 of 91 points of accuracy)"},
 }};
 
 std::string Sentence(double noise_to_signal, std::uint64_t cohort_needed) {
