@@ -13,6 +13,18 @@ namespace {
 constexpr mode_t kReadableByAll = 0644;
 constexpr std::size_t kLargestLedger = std::size_t{4} << 30U;  // ten million entries
 
+/// What everything was computed under: a chain can be written anew under friendlier numbers, and only its head tells.
+std::string PolicyText(const dp::BudgetPolicy& policy) {
+  std::string text = std::string(dp::NameOf(policy.mechanism)) + ", noise multiplier " +
+                     FormatNumber(policy.noise_multiplier.value()) + ", budget " + FormatNumber(policy.budget.value()) +
+                     ", at most " + std::to_string(policy.max_participations) + " rounds of one device";
+  if (policy.coin) {
+    text += ", each drawn with probability " + FormatNumber(policy.coin->probability.value()) + " of " +
+            std::to_string(policy.coin->population);
+  }
+  return text;
+}
+
 }  // namespace
 
 Outcome<Report> Run(const PrivacyLedgerArguments& arguments, ApiClient& client) {
@@ -62,6 +74,8 @@ Outcome<Report> Run(const PrivacyVerifyArguments& arguments) {
                  {"epsilon_spent", FiniteOrNull(check->spent.epsilon)},
                  {"epsilon_charged", FiniteOrNull(check->charged.epsilon)},
                  {"delta", check->spent.delta},
+                 {"epsilon_budget", file->policy.budget.value()},
+                 {"policy_digest", ToHex(dp::PolicyDigest(file->policy))},
                  {"accountant", check->spent.accountant},
                  {"head", head}};
   report.text = FormatPairs(
@@ -71,6 +85,7 @@ Outcome<Report> Run(const PrivacyVerifyArguments& arguments) {
                       " charged, " + std::to_string(check->rounds_void) + " void"},
        {"epsilon spent",
         CostAt(report.data, "epsilon_spent") + " at delta " + RoundedUp(check->spent.delta) + ", computed again"},
+       {"policy", PolicyText(file->policy)},
        {"head", head}});
   report.notes = {arguments.head.empty()
                       ? "the ledger holds; write its head down elsewhere, and give it back with --head next time"

@@ -160,8 +160,8 @@ double CohortOverflow(const CheckinCoin& coin) {
   const double share = static_cast<double>(coin.max_cohort + 1) / static_cast<double>(coin.population);
   if (share <= q) return 1;
   const double stays = share < 1 ? (1 - share) * std::log((1 - share) / (1 - q)) : 0;
-  // Seven roundings of at most 2^-53 each, in terms of which both factors are below 1.
-  const double divergence = share * std::log(share / q) + stays - 0x1p-50;
+  // A handful of roundings of 2^-53 each, of terms below 50.
+  const double divergence = share * std::log(share / q) + stays - 0x1p-45;
   return std::min(1.0, std::exp(-static_cast<double>(coin.population) * divergence) * (1 + 0x1p-30));
 }
 

@@ -43,6 +43,11 @@ Result<LedgerCheck> CheckLedger(const BudgetPolicy& policy, std::span<const Ledg
     check.rounds_void += entry.kind == LedgerKind::kVoid ? 1 : 0;
     if (!(entry.epsilon_after * kSameNumber >= spent.epsilon)) return UnderReported(entry, spent.epsilon);
   }
+  if (spent.epsilon > policy.budget.value() * kSameNumber) {
+    return Fail(ErrorCode::kDataLoss, "privacy ledger of task " + policy.task.str() + ": epsilon " +
+                                          RoundedUp(spent.epsilon) + " is spent, above the budget of " +
+                                          RoundedUp(policy.budget.value()));
+  }
   check.spent = spent;
   return check;
 }

@@ -21,8 +21,10 @@ struct LedgerCheck {
 /// Recomputes a whole ledger from the policy it was written under: the chain of hashes, the order of its steps, and
 /// the epsilon that each entry claims, by the accountants of this release.
 ///
-/// Guarantee: passes only a ledger in which no entry claims less than was spent.
-/// Errors: as BudgetLedger::Restore; kDataLoss for an entry that claims less than this release computes.
+/// Guarantee: passes only a ledger in which no entry claims less than was spent, and that stayed within its budget.
+/// Errors: as BudgetLedger::Restore; kDataLoss for an entry that claims less than this release computes, and for a
+/// spend
+///   above the budget.
 /// Cost: one call of `Account` for each reservation.
 Result<LedgerCheck> CheckLedger(const BudgetPolicy& policy, std::span<const LedgerEntry> entries,
                                 RoundNumber last_published);

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "common/base/check.h"
+
 #define TACIT_AVX2 __attribute__((target("avx2,aes")))
 #define TACIT_AVX2_INLINE __attribute__((target("avx2,aes"), always_inline)) inline
 
@@ -170,6 +172,9 @@ void AddNoiseAvx2(const NoisePlan& plan, std::span<std::int64_t> values, std::ui
   if (!whole.empty()) {
     const AesRoundKeys keys(*bits.AesKey());
     const auto run = [&](auto function) { function(plan, whole, group, keys, bits); };
+    // What no loop was made for must not pass without noise.
+    const std::size_t least = plan.has_sign ? 2 : 1;
+    TACIT_CHECK(plan.levels >= least && plan.levels <= kMostLevelsOfFastLoops, "there is a loop for every plan");
     if (plan.has_sign) {
       if (plan.levels == 2) run(&AddGroups<2, true>);
       if (plan.levels == 3) run(&AddGroups<3, true>);

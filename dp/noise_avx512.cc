@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/base/check.h"
 #include "dp/wipe.h"
 
 #define TACIT_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,aes,vaes")))
@@ -185,6 +186,9 @@ void AddNoiseAvx512(const NoisePlan& plan, std::span<std::int64_t> values, std::
     KeySchedule schedule;
     Broadcast(AesRoundKeys(*bits.AesKey()), schedule);
     const auto run = [&](auto function) { function(plan, whole, group, schedule, bits); };
+    // What no loop was made for must not pass without noise.
+    const std::size_t least = plan.has_sign ? 2 : 1;
+    TACIT_CHECK(plan.levels >= least && plan.levels <= kMostLevelsOfFastLoops, "there is a loop for every plan");
     if (plan.has_sign) {
       if (plan.levels == 2) run(&AddGroups<2, true>);
       if (plan.levels == 3) run(&AddGroups<3, true>);

@@ -101,7 +101,7 @@ Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request) {
   for (const coordinator::DeviceSpendView& spend : co_await context.coordinator.SpendOf(device)) {
     reply.tasks.push_back({.task = spend.task,
                            .mechanism = ToWire(spend.mechanism),
-                           .rounds = spend.rounds,
+                           .rounds = spend.rounds.value_or(0),
                            .max_participations = spend.max_participations,
                            .epsilon = spend.epsilon.value_or(std::numeric_limits<double>::infinity()),
                            .delta = spend.delta.value_or(0)});
@@ -209,12 +209,13 @@ Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, con
   const Error& error = outcome.error();
   // What stands behind the colon can be a function of the update, such as where its first NaN is: that is for the
   // device alone (docs/PRIVACY.md).
-  context.log.Info("update_refused", {{"task", round.task.str()},
-                                      {"round", round.round},
-                                      {"device", device.str()},
-                                      {"code", TraitsOf(error.code).name},
-                                      {"reason", error.message.substr(0, error.message.find(": "))}});
-  co_await context.coordinator.ReportRefused(round, device, error.code);
+  if (co_await context.coordinator.ReportRefused(round, device, error.code)) {
+    context.log.Info("update_refused", {{"task", round.task.str()},
+                                        {"round", round.round},
+                                        {"device", device.str()},
+                                        {"code", TraitsOf(error.code).name},
+                                        {"reason", error.message.substr(0, error.message.find(": "))}});
+  }
   co_return std::unexpected(error);
 }
 

@@ -62,7 +62,7 @@ Task<Result<HttpResponse>> Enrol(Context& context, HttpRequest& request) {
     context.log.Warn("enrolment_refused", {{"address", request.peer().address}, {"reason", redeemed.error().message}});
     co_return std::unexpected(redeemed.error());
   }
-  context.coordinator.devices().Enrol(device);
+  context.coordinator.devices().Enrol(device, now);
   TACIT_CO_TRY_VOID(co_await Audit(context, "token/" + ToHex(hash).substr(0, 16), "device_enrol",
                                    "device/" + device.str(),
                                    "serial " + row.certificate_serial + " from " + request.peer().address));

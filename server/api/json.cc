@@ -55,7 +55,7 @@ Json NotCovered(const task::Privacy& privacy) {
   if (privacy.coin) {
     list.push_back(
         "the amplification, towards whoever sees which devices came or how many: this server, and those who watch its "
-        "network or its traffic counters");
+        "network, its load or its traffic counters");
   }
   return list;
 }
@@ -112,13 +112,15 @@ Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRec
   return json;
 }
 
-Json ToJson(const store::DeviceRecord& device) {
+Json ToJson(const store::DeviceRecord& device, LastSeen precision) {
+  std::optional<WallTime> seen = device.last_seen;
+  if (seen && precision == LastSeen::kDay) seen = std::chrono::floor<std::chrono::days>(*seen);
   return {{"name", device.id.str()},
           {"state", store::NameOf(device.state)},
           {"enrolled_at", FormatRfc3339(device.enrolled_at)},
           {"certificate_not_after", FormatRfc3339(device.certificate_not_after)},
           {"certificate_serial", device.certificate_serial},
-          {"last_seen_at", TimeOrNull(device.last_seen)}};
+          {"last_seen_at", TimeOrNull(seen)}};
 }
 
 Json ToJson(const dp::LedgerEntry& entry) {
@@ -165,7 +167,7 @@ Json ToJson(const dp::BudgetPolicy& policy) {
 
 Json ToJson(const coordinator::DeviceSpendView& spend) {
   return {{"task", spend.task.str()},         {"mechanism", dp::NameOf(spend.mechanism)},
-          {"rounds", spend.rounds},           {"max_participations", spend.max_participations},
+          {"rounds", OrNull(spend.rounds)},   {"max_participations", spend.max_participations},
           {"epsilon", OrNull(spend.epsilon)}, {"delta", OrNull(spend.delta)}};
 }
 

@@ -17,7 +17,9 @@ using Json = nlohmann::ordered_json;
 Json ToJson(const coordinator::TaskView& view, WallTime now);
 Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRecord>& model,
             const task::TaskSpec& spec);
-Json ToJson(const store::DeviceRecord& device);
+/// How exactly it is told when a device was here: a drawn device is heard of at other times than one that waits.
+enum class LastSeen : std::uint8_t { kExact, kDay };
+Json ToJson(const store::DeviceRecord& device, LastSeen precision);
 /// One entry of a task's privacy ledger, as `tacit privacy verify` reads it.
 Json ToJson(const dp::LedgerEntry& entry);
 /// What the ledger is kept under, and what its first entry follows.

@@ -332,6 +332,10 @@ Task<Result<HttpResponse>> PostToken(Context& context, HttpRequest& request) {
                          201);
 }
 
+Task<LastSeen> PrecisionOf(Context& context) {
+  co_return co_await context.coordinator.AnyCohortIsSecret() ? LastSeen::kDay : LastSeen::kExact;
+}
+
 Task<Result<HttpResponse>> GetDevices(Context& context, HttpRequest& request) {
   TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
   TACIT_CO_TRY(const std::size_t limit, PageSize(request));
@@ -342,7 +346,8 @@ Task<Result<HttpResponse>> GetDevices(Context& context, HttpRequest& request) {
   TACIT_CO_TRY(const auto devices, co_await context.coordinator.store().Call(
                                        "devices", [&](store::Store& store) { return store.Devices(after, limit); }));
   Json items = Json::array();
-  for (const store::DeviceRecord& device : devices) items.push_back(ToJson(device));
+  const LastSeen precision = co_await PrecisionOf(context);
+  for (const store::DeviceRecord& device : devices) items.push_back(ToJson(device, precision));
   Json next = nullptr;
   if (devices.size() == limit) next = devices.back().id.str();
   co_return JsonResponse({{"items", items}, {"next_cursor", next}});
@@ -360,7 +365,7 @@ Task<Result<HttpResponse>> RevokeDevice(Context& context, HttpRequest& request, 
   context.log.Warn("device_revoked", {{"device", device.str()}});
   TACIT_CO_TRY(const store::DeviceRecord row, co_await context.coordinator.store().Call(
                                                   "device", [&](store::Store& store) { return store.Device(device); }));
-  co_return JsonResponse(ToJson(row));
+  co_return JsonResponse(ToJson(row, co_await PrecisionOf(context)));
 }
 
 Task<Result<HttpResponse>> GetVersion(Context& context, HttpRequest& request) {

@@ -124,7 +124,11 @@ net::Task<Result<void>> Coordinator::AddRunner(store::TaskRecord record) {
   const TaskId id = record.spec.id;
   TACIT_CO_TRY(auto runner, co_await TaskRunner::Load(services_, std::move(record),
                                                       {.on_change = [this] { WakeWaiters(); },
-                                                       .devices = [this] { return devices_.Counts().active; }}));
+                                                       .devices = [this] { return devices_.Counts().active; },
+                                                       .was_enrolled_at =
+                                                           [this](const DeviceId& device, WallTime at) {
+                                                             return devices_.WasEnrolledAt(device, at);
+                                                           }}));
   runners_.emplace(id, std::move(runner));
   WakeWaiters();
   co_return Result<void>{};
@@ -234,10 +238,22 @@ net::Task<Result<void>> Coordinator::Submit(Submission submission) {
   });
 }
 
-net::Task<void> Coordinator::ReportRefused(RoundKey round, DeviceId device, ErrorCode code) {
-  co_await net::CallOn(services_.control, [this, &round, &device, code] {
-    if (const auto runner = Find(round.task)) (*runner)->ReportRefused(round, device, code);
+net::Task<bool> Coordinator::ReportRefused(RoundKey round, DeviceId device, ErrorCode code) {
+  co_return co_await net::CallOn(services_.control, [this, &round, &device, code] {
+    const auto runner = Find(round.task);
+    if (!runner) return true;
+    (*runner)->ReportRefused(round, device, code);
+    return !(*runner)->CohortIsSecret();
   });
+}
+
+net::Task<bool> Coordinator::AnyCohortIsSecret() {
+  co_return co_await net::CallOn(services_.control, [this] { return AnyActive(&TaskRunner::CohortIsSecret); });
+}
+
+bool Coordinator::AnyActive(bool (TaskRunner::*is)() const) const {
+  return std::ranges::any_of(runners_,
+                             [&](const auto& entry) { return entry.second->active() && (entry.second.get()->*is)(); });
 }
 
 net::Task<std::vector<DeviceSpendView>> Coordinator::SpendOf(DeviceId device) {
@@ -278,6 +294,7 @@ net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec
             " because that many devices are enrolled: at a larger delta, publishing one device's data outright "
             "would count as private");
   }
+  TACIT_CO_TRY_VOID(CheckAlone(spec));
   TACIT_CO_TRY_VOID(CheckFits(spec));
   // Taken before the first wait: another task that is being created meanwhile must see it.
   const Held held(creating_, MemoryOf(spec));
@@ -297,6 +314,23 @@ net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec
                                       {"cohort_size", spec.cohort.size}});
   TACIT_CO_TRY(TaskRunner* const runner, Find(id));
   co_return runner->View();
+}
+
+// A device that a coin did not choose would turn to another task at once, and be seen there.
+Result<void> Coordinator::CheckAlone(const task::TaskSpec& spec) const {
+  if (spec.privacy.coin && AnyActive(&TaskRunner::active)) {
+    return Fail(
+        ErrorCode::kConflict,
+        "a task with sampling \"checkin_coin\" must be the only active one: a device that its coin did not choose "
+        "would be seen in another task; stop the others, or give it a server of its own");
+  }
+  if (AnyActive(&TaskRunner::CohortIsSecret)) {
+    return Fail(
+        ErrorCode::kConflict,
+        "a task with sampling \"checkin_coin\" is active, and must stay the only one: a device that its coin did "
+        "not choose would be seen in this task; stop it first, or use a server of its own");
+  }
+  return {};
 }
 
 Result<void> Coordinator::CheckFits(const task::TaskSpec& spec) const {

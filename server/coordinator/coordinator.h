@@ -42,7 +42,10 @@ class Coordinator {
   /// See TaskRunner.
   net::Task<Result<UploadPlan>> PlanUpload(RoundKey round, DeviceId device);
   net::Task<Result<void>> Submit(Submission submission);
-  net::Task<void> ReportRefused(RoundKey round, DeviceId device, ErrorCode code);
+  /// Whether the refusal may be logged with the device's name: not where a coin hides who came.
+  net::Task<bool> ReportRefused(RoundKey round, DeviceId device, ErrorCode code);
+  /// Whether an active task hides who comes: then nothing else may show when a device was here.
+  net::Task<bool> AnyCohortIsSecret();
   /// What the device has spent on each task it ever took part in.
   net::Task<std::vector<DeviceSpendView>> SpendOf(DeviceId device);
 
@@ -76,6 +79,9 @@ class Coordinator {
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();
   CheckInReply AskRunners(const CheckInQuery& query);
+  [[nodiscard]] bool AnyActive(bool (TaskRunner::*is)() const) const;
+  /// Whether no coin would show by what its devices do in another task.
+  [[nodiscard]] Result<void> CheckAlone(const task::TaskSpec& spec) const;
   /// Whether the sums cannot overflow and the task fits the server's memory.
   [[nodiscard]] Result<void> CheckFits(const task::TaskSpec& spec) const;
   Result<TaskRunner*> Find(const TaskId& id);

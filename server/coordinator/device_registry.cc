@@ -7,17 +7,18 @@ namespace tacit::coordinator {
 
 void DeviceRegistry::Load(std::span<const store::DeviceRecord> devices) {
   const std::unique_lock lock(mutex_);
-  for (const store::DeviceRecord& device : devices) devices_.insert_or_assign(device.id, device.state);
+  for (const store::DeviceRecord& device : devices)
+    devices_.insert_or_assign(device.id, Entry{device.state, device.enrolled_at});
 }
 
-void DeviceRegistry::Enrol(const DeviceId& device) {
+void DeviceRegistry::Enrol(const DeviceId& device, WallTime at) {
   const std::unique_lock lock(mutex_);
-  devices_.try_emplace(device, store::DeviceState::kActive);
+  devices_.try_emplace(device, Entry{store::DeviceState::kActive, at});
 }
 
 void DeviceRegistry::Revoke(const DeviceId& device) {
   const std::unique_lock lock(mutex_);
-  devices_.insert_or_assign(device, store::DeviceState::kRevoked);
+  devices_[device].state = store::DeviceState::kRevoked;
 }
 
 Result<void> DeviceRegistry::CheckActive(const DeviceId& device) const {
@@ -27,7 +28,7 @@ Result<void> DeviceRegistry::CheckActive(const DeviceId& device) const {
     return Fail(ErrorCode::kPermissionDenied,
                 "device " + device.str() + " is not enrolled here; run 'tacit-agent join' with a new token");
   }
-  if (found->second == store::DeviceState::kRevoked) {
+  if (found->second.state == store::DeviceState::kRevoked) {
     return Fail(ErrorCode::kPermissionDenied, "device " + device.str() + " is revoked");
   }
   return {};
@@ -53,9 +54,15 @@ std::vector<store::DeviceSighting> DeviceRegistry::TakeSightings() {
 store::DeviceCounts DeviceRegistry::Counts() const {
   const std::shared_lock lock(mutex_);
   store::DeviceCounts counts;
-  for (const auto& [device, state] : devices_)
-    ++(state == store::DeviceState::kActive ? counts.active : counts.revoked);
+  for (const auto& [device, entry] : devices_)
+    ++(entry.state == store::DeviceState::kActive ? counts.active : counts.revoked);
   return counts;
+}
+
+bool DeviceRegistry::WasEnrolledAt(const DeviceId& device, WallTime at) const {
+  const std::shared_lock lock(mutex_);
+  const auto found = devices_.find(device);
+  return found != devices_.end() && found->second.enrolled_at <= at;
 }
 
 }  // namespace tacit::coordinator

@@ -22,7 +22,7 @@ class DeviceRegistry {
   void Load(std::span<const store::DeviceRecord> devices);
   /// Lets a new device in. A known one stays as it is: whoever was revoked meanwhile stays revoked, in whatever order
   /// the two arrive here.
-  void Enrol(const DeviceId& device);
+  void Enrol(const DeviceId& device, WallTime at);
   /// For ever.
   void Revoke(const DeviceId& device);
 
@@ -35,10 +35,17 @@ class DeviceRegistry {
   [[nodiscard]] std::vector<store::DeviceSighting> TakeSightings();
 
   [[nodiscard]] store::DeviceCounts Counts() const;
+  /// Whether the device was enrolled by then, revoked or not.
+  [[nodiscard]] bool WasEnrolledAt(const DeviceId& device, WallTime at) const;
 
  private:
+  struct Entry {
+    store::DeviceState state = store::DeviceState::kActive;
+    WallTime enrolled_at;
+  };
+
   mutable std::shared_mutex mutex_;
-  std::unordered_map<DeviceId, store::DeviceState> devices_;
+  std::unordered_map<DeviceId, Entry> devices_;
   std::map<DeviceId, WallTime> sightings_;
 };
 

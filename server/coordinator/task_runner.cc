@@ -135,7 +135,7 @@ Result<void> TaskRunner::CheckMayTakePart(const DeviceId& device) const {
 Result<void> TaskRunner::CheckLimits(const DeviceId& device) const {
   // A device that is in this round must still get its answers, also when it was its last.
   const auto found = participations_.find(device);
-  if (found == participations_.end() || found->second.last_round == CurrentKey().round) return {};
+  if (CohortIsSecret() || found == participations_.end() || found->second.last_round == CurrentKey().round) return {};
   const Part& part = found->second;
   const std::string who = "this device has taken part in ";
   if (part.rounds >= spec().max_participations) {
@@ -152,7 +152,8 @@ Result<void> TaskRunner::CheckLimits(const DeviceId& device) const {
 // The same coin for every retry, and after a restart: it is a function of the round's key.
 bool TaskRunner::IsDrawn(const DeviceId& device) const {
   if (!CohortIsSecret()) return true;
-  if (!coin_secret_) return false;
+  // The population was counted when the round opened: who came later holds no coin of it.
+  if (!coin_secret_ || !around_.was_enrolled_at(device, opened_at_)) return false;
   const crypto::SecretKey coin = coin_secret_->Derive(AsBytes(device.str()));
   std::uint64_t face = 0;
   std::memcpy(&face, coin.bytes().data(), sizeof face);
@@ -161,25 +162,33 @@ bool TaskRunner::IsDrawn(const DeviceId& device) const {
                     std::floor(Present(spec().privacy.coin, "asked above").probability.value() * 0x1p64));
 }
 
-std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) const {
+std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) {
   const auto found = participations_.find(device);
-  if (found == participations_.end()) return std::nullopt;
+  // Behind a coin a device has spent what every device has: that it took part, and how often, is what the coin hides.
+  if (found == participations_.end() && !CohortIsSecret()) return std::nullopt;
   DeviceSpendView view{.task = spec().id,
                        .mechanism = spec().privacy.mechanism,
-                       .rounds = found->second.rounds,
+                       .rounds = std::nullopt,
                        .max_participations = spec().max_participations,
                        .epsilon = std::nullopt,
                        .delta = std::nullopt};
+  if (!CohortIsSecret()) view.rounds = found->second.rounds;
   if (!ledger_) return view;
-  // Behind a coin a device has spent what every device has: that it took part is what the coin hides.
-  view.epsilon = CohortIsSecret() ? ledger_->Spent().epsilon
-                                  : dp::Account({.mechanism = spec().privacy.mechanism,
-                                                 .noise_multiplier = spec().privacy.promise().noise_multiplier,
-                                                 .compositions = found->second.rounds,
-                                                 .delta = spec().privacy.promise().delta})
-                                        .epsilon;
   view.delta = spec().privacy.promise().delta.value();
+  view.epsilon = view.rounds ? EpsilonOfRounds(*view.rounds) : ledger_->Spent().epsilon;
   return view;
+}
+
+double TaskRunner::EpsilonOfRounds(std::uint64_t rounds) {
+  const auto [place, is_new] = epsilon_of_rounds_.try_emplace(rounds, 0);
+  if (is_new) {
+    place->second = dp::Account({.mechanism = spec().privacy.mechanism,
+                                 .noise_multiplier = spec().privacy.promise().noise_multiplier,
+                                 .compositions = rounds,
+                                 .delta = spec().privacy.promise().delta})
+                        .epsilon;
+  }
+  return place->second;
 }
 
 // ---- Carrying out what the round wants ----
@@ -355,7 +364,7 @@ net::Task<void> TaskRunner::DoCommit() {
   if (!committed) {
     services_.log.Error("partial_not_committed", {{"task", spec().id.str()},
                                                   {"round", CurrentKey().round},
-                                                  {"updates", in_flight_->contributions.size()},
+                                                  CountOf("updates", in_flight_->contributions.size()),
                                                   {"reason", committed.error().message}});
     in_flight_.reset();
     Handle(round::CommitFailed{committed.error().message});
@@ -369,7 +378,7 @@ net::Task<void> TaskRunner::DoCommit() {
   }
   services_.log.Debug(
       "partial_committed",
-      {{"task", spec().id.str()}, {"round", CurrentKey().round}, {"updates", in_flight_->contributions.size()}});
+      {{"task", spec().id.str()}, {"round", CurrentKey().round}, CountOf("updates", in_flight_->contributions.size())});
   in_flight_.reset();
   Handle(round::Committed{});
 }

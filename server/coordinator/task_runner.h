@@ -27,6 +27,7 @@ inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
 struct Surroundings {
   std::function<void()> on_change;         ///< Something a waiting device could want to know has changed.
   std::function<std::uint64_t()> devices;  ///< How many are enrolled and not revoked.
+  std::function<bool(const DeviceId&, WallTime)> was_enrolled_at;
 };
 
 /// Runs the rounds of one task: feeds the round machine, carries its actions out, and keeps the sums, the ledger and
@@ -61,8 +62,10 @@ class TaskRunner {
   /// Errors: kConflict, kGone, kPermissionDenied, kUnavailable (keep it and send it again), kDeadlineExceeded.
   net::Task<Result<void>> Submit(Submission submission);
 
-  /// What the device itself has spent; nothing when it never took part.
-  [[nodiscard]] std::optional<DeviceSpendView> SpendOf(const DeviceId& device) const;
+  /// What the device itself has spent; nothing when it never took part, unless a coin hides that.
+  [[nodiscard]] std::optional<DeviceSpendView> SpendOf(const DeviceId& device);
+
+  [[nodiscard]] bool CohortIsSecret() const { return spec().privacy.coin.has_value(); }
 
   /// An upload of this device was refused, here or before it got here.
   void ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code);
@@ -137,6 +140,7 @@ class TaskRunner {
   /// The task has ended: what remains is what can be shown of it.
   void LetGo();
   void CountOutcome(std::string_view outcome);
+  double EpsilonOfRounds(std::uint64_t rounds);
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
@@ -152,11 +156,11 @@ class TaskRunner {
   [[nodiscard]] Result<void> CheckMayTakePart(const DeviceId& device) const;
   [[nodiscard]] Result<void> CheckLimits(const DeviceId& device) const;
   [[nodiscard]] bool IsDrawn(const DeviceId& device) const;
-  [[nodiscard]] bool CohortIsSecret() const { return spec().privacy.coin.has_value(); }
   [[nodiscard]] Result<void> CheckPopulation() const;
   /// How many are counted, as a log may show it: nothing where a coin hides it.
-  [[nodiscard]] LogField Counted(std::uint64_t counted) const {
-    return CohortIsSecret() ? LogField("counted", "secret") : LogField("counted", counted);
+  [[nodiscard]] LogField Counted(std::uint64_t counted) const { return CountOf("counted", counted); }
+  [[nodiscard]] LogField CountOf(std::string_view field, std::uint64_t count) const {
+    return CohortIsSecret() ? LogField(field, "secret") : LogField(field, count);
   }
   [[nodiscard]] dp::SumOptions SumOptionsOf(const RoundKey& key) const;
   [[nodiscard]] RoundKey CurrentKey() const { return machine().key(); }
@@ -172,7 +176,8 @@ class TaskRunner {
   SharedBytes model_;                               // newest version, float32 little-endian
   std::optional<store::ModelRecord> model_record_;  // set by Load
   std::uint64_t rounds_published_ = 0;
-  std::map<DeviceId, Part> participations_;  // durable, this round's included once committed
+  std::map<std::uint64_t, double> epsilon_of_rounds_;  // what one device spends in so many: an accountant is slow
+  std::map<DeviceId, Part> participations_;            // durable, this round's included once committed
 
   // The round under way; empty once the task has ended.
   std::optional<round::Machine> machine_;

@@ -85,7 +85,7 @@ struct PrivacyView {
 struct DeviceSpendView {
   TaskId task;
   dp::Mechanism mechanism;
-  std::uint64_t rounds = 0;  ///< It was counted in, abandoned ones included.
+  std::optional<std::uint64_t> rounds;  ///< It was counted in, abandoned ones included; absent where a coin hides it.
   std::uint64_t max_participations = 0;
   std::optional<double> epsilon;  ///< Absent with mechanism none, as delta.
   std::optional<double> delta;

@@ -66,6 +66,34 @@ class Coin(ServerTest):
         self.assertEqual(shown["sampling_probability"], 0.5)
         self.assertTrue(any("amplification" in line for line in shown["not_covered"]))
 
+    def test_neither_other_tasks_nor_sightings_nor_spends_tell_of_coins(self):
+        self.server.create_task(task_text(name="before"))
+        self.assertIn("must be the only active one", self.server.create_task(coin_task(), expect=1)["error"]["message"])
+        self.server.cli("task", "stop", "before")
+        self.server.create_task(coin_task(deadline="300s"))
+        after = self.server.create_task(task_text(name="after"), expect=1)["error"]["message"]
+        self.assertIn("must stay the only one", after)
+        devices = self.devices(*(f"d{i}" for i in range(12)))
+        for device in devices:
+            device.check_in()
+        self.server.wait_for_event("round_opened")
+        for device in devices:
+            reply = device.check_in()
+            if reply.HasField("lease"):
+                self.assertEqual(device.upload(reply.lease, numpy.zeros(parameters(reply.lease))).status, 200)
+        spends = [json.loads(run(["tacit-agent", "--json", "privacy", "--state", device.state]).stdout)["data"]["items"]
+                  for device in devices]
+        self.assertTrue(all(each == spends[0] and each[0]["rounds"] == 0 for each in spends), spends)
+        # Who enrols while a round is open holds no coin of it, or the population that is accounted for would grow.
+        late = self.devices(*(f"late{i}" for i in range(8)))
+        for device in late:
+            self.assertIn("did not choose", device.check_in().wait.reason)
+        self.server.stop()
+        self.server.restart()
+        for device in self.server.cli("device", "list")["data"]["items"]:
+            if device["last_seen_at"]:
+                self.assertTrue(device["last_seen_at"].endswith("T00:00:00.000Z"), device)
+
     def test_a_round_that_nobody_came_to_is_published_like_any_other(self):
         self.server.create_task(coin_task(deadline="500ms"))
         for device in self.devices("a", "b"):

@@ -431,6 +431,21 @@ TEST(CheckLedger, ComputesAgainWhatWasSpentReservedAndReleased) {
   EXPECT_EQ(check->head, kept.ledger.head());
 }
 
+TEST(CheckLedger, RefusesALedgerThatSpentMoreThanItsBudget) {
+  Kept kept = Kept::Empty(PolicyOf());
+  for (RoundNumber round = 1; round <= 20; ++round) kept.Reserve(round);
+  EXPECT_THAT(CheckLedger(PolicyOf(), kept.entries, 0), IsOk());
+  // As a broken server would write it: a right chain, and one round too many.
+  LedgerEntry beyond = kept.entries.back();
+  beyond.sequence = 21;
+  beyond.round = 21;
+  beyond.epsilon_after = kept.ledger.Projected(1).epsilon;
+  beyond.previous = kept.entries.back().hash;
+  beyond.hash = crypto::Sha256(CanonicalBytes(beyond));
+  kept.entries.push_back(beyond);
+  EXPECT_THAT(CheckLedger(PolicyOf(), kept.entries, 0), IsErrorSaying(ErrorCode::kDataLoss, "above the budget"));
+}
+
 TEST(CheckLedger, FindsAnEntryThatClaimsLessThanWasSpentUnderRightHashes) {
   std::vector<LedgerEntry> entries = SomeEntries();
   for (std::size_t at = 0; at < entries.size(); ++at) {
