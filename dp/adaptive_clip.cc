@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "common/base/check.h"
+#include "dp/noise.h"
 
 namespace tacit::dp {
 namespace {
@@ -24,9 +24,13 @@ Result<void> CheckTracking(const ClipTracking& tracking, GridRadius grid_radius)
   return {};
 }
 
-Result<NoiseMultiplier> JointNoise(NoiseMultiplier noise_multiplier, GridRadius grid_radius, std::uint32_t bit_steps) {
+Result<std::uint64_t> NoiseStepsWithBits(NoiseMultiplier noise_multiplier, GridRadius grid_radius,
+                                         std::uint32_t bit_steps) {
+  if (bit_steps == 0) return NoiseSteps(noise_multiplier, grid_radius);
   const double share = static_cast<double>(bit_steps) / grid_radius.value();
-  return NoiseMultiplier::Create(noise_multiplier.value() * std::sqrt(1 + share * share) * (1 + 0x1p-50));
+  TACIT_TRY(const NoiseMultiplier joint,
+            NoiseMultiplier::Create(noise_multiplier.value() * std::sqrt(1 + share * share) * (1 + 0x1p-50)));
+  return NoiseSteps(joint, grid_radius);
 }
 
 std::uint32_t PlanBitSteps(NoiseMultiplier noise_multiplier, GridRadius grid_radius, std::uint64_t cohort) {

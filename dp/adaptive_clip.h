@@ -24,10 +24,11 @@ struct ClipTracking {
 /// Errors: kInvalidArgument, naming what is out of range.
 Result<void> CheckTracking(const ClipTracking& tracking, GridRadius grid_radius);
 
-/// The noise over the radius that makes a vector of at most `grid_radius` together with its bit as private as
-/// `noise_multiplier` says: z sqrt(1 + (bit_steps / R)^2), rounded up.
-/// Errors: kInvalidArgument when that is beyond what a multiplier may be.
-Result<NoiseMultiplier> JointNoise(NoiseMultiplier noise_multiplier, GridRadius grid_radius, std::uint32_t bit_steps);
+/// The noise scale on the grid that makes a vector of at most `grid_radius` together with its bit as private as
+/// `noise_multiplier` says: NoiseSteps of z sqrt(1 + (bit_steps / R)^2), rounded up. Without bits, of z.
+/// Errors: kInvalidArgument as NoiseSteps, and when that is beyond what a multiplier may be.
+Result<std::uint64_t> NoiseStepsWithBits(NoiseMultiplier noise_multiplier, GridRadius grid_radius,
+                                         std::uint32_t bit_steps);
 
 /// Bits that are told apart from the noise well enough: the share of devices within the clip norm comes out with a
 /// standard deviation of 0.05, unless that would take more than half of the radius.

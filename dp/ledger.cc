@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "common/base/text.h"
-#include "dp/noise.h"
 
 namespace tacit::dp {
 namespace {
@@ -36,7 +35,8 @@ Result<void> CheckPolicy(const BudgetPolicy& policy) {
       return Fail(ErrorCode::kInvalidArgument, "a clip norm that follows a quantile is for Gaussian noise");
     TACIT_TRY_VOID(CheckTracking(*policy.tracking, policy.grid_radius));
   }
-  TACIT_TRY_VOID(NoiseSteps(policy.noise_multiplier, policy.grid_radius));
+  TACIT_TRY_VOID(NoiseStepsWithBits(policy.noise_multiplier, policy.grid_radius,
+                                    policy.tracking ? policy.tracking->bit_steps : 0));
   return {};
 }
 
@@ -89,17 +89,29 @@ Digest256 PolicyDigest(const BudgetPolicy& policy) {
   return policy.hash(writer.bytes());
 }
 
+EpsilonReport CostOf(const BudgetPolicy& policy, std::uint64_t rounds) {
+  return Account({.mechanism = policy.mechanism,
+                  .noise_multiplier = policy.noise_multiplier,
+                  .compositions = std::min(rounds, policy.max_participations),
+                  .delta = policy.delta,
+                  .coin = policy.coin});
+}
+
+std::uint64_t AffordableRounds(const BudgetPolicy& policy) {
+  return RoundsWithinBudget({.mechanism = policy.mechanism,
+                             .noise_multiplier = policy.noise_multiplier,
+                             .delta = policy.delta,
+                             .budget = policy.budget,
+                             .max_participations = policy.max_participations,
+                             .coin = policy.coin});
+}
+
 BudgetLedger::BudgetLedger(BudgetPolicy policy)
     : policy_(std::move(policy)),
-      rounds_affordable_(RoundsWithinBudget({.mechanism = policy_.mechanism,
-                                             .noise_multiplier = policy_.noise_multiplier,
-                                             .delta = policy_.delta,
-                                             .budget = policy_.budget,
-                                             .max_participations = policy_.max_participations,
-                                             .coin = policy_.coin})),
+      rounds_affordable_(AffordableRounds(policy_)),
       clip_norm_(policy_.clip_norm),
       head_(PolicyDigest(policy_)) {
-  spent_ = ReportFor(0);
+  Reckon();
 }
 
 Result<BudgetLedger> BudgetLedger::Restore(BudgetPolicy policy, std::span<const LedgerEntry> entries,
@@ -118,7 +130,7 @@ Result<BudgetLedger> BudgetLedger::Restore(BudgetPolicy policy, std::span<const 
             "until a person has looked");
   }
   ledger.last_published_ = last_published;
-  ledger.spent_ = ledger.ReportFor(ledger.rounds_reserved_);
+  ledger.Reckon();
   return ledger;
 }
 
@@ -168,7 +180,7 @@ Result<void> BudgetLedger::CheckUncharged(RoundNumber round) const {
 Result<void> BudgetLedger::Apply(const Durable<LedgerEntry>& entry) {
   TACIT_TRY_VOID(CheckNext(entry.value()));
   TakeIn(entry.value());
-  spent_ = ReportFor(rounds_reserved_);
+  Reckon();
   return {};
 }
 
@@ -193,12 +205,8 @@ Result<ReleaseToken> BudgetLedger::Redeem(const Durable<LedgerEntry>& charge) {
                                    .bit_steps = policy_.tracking ? policy_.tracking->bit_steps : 0});
 }
 
-EpsilonReport BudgetLedger::Charged() const {
-  return ReportFor(rounds_charged_);
-}
-
 EpsilonReport BudgetLedger::Projected(std::uint64_t rounds) const {
-  return ReportFor(rounds_reserved_ + std::min(rounds, kUnlimitedRounds - rounds_reserved_));
+  return CostAfter(rounds_reserved_ + std::min(rounds, kUnlimitedRounds - rounds_reserved_));
 }
 
 std::uint64_t BudgetLedger::RoundsLeft() const {
@@ -215,16 +223,17 @@ bool BudgetLedger::IsCharged(RoundNumber round) const {
   return charged_rounds_.contains(round);
 }
 
-/// A device is in at most max_participations of the rounds, and its vector is zero on both sides in all others.
-EpsilonReport BudgetLedger::ReportFor(std::uint64_t rounds) const {
+EpsilonReport BudgetLedger::CostAfter(std::uint64_t rounds) const {
   const std::uint64_t compositions = std::min(rounds, policy_.max_participations);
   // Beyond the limit every report is the one before, and need not be computed again.
-  if (compositions > 0 && compositions == spent_.compositions) return spent_;
-  return Account({.mechanism = policy_.mechanism,
-                  .noise_multiplier = policy_.noise_multiplier,
-                  .compositions = compositions,
-                  .delta = policy_.delta,
-                  .coin = policy_.coin});
+  for (const EpsilonReport* known : {&spent_, &charged_})
+    if (compositions > 0 && compositions == known->compositions) return *known;
+  return CostOf(policy_, compositions);
+}
+
+void BudgetLedger::Reckon() {
+  spent_ = CostAfter(rounds_reserved_);
+  charged_ = CostAfter(rounds_charged_);
 }
 
 LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const {

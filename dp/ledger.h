@@ -80,6 +80,13 @@ struct BudgetPolicy {
 /// therefore not be read under another delta, budget or participation limit than the one it was written under.
 Digest256 PolicyDigest(const BudgetPolicy& policy);
 
+/// What `rounds` reserved rounds cost under a policy: a device is in at most max_participations of them, and its vector
+/// is zero on both sides in all others.
+EpsilonReport CostOf(const BudgetPolicy& policy, std::uint64_t rounds);
+
+/// RoundsWithinBudget, of a policy.
+std::uint64_t AffordableRounds(const BudgetPolicy& policy);
+
 /// The privacy budget of one task: what was spent, and whether one more round may open.
 ///
 /// Guarantee: never under-reports. A round counts from its reservation on, for ever; the bound is that of `Account` for
@@ -128,7 +135,7 @@ class BudgetLedger {
   /// Everything reserved or charged so far: the number to show. An abandoned reservation is in it.
   [[nodiscard]] const EpsilonReport& Spent() const { return spent_; }
   /// Only the rounds that were charged: what can have been released at most.
-  [[nodiscard]] EpsilonReport Charged() const;
+  [[nodiscard]] const EpsilonReport& Charged() const { return charged_; }
   /// Spent(), after `rounds` more.
   [[nodiscard]] EpsilonReport Projected(std::uint64_t rounds) const;
   /// How many more rounds may be reserved; kUnlimitedRounds when the participation limit alone keeps every device
@@ -148,7 +155,8 @@ class BudgetLedger {
 
  private:
   explicit BudgetLedger(BudgetPolicy policy);
-  [[nodiscard]] EpsilonReport ReportFor(std::uint64_t rounds) const;
+  [[nodiscard]] EpsilonReport CostAfter(std::uint64_t rounds) const;
+  void Reckon();
   [[nodiscard]] LedgerEntry NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const;
   [[nodiscard]] Result<void> CheckUncharged(RoundNumber round) const;
   [[nodiscard]] Result<void> CheckNext(const LedgerEntry& entry) const;
@@ -159,6 +167,7 @@ class BudgetLedger {
   std::uint64_t rounds_affordable_;  ///< By the budget, in all.
   ClipNorm clip_norm_;
   EpsilonReport spent_;
+  EpsilonReport charged_;  ///< Kept as well: whoever looks at a task asks for both, and an accountant is slow.
   std::uint64_t sequence_ = 0;
   Digest256 head_;
   std::uint64_t rounds_reserved_ = 0;

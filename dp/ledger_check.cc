@@ -1,6 +1,5 @@
 #include "dp/ledger_check.h"
 
-#include <algorithm>
 #include <string>
 
 #include "common/base/text.h"
@@ -10,14 +9,6 @@ namespace {
 
 /// Another compiler's logarithm may differ in its last digits; a spend does not.
 constexpr double kSameNumber = 1 + 1e-9;
-
-EpsilonReport SpentAfter(const BudgetPolicy& policy, std::uint64_t rounds) {
-  return Account({.mechanism = policy.mechanism,
-                  .noise_multiplier = policy.noise_multiplier,
-                  .compositions = std::min(rounds, policy.max_participations),
-                  .delta = policy.delta,
-                  .coin = policy.coin});
-}
 
 std::unexpected<Error> UnderReported(const LedgerEntry& entry, double computed) {
   return Fail(ErrorCode::kDataLoss, "privacy ledger of task " + entry.task.str() + ", entry " +
@@ -32,12 +23,12 @@ Result<LedgerCheck> CheckLedger(const BudgetPolicy& policy, std::span<const Ledg
                                 RoundNumber last_published) {
   TACIT_TRY(const BudgetLedger ledger, BudgetLedger::Restore(policy, entries, last_published));
   LedgerCheck check{.spent = {}, .charged = ledger.Charged(), .head = ledger.head()};
-  EpsilonReport spent = SpentAfter(policy, 0);
+  EpsilonReport spent = CostOf(policy, 0);
   for (const LedgerEntry& entry : entries) {
     if (entry.kind == LedgerKind::kReserve) {
       // More rounds than a device may take part in cost it nothing more.
       const bool costs = ++check.rounds_reserved <= policy.max_participations;
-      if (costs) spent = SpentAfter(policy, check.rounds_reserved);
+      if (costs) spent = CostOf(policy, check.rounds_reserved);
     }
     check.rounds_charged += entry.kind == LedgerKind::kCharge ? 1 : 0;
     check.rounds_void += entry.kind == LedgerKind::kVoid ? 1 : 0;

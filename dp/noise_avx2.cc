@@ -6,8 +6,6 @@
 
 #include <cstdint>
 
-#include "common/base/check.h"
-
 #define TACIT_AVX2 __attribute__((target("avx2,aes")))
 #define TACIT_AVX2_INLINE __attribute__((target("avx2,aes"), always_inline)) inline
 
@@ -87,13 +85,9 @@ TACIT_AVX2_INLINE Lanes DrawPlaces(const AliasTable& table, const Lanes& words, 
 /// What values are made of while their places are drawn.
 struct Parts {
   Lanes low;
-  Lanes high;  ///< Of kWide values.
+  Lanes high;  ///< Of wide values.
   Lanes sign;
 };
-
-/// Whether values need more than 32 bits: three digits of a Laplace draw do, four terms of a Gaussian do not.
-template <std::size_t kLevels, bool kHasSign>
-constexpr bool kWide = kHasSign && kLevels == 4;
 
 template <std::size_t kLevels, bool kHasSign>
 TACIT_AVX2_INLINE void TakeIn(const NoisePlan& plan, std::size_t level, const Lanes& places, Parts& parts) {
@@ -108,8 +102,8 @@ TACIT_AVX2_INLINE void TakeIn(const NoisePlan& plan, std::size_t level, const La
     if (term == 0) low = _mm256_sub_epi32(place, _mm256_set1_epi32(static_cast<int>(plan.centre)));
     if (term == 1)
       low = _mm256_add_epi32(low, _mm256_madd_epi16(place, _mm256_set1_epi32(static_cast<int>(plan.factor))));
-    if (term == 2 && kWide<kLevels, kHasSign>) parts.high.of[i] = place;
-    if (term == 2 && !kWide<kLevels, kHasSign>)
+    if (term == 2 && kNeedsWideValues<kLevels, kHasSign>) parts.high.of[i] = place;
+    if (term == 2 && !kNeedsWideValues<kLevels, kHasSign>)
       low = _mm256_add_epi32(low, _mm256_madd_epi16(place, _mm256_set1_epi32(high_factor)));
     // Sums of 32 bits may wrap on the way; the last one does not.
     if (term == 3) {
@@ -154,8 +148,8 @@ TACIT_AVX2 void AddGroups(const NoisePlan& plan, std::span<std::int64_t> values,
     }
     for (std::size_t i = 0; i < kSideBySide * kHalves; ++i) {
       std::int64_t* const to = values.data() + at + i * kLanes;
-      AddHalf<kWide<kLevels, kHasSign>, kHasSign, 0>(plan, parts, i, to);
-      AddHalf<kWide<kLevels, kHasSign>, kHasSign, 1>(plan, parts, i, to);
+      AddHalf<kNeedsWideValues<kLevels, kHasSign>, kHasSign, 0>(plan, parts, i, to);
+      AddHalf<kNeedsWideValues<kLevels, kHasSign>, kHasSign, 1>(plan, parts, i, to);
     }
   }
 }
@@ -171,20 +165,9 @@ void AddNoiseAvx2(const NoisePlan& plan, std::span<std::int64_t> values, std::ui
   const std::span<std::int64_t> whole = values.first(values.size() / kAtOnce * kAtOnce);
   if (!whole.empty()) {
     const AesRoundKeys keys(*bits.AesKey());
-    const auto run = [&](auto function) { function(plan, whole, group, keys, bits); };
-    // What no loop was made for must not pass without noise.
-    const std::size_t least = plan.has_sign ? 2 : 1;
-    TACIT_CHECK(plan.levels >= least && plan.levels <= kMostLevelsOfFastLoops, "there is a loop for every plan");
-    if (plan.has_sign) {
-      if (plan.levels == 2) run(&AddGroups<2, true>);
-      if (plan.levels == 3) run(&AddGroups<3, true>);
-      if (plan.levels == 4) run(&AddGroups<4, true>);
-    } else {
-      if (plan.levels == 1) run(&AddGroups<1, false>);
-      if (plan.levels == 2) run(&AddGroups<2, false>);
-      if (plan.levels == 3) run(&AddGroups<3, false>);
-      if (plan.levels == 4) run(&AddGroups<4, false>);
-    }
+    CallLoopOf(plan, [&]<std::size_t kLevels, bool kHasSign>() {
+      AddGroups<kLevels, kHasSign>(plan, whole, group, keys, bits);
+    });
   }
   AddNoisePortable(plan, values.subspan(whole.size()), group + whole.size() / kNoiseGroup, bits);
 }

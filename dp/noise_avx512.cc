@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/base/check.h"
 #include "dp/wipe.h"
 
 #define TACIT_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,aes,vaes")))
@@ -92,13 +91,9 @@ TACIT_AVX512_INLINE Lanes DrawPlaces(const AliasTable& table, const Lanes& words
 /// What values are made of while their places are drawn.
 struct Parts {
   Lanes low;
-  Lanes high;  ///< Of kWide values.
+  Lanes high;  ///< Of wide values.
   Lanes sign;
 };
-
-/// Whether values need more than 32 bits: three digits of a Laplace draw do, four terms of a Gaussian do not.
-template <std::size_t kLevels, bool kHasSign>
-constexpr bool kWide = kHasSign && kLevels == 4;
 
 template <std::size_t kLevels, bool kHasSign>
 TACIT_AVX512_INLINE void TakeIn(const NoisePlan& plan, std::size_t level, const Lanes& places, Parts& parts) {
@@ -113,8 +108,8 @@ TACIT_AVX512_INLINE void TakeIn(const NoisePlan& plan, std::size_t level, const 
     if (term == 0) low = _mm512_sub_epi32(place, _mm512_set1_epi32(static_cast<int>(plan.centre)));
     if (term == 1)
       low = _mm512_add_epi32(low, _mm512_madd_epi16(place, _mm512_set1_epi32(static_cast<int>(plan.factor))));
-    if (term == 2 && kWide<kLevels, kHasSign>) parts.high.of[i] = place;
-    if (term == 2 && !kWide<kLevels, kHasSign>)
+    if (term == 2 && kNeedsWideValues<kLevels, kHasSign>) parts.high.of[i] = place;
+    if (term == 2 && !kNeedsWideValues<kLevels, kHasSign>)
       low = _mm512_add_epi32(low, _mm512_madd_epi16(place, _mm512_set1_epi32(high_factor)));
     // Sums of 32 bits may wrap on the way; the last one does not.
     if (term == 3) {
@@ -165,8 +160,8 @@ TACIT_AVX512 void AddGroups(const NoisePlan& plan, std::span<std::int64_t> value
     }
     for (std::size_t i = 0; i < kSideBySide; ++i) {
       std::int64_t* const to = values.data() + at + i * kNoiseGroup;
-      AddHalf<kWide<kLevels, kHasSign>, kHasSign, 0>(plan, parts, i, to);
-      AddHalf<kWide<kLevels, kHasSign>, kHasSign, 1>(plan, parts, i, to);
+      AddHalf<kNeedsWideValues<kLevels, kHasSign>, kHasSign, 0>(plan, parts, i, to);
+      AddHalf<kNeedsWideValues<kLevels, kHasSign>, kHasSign, 1>(plan, parts, i, to);
     }
   }
 }
@@ -185,20 +180,9 @@ void AddNoiseAvx512(const NoisePlan& plan, std::span<std::int64_t> values, std::
   if (!whole.empty()) {
     KeySchedule schedule;
     Broadcast(AesRoundKeys(*bits.AesKey()), schedule);
-    const auto run = [&](auto function) { function(plan, whole, group, schedule, bits); };
-    // What no loop was made for must not pass without noise.
-    const std::size_t least = plan.has_sign ? 2 : 1;
-    TACIT_CHECK(plan.levels >= least && plan.levels <= kMostLevelsOfFastLoops, "there is a loop for every plan");
-    if (plan.has_sign) {
-      if (plan.levels == 2) run(&AddGroups<2, true>);
-      if (plan.levels == 3) run(&AddGroups<3, true>);
-      if (plan.levels == 4) run(&AddGroups<4, true>);
-    } else {
-      if (plan.levels == 1) run(&AddGroups<1, false>);
-      if (plan.levels == 2) run(&AddGroups<2, false>);
-      if (plan.levels == 3) run(&AddGroups<3, false>);
-      if (plan.levels == 4) run(&AddGroups<4, false>);
-    }
+    CallLoopOf(plan, [&]<std::size_t kLevels, bool kHasSign>() {
+      AddGroups<kLevels, kHasSign>(plan, whole, group, schedule, bits);
+    });
     WipeMemory(&schedule, sizeof schedule);
   }
   AddNoisePortable(plan, values.subspan(whole.size()), group + whole.size() / kNoiseGroup, bits);

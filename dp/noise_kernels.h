@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "common/base/check.h"
 #include "common/base/keystream.h"
 #include "dp/noise_table.h"
 
@@ -59,6 +60,34 @@ class AesRoundKeys {
  private:
   alignas(16) std::array<Keystream::Block, kRounds + 1> keys_;
 };
+
+/// Whether values need more than 32 bits: three digits of a Laplace draw do, four terms of a Gaussian do not.
+template <std::size_t kLevels, bool kHasSign>
+inline constexpr bool kNeedsWideValues = kHasSign && kLevels == 4;
+
+/// Calls `loop.template operator()<kLevels, kHasSign>()` for the numbers of the plan. A plan that no loop was made for
+/// must not pass without noise.
+template <typename Loop>
+void CallLoopOf(const NoisePlan& plan, Loop loop) {
+  switch (plan.levels * 2 + (plan.has_sign ? 1 : 0)) {
+    case 1 * 2:
+      return loop.template operator()<1, false>();
+    case 2 * 2:
+      return loop.template operator()<2, false>();
+    case 3 * 2:
+      return loop.template operator()<3, false>();
+    case 4 * 2:
+      return loop.template operator()<4, false>();
+    case 2 * 2 + 1:
+      return loop.template operator()<2, true>();
+    case 3 * 2 + 1:
+      return loop.template operator()<3, true>();
+    case 4 * 2 + 1:
+      return loop.template operator()<4, true>();
+    default:
+      TACIT_CHECK(false, "there is a loop for every plan of at most kMostLevelsOfFastLoops tables");
+  }
+}
 
 /// Whether the function after it may be called: this processor has AVX2 and AES.
 bool HasAvx2();

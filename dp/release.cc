@@ -27,9 +27,7 @@ Result<void> AddNoise(std::span<std::int64_t> values, const ReleaseTerms& terms,
                       NoiseSamplers& samplers) {
   if (terms.mechanism == Mechanism::kNone) return {};
   if (!terms.noise_multiplier) return Fail(ErrorCode::kInternal, "a private release without a noise multiplier");
-  TACIT_TRY(const NoiseMultiplier noise, JointNoise(*terms.noise_multiplier, terms.grid_radius, terms.bit_steps));
-  TACIT_TRY(const std::uint64_t steps,
-            NoiseSteps(terms.bit_steps == 0 ? *terms.noise_multiplier : noise, terms.grid_radius));
+  TACIT_TRY(const std::uint64_t steps, NoiseStepsWithBits(*terms.noise_multiplier, terms.grid_radius, terms.bit_steps));
   TACIT_TRY(const NoiseSampler sampler, samplers.For(terms.mechanism, steps));
   sampler.AddTo(values, 0, noise_bits);
   return {};

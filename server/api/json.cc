@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "dp/accounting.h"
+#include "common/crypto/digest.h"
+#include "dp/ledger.h"
 #include "dp/planning.h"
 
 namespace tacit::api {
@@ -219,17 +220,9 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"grid_radius", privacy.grid_radius.value()}};
   if (privacy.mechanism == dp::Mechanism::kNone) return json;
   const task::Privacy::Promise promise = privacy.promise();
-  const dp::EpsilonReport report = dp::Account({.mechanism = privacy.mechanism,
-                                                .noise_multiplier = promise.noise_multiplier,
-                                                .compositions = spec.Compositions(),
-                                                .delta = promise.delta,
-                                                .coin = privacy.coin});
-  const std::uint64_t affordable = dp::RoundsWithinBudget({.mechanism = privacy.mechanism,
-                                                           .noise_multiplier = promise.noise_multiplier,
-                                                           .delta = promise.delta,
-                                                           .budget = promise.budget,
-                                                           .max_participations = spec.max_participations,
-                                                           .coin = privacy.coin});
+  const dp::BudgetPolicy policy = spec.Policy(&crypto::Sha256);
+  const dp::EpsilonReport report = dp::CostOf(policy, spec.rounds);
+  const std::uint64_t affordable = dp::AffordableRounds(policy);
   json.update({{"sampling", SamplingText(privacy)},
                {"sampling_probability", privacy.coin ? Json(privacy.coin->probability.value()) : Json(nullptr)},
                {"population", privacy.population},

@@ -181,13 +181,7 @@ std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) {
 
 double TaskRunner::EpsilonOfRounds(std::uint64_t rounds) {
   const auto [place, is_new] = epsilon_of_rounds_.try_emplace(rounds, 0);
-  if (is_new) {
-    place->second = dp::Account({.mechanism = spec().privacy.mechanism,
-                                 .noise_multiplier = spec().privacy.promise().noise_multiplier,
-                                 .compositions = rounds,
-                                 .delta = spec().privacy.promise().delta})
-                        .epsilon;
-  }
+  if (is_new) place->second = dp::CostOf(ledger().policy(), rounds).epsilon;
   return place->second;
 }
 

@@ -310,8 +310,7 @@ Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, co
 void CheckGrid(TomlTable table, const Privacy& privacy, const TaskSpec& spec) {
   const std::string_view key = table.Has("grid_radius") ? "grid_radius" : "noise_multiplier";
   if (privacy.noise_multiplier) {
-    const auto joint = dp::JointNoise(*privacy.noise_multiplier, privacy.grid_radius, privacy.bit_steps());
-    const auto steps = dp::NoiseSteps(joint.value_or(*privacy.noise_multiplier), privacy.grid_radius);
+    const auto steps = dp::NoiseStepsWithBits(*privacy.noise_multiplier, privacy.grid_radius, privacy.bit_steps());
     if (!steps) table.Complain(key, "'privacy." + std::string(key) + "': " + steps.error().message);
   }
   const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
@@ -439,8 +438,7 @@ dp::BudgetPolicy TaskSpec::Policy(dp::HashFunction hash) const {
 }
 
 PlannedPrivacy PlanOf(const TaskSpec& spec) {
-  return {spec.privacy.noise_multiplier, spec.privacy.grid_radius,
-          spec.privacy.tracking ? spec.privacy.tracking->bit_steps : 0};
+  return {spec.privacy.noise_multiplier, spec.privacy.grid_radius, spec.privacy.bit_steps()};
 }
 
 Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name) {

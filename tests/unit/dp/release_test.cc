@@ -53,7 +53,8 @@ std::vector<std::int32_t> Grid(std::initializer_list<std::int32_t> values) {
 }
 
 /// A token as a round gets it: reserved, charged, durable, redeemed.
-ReleaseToken PrivateToken(Mechanism mechanism, double noise_multiplier, std::uint64_t cohort, RoundNumber round = 1) {
+ReleaseToken PrivateToken(Mechanism mechanism, double noise_multiplier, std::uint64_t cohort, RoundNumber round = 1,
+                          std::optional<ClipTracking> tracking = std::nullopt) {
   auto ledger = *BudgetLedger::Restore({.task = testing::TaskOf("har"),
                                         .mechanism = mechanism,
                                         .noise_multiplier = testing::MultiplierOf(noise_multiplier),
@@ -65,7 +66,7 @@ ReleaseToken PrivateToken(Mechanism mechanism, double noise_multiplier, std::uin
                                         .max_participations = 10,
                                         .min_separation = 1,
                                         .coin = {},
-                                        .tracking = {},
+                                        .tracking = tracking,
                                         .hash = &crypto::Sha256},
                                        {}, 0);
   EXPECT_THAT(ledger.Apply(TestMinter::Say(*ledger.ProposeReserve(round, {}))), IsOk());
@@ -280,25 +281,8 @@ UnnoisedSum TrackedSum(std::size_t parameters) {
 }
 
 ReleaseToken TrackedToken(double noise_multiplier, std::uint64_t cohort) {
-  auto ledger =
-      *BudgetLedger::Restore({.task = testing::TaskOf("har"),
-                              .mechanism = Mechanism::kGaussian,
-                              .noise_multiplier = testing::MultiplierOf(noise_multiplier),
-                              .clip_norm = ClipOf(kRadius),
-                              .grid_radius = RadiusOf(kRadius),
-                              .cohort = cohort,
-                              .delta = testing::DeltaOf(1e-6),
-                              .budget = testing::EpsilonOf(1e9),
-                              .max_participations = 10,
-                              .min_separation = 1,
-                              .coin = {},
-                              .tracking = ClipTracking{.bit_steps = kBit, .quantile = 0.5, .learning_rate = 0.2},
-                              .hash = &crypto::Sha256},
-                             {}, 0);
-  EXPECT_THAT(ledger.Apply(TestMinter::Say(*ledger.ProposeReserve(1, {}))), IsOk());
-  const auto charge = TestMinter::Say(*ledger.ProposeCharge(1, cohort, {}));
-  EXPECT_THAT(ledger.Apply(charge), IsOk());
-  return *ledger.Redeem(charge);
+  return PrivateToken(Mechanism::kGaussian, noise_multiplier, cohort, 1,
+                      ClipTracking{.bit_steps = kBit, .quantile = 0.5, .learning_rate = 0.2});
 }
 
 TEST(TrackedSum, TakesABitWithEveryVectorAndNoVectorWithoutOne) {
@@ -339,6 +323,15 @@ TEST(TrackedSum, IsNotReleasedByATokenForOtherBits) {
   EXPECT_THAT(ReleaseAverage(TrackedSum(3), PrivateToken(Mechanism::kGaussian, 2, 10), bits),
               IsErrorSaying(ErrorCode::kConflict, "clip bits"));
   EXPECT_THAT(ReleaseAverage(SumOf(Mechanism::kGaussian), TrackedToken(2, 10), bits), IsError(ErrorCode::kConflict));
+}
+
+TEST(NoiseStepsWithBits, AreThoseOfTheMultiplierWithoutBitsAndOfBothLengthsWithThem) {
+  const auto most = testing::MultiplierOf(kMaxNoiseMultiplier);
+  EXPECT_EQ(*NoiseStepsWithBits(most, RadiusOf(kRadius), 0), *NoiseSteps(most, RadiusOf(kRadius)));
+  EXPECT_EQ(*NoiseStepsWithBits(testing::MultiplierOf(2), RadiusOf(kRadius), kBit), 2290U);  // 2048 sqrt(1.25) = 2289.7
+  EXPECT_THAT(NoiseStepsWithBits(most, RadiusOf(kRadius), kBit), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(NoiseStepsWithBits(testing::MultiplierOf(0.001), RadiusOf(kRadius), kBit),
+              IsError(ErrorCode::kInvalidArgument));
 }
 
 TEST(NextClipNorm, MovesTowardTheQuantileByItsRate) {
