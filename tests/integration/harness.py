@@ -3,6 +3,7 @@
 Environment: TACIT_BIN (directory of the built programs), TACIT_PROTO (directory of the generated protocol modules).
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -194,8 +195,9 @@ class Server:
 
     def metrics(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.ports["metrics"], timeout=PATIENCE)
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
+        with contextlib.closing(connection):
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
 
     def metric(self, line_start):
         for line in self.metrics().splitlines():

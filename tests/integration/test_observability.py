@@ -25,8 +25,8 @@ class Observability(ServerTest):
         devices = self.devices("a", "b")
         for device, lease in zip(devices, open_round(devices)):
             self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
-        published = 'tacit_rounds_total{outcome="published",task="t"}'
-        harness.wait_until(lambda: self.server.metric(published) == 1, "the round")
+        self.server.wait_for_event("round_published")
+        harness.wait_until(lambda: self.server.metric('tacit_round_current{task="t"}') == 2, "the next round")
 
     def test_health_and_readiness(self):
         self.assertEqual(self.get("/healthz")[0], 200)

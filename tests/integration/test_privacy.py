@@ -215,8 +215,8 @@ class Ledger(ServerTest):
 
     def test_an_abandoned_round_is_void_and_stays_spent(self):
         self.server.create_task(task_text(size=2, rounds=3, deadline="300ms"))
-        devices = self.devices("a", "b")
-        open_round(devices)
+        for device in self.devices("a", "b"):
+            device.check_in()
         self.server.wait_for_event("round_abandoned")
         harness.wait_until(lambda: len(self.server.cli("privacy", "ledger", "t")["data"]["items"]) >= 2, "the void")
         entries = self.server.cli("privacy", "ledger", "t")["data"]["items"]

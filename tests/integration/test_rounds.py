@@ -11,10 +11,17 @@ from harness import GAUSSIAN, NO_PRIVACY, ServerTest, agent_pb2, parameters, tas
 
 
 def open_round(devices, task=""):
-    """Every device checks in until each holds a lease of one round."""
-    for device in devices:
-        device.check_in(task=task)
-    return [device.lease(task=task) for device in devices]
+    """Every device checks in, in turn and again, until each holds a lease of one round.
+
+    Again, because a check-in that meets the end of the round before counts for nobody.
+    """
+    def all_leased():
+        replies = [device.check_in(task=task) for device in devices]
+        leases = [reply.lease for reply in replies if reply.HasField("lease")]
+        one = len(leases) == len(devices) and len({lease.round for lease in leases}) == 1
+        return leases if one else None
+    return harness.wait_until(all_leased, f"one round for {[device.name for device in devices]}",
+                              devices[0].server.process)
 
 
 class Rounds(ServerTest):
@@ -76,7 +83,7 @@ class Rounds(ServerTest):
         self.assertLess(numpy.abs(models["liar"] - models["honest"]).max(), 20)
 
     def test_a_private_average_is_divided_by_the_declared_cohort(self):
-        self.server.create_task(task_text(size=4, minimum=2, rounds=1, deadline="1s", privacy=GAUSSIAN.replace(
+        self.server.create_task(task_text(size=4, minimum=2, rounds=1, deadline="4s", privacy=GAUSSIAN.replace(
             "noise_multiplier = 1.0", "noise_multiplier = 0.25")))
         devices = self.devices("a", "b")
         leases = open_round(devices)
@@ -120,7 +127,7 @@ class Rounds(ServerTest):
         self.assertEqual(self.server.metric('tacit_updates_total{outcome="invalid_argument",task="t"}'), 2)
 
     def test_a_device_that_never_answers_does_not_end_the_round(self):
-        self.server.create_task(task_text(size=3, minimum=2, deadline="1s"))
+        self.server.create_task(task_text(size=3, minimum=2, deadline="4s"))
         devices = self.devices("a", "b", "gone")
         leases = open_round(devices)
         d = parameters(leases[0])
@@ -132,7 +139,7 @@ class Rounds(ServerTest):
         self.assertEqual(late.problem()["code"], "gone")
 
     def test_a_round_with_too_few_devices_is_abandoned_with_the_reason_and_its_budget_stays_spent(self):
-        self.server.create_task(task_text(size=3, minimum=2, deadline="500ms"))
+        self.server.create_task(task_text(size=3, minimum=2, deadline="4s"))
         devices = self.devices("a", "b")
         leases = open_round(devices)
         devices[0].upload(leases[0], numpy.zeros(parameters(leases[0])))
