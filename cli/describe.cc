@@ -18,6 +18,7 @@ std::string Because(const std::string& text) {
 }
 
 std::string SpentOfBudget(const Json& object) {
+  if (MemberAt(object, "local").is_object()) return "by each device's own noise";
   if (TextAt(object, "mechanism") == "none") return "no differential privacy";
   return CostAt(object, "epsilon_spent") + " of " + ShortNumberAt(object, "epsilon_budget");
 }
@@ -53,8 +54,24 @@ void AddUtility(const Json& utility, Pairs& pairs) {
   pairs.emplace_back("cohort needed", TextAt(utility, "cohort_needed"));
 }
 
+// "gaussian, noise multiplier 8, added by each device".
+std::string LocalNoiseOf(const Json& local) {
+  return TextAt(local, "mechanism") + ", noise multiplier " + ShortNumberAt(local, "noise_multiplier") +
+         ", added by each device";
+}
+
+void AddLocalCost(const Json& local, Pairs& pairs) {
+  pairs.emplace_back("local noise", LocalNoiseOf(local));
+  pairs.emplace_back("neighbouring", TextAt(local, "neighbouring"));
+  pairs.emplace_back("epsilon of one update", CostAt(local, "epsilon_of_one_update"));
+  pairs.emplace_back("epsilon of a device", CostAt(local, "epsilon_at_max_releases") + " for at most " +
+                                                TextAt(local, "max_releases") + " updates");
+  pairs.emplace_back("delta", CostAt(local, "delta"));
+}
+
 // What a plan would cost; one without noise says so.
 void AddCost(const Json& plan, Pairs& pairs) {
+  if (const Json& local = MemberAt(plan, "local"); local.is_object()) return AddLocalCost(local, pairs);
   if (!MemberAt(plan, "epsilon").is_number()) {
     pairs.emplace_back("privacy", "none: this task would add no noise");
     return;
@@ -115,7 +132,30 @@ std::string DescribePlan(const Json& plan) {
   return FormatPairs(pairs);
 }
 
+namespace {
+
+std::string NotCoveredLines(const Json& list) {
+  std::string text = list.is_array() && !list.empty() ? "Not covered by this claim:\n" : "";
+  for (const Json& item : list) text += "  - " + (item.is_string() ? item.get<std::string>() : item.dump()) + "\n";
+  return text;
+}
+
+std::string DescribeLocalPrivacy(const Json& privacy) {
+  const Json& local = MemberAt(privacy, "local");
+  Pairs pairs = {{"mechanism", TextAt(privacy, "mechanism")},
+                 {"privacy", TextAt(privacy, "statement")},
+                 {"unit", TextAt(local, "unit")},
+                 {"accountant", TextAt(local, "accountant")}};
+  AddLocalCost(local, pairs);
+  pairs.emplace_back("epsilon counted", CostAt(local, "epsilon_counted") + " for the device counted most often");
+  AddUtility(MemberAt(local, "utility"), pairs);
+  return FormatPairs(pairs) + NotCoveredLines(MemberAt(local, "not_covered"));
+}
+
+}  // namespace
+
 std::string DescribePrivacy(const Json& privacy) {
+  if (MemberAt(privacy, "local").is_object()) return DescribeLocalPrivacy(privacy);
   // A task without noise has nothing to account for, and says so.
   if (MemberAt(privacy, "statement").is_string()) {
     return FormatPairs({{"mechanism", TextAt(privacy, "mechanism")}, {"privacy", TextAt(privacy, "statement")}});
@@ -134,12 +174,7 @@ std::string DescribePrivacy(const Json& privacy) {
                  {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},
                  {"rounds left", limited ? TextAt(privacy, "rounds_left") : "no limit by the budget"}};
   AddUtility(MemberAt(privacy, "utility"), pairs);
-  std::string text = FormatPairs(pairs);
-  const Json& not_covered = MemberAt(privacy, "not_covered");
-  if (not_covered.is_array() && !not_covered.empty()) text += "Not covered by this claim:\n";
-  for (const Json& item : not_covered)
-    text += "  - " + (item.is_string() ? item.get<std::string>() : item.dump()) + "\n";
-  return text;
+  return FormatPairs(pairs) + NotCoveredLines(MemberAt(privacy, "not_covered"));
 }
 
 std::string DescribeLedger(const Json& items) {
@@ -154,7 +189,8 @@ std::string DescribeLedger(const Json& items) {
 std::string DescribeSpends(const Json& items) {
   std::vector<std::vector<std::string>> rows = {{"TASK", "MECHANISM", "ROUNDS", "EPSILON", "DELTA"}};
   for (const Json& spend : items) {
-    rows.push_back({TextAt(spend, "task"), TextAt(spend, "mechanism"),
+    const bool local = MemberAt(spend, "local") == true;
+    rows.push_back({TextAt(spend, "task"), local ? "its own noise" : TextAt(spend, "mechanism"),
                     TextAt(spend, "rounds") + " of " + TextAt(spend, "max_participations"), CostAt(spend, "epsilon"),
                     CostAt(spend, "delta")});
   }

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "dp/composition.h"
+#include "dp/discrete.h"
 #include "dp/formulas.h"
 
 namespace tacit::dp {
@@ -13,31 +14,10 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// docs/PRIVACY.md, "From discrete to continuous". tau = 1.6 grid steps are taken off the variance, seen from the
-// coarsest grid.
-constexpr double kSmoothingVariance = 1.6 * 1.6 / (double{kMinGridRadius} * kMinGridRadius);
 // Each round adds at most 2 d 2^-66.4 of pure epsilon and multiplies delta by at most exp(d 2^-66.4), d <= 2^28: 2^-37
 // covers both.
 constexpr double kSmoothingSlack = 0x1p-37;
-// How far the draws of one round can be, in total variation, from those that are accounted for: five tables of 4096
-// places that are rounded at 2^-124 each, and tails below 2^-110, make 2^-109 a draw; up to 2^28 draws
-// (docs/PRIVACY.md, "The sampler").
-constexpr double kSamplerDistance = 0x1p-80;
 constexpr std::uint64_t kMaxCompositions = std::uint64_t{1} << 30U;
-
-/// The multiplier of the continuous Gaussian that the discrete one is a post-processing of, rounded down; 0 when there
-/// is none.
-double ContinuousGaussianMultiplier(NoiseMultiplier noise_multiplier) {
-  const double variance = noise_multiplier.value() * noise_multiplier.value() * (1 - 0x1p-50) - kSmoothingVariance;
-  return variance > 0 ? std::sqrt(variance) * (1 - 0x1p-50) : 0;
-}
-
-/// The multiplier of a continuous Laplace that is nowhere harder to tell apart than the discrete one, rounded down: 1 /
-/// z + 1 / (4 z^2 R^2) = 1 / z', seen from the coarsest grid.
-double ContinuousLaplaceMultiplier(NoiseMultiplier noise_multiplier) {
-  const double z = noise_multiplier.value();
-  return z / (1 + 1 / (4 * z * kMinGridRadius * kMinGridRadius)) * (1 - 0x1p-50);
-}
 
 /// Infinite where the accountant proves nothing.
 double EpsilonBy(Accountant accountant, const RepeatedStep& step, double delta) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace tacit::dp {
 namespace {
@@ -131,6 +132,13 @@ Result<void> CheckLength(std::size_t size) {
                                                std::to_string(kMaxParameters) + " are supported");
 }
 
+Result<void> CheckMagnitudes(std::span<const std::int32_t> grid, std::uint32_t bound, std::string_view name) {
+  if (LargestMagnitude(grid) <= bound) return {};
+  const auto bad = std::ranges::find_if(grid, [&](std::int32_t q) { return Magnitude(q) > bound; });
+  return Fail(ErrorCode::kInvalidArgument, "the update lies outside the " + std::string(name) + ' ' +
+                                               std::to_string(bound) + ": entry " + std::to_string(bad - grid.begin()));
+}
+
 }  // namespace
 
 Result<ClipOutcome> ClipToGrid(std::span<const float> delta, ClipNorm clip_norm, GridRadius grid_radius, Norm norm,
@@ -157,15 +165,14 @@ void ShrinkToNorm(std::span<std::int32_t> grid, GridRadius grid_radius, Norm nor
   while (!NormHolds(grid, grid_radius, norm)) ShrinkByOneStep(grid);
 }
 
+Result<void> VerifyEntries(std::span<const std::int32_t> grid, std::uint32_t bound) {
+  TACIT_TRY_VOID(CheckLength(grid.size()));
+  return CheckMagnitudes(grid, bound, "bound on noised entries,");
+}
+
 Result<void> VerifyGrid(std::span<const std::int32_t> grid, GridRadius grid_radius, Norm norm) {
   TACIT_TRY_VOID(CheckLength(grid.size()));
-  if (LargestMagnitude(grid) > grid_radius.value()) {
-    const auto bad =
-        std::find_if(grid.begin(), grid.end(), [&](std::int32_t q) { return Magnitude(q) > grid_radius.value(); });
-    return Fail(ErrorCode::kInvalidArgument, "the update lies outside the grid radius " +
-                                                 std::to_string(grid_radius.value()) + ": entry " +
-                                                 std::to_string(bad - grid.begin()));
-  }
+  TACIT_TRY_VOID(CheckMagnitudes(grid, grid_radius.value(), "grid radius"));
   if (NormHolds(grid, grid_radius, norm)) return {};
   return Fail(ErrorCode::kInvalidArgument,
               std::string("the ") + (norm == Norm::kL2 ? "L2" : "L1") + " norm of the update exceeds the grid radius " +

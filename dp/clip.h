@@ -47,4 +47,10 @@ void ShrinkToNorm(std::span<std::int32_t> grid, GridRadius grid_radius, Norm nor
 /// Cost: one pass.
 Result<void> VerifyGrid(std::span<const std::int32_t> grid, GridRadius grid_radius, Norm norm);
 
+/// Passes only vectors with no entry beyond `bound`, either way: what a device that noised its own update may send.
+/// Errors: kInvalidArgument, naming the first one that is.
+/// Threads: any.
+/// Cost: one pass.
+Result<void> VerifyEntries(std::span<const std::int32_t> grid, std::uint32_t bound);
+
 }  // namespace tacit::dp

@@ -85,6 +85,16 @@ std::string Sentence(double noise_to_signal, std::uint64_t cohort_needed) {
          std::to_string(cohort_needed) + " devices a round are needed for no visible loss";
 }
 
+/// Of noise of scale `noise_multiplier`: the standard deviation of a Laplace is sqrt(2) times its scale.
+double Deviation(Mechanism mechanism, NoiseMultiplier noise_multiplier) {
+  return noise_multiplier.value() * (mechanism == Mechanism::kLaplace ? std::numbers::sqrt2 : 1.0);
+}
+
+UtilityForecast ForecastOf(double noise_to_signal, double cohort_needed) {
+  const auto needed = static_cast<std::uint64_t>(std::ceil(cohort_needed));
+  return {.noise_to_signal = noise_to_signal, .cohort_needed = needed, .meaning = Sentence(noise_to_signal, needed)};
+}
+
 constexpr std::uint32_t kUsualGridRadius = std::uint32_t{1} << 20U;
 constexpr std::uint32_t kNoiselessGridRadius = std::uint32_t{1} << 24U;
 constexpr double kNoiseOverTruncation = 64;
@@ -135,11 +145,14 @@ UtilityForecast ForecastUtility(Mechanism mechanism, NoiseMultiplier noise_multi
             .cohort_needed = 1,
             .meaning = "no noise is added: there is no privacy, and no loss from it"};
   }
-  // The standard deviation of a Laplace is sqrt(2) times its scale.
-  const double deviation = noise_multiplier.value() * (mechanism == Mechanism::kLaplace ? std::numbers::sqrt2 : 1.0);
-  const double ratio = deviation / static_cast<double>(std::max<std::uint64_t>(cohort, 1));
-  const auto needed = static_cast<std::uint64_t>(std::ceil(deviation / kNoVisibleLoss));
-  return {.noise_to_signal = ratio, .cohort_needed = needed, .meaning = Sentence(ratio, needed)};
+  const double deviation = Deviation(mechanism, noise_multiplier);
+  return ForecastOf(deviation / static_cast<double>(std::max<std::uint64_t>(cohort, 1)), deviation / kNoVisibleLoss);
+}
+
+UtilityForecast ForecastLocalUtility(Mechanism mechanism, NoiseMultiplier noise_multiplier, std::uint64_t cohort) {
+  const double deviation = Deviation(mechanism, noise_multiplier);
+  const double root = deviation / kNoVisibleLoss;
+  return ForecastOf(deviation / std::sqrt(static_cast<double>(std::max<std::uint64_t>(cohort, 1))), root * root);
 }
 
 GridRadius PlanGridRadius(Mechanism mechanism, std::optional<NoiseMultiplier> noise_multiplier, std::uint64_t cohort) {

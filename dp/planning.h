@@ -55,6 +55,10 @@ struct UtilityForecast {
 ///   the noise.
 UtilityForecast ForecastUtility(Mechanism mechanism, NoiseMultiplier noise_multiplier, std::uint64_t cohort);
 
+/// The same where each of `cohort` devices adds noise of its own (local_noise.h): a root of the cohort is averaged
+/// away, not all of it.
+UtilityForecast ForecastLocalUtility(Mechanism mechanism, NoiseMultiplier noise_multiplier, std::uint64_t cohort);
+
 /// The grid for a task that does not name one: 2^20, or finer where truncation (at most one step a coordinate) would
 /// not stay 64 times below the noise of the average; 2^24 without noise; and never so fine that the noise could not be
 /// sampled.

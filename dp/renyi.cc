@@ -82,9 +82,14 @@ double LowestOverOrders(const std::function<double(double)>& epsilon_at, double 
   return epsilon_at(low);
 }
 
-double Converted(double renyi, double x, double delta) {
+/// By order - 1, which keeps its digits near 1.
+double Conversion(double x, double delta) {
   const double log_order = std::log1p(x);
-  return renyi + (std::log(x) - log_order) - (std::log(delta) + log_order) / x;
+  return (std::log(x) - log_order) - (std::log(delta) + log_order) / x;
+}
+
+double Converted(double renyi, double x, double delta) {
+  return renyi + Conversion(x, delta);
 }
 
 double Raised(double epsilon) {
@@ -216,6 +221,10 @@ double FiniteRenyi(std::span<const OutputPair::Masses> outcomes, double order) {
     backward += each.without * std::exp(-(order - 1) * loss);
   }
   return (std::log(std::max(forward, backward)) + 1e-13) / (order - 1);
+}
+
+double RenyiConversion(double order, double delta) {
+  return Conversion(order - 1, delta);
 }
 
 double RenyiToEpsilon(const std::function<double(double)>& renyi, double delta) {

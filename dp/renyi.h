@@ -40,6 +40,8 @@ double FiniteRenyi(std::span<const OutputPair::Masses> outcomes, double order);
 // Smallest epsilon at `delta` that a Renyi curve proves. Any order is valid, so a bad search only errs upward.
 // Source: Canonne, Kamath, Steinke 2020, proposition 12.
 
+/// What is added to a Renyi divergence at `order` to make it the epsilon that it proves at `delta`, whatever the order.
+double RenyiConversion(double order, double delta);
 /// Over all real orders, for a curve that is cheap.
 double RenyiToEpsilon(const std::function<double(double order)>& renyi, double delta);
 /// Over whole orders from 2 on, and the straight lines between them.

@@ -18,15 +18,19 @@ using ConstGrid = Eigen::Map<const Eigen::Array<std::int32_t, Eigen::Dynamic, 1>
 
 constexpr std::uint64_t kLargestEntry = std::uint64_t{1} << 62U;
 
-std::uint64_t LargestTotalWeight(GridRadius grid_radius) {
-  return kLargestEntry / grid_radius.value();
+std::uint64_t LargestOfOne(const SumOptions& options) {
+  return options.entry_bound > 0 ? options.entry_bound : options.grid_radius.value();
+}
+
+std::uint64_t LargestTotalWeight(const SumOptions& options) {
+  return kLargestEntry / LargestOfOne(options);
 }
 
 Bytes SerialisedOptions(const SumOptions& options) {
   ByteWriter writer;
-  writer.Text("tacit-sum/2").Text(options.round.task.str()).U64(options.round.round);
+  writer.Text("tacit-sum/3").Text(options.round.task.str()).U64(options.round.round);
   writer.U8(static_cast<std::uint8_t>(options.mechanism)).U32(options.grid_radius.value()).U64(options.parameters);
-  writer.U32(options.bit_steps);
+  writer.U32(options.bit_steps).U32(options.entry_bound);
   return std::move(writer).Take();
 }
 
@@ -51,6 +55,10 @@ Result<UnnoisedSum> UnnoisedSum::Create(SumOptions options) {
   if (options.bit_steps > options.grid_radius.value() ||
       (options.bit_steps > 0 && options.mechanism != Mechanism::kGaussian)) {
     return Fail(ErrorCode::kInvalidArgument, "bits of a clip norm that follows a quantile are for Gaussian noise");
+  }
+  if (options.entry_bound > 0 && options.mechanism != Mechanism::kNone) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "vectors that are noised already have no norm that the noise of their sum could be sized for");
   }
   return UnnoisedSum(std::move(options));
 }
@@ -109,7 +117,8 @@ Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::u
                                                  " entries and the model has " + std::to_string(options_.parameters));
   }
   TACIT_TRY_VOID(CheckRoom(weight));
-  TACIT_TRY_VOID(VerifyGrid(grid, options_.grid_radius, NormOf(options_.mechanism)));
+  TACIT_TRY_VOID(options_.entry_bound > 0 ? VerifyEntries(grid, options_.entry_bound)
+                                          : VerifyGrid(grid, options_.grid_radius, NormOf(options_.mechanism)));
   const auto size = static_cast<Eigen::Index>(grid.size());
   Values sum(values_.data(), size);
   const ConstGrid update(grid.data(), size);
@@ -123,9 +132,9 @@ Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::u
   return {};
 }
 
-// Keeps total_weight_ * grid_radius <= 2^62; |entry| <= that, because every verified entry is at most grid_radius.
+// Keeps total_weight_ times the largest verified entry, and with it every entry of the sum, at most 2^62.
 Result<void> UnnoisedSum::CheckRoom(std::uint64_t weight) const {
-  const std::uint64_t limit = LargestTotalWeight(options_.grid_radius);
+  const std::uint64_t limit = LargestTotalWeight(options_);
   if (weight <= limit - total_weight_) return {};
   return Fail(ErrorCode::kTooLarge, "the sum could overflow: the weights would exceed " + std::to_string(limit) +
                                         "; choose a smaller grid radius or cap the example counts lower");
@@ -187,11 +196,10 @@ Result<void> UnnoisedSum::Parse(ByteSpan plaintext) {
 // The seal already says that the bytes are ours; this keeps a defect elsewhere from becoming a sum whose bounds do not
 // hold.
 Result<void> UnnoisedSum::CheckBounds() const {
-  const bool weights_fit = total_weight_ <= LargestTotalWeight(options_.grid_radius) &&
-                           contributions_ <= total_weight_ &&
+  const bool weights_fit = total_weight_ <= LargestTotalWeight(options_) && contributions_ <= total_weight_ &&
                            (options_.mechanism == Mechanism::kNone || contributions_ == total_weight_);
   if (!weights_fit) return NotASum("counts its contributions wrongly");
-  const auto bound = static_cast<std::int64_t>(total_weight_ * options_.grid_radius.value());
+  const auto bound = static_cast<std::int64_t>(total_weight_ * LargestOfOne(options_));
   const ConstValues sum(values_.data(), static_cast<Eigen::Index>(values_.size()));
   if (sum.maxCoeff() > bound || sum.minCoeff() < -bound)
     return NotASum("holds an entry that its contributions cannot have made");

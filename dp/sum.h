@@ -24,6 +24,9 @@ struct SumOptions {
   std::size_t parameters;  ///< 1 to kMaxParameters, the coordinate of the bits included.
   /// Above 0: every device also tells whether it was within the clip norm, by one coordinate more (dp/adaptive_clip.h).
   std::uint32_t bit_steps = 0;
+  /// Above 0: the devices noised their vectors themselves, so that only this bound on each entry holds, and none on the
+  /// norm (dp/local_noise.h). For kNone.
+  std::uint32_t entry_bound = 0;
 
   bool operator==(const SumOptions&) const = default;
 };
@@ -37,7 +40,7 @@ enum class Fit : std::uint8_t { kWithinClip, kClipped };
 /// Guarantee: with a mechanism other than kNone, replacing one contribution by zeros changes the sum by at most
 ///   `grid_radius` in the mechanism's norm, exactly: every vector is verified here, in integers, whatever was done to
 ///   it before, and has weight one. Independent of order, threads, batches and restarts, because integer addition is.
-///   No entry can overflow: the sum of weights times `grid_radius` stays below 2^62.
+///   No entry can overflow: the sum of weights times `grid_radius`, or `entry_bound`, stays below 2^62.
 /// Privacy: cannot be copied, printed, logged or serialised in clear; the memory is overwritten at the end.
 /// Threads: one at a time.
 class UnnoisedSum {
@@ -53,7 +56,8 @@ class UnnoisedSum {
   friend Stream& operator<<(Stream&, const UnnoisedSum&) = delete;
 
   /// Adds one device's vector with weight one. An error leaves the sum as it was. `grid` must not change during the
-  /// call: it is verified and then added. Errors: kInvalidArgument for a wrong length or a norm above `grid_radius`;
+  /// call: it is verified and then added. Errors: kInvalidArgument for a wrong length, or a norm above `grid_radius` or
+  /// an entry above `entry_bound`;
   /// kTooLarge when the sum could overflow.
   Result<void> Add(std::span<const std::int32_t> grid);
 

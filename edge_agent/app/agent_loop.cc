@@ -11,6 +11,7 @@
 #include "common/crypto/random.h"
 #include "edge_agent/enrolment/renew.h"
 #include "edge_agent/training/trainer.h"
+#include "proto/codec/limits.h"
 
 namespace tacit::agent {
 namespace {
@@ -21,6 +22,7 @@ constexpr upload::BackoffOptions kRenewalBackoff{.first = Millis(5'000), .longes
 constexpr Millis kShortestPause{200};
 constexpr Millis kSayAgainAfter = std::chrono::minutes(10);
 constexpr std::string_view kProgram = "tacit-agent ";
+constexpr const char* kOpened = "Run opens it before anything is asked for";
 
 std::uint64_t RandomSeed() {
   return crypto::OsRandom().NextU64();
@@ -59,6 +61,7 @@ AgentLoop::AgentLoop(enrolment::EnrolledIdentity identity, data::Dataset dataset
 
 Result<void> AgentLoop::Run(const std::stop_token& stop) {
   stop_ = stop;
+  TACIT_TRY(local_ledger_, upload::LocalLedger::Open(options_.state_directory, options_.local_cap));
   TACIT_TRY_VOID(Connect());
   const std::stop_callback cancel(stop, [this] { CancelSession(); });
   log_.Info("agent_started", {{"device", identity_.device.str()},
@@ -126,8 +129,10 @@ Result<void> AgentLoop::RenewWhenDue() {
 }
 
 void AgentLoop::SeekWork() {
-  const auto reply = session_->CheckIn(
-      {.task = options_.task, .inputs = static_cast<std::uint32_t>(dataset_.features), .classes = dataset_.classes});
+  const auto reply = session_->CheckIn({.task = options_.task,
+                                        .inputs = static_cast<std::uint32_t>(dataset_.features),
+                                        .classes = dataset_.classes,
+                                        .declined = declined_});
   if (!reply) return WaitAfter("check_in", reply.error());
   if (const auto* lease = std::get_if<codec::Lease>(&*reply)) return TakePart(*lease);
   backoff_.Reset();
@@ -136,8 +141,18 @@ void AgentLoop::SeekWork() {
   Pause(std::max(wait.retry_after, kShortestPause));
 }
 
+// What is refused here does not pass with time: the server is told, so that it gives the place to somebody else.
+void AgentLoop::Decline(const TaskId& task, const Error& why) {
+  log_.Warn("agent_task_declined", {{"task", task.str()}, {"code", TraitsOf(why.code).name}, {"reason", why.message}});
+  if (declined_.size() >= codec::kMaxDeclined) declined_.erase(declined_.begin());
+  declined_.push_back(task);
+  Pause(kShortestPause);
+}
+
 void AgentLoop::TakePart(const codec::Lease& lease) {
   last_reason_.clear();
+  if (const auto room = Present(local_ledger_, kOpened).CheckRoom(lease); !room)
+    return Decline(lease.task, room.error());
   log_.Info("agent_round_started", {{"task", lease.task.str()},
                                     {"round", lease.round},
                                     {"model_version", lease.model_version},
@@ -184,6 +199,8 @@ Result<upload::PendingUpdate> AgentLoop::MakeUpdate(const codec::Lease& lease) {
     log_.Warn("agent_fault_injected", {{"fault", "nan"}});
     PoisonWithNan(update);
   }
+  // Durable before the update can leave, whatever becomes of it.
+  TACIT_TRY_VOID(Present(local_ledger_, kOpened).Charge(lease));
   return update;
 }
 

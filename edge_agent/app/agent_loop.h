@@ -17,6 +17,7 @@
 #include "edge_agent/data/dataset.h"
 #include "edge_agent/enrolment/identity.h"
 #include "edge_agent/upload/backoff.h"
+#include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/session.h"
 #include "proto/codec/agent.h"
 
@@ -32,6 +33,8 @@ struct LoopOptions {
   Fault fault = Fault::kNone;
   upload::BackoffOptions backoff = {};
   Millis long_poll{30'000};
+  /// Given: no update leaves without noise of this device, and no more of them than this.
+  std::optional<upload::LocalCap> local_cap = std::nullopt;
 };
 
 /// The life of an agent: check in, fetch the model, train, send the update, again; and renew the certificate in time. A
@@ -45,7 +48,7 @@ class AgentLoop {
 
   /// Returns when `stop` is requested or the limit of rounds is reached.
   /// Errors: kUnauthenticated when the certificate has expired and could not be renewed; kInvalidArgument for an
-  /// identity that cannot be used. All else is waited out.
+  /// identity that cannot be used; those of LocalLedger::Open. All else is waited out.
   Result<void> Run(const std::stop_token& stop);
 
  private:
@@ -54,6 +57,7 @@ class AgentLoop {
   /// One check-in, and the round it may lead to.
   void SeekWork();
   void TakePart(const codec::Lease& lease);
+  void Decline(const TaskId& task, const Error& why);
   Result<void> CheckLease(const codec::Lease& lease, const model::ModelSpec& spec) const;
   Result<upload::PendingUpdate> MakeUpdate(const codec::Lease& lease);
   void Keep(upload::PendingUpdate update);
@@ -70,6 +74,8 @@ class AgentLoop {
   Logger& log_;
   const Clock& clock_;
   upload::PendingStore store_;
+  std::optional<upload::LocalLedger> local_ledger_;  // set by Run
+  std::vector<TaskId> declined_;
   upload::Backoff backoff_;
   upload::Backoff renewal_backoff_;
   SteadyTime renewal_not_before_{};

@@ -73,6 +73,12 @@ void AddRun(CLI::App& app, RunArguments& run) {
       ->add_option("--memory-limit-mib", run.loop.memory_limit_mib,
                    "A model whose training would take more is left alone")
       ->capture_default_str();
+  CLI::Option* const epsilon = command->add_option(
+      "--max-local-epsilon", run.max_local_epsilon,
+      "Send noised updates only, and for ever no more of them than cost this epsilon, over all tasks; kept in --state");
+  CLI::Option* const delta = command->add_option("--local-delta", run.local_delta, "The delta of --max-local-epsilon");
+  epsilon->needs(delta);
+  delta->needs(epsilon);
   command->add_option("--log-level", run.log_level, "debug, info, warn or error")
       ->transform(CLI::CheckedTransformer(kLevels).description("LEVEL"));
   command
@@ -82,8 +88,10 @@ void AddRun(CLI::App& app, RunArguments& run) {
 }
 
 void AddPrivacy(CLI::App& app, PrivacyArguments& privacy) {
-  CLI::App* command = app.add_subcommand("privacy", "What this device has spent, as the server keeps it");
+  CLI::App* command =
+      app.add_subcommand("privacy", "What this device has spent: by its own ledger, and as the server keeps it");
   command->add_option("--state", privacy.state, "Directory that join filled")->required();
+  command->add_flag("--offline", privacy.offline, "Do not ask the server");
 }
 
 void AddEvaluate(CLI::App& app, EvaluateArguments& evaluate) {

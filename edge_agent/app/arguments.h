@@ -27,6 +27,8 @@ struct RunArguments {
   DataArguments data;
   LoopOptions loop;
   std::string task;  ///< A task name, or empty for any.
+  std::optional<double> max_local_epsilon;
+  std::optional<double> local_delta;
   LogLevel log_level = LogLevel::kInfo;
 };
 
@@ -37,6 +39,7 @@ struct EvaluateArguments {
 
 struct PrivacyArguments {
   std::filesystem::path state;
+  bool offline = false;  ///< Only what this device keeps itself.
 };
 
 struct ShapeArguments {

@@ -18,6 +18,7 @@
 #include "edge_agent/app/state_lock.h"
 #include "edge_agent/enrolment/join.h"
 #include "edge_agent/training/trainer.h"
+#include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/session.h"
 
 namespace tacit::agent {
@@ -56,6 +57,58 @@ std::string Percent(double share) {
   return text;
 }
 
+std::string CostText(double epsilon, double delta) {
+  return std::isfinite(epsilon) ? "epsilon " + RoundedUp(epsilon) + " at delta " + RoundedUp(delta)
+                                : "no differential privacy";
+}
+
+/// What this device keeps itself, of the noise that it adds.
+void AddOwnLedger(const upload::LocalLedger& ledger, Report& report) {
+  nlohmann::ordered_json own = {{"max_epsilon", nullptr},
+                                {"delta", nullptr},
+                                {"epsilon_spent", nullptr},
+                                {"items", nlohmann::ordered_json::array()}};
+  if (const auto& cap = ledger.record().cap) {
+    const double spent = ledger.EpsilonSpent().value_or(0);
+    own["max_epsilon"] = cap->epsilon.value();
+    own["delta"] = cap->delta.value();
+    own["epsilon_spent"] = spent;
+    report.text += "noise of this device, over all tasks: " + CostText(spent, cap->delta.value()) + ", of at most " +
+                   RoundedUp(cap->epsilon.value()) + " for ever\n";
+  }
+  for (const upload::LocalSpend& spend : ledger.record().tasks) {
+    const double epsilon = dp::LocalCost(spend.noise, spend.releases).epsilon;
+    own["items"].push_back({{"task", spend.task.str()},
+                            {"mechanism", dp::NameOf(spend.noise.mechanism)},
+                            {"noise_multiplier", spend.noise.noise_multiplier.value()},
+                            {"updates", spend.releases},
+                            {"max_updates", spend.max_releases},
+                            {"epsilon", std::isfinite(epsilon) ? nlohmann::ordered_json(epsilon) : nullptr},
+                            {"delta", spend.noise.delta.value()}});
+    report.text += "noise of this device, task " + spend.task.str() + ": " + std::to_string(spend.releases) + " of " +
+                   std::to_string(spend.max_releases) + " updates, " + CostText(epsilon, spend.noise.delta.value()) +
+                   "\n";
+  }
+  report.data["local"] = std::move(own);
+}
+
+void AddServersAnswer(const codec::PrivacyReply& reply, Report& report) {
+  report.data["items"] = nlohmann::ordered_json::array();
+  if (reply.tasks.empty()) report.text += "this device was not counted in any round\n";
+  for (const codec::TaskSpend& spend : reply.tasks) {
+    const bool promised = std::isfinite(spend.epsilon);
+    report.data["items"].push_back({{"task", spend.task.str()},
+                                    {"rounds", spend.rounds},
+                                    {"max_participations", spend.max_participations},
+                                    {"epsilon", promised ? nlohmann::ordered_json(spend.epsilon) : nullptr},
+                                    {"delta", promised ? nlohmann::ordered_json(spend.delta) : nullptr},
+                                    {"local", spend.local}});
+    report.text += "task " + spend.task.str() + ": " + std::to_string(spend.rounds) + " of " +
+                   std::to_string(spend.max_participations) + " rounds, " + CostText(spend.epsilon, spend.delta) +
+                   (spend.local ? ", by noise of this device\n" : "\n");
+  }
+}
+
 }  // namespace
 
 Result<Report> Execute(const JoinArguments& arguments, const Clock& clock) {
@@ -87,6 +140,11 @@ Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const 
   if (!arguments.task.empty()) {
     TACIT_TRY(options.task, TaskId::Parse(arguments.task));
   }
+  if (arguments.max_local_epsilon && arguments.local_delta) {
+    TACIT_TRY(const auto epsilon, dp::Epsilon::Create(*arguments.max_local_epsilon));
+    TACIT_TRY(const auto delta, dp::Delta::Create(*arguments.local_delta));
+    options.local_cap = upload::LocalCap{.epsilon = epsilon, .delta = delta};
+  }
   AgentLoop loop(std::move(identity), std::move(dataset), std::move(options), log, clock);
   TACIT_TRY_VOID(loop.Run(signals.token()));
   return Report{};
@@ -94,26 +152,16 @@ Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const 
 
 Result<Report> Execute(const PrivacyArguments& arguments) {
   TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(arguments.state));
+  TACIT_TRY(const upload::LocalLedger ledger, upload::LocalLedger::Open(arguments.state, std::nullopt));
+  Report report{.data = {{"device", identity.device.str()}}, .text = {}};
+  AddOwnLedger(ledger, report);
+  if (arguments.offline) return report;
   TACIT_TRY(upload::AgentSession session,
             upload::AgentSession::Create({.server = enrolment::ClientOptionsFor(identity),
                                           .state_directory = arguments.state,
                                           .agent_version = "tacit-agent " + std::string(kVersion)}));
   TACIT_TRY(const codec::PrivacyReply reply, session.Privacy());
-  Report report{.data = {{"device", identity.device.str()}, {"items", nlohmann::ordered_json::array()}}, .text = {}};
-  if (reply.tasks.empty()) report.text = "this device was not counted in any round\n";
-  for (const codec::TaskSpend& spend : reply.tasks) {
-    const bool promised = std::isfinite(spend.epsilon);
-    report.data["items"].push_back({{"task", spend.task.str()},
-                                    {"rounds", spend.rounds},
-                                    {"max_participations", spend.max_participations},
-                                    {"epsilon", promised ? nlohmann::ordered_json(spend.epsilon) : nullptr},
-                                    {"delta", promised ? nlohmann::ordered_json(spend.delta) : nullptr}});
-    report.text += "task " + spend.task.str() + ": " + std::to_string(spend.rounds) + " of " +
-                   std::to_string(spend.max_participations) + " rounds, " +
-                   (promised ? "epsilon " + RoundedUp(spend.epsilon) + " at delta " + RoundedUp(spend.delta)
-                             : "no differential privacy") +
-                   "\n";
-  }
+  AddServersAnswer(reply, report);
   return report;
 }
 

@@ -9,8 +9,12 @@
 #include <vector>
 
 #include "common/base/files.h"
+#include "common/crypto/random.h"
+#include "common/crypto/secret.h"
 #include "dp/clip.h"
+#include "dp/local_noise.h"
 #include "dp/types.h"
+#include "edge_agent/upload/local_ledger.h"
 #include "proto/codec/limits.h"
 
 namespace tacit::upload {
@@ -29,11 +33,20 @@ struct ClippedPayload {
   bool clipped = false;
 };
 
+// A key for this one vector, from the operating system, and overwritten with it.
+Result<void> AddNoise(const dp::LocalNoise& noise, dp::GridRadius radius, std::span<std::int32_t> grid) {
+  crypto::AesKeystream bits(crypto::SecretKey::Random());
+  return dp::AddLocalNoise(noise, radius, bits, grid);
+}
+
 Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const float> delta) {
   TACIT_TRY(const dp::ClipNorm clip_norm, dp::ClipNorm::Create(lease.clip_norm));
   TACIT_TRY(const dp::GridRadius radius, dp::GridRadius::Create(lease.grid_radius));
+  TACIT_TRY(const auto noise, LocalNoiseOf(lease));
+  const dp::Norm norm = noise ? dp::NormOf(noise->mechanism) : NormOf(lease.mechanism);
   std::vector<std::int32_t> grid(delta.size());
-  TACIT_TRY(const dp::ClipOutcome outcome, dp::ClipToGrid(delta, clip_norm, radius, NormOf(lease.mechanism), grid));
+  TACIT_TRY(const dp::ClipOutcome outcome, dp::ClipToGrid(delta, clip_norm, radius, norm, grid));
+  if (noise) TACIT_TRY_VOID(AddNoise(*noise, radius, grid));
   const ByteSpan bytes = AsBytes(std::span<const std::int32_t>(grid));
   return ClippedPayload{.bytes = Bytes(bytes.begin(), bytes.end()), .clipped = outcome.clipped};
 }
@@ -82,21 +95,22 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
   }
   PendingUpdate update{.round = {lease.task, lease.round}, .header = {}, .payload = {}};
   bool clipped = false;
-  if (options.encoding == codec::Encoding::kGridInt32) {
+  const codec::Encoding encoding = lease.local ? codec::Encoding::kGridInt32 : options.encoding;
+  if (encoding == codec::Encoding::kGridInt32) {
     TACIT_TRY(ClippedPayload payload, GridPayload(lease, delta));
     update.payload = std::move(payload.bytes);
     // Told only where it is asked for, and then noised: it says something about the data.
-    clipped = payload.clipped && lease.tells_clipped;
+    clipped = payload.clipped && lease.tells_clipped && !lease.local;
   } else {
     const ByteSpan bytes = AsBytes(delta);
     update.payload.assign(bytes.begin(), bytes.end());
   }
   update.header = {.schema_digest = lease.schema_digest,
-                   .encoding = options.encoding,
+                   .encoding = encoding,
                    .payload_bytes = update.payload.size(),
                    .payload_digest = Xxh3(update.payload),
                    // Where counts do not matter none is told: it would say something about the data.
-                   .example_count = std::min(options.example_count, lease.max_examples),
+                   .example_count = lease.local ? 0 : std::min(options.example_count, lease.max_examples),
                    .clipped = clipped};
   return update;
 }

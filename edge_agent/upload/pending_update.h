@@ -21,13 +21,16 @@ struct PendingUpdate {
 
 struct UpdateOptions {
   /// kGridInt32 sends integers that the device itself clipped; kFloat32 sends the delta as it is, for the server to
-  /// clip.
+  /// clip. With local noise it is integers always.
   codec::Encoding encoding = codec::Encoding::kGridInt32;
   /// Rows trained on; sent only when the lease asks for counts (max_examples above 0), capped by it.
   std::uint64_t example_count = 0;
 };
 
-/// Turns a trained delta into what is sent: clipped to the lease's norm and put on its integer grid.
+/// Turns a trained delta into what is sent: clipped to the lease's norm and put on its integer grid, and noised where
+/// the lease asks for noise of the device.
+/// Privacy: with local noise the update carries nothing of the data but through it; the caller charges for it before it
+/// is sent.
 /// Shape: `delta` has as many elements as the lease's model has parameters.
 /// Errors: kInvalidArgument for a delta with NaN or infinity (naming the index) or of another length, or a lease whose
 /// clip norm or grid is not allowed.

@@ -93,7 +93,8 @@ Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
                                                          .wait = options_.long_poll,
                                                          .task = wish.task,
                                                          .inputs = wish.inputs,
-                                                         .classes = wish.classes});
+                                                         .classes = wish.classes,
+                                                         .declined = wish.declined});
   net::ClientRequest request = Request("POST", "/v1/checkin");
   request.headers = {{"Content-Type", kProtobuf}};
   request.body = {body};

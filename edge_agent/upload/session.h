@@ -29,6 +29,7 @@ struct Wish {
   std::optional<TaskId> task = std::nullopt;  ///< Only this one; any otherwise.
   std::uint32_t inputs = 0;
   std::uint32_t classes = 0;
+  std::vector<TaskId> declined = {};  ///< Tasks that are not wanted.
 };
 
 /// The model that a lease is for.

@@ -107,6 +107,34 @@ Result<TrainingPlan> ParseTraining(const v1::Training& message) {
                       .proximal_mu = message.proximal_mu()};
 }
 
+void Fill(const LocalNoise& noise, v1::LocalNoise& message) {
+  message.set_mechanism(ToWire(noise.mechanism));
+  message.set_noise_multiplier(noise.noise_multiplier);
+  message.set_delta(noise.delta);
+  message.set_max_releases(noise.max_releases);
+}
+
+Result<void> CheckLocalNumbers(const v1::Lease& lease) {
+  const v1::LocalNoise& message = lease.local();
+  if (lease.mechanism() != v1::MECHANISM_NONE) return FieldError("local", "absent where the server adds noise");
+  if (message.mechanism() == v1::MECHANISM_NONE) return FieldError("local.mechanism", "one that adds noise");
+  TACIT_TRY_VOID(
+      CheckReal("local.noise_multiplier", message.noise_multiplier(), {.low_included = false, .high = kLargestFloat}));
+  TACIT_TRY_VOID(CheckReal("local.delta", message.delta(), {.low_included = false, .high = 1, .high_included = false}));
+  return CheckRange<std::uint64_t>("local.max_releases", message.max_releases(), 1,
+                                   std::numeric_limits<std::int64_t>::max());
+}
+
+Result<std::optional<LocalNoise>> ParseLocalNoise(const v1::Lease& lease) {
+  if (!lease.has_local()) return std::nullopt;
+  TACIT_TRY_VOID(CheckLocalNumbers(lease));
+  TACIT_TRY(const auto mechanism, ParseMechanism(lease.local().mechanism()));
+  return LocalNoise{.mechanism = mechanism,
+                    .noise_multiplier = lease.local().noise_multiplier(),
+                    .delta = lease.local().delta(),
+                    .max_releases = lease.local().max_releases()};
+}
+
 void Fill(const Lease& lease, v1::Lease& message) {
   message.set_task(lease.task.str());
   message.set_round(lease.round);
@@ -122,6 +150,7 @@ void Fill(const Lease& lease, v1::Lease& message) {
   message.set_deadline_ms(static_cast<std::uint64_t>(lease.deadline.count()));
   message.set_max_examples(lease.max_examples);
   message.set_tells_clipped(lease.tells_clipped);
+  if (lease.local) Fill(*lease.local, *message.mutable_local());
 }
 
 Result<void> CheckLeaseNumbers(const v1::Lease& message) {
@@ -142,6 +171,7 @@ Result<Lease> ParseLease(const v1::Lease& message) {
   TACIT_TRY(auto model, ParseModel(message.model()));
   TACIT_TRY(auto training, ParseTraining(message.training()));
   TACIT_TRY(const auto mechanism, ParseMechanism(message.mechanism()));
+  TACIT_TRY(const auto local, ParseLocalNoise(message));
   return Lease{.task = std::move(task),
                .round = message.round(),
                .model_version = message.model_version(),
@@ -155,7 +185,8 @@ Result<Lease> ParseLease(const v1::Lease& message) {
                .grid_radius = message.grid_radius(),
                .deadline = Millis(message.deadline_ms()),
                .max_examples = message.max_examples(),
-               .tells_clipped = message.tells_clipped()};
+               .tells_clipped = message.tells_clipped(),
+               .local = local};
 }
 
 void Fill(const Wait& wait, v1::Wait& message) {
@@ -181,7 +212,20 @@ Result<TaskSpend> ParseSpend(const v1::TaskSpend& message) {
                    .rounds = message.rounds(),
                    .max_participations = message.max_participations(),
                    .epsilon = message.epsilon(),
-                   .delta = message.delta()};
+                   .delta = message.delta(),
+                   .local = message.local()};
+}
+
+Result<std::vector<TaskId>> ParseDeclined(const v1::CheckInRequest& message) {
+  if (std::cmp_greater(message.declined_size(), kMaxDeclined)) {
+    return Fail(ErrorCode::kInvalidArgument, "declined must be at most " + std::to_string(kMaxDeclined) + " tasks");
+  }
+  std::vector<TaskId> declined;
+  for (const std::string& name : message.declined()) {
+    TACIT_TRY(auto task, TaskId::Parse(name));
+    declined.push_back(std::move(task));
+  }
+  return declined;
 }
 
 Result<std::optional<TaskId>> ParseWantedTask(std::string_view text) {
@@ -200,6 +244,9 @@ Bytes Encode(const CheckInRequest& request) {
   if (request.task) message.set_task(request.task->str());
   message.set_inputs(request.inputs);
   message.set_classes(request.classes);
+  for (const TaskId& task : std::span(request.declined).first(std::min(request.declined.size(), kMaxDeclined))) {
+    message.add_declined(task.str());
+  }
   return SerializeMessage(message);
 }
 
@@ -241,6 +288,7 @@ Bytes Encode(const PrivacyReply& reply) {
     task.set_max_participations(spend.max_participations);
     task.set_epsilon(spend.epsilon);
     task.set_delta(spend.delta);
+    task.set_local(spend.local);
   }
   return SerializeMessage(message);
 }
@@ -256,11 +304,13 @@ Result<CheckInRequest> ParseCheckInRequest(ByteSpan bytes) {
   TACIT_TRY(auto task, ParseWantedTask(message.task()));
   TACIT_TRY_VOID(CheckRange<std::uint32_t>("inputs", message.inputs(), 0, kMaxLayerWidth));
   TACIT_TRY_VOID(CheckRange<std::uint32_t>("classes", message.classes(), 0, kMaxLayerWidth));
+  TACIT_TRY(auto declined, ParseDeclined(message));
   return CheckInRequest{.agent_version = message.agent_version(),
                         .wait = Millis(message.wait_ms()),
                         .task = std::move(task),
                         .inputs = message.inputs(),
-                        .classes = message.classes()};
+                        .classes = message.classes(),
+                        .declined = std::move(declined)};
 }
 
 Result<CheckInReply> ParseCheckInReply(ByteSpan bytes) {

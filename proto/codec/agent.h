@@ -21,11 +21,13 @@ enum class Encoding : std::uint8_t { kFloat32, kGridInt32 };
 
 /// A device that has time asks for work.
 struct CheckInRequest {
-  std::string agent_version;   ///< Printable ASCII, at most kMaxAgentVersionBytes.
-  Millis wait{0};              ///< How long the server may hold the answer back; the server caps it.
-  std::optional<TaskId> task;  ///< Only this task; none: any.
-  std::uint32_t inputs = 0;    ///< Features of one example on the device; 0: not said.
-  std::uint32_t classes = 0;   ///< Classes the device's labels fit in; 0: not said.
+  std::string agent_version;     ///< Printable ASCII, at most kMaxAgentVersionBytes.
+  Millis wait{0};                ///< How long the server may hold the answer back; the server caps it.
+  std::optional<TaskId> task;    ///< Only this task; none: any.
+  std::uint32_t inputs = 0;      ///< Features of one example on the device; 0: not said.
+  std::uint32_t classes = 0;     ///< Classes the device's labels fit in; 0: not said.
+  std::vector<TaskId> declined;  ///< Tasks that the device will not take part in; Encode leaves out what is beyond
+                                 ///< kMaxDeclined.
   bool operator==(const CheckInRequest&) const = default;
 };
 
@@ -45,6 +47,15 @@ struct TrainingPlan {
   bool operator==(const TrainingPlan&) const = default;
 };
 
+/// What a device adds to its clipped grid integers before they leave it.
+struct LocalNoise {
+  Mechanism mechanism = Mechanism::kGaussian;  ///< Not kNone.
+  double noise_multiplier = 0;                 ///< Above 0.
+  double delta = 0;                            ///< Between 0 and 1.
+  std::uint64_t max_releases = 0;              ///< At least 1.
+  bool operator==(const LocalNoise&) const = default;
+};
+
 /// Permission to take part in one round, and all that is needed to do it.
 struct Lease {
   TaskId task;
@@ -57,10 +68,11 @@ struct Lease {
   TrainingPlan training;
   Mechanism mechanism = Mechanism::kNone;
   double clip_norm = 0;
-  std::uint32_t grid_radius = 0;   ///< A power of two.
-  Millis deadline{0};              ///< From now until the round no longer takes the update.
-  std::uint64_t max_examples = 0;  ///< Cap of a reported example count; 0 where counts are ignored.
-  bool tells_clipped = false;      ///< Whether a header says if its update was clipped.
+  std::uint32_t grid_radius = 0;    ///< A power of two.
+  Millis deadline{0};               ///< From now until the round no longer takes the update.
+  std::uint64_t max_examples = 0;   ///< Cap of a reported example count; 0 where counts are ignored.
+  bool tells_clipped = false;       ///< Whether a header says if its update was clipped.
+  std::optional<LocalNoise> local;  ///< Only with mechanism kNone.
   bool operator==(const Lease&) const = default;
 };
 
@@ -98,8 +110,9 @@ struct TaskSpend {
   Mechanism mechanism = Mechanism::kNone;
   std::uint64_t rounds = 0;  ///< It was counted in.
   std::uint64_t max_participations = 0;
-  double epsilon = 0;  ///< Infinite with kNone.
-  double delta = 0;    ///< 0 with kNone.
+  double epsilon = 0;  ///< Infinite where no noise is added.
+  double delta = 0;    ///< 0 where no noise is added.
+  bool local = false;  ///< Whether the noise is the device's own.
   bool operator==(const TaskSpend&) const = default;
 };
 

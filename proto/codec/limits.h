@@ -36,6 +36,7 @@ inline constexpr std::size_t kMaxHostBytes = 253;
 inline constexpr std::uint32_t kMaxLayerWidth = 1U << 20U;
 inline constexpr std::size_t kMaxHiddenLayers = 8;
 inline constexpr std::size_t kMaxTaskSpends = 500;
+inline constexpr std::size_t kMaxDeclined = 32;
 inline constexpr std::uint64_t kMaxParameters = 1ULL << 28U;
 inline constexpr std::uint64_t kMaxPayloadBytes = 4 * kMaxParameters;
 inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;

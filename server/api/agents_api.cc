@@ -54,6 +54,15 @@ codec::Mechanism ToWire(dp::Mechanism mechanism) {
   return codec::Mechanism::kNone;
 }
 
+std::optional<codec::LocalNoise> LocalToWire(const task::TaskSpec& spec) {
+  if (!spec.privacy.local) return std::nullopt;
+  const dp::LocalNoise& noise = *spec.privacy.local;
+  return codec::LocalNoise{.mechanism = ToWire(noise.mechanism),
+                           .noise_multiplier = noise.noise_multiplier.value(),
+                           .delta = noise.delta.value(),
+                           .max_releases = spec.Compositions()};
+}
+
 codec::Lease ToWire(const LeaseView& view) {
   const task::TaskSpec& spec = view.spec;
   const model::ModelShape& shape = spec.model.shape();
@@ -74,7 +83,8 @@ codec::Lease ToWire(const LeaseView& view) {
           .grid_radius = spec.privacy.grid_radius.value(),
           .deadline = std::max(view.time_left, Millis(0)),
           .max_examples = spec.aggregation.weighting == task::Weighting::kExamples ? spec.aggregation.max_examples : 0,
-          .tells_clipped = spec.privacy.tracking.has_value()};
+          .tells_clipped = spec.privacy.tracking.has_value(),
+          .local = LocalToWire(spec)};
 }
 
 Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
@@ -85,6 +95,7 @@ Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
                                                                                    .task = std::move(wish.task),
                                                                                    .inputs = wish.inputs,
                                                                                    .classes = wish.classes,
+                                                                                   .declined = std::move(wish.declined),
                                                                                    .wait = wish.wait}));
   if (const auto* lease = std::get_if<LeaseView>(&reply)) {
     co_return ProtobufResponse(codec::Encode(codec::CheckInReply(ToWire(*lease))));
@@ -104,7 +115,8 @@ Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request) {
                            .rounds = spend.rounds.value_or(0),
                            .max_participations = spend.max_participations,
                            .epsilon = spend.epsilon.value_or(std::numeric_limits<double>::infinity()),
-                           .delta = spend.delta.value_or(0)});
+                           .delta = spend.delta.value_or(0),
+                           .local = spend.local});
   }
   co_return ProtobufResponse(codec::Encode(reply));
 }
@@ -159,6 +171,11 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     " payload bytes; the model of task " + round.task.str() + " has " +
                                                     std::to_string(plan.parameters) + " parameters of 4 bytes");
   }
+  if (plan.entry_bound > 0 && header.encoding != codec::Encoding::kGridInt32) {
+    co_return Fail(ErrorCode::kInvalidArgument, "task " + round.task.str() +
+                                                    " takes grid integers that the device noised, and nothing else: "
+                                                    "an update without noise must not leave its device");
+  }
   co_return Announced{std::move(round), plan, header};
 }
 
@@ -170,7 +187,9 @@ Result<dp::Fit> Verify(const UploadPlan& plan, const codec::UpdateHeader& header
   }
   const dp::Norm norm = dp::NormOf(plan.mechanism);
   if (header.encoding == codec::Encoding::kGridInt32) {
-    TACIT_TRY_VOID(dp::VerifyGrid(payload.As<std::int32_t>(), plan.grid_radius, norm));
+    const std::span<const std::int32_t> grid = payload.As<std::int32_t>();
+    TACIT_TRY_VOID(plan.entry_bound > 0 ? dp::VerifyEntries(grid, plan.entry_bound)
+                                        : dp::VerifyGrid(grid, plan.grid_radius, norm));
     return header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip;
   }
   const std::span<std::int32_t> grid(reinterpret_cast<std::int32_t*>(payload.data()), plan.parameters);

@@ -15,6 +15,9 @@ constexpr std::string_view kNeighbouring =
 constexpr std::string_view kNeighbouringBehindACoin =
     "zero-out: one device's updates are replaced by zeros; who takes part, and how many, is secret";
 
+constexpr std::string_view kUnitOfOne = "device: all updates that one device ever sends to this task";
+constexpr std::string_view kNeighbouringLocally = "replace-one: any updates of the device against any others of it";
+
 template <typename T>
 Json OrNull(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
@@ -40,13 +43,50 @@ Json ValueOrNull(const std::optional<T>& checked) {
   return checked ? Json(checked->value()) : Json(nullptr);
 }
 
-Json UtilityJson(const task::TaskSpec& spec) {
-  if (spec.privacy.mechanism == dp::Mechanism::kNone) return nullptr;
-  const dp::UtilityForecast forecast =
-      dp::ForecastUtility(spec.privacy.mechanism, spec.privacy.promise().noise_multiplier, spec.cohort.size);
+Json UtilityJson(const dp::UtilityForecast& forecast) {
   return {{"noise_to_signal", forecast.noise_to_signal},
           {"meaning", forecast.meaning},
           {"cohort_needed", forecast.cohort_needed}};
+}
+
+Json UtilityJson(const task::TaskSpec& spec) {
+  if (spec.privacy.mechanism == dp::Mechanism::kNone) return nullptr;
+  return UtilityJson(
+      dp::ForecastUtility(spec.privacy.mechanism, spec.privacy.promise().noise_multiplier, spec.cohort.size));
+}
+
+Json LocalJson(const task::TaskSpec& spec) {
+  if (!spec.privacy.local) return nullptr;
+  const dp::LocalNoise& noise = *spec.privacy.local;
+  return {{"mechanism", dp::NameOf(noise.mechanism)},
+          {"noise_multiplier", noise.noise_multiplier.value()},
+          {"delta", noise.delta.value()},
+          {"max_releases", spec.Compositions()}};
+}
+
+Json NotCoveredLocally() {
+  return {
+      "that a device takes part, when, and how often",
+      "updates that a device sent and that were not counted, towards this figure: the device's own ledger has them",
+      "devices that run a modified agent: their noise is theirs to add, and this server cannot see whether they did"};
+}
+
+// The devices' own noise: nobody, this server included, is trusted with an update as it was.
+Json LocalPrivacyJson(const coordinator::TaskView& view) {
+  const task::TaskSpec& spec = view.record.spec;
+  const coordinator::LocalPrivacyView& figures =
+      Present(view.local, "a view of a task with local noise has the figures");
+  Json json = LocalJson(spec);
+  json.update({{"unit", kUnitOfOne},
+               {"neighbouring", kNeighbouringLocally},
+               {"accountant", figures.accountant},
+               {"epsilon_of_one_update", figures.epsilon_of_one},
+               {"epsilon_at_max_releases", figures.epsilon_limit},
+               {"epsilon_counted", figures.epsilon_counted},
+               {"utility", UtilityJson(dp::ForecastLocalUtility(
+                               spec.privacy.local->mechanism, spec.privacy.local->noise_multiplier, spec.cohort.size))},
+               {"not_covered", NotCoveredLocally()}});
+  return json;
 }
 
 Json NotCovered(const task::Privacy& privacy) {
@@ -76,6 +116,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"state_reason", view.record.state_reason},
           {"created_at", FormatRfc3339(view.record.created_at)},
           {"mechanism", dp::NameOf(privacy.mechanism)},
+          {"local", LocalJson(spec)},
           {"rounds_total", spec.rounds},
           {"rounds_published", view.rounds_published},
           {"cohort_size", spec.cohort.size},
@@ -167,15 +208,24 @@ Json ToJson(const dp::BudgetPolicy& policy) {
 }
 
 Json ToJson(const coordinator::DeviceSpendView& spend) {
-  return {{"task", spend.task.str()},         {"mechanism", dp::NameOf(spend.mechanism)},
-          {"rounds", OrNull(spend.rounds)},   {"max_participations", spend.max_participations},
-          {"epsilon", OrNull(spend.epsilon)}, {"delta", OrNull(spend.delta)}};
+  return {{"task", spend.task.str()},
+          {"mechanism", dp::NameOf(spend.mechanism)},
+          {"rounds", OrNull(spend.rounds)},
+          {"max_participations", spend.max_participations},
+          {"epsilon", OrNull(spend.epsilon)},
+          {"delta", OrNull(spend.delta)},
+          {"local", spend.local}};
 }
 
 Json PrivacyJson(const coordinator::TaskView& view) {
   const task::TaskSpec& spec = view.record.spec;
   const task::Privacy& privacy = spec.privacy;
   Json json = {{"task", spec.id.str()}, {"mechanism", dp::NameOf(privacy.mechanism)}};
+  if (privacy.local) {
+    json["statement"] = "the server adds no noise; each device adds its own before an update leaves it";
+    json["local"] = LocalPrivacyJson(view);
+    return json;
+  }
   if (!view.privacy) {
     json["statement"] = "this task adds no noise: nothing is claimed about privacy";
     return json;
@@ -218,6 +268,14 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"max_participations", spec.max_participations},
                {"clip_norm", privacy.clip_norm.value()},
                {"grid_radius", privacy.grid_radius.value()}};
+  if (privacy.local) {
+    json["local"] = LocalJson(spec);
+    json["local"]["neighbouring"] = kNeighbouringLocally;
+    json["local"]["epsilon_of_one_update"] = dp::LocalCost(*privacy.local, 1).epsilon;
+    json["local"]["epsilon_at_max_releases"] = dp::LocalCost(*privacy.local, spec.Compositions()).epsilon;
+    json.update(UtilityJson(
+        dp::ForecastLocalUtility(privacy.local->mechanism, privacy.local->noise_multiplier, spec.cohort.size)));
+  }
   if (privacy.mechanism == dp::Mechanism::kNone) return json;
   const task::Privacy::Promise promise = privacy.promise();
   const dp::BudgetPolicy policy = spec.Policy(&crypto::Sha256);

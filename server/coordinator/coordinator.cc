@@ -196,6 +196,11 @@ CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
   for (const auto& [id, runner] : runners_) {
     if (query.task && id != *query.task) continue;
     if (!runner->active() && !query.task) continue;
+    if (std::ranges::find(query.declined, id) != query.declined.end()) {
+      runner->GiveBackPlace(query.device);
+      reason = WaitView{kWithoutTasks, "this device declines task " + id.str()};
+      continue;
+    }
     const model::ModelSpec& model = runner->spec().model;
     if (!FitsData(model, query)) {
       reason = WaitView{kWithoutTasks, "task " + id.str() + " takes " + ShapeText(model.inputs(), model.classes()) +

@@ -26,7 +26,8 @@ dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
           .mechanism = spec().privacy.mechanism,
           .grid_radius = spec().privacy.grid_radius,
           .parameters = spec().model.ParameterCount(),
-          .bit_steps = spec().privacy.bit_steps()};
+          .bit_steps = spec().privacy.bit_steps(),
+          .entry_bound = spec().privacy.entry_bound()};
 }
 
 void TaskRunner::StartNextRound(RoundNumber number) {
@@ -71,6 +72,10 @@ CheckInReply TaskRunner::CheckIn(const DeviceId& device) {
   return reply;
 }
 
+void TaskRunner::GiveBackPlace(const DeviceId& device) {
+  if (machine_ && !stopping_) Handle(round::Rejected{device});
+}
+
 Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId& device) const {
   if (!machine_ || round.round < CurrentKey().round) {
     return Fail(ErrorCode::kGone, "round " + std::to_string(round.round) + " of task " + round.task.str() +
@@ -88,7 +93,8 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
                     .clip_norm = record_.clip_norm,
                     .grid_radius = privacy.grid_radius,
                     .max_examples = spec().aggregation.max_examples,
-                    .tracks_clip = privacy.tracking.has_value()};
+                    .tracks_clip = privacy.tracking.has_value(),
+                    .entry_bound = privacy.entry_bound()};
 }
 
 net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
@@ -162,7 +168,7 @@ bool TaskRunner::IsDrawn(const DeviceId& device) const {
                     std::floor(Present(spec().privacy.coin, "asked above").probability.value() * 0x1p64));
 }
 
-std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) {
+std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) const {
   const auto found = participations_.find(device);
   // Behind a coin a device has spent what every device has: that it took part, and how often, is what the coin hides.
   if (found == participations_.end() && !CohortIsSecret()) return std::nullopt;
@@ -173,15 +179,21 @@ std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) {
                        .epsilon = std::nullopt,
                        .delta = std::nullopt};
   if (!CohortIsSecret()) view.rounds = found->second.rounds;
+  if (spec().privacy.local) {
+    view.local = true;
+    view.delta = spec().privacy.local->delta.value();
+    view.epsilon = EpsilonOfRounds(found->second.rounds);
+  }
   if (!ledger_) return view;
   view.delta = spec().privacy.promise().delta.value();
   view.epsilon = view.rounds ? EpsilonOfRounds(*view.rounds) : ledger_->Spent().epsilon;
   return view;
 }
 
-double TaskRunner::EpsilonOfRounds(std::uint64_t rounds) {
+double TaskRunner::EpsilonOfRounds(std::uint64_t rounds) const {
   const auto [place, is_new] = epsilon_of_rounds_.try_emplace(rounds, 0);
-  if (is_new) place->second = dp::CostOf(ledger().policy(), rounds).epsilon;
+  const auto& local = spec().privacy.local;
+  if (is_new) place->second = (local ? dp::LocalCost(*local, rounds) : dp::CostOf(ledger_->policy(), rounds)).epsilon;
   return place->second;
 }
 
@@ -369,6 +381,7 @@ net::Task<void> TaskRunner::DoCommit() {
     Part& part = participations_[each.device];
     ++part.rounds;
     part.last_round = CurrentKey().round;
+    most_participations_ = std::max(most_participations_, part.rounds);
   }
   services_.log.Debug(
       "partial_committed",
@@ -405,12 +418,22 @@ net::Task<bool> TaskRunner::CommitIsDurableAfterAll() {
 
 // ---- Showing ----
 
+std::optional<LocalPrivacyView> TaskRunner::LocalView() const {
+  const auto& local = spec().privacy.local;
+  if (!local) return std::nullopt;
+  return LocalPrivacyView{.epsilon_of_one = EpsilonOfRounds(1),
+                          .epsilon_limit = EpsilonOfRounds(spec().Compositions()),
+                          .epsilon_counted = EpsilonOfRounds(most_participations_),
+                          .accountant = std::string(dp::LocalCost(*local, 0).accountant)};
+}
+
 TaskView TaskRunner::View() const {
   TaskView view{.record = record_,
                 .latest_version = model_record().version,
                 .rounds_published = rounds_published_,
                 .current = std::nullopt,
-                .privacy = std::nullopt};
+                .privacy = std::nullopt,
+                .local = LocalView()};
   if (machine_) {
     CurrentRoundView current{.round = CurrentKey().round,
                              .phase = std::string(round::NameOf(machine().phase())),

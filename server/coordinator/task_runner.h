@@ -54,6 +54,9 @@ class TaskRunner {
   /// A lease, or why there is none.
   CheckInReply CheckIn(const DeviceId& device);
 
+  /// The device will not use the lease that it may have.
+  void GiveBackPlace(const DeviceId& device);
+
   /// Errors: kNotFound for a round that never was; kGone for one that has ended; kPermissionDenied for a device that
   /// may not take part in it.
   [[nodiscard]] Result<UploadPlan> PlanUpload(const RoundKey& round, const DeviceId& device) const;
@@ -63,7 +66,7 @@ class TaskRunner {
   net::Task<Result<void>> Submit(Submission submission);
 
   /// What the device itself has spent; nothing when it never took part, unless a coin hides that.
-  [[nodiscard]] std::optional<DeviceSpendView> SpendOf(const DeviceId& device);
+  [[nodiscard]] std::optional<DeviceSpendView> SpendOf(const DeviceId& device) const;
 
   [[nodiscard]] bool CohortIsSecret() const { return spec().privacy.coin.has_value(); }
 
@@ -140,7 +143,8 @@ class TaskRunner {
   /// The task has ended: what remains is what can be shown of it.
   void LetGo();
   void CountOutcome(std::string_view outcome);
-  double EpsilonOfRounds(std::uint64_t rounds);
+  [[nodiscard]] double EpsilonOfRounds(std::uint64_t rounds) const;
+  [[nodiscard]] std::optional<LocalPrivacyView> LocalView() const;
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
@@ -176,8 +180,10 @@ class TaskRunner {
   SharedBytes model_;                               // newest version, float32 little-endian
   std::optional<store::ModelRecord> model_record_;  // set by Load
   std::uint64_t rounds_published_ = 0;
-  std::map<std::uint64_t, double> epsilon_of_rounds_;  // what one device spends in so many: an accountant is slow
-  std::map<DeviceId, Part> participations_;            // durable, this round's included once committed
+  // What one device spends in so many: an accountant is slow.
+  mutable std::map<std::uint64_t, double> epsilon_of_rounds_;
+  std::map<DeviceId, Part> participations_;  // durable, this round's included once committed
+  std::uint64_t most_participations_ = 0;    // of any device
 
   // The round under way; empty once the task has ended.
   std::optional<round::Machine> machine_;

@@ -1,5 +1,6 @@
 // How a TaskRunner takes a task up from the store where it stood.
 
+#include <algorithm>
 #include <utility>
 
 #include "common/crypto/digest.h"
@@ -46,7 +47,10 @@ net::Task<Result<void>> TaskRunner::LoadLedger() {
   TACIT_CO_TRY(const auto counts, co_await services_.store.Call("participations", [id](store::Store& store) {
     return store.ParticipationCounts(id);
   }));
-  for (const store::Participation& each : counts) participations_[each.device] = {each.rounds, each.last_round};
+  for (const store::Participation& each : counts) {
+    participations_[each.device] = {each.rounds, each.last_round};
+    most_participations_ = std::max(most_participations_, each.rounds);
+  }
   if (!IsPrivate()) co_return Result<void>{};
   TACIT_CO_TRY(const auto recorded,
                co_await services_.store.Call("ledger", [id](store::Store& store) { return store.Ledger(id); }));

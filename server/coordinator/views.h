@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
@@ -20,7 +21,8 @@ struct CheckInQuery {
   std::optional<TaskId> task;  ///< Only this task.
   std::uint32_t inputs = 0;    ///< The shape of the device's data; 0 where it is not told.
   std::uint32_t classes = 0;
-  Millis wait{0};  ///< How long the answer may be held back.
+  std::vector<TaskId> declined;  ///< Tasks that the device does not want.
+  Millis wait{0};                ///< How long the answer may be held back.
 };
 
 /// Permission to train for one round.
@@ -50,6 +52,7 @@ struct UploadPlan {
   dp::GridRadius grid_radius;
   std::uint64_t max_examples = 1;  ///< 1 where counts are ignored.
   bool tracks_clip = false;        ///< Whether it must tell if it was clipped.
+  std::uint32_t entry_bound = 0;   ///< Above 0: grid integers that the device noised, each at most this.
 };
 
 /// A verified update: on the grid, inside the bound.
@@ -87,8 +90,17 @@ struct DeviceSpendView {
   dp::Mechanism mechanism;
   std::optional<std::uint64_t> rounds;  ///< It was counted in, abandoned ones included; absent where a coin hides it.
   std::uint64_t max_participations = 0;
-  std::optional<double> epsilon;  ///< Absent with mechanism none, as delta.
+  std::optional<double> epsilon;  ///< Absent where no noise is added, as delta.
   std::optional<double> delta;
+  bool local = false;  ///< Whether the noise is the device's own: then of the updates that were counted.
+};
+
+/// What the noise of its devices promises them.
+struct LocalPrivacyView {
+  double epsilon_of_one = 0;   ///< One noised update.
+  double epsilon_limit = 0;    ///< As many as one device may send.
+  double epsilon_counted = 0;  ///< As many as the busiest device was counted in.
+  std::string accountant;
 };
 
 struct TaskView {
@@ -96,7 +108,8 @@ struct TaskView {
   ModelVersion latest_version = 0;
   std::uint64_t rounds_published = 0;
   std::optional<CurrentRoundView> current;
-  std::optional<PrivacyView> privacy;  ///< Absent with mechanism none.
+  std::optional<PrivacyView> privacy;     ///< Absent with mechanism none.
+  std::optional<LocalPrivacyView> local;  ///< Of noise that the devices add.
 };
 
 }  // namespace tacit::coordinator

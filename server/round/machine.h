@@ -59,7 +59,7 @@ struct Offered {
   DeviceId device;
   Digest128 digest{};
 };
-/// An update of this device was refused before it got here: its place is free again.
+/// An update of this device was refused before it got here, or will not come: its place is free again.
 struct Rejected {
   DeviceId device;
 };

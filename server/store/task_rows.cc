@@ -60,15 +60,15 @@ Result<void> InsertTask(Database& database, const TaskRecord& record) {
             database.Prepare(
                 "INSERT INTO tasks (id, toml, noise_multiplier, grid_radius, bit_steps, clip_norm, created_at, state,"
                 " state_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
-  const task::Privacy& privacy = record.spec.privacy;
+  const task::PlannedPrivacy planned = task::PlanOf(record.spec);
   insert.Bind(record.spec.id.str()).Bind(record.toml);
-  if (privacy.noise_multiplier) {
-    insert.Bind(privacy.noise_multiplier->value());
+  if (planned.noise_multiplier) {
+    insert.Bind(planned.noise_multiplier->value());
   } else {
     insert.BindNull();
   }
-  insert.Bind(std::uint64_t{privacy.grid_radius.value()})
-      .Bind(std::uint64_t{privacy.bit_steps()})
+  insert.Bind(std::uint64_t{planned.grid_radius.value()})
+      .Bind(std::uint64_t{planned.bit_steps})
       .Bind(record.clip_norm.value())
       .Bind(record.created_at);
   Result<void> inserted = insert.Bind(NameOf(record.state)).Bind(record.state_reason).Run();

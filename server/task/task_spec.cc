@@ -24,6 +24,7 @@ constexpr RealRange kFraction{0, 1, Ends::kWithoutMax};
 constexpr RealRange kLearningRate{0, 1e6, Ends::kWithoutMin};
 
 constexpr std::array kMechanisms = {dp::Mechanism::kNone, dp::Mechanism::kGaussian, dp::Mechanism::kLaplace};
+constexpr std::array kLocalMechanisms = {dp::Mechanism::kGaussian, dp::Mechanism::kLaplace};
 constexpr std::array kOptimizers = {Optimizer::kFedAvg, Optimizer::kFedAvgM, Optimizer::kFedAdam};
 constexpr std::array kWeightings = {Weighting::kUniform, Weighting::kExamples};
 
@@ -130,6 +131,14 @@ Aggregation ReadAggregation(TomlTable table) {
   return aggregation;
 }
 
+/// [privacy.local] as it was read.
+struct LocalKeys {
+  std::optional<dp::Mechanism> mechanism;
+  std::optional<dp::NoiseMultiplier> noise_multiplier;
+  std::optional<dp::Epsilon> target_epsilon;
+  std::optional<dp::Delta> delta;
+};
+
 /// [privacy] as it was read; what is absent or bad is empty.
 struct PrivacyKeys {
   std::optional<dp::Mechanism> mechanism;
@@ -145,6 +154,8 @@ struct PrivacyKeys {
   bool tracks = false;
   double clip_quantile = 0;
   double clip_learning_rate = 0;
+  bool has_local = false;
+  LocalKeys local;
 };
 
 template <typename Checked>
@@ -156,6 +167,30 @@ std::optional<dp::GridRadius> ReadGridRadius(TomlTable& table) {
   const std::int64_t radius =
       table.Integer("grid_radius", {dp::kMinGridRadius, dp::kMaxGridRadius}, std::int64_t{dp::kMinGridRadius});
   return Check<dp::GridRadius>(table, "grid_radius", static_cast<std::uint32_t>(radius));
+}
+
+/// One of two ways to say how much noise there is.
+void RequireNoise(TomlTable& table, const std::string& name) {
+  const bool multiplier = table.Has("noise_multiplier");
+  const bool target = table.Has("target_epsilon");
+  if (multiplier && target) {
+    table.Complain("target_epsilon",
+                   "'" + name + ".noise_multiplier' and '" + name + ".target_epsilon' exclude each other");
+  } else if (!multiplier && !target) {
+    table.Complain("noise_multiplier", "missing key '" + name + ".noise_multiplier' or '" + name +
+                                           ".target_epsilon': privacy has no default");
+  }
+}
+
+LocalKeys ReadLocalKeys(TomlTable table) {
+  LocalKeys keys;
+  const std::size_t mechanism = table.Choice("mechanism", {"gaussian", "laplace"});
+  if (table.HasGood("mechanism")) keys.mechanism = kLocalMechanisms[mechanism];
+  keys.noise_multiplier = ReadOptional<dp::NoiseMultiplier>(table, "noise_multiplier");
+  keys.target_epsilon = ReadOptional<dp::Epsilon>(table, "target_epsilon");
+  keys.delta = Check<dp::Delta>(table, "delta", table.Real("delta", kAnyFinite));
+  RequireNoise(table, "privacy.local");
+  return keys;
 }
 
 PrivacyKeys ReadPrivacyKeys(TomlTable& table) {
@@ -174,6 +209,8 @@ PrivacyKeys ReadPrivacyKeys(TomlTable& table) {
   keys.clip_learning_rate = table.Real("clip_learning_rate", {0, 10, Ends::kWithoutMin}, 0.2);
   keys.coin = table.Choice("sampling", {"none", "checkin_coin"}, 0) == 1;
   keys.sampling_probability = ReadOptional<dp::SamplingProbability>(table, "sampling_probability");
+  keys.has_local = table.Has("local");
+  if (keys.has_local) keys.local = ReadLocalKeys(table.Table("local"));
   return keys;
 }
 
@@ -185,23 +222,15 @@ void RequireNoPrivacy(TomlTable& table) {
 }
 
 /// A delta of 1 / population would allow a mechanism that publishes one device whole.
-void CheckDelta(TomlTable& table, const PrivacyKeys& keys) {
-  if (!keys.delta || !table.HasGood("population")) return;
-  const double limit = 1 / static_cast<double>(keys.population);
-  if (keys.delta->value() < limit) return;
-  table.Complain("delta", "'privacy.delta' must be below 1 / population = " + Decimal(limit) + ", got " +
-                              Decimal(keys.delta->value()) + ": at that delta one device may be published whole");
+void CheckDelta(TomlTable& table, const std::string& name, dp::Delta delta, std::uint64_t population) {
+  const double limit = 1 / static_cast<double>(population);
+  if (delta.value() < limit) return;
+  table.Complain("delta", "'" + name + "' must be below 1 / population = " + Decimal(limit) + ", got " +
+                              Decimal(delta.value()) + ": at that delta one device may be published whole");
 }
 
 void CheckNoiseKeys(TomlTable& table, const PrivacyKeys& keys) {
-  const bool multiplier = table.Has("noise_multiplier");
-  const bool target = table.Has("target_epsilon");
-  if (multiplier && target) {
-    table.Complain("target_epsilon", "'privacy.noise_multiplier' and 'privacy.target_epsilon' exclude each other");
-  } else if (!multiplier && !target) {
-    table.Complain("noise_multiplier",
-                   "missing key 'privacy.noise_multiplier' or 'privacy.target_epsilon': privacy has no default");
-  }
+  RequireNoise(table, "privacy");
   if (keys.target_epsilon && keys.epsilon_budget && *keys.target_epsilon > *keys.epsilon_budget) {
     table.Complain("target_epsilon",
                    "'privacy.target_epsilon' is above 'privacy.epsilon_budget', so the rounds planned for "
@@ -253,7 +282,27 @@ void RequireMechanism(TomlTable& table, const PrivacyKeys& keys) {
     }
   }
   CheckNoiseKeys(table, keys);
-  CheckDelta(table, keys);
+  if (keys.delta && table.HasGood("population")) CheckDelta(table, "privacy.delta", *keys.delta, keys.population);
+}
+
+/// Noise of the devices stands alone: what noise of the server would add to it could not be accounted for, and what is
+/// not noised would tell.
+void CheckLocal(TomlTable root, TomlTable& table, const PrivacyKeys& keys, const Aggregation& aggregation) {
+  if (!keys.has_local) return;
+  if (keys.mechanism != dp::Mechanism::kNone) {
+    table.Complain("local",
+                   "'privacy.local' is for mechanism \"none\": noised updates have no small norm that the server's own "
+                   "noise could be sized for; choose noise of the devices or noise of the server");
+  }
+  if (aggregation.weighting == Weighting::kExamples) {
+    root.Table("aggregation")
+        .Complain("weighting",
+                  "'aggregation.weighting' must be \"uniform\" with 'privacy.local': how many examples a device has is "
+                  "part of its data, and would leave it without noise");
+  }
+  TomlTable local = table.Table("local");
+  if (keys.local.delta && table.HasGood("population"))
+    CheckDelta(local, "privacy.local.delta", *keys.local.delta, keys.population);
 }
 
 /// A weight that a device claims would multiply its share of the sum beyond what the noise is sized for.
@@ -276,6 +325,7 @@ PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation&
     CheckCoin(table, keys, cohort);
     CheckTracking(table, keys);
   }
+  CheckLocal(root, table, keys, aggregation);
   CheckWeighting(root.Table("aggregation"), keys, aggregation);
   return keys;
 }
@@ -309,30 +359,66 @@ Result<std::optional<dp::NoiseMultiplier>> PlanNoise(const PrivacyKeys& keys, co
 /// Notes a problem when the sampler cannot draw the noise on this grid, or the sum of a full cohort could overflow.
 void CheckGrid(TomlTable table, const Privacy& privacy, const TaskSpec& spec) {
   const std::string_view key = table.Has("grid_radius") ? "grid_radius" : "noise_multiplier";
+  const auto complain = [&](const Error& error) {
+    table.Complain(key, "'privacy." + std::string(key) + "': " + error.message);
+  };
   if (privacy.noise_multiplier) {
     const auto steps = dp::NoiseStepsWithBits(*privacy.noise_multiplier, privacy.grid_radius, privacy.bit_steps());
-    if (!steps) table.Complain(key, "'privacy." + std::string(key) + "': " + steps.error().message);
+    if (!steps) return complain(steps.error());
   }
+  if (privacy.local) {
+    const auto bound =
+        dp::LocalEntryBound(privacy.local->mechanism, privacy.local->noise_multiplier, privacy.grid_radius);
+    if (!bound) return complain(bound.error());
+  }
+  const std::uint32_t largest_entry = std::max(privacy.grid_radius.value(), privacy.entry_bound());
   const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
-                             static_cast<double>(spec.aggregation.max_examples) * privacy.grid_radius.value();
+                             static_cast<double>(spec.aggregation.max_examples) * largest_entry;
   if (largest_sum < 0x1p62) return;
-  table.Complain(key,
-                 "the sum of a full cohort could overflow: cohort.size * cohort.over_selection * "
-                 "aggregation.max_examples * grid_radius must be below 2^62; lower max_examples or grid_radius");
+  table.Complain(
+      key,
+      "the sum of a full cohort could overflow: cohort.size * cohort.over_selection * "
+      "aggregation.max_examples * grid_radius (with the reach of the devices' noise) must be below 2^62; lower "
+      "max_examples or grid_radius");
+}
+
+Result<dp::NoiseMultiplier> PlanLocalNoise(const LocalKeys& keys, const TaskSpec& spec) {
+  if (!keys.target_epsilon) return Present(keys.noise_multiplier, "one of the two was demanded");
+  return dp::CalibrateLocalNoise({.mechanism = Present(keys.mechanism, "every local noise names one"),
+                                  .epsilon = *keys.target_epsilon,
+                                  .delta = Present(keys.delta, "local noise needs one"),
+                                  .releases = spec.Compositions()});
+}
+
+/// Fills in what the file left to the planner, of noise that the devices add.
+void PlanLocal(TomlTable table, const PrivacyKeys& keys, const std::optional<PlannedPrivacy>& planned, TaskSpec& spec) {
+  Privacy& privacy = spec.privacy;
+  auto noise = planned && planned->noise_multiplier ? *planned->noise_multiplier : PlanLocalNoise(keys.local, spec);
+  if (!noise) {
+    TomlTable local = table.Table("local");
+    return local.Complain("target_epsilon", "'privacy.local.target_epsilon': " + noise.error().message);
+  }
+  privacy.local = dp::LocalNoise{.mechanism = Present(keys.local.mechanism, "every local noise names one"),
+                                 .noise_multiplier = *noise,
+                                 .delta = Present(keys.local.delta, "local noise needs one")};
+  privacy.grid_radius =
+      planned ? planned->grid_radius
+              : keys.grid_radius.value_or(dp::PlanLocalGridRadius(privacy.local->mechanism, *noise, spec.cohort.size));
+  CheckGrid(table, privacy, spec);
 }
 
 /// Fills in what the file left to the planner.
-Result<void> PlanPrivacy(TomlTable table, const PrivacyKeys& keys, const std::optional<PlannedPrivacy>& planned,
-                         TaskSpec& spec) {
+void PlanPrivacy(TomlTable table, const PrivacyKeys& keys, const std::optional<PlannedPrivacy>& planned,
+                 TaskSpec& spec) {
   Privacy& privacy = spec.privacy;
+  if (keys.has_local) return PlanLocal(table, keys, planned, spec);
   if (planned) {
     privacy.noise_multiplier = planned->noise_multiplier;
     privacy.grid_radius = planned->grid_radius;
   } else {
     auto noise = PlanNoise(keys, spec);
     if (!noise) {
-      table.Complain("target_epsilon", "'privacy.target_epsilon': " + noise.error().message);
-      return {};
+      return table.Complain("target_epsilon", "'privacy.target_epsilon': " + noise.error().message);
     }
     privacy.noise_multiplier = *noise;
     privacy.grid_radius = keys.grid_radius.value_or(dp::PlanGridRadius(privacy.mechanism, *noise, spec.cohort.size));
@@ -345,7 +431,6 @@ Result<void> PlanPrivacy(TomlTable table, const PrivacyKeys& keys, const std::op
         .bit_steps = bit_steps, .quantile = keys.clip_quantile, .learning_rate = keys.clip_learning_rate};
   }
   CheckGrid(table, privacy, spec);
-  return {};
 }
 
 Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
@@ -385,9 +470,10 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
                   .epsilon_budget = keys.epsilon_budget,
                   .population = keys.population,
                   .coin = CoinOf(keys, cohort),
-                  .tracking = {}},
+                  .tracking = {},
+                  .local = {}},
       .aggregation = aggregation};
-  TACIT_TRY_VOID(PlanPrivacy(root.Table("privacy"), keys, planned, spec));
+  PlanPrivacy(root.Table("privacy"), keys, planned, spec);
   TACIT_TRY_VOID(file.Finish());
   return spec;
 }
@@ -416,6 +502,13 @@ std::uint64_t Cohort::MaxAdmitted() const {
   return static_cast<std::uint64_t>(std::ceil(static_cast<double>(size) * over_selection - kRounding));
 }
 
+std::uint32_t Privacy::entry_bound() const {
+  if (!local) return 0;
+  const auto bound = dp::LocalEntryBound(local->mechanism, local->noise_multiplier, grid_radius);
+  TACIT_CHECK(bound.has_value(), "a task whose noise has no bound is refused when it is parsed");
+  return *bound;
+}
+
 std::uint64_t TaskSpec::Compositions() const {
   return std::min(rounds, max_participations);
 }
@@ -438,7 +531,9 @@ dp::BudgetPolicy TaskSpec::Policy(dp::HashFunction hash) const {
 }
 
 PlannedPrivacy PlanOf(const TaskSpec& spec) {
-  return {spec.privacy.noise_multiplier, spec.privacy.grid_radius, spec.privacy.bit_steps()};
+  const Privacy& privacy = spec.privacy;
+  return {privacy.local ? privacy.local->noise_multiplier : privacy.noise_multiplier, privacy.grid_radius,
+          privacy.bit_steps()};
 }
 
 Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name) {

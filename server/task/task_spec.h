@@ -11,6 +11,7 @@
 #include "common/base/result.h"
 #include "common/model/spec.h"
 #include "dp/ledger.h"
+#include "dp/local_noise.h"
 #include "dp/types.h"
 
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
@@ -38,8 +39,8 @@ struct Cohort {
   [[nodiscard]] std::uint64_t MaxAdmitted() const;
 };
 
-/// Invariants: with kNone all optional members are empty; otherwise all but `coin` and `tracking` are set, delta < 1 /
-/// population, and noise_multiplier * grid_radius is a scale that the exact samplers accept.
+/// Invariants: with kNone all optional members but `local` are empty; otherwise all but `coin`, `tracking` and `local`
+/// are set, delta < 1 / population, and noise_multiplier * grid_radius is a scale that the exact samplers accept.
 struct Privacy {
   dp::Mechanism mechanism;
   dp::ClipNorm clip_norm;
@@ -53,6 +54,10 @@ struct Privacy {
   std::optional<dp::CheckinCoin> coin;
   /// Set with `clip_quantile`: `clip_norm` is that of the first round.
   std::optional<dp::ClipTracking> tracking;
+  /// Set with a table [privacy.local], and mechanism "none": each device noises its own update before it sends it.
+  std::optional<dp::LocalNoise> local;
+  /// The largest entry of a noised update; 0 where devices add no noise.
+  [[nodiscard]] std::uint32_t entry_bound() const;
   [[nodiscard]] std::uint32_t bit_steps() const { return tracking ? tracking->bit_steps : 0; }
 
   /// What a promise consists of. Not for kNone, which makes none.
@@ -122,7 +127,7 @@ Result<TaskSpec> ParseTask(std::string_view toml, std::string_view file_name);
 
 /// What `ParseTask` may work out rather than read.
 struct PlannedPrivacy {
-  std::optional<dp::NoiseMultiplier> noise_multiplier;
+  std::optional<dp::NoiseMultiplier> noise_multiplier;  ///< The server's, or the devices' own.
   dp::GridRadius grid_radius;
   std::uint32_t bit_steps = 0;  ///< Of a clip norm that follows a quantile.
 };

@@ -1,6 +1,7 @@
 #include "common/model/spec.h"
 #include "edge_agent/app/source_config.h"
 #include "edge_agent/enrolment/identity_file.h"
+#include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/pending_update.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -27,6 +28,13 @@ void ReadDataSource(std::string_view text) {
   TACIT_CHECK(source.has_value() || !source.error().message.empty(), "a refusal says why");
 }
 
+void ReadLocalRecord(std::string_view text) {
+  const auto record = tacit::upload::ParseLocalRecord(text);
+  if (!record) return;
+  const auto again = tacit::upload::ParseLocalRecord(tacit::upload::FormatLocalRecord(*record));
+  TACIT_CHECK(again.has_value() && *again == *record, "a record that was read can be written and read");
+}
+
 void ReadModelSpec(std::string_view text) {
   const auto spec = tacit::model::ModelSpec::Parse(text);
   if (!spec) return;
@@ -40,7 +48,7 @@ void ReadModelSpec(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const tacit::ByteSpan rest(data + 1, size - 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0:
       ReadPendingUpdate(rest);
       break;
@@ -50,8 +58,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 2:
       ReadDataSource(tacit::AsText(rest));
       break;
-    default:
+    case 3:
       ReadModelSpec(tacit::AsText(rest));
+      break;
+    default:
+      ReadLocalRecord(tacit::AsText(rest));
       break;
   }
   return 0;

@@ -1,12 +1,13 @@
 """What is spent and who may know: drawn cohorts, gaps between rounds, the ledger outside the server, single devices."""
 
 import json
+import subprocess
 import unittest
 
 import numpy
 
 import harness
-from harness import GAUSSIAN, ServerTest, parameters, request, run, task_text
+from harness import BIN, GAUSSIAN, ServerTest, agent_pb2, parameters, request, run, task_text
 from test_rounds import open_round
 
 COIN = GAUSSIAN.replace("population = 100", "population = 20\nsampling = \"checkin_coin\"\nsampling_probability = 0.5")
@@ -256,6 +257,100 @@ class Ledger(ServerTest):
         answer = request(self.server.ports["api"], "GET", "/api/v1/devices", ca=self.server.root / "pki/ca.crt",
                          certificate=operators / "auditor.crt", key=operators / "auditor.key")
         self.assertEqual(answer.status, 403)
+
+
+LOCAL = """mechanism = "none"
+clip_norm = 1.0
+grid_radius = 1024
+[privacy.local]
+mechanism = "gaussian"
+noise_multiplier = 2.0
+delta = 1e-6
+"""
+
+
+class NoiseOfDevices(ServerTest):
+    """Local differential privacy: who must not be trusted with an update does not get one."""
+
+    def agent(self, device, data, *arguments):
+        agent = subprocess.Popen([BIN / "tacit-agent", "run", "--state", device.state, "--synthetic", data, *arguments],
+                                 stderr=subprocess.PIPE, text=True)
+        self.addCleanup(agent.kill)
+        return agent
+
+    def test_the_server_takes_noised_integers_within_their_bound_and_nothing_else(self):
+        self.server.create_task(task_text(size=2, rounds=4, participations=2, privacy=LOCAL))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        local = leases[0].local
+        self.assertEqual((local.mechanism, local.noise_multiplier, local.delta, local.max_releases),
+                         (agent_pb2.MECHANISM_GAUSSIAN, 2.0, 1e-6, 2))
+        d = parameters(leases[0])
+        plain = devices[0].upload(leases[0], numpy.zeros(d))
+        self.assertEqual(plain.status, 422)
+        self.assertIn("an update without noise must not leave its device", plain.problem()["detail"])
+        bound = 1024 * (1 + 16 * 2)
+        values = numpy.full(d, bound)
+        values[2] += 1
+        grid = agent_pb2.ENCODING_GRID_INT32
+        beyond = devices[0].upload(leases[0], values, encoding=grid)
+        self.assertEqual(beyond.status, 422)
+        self.assertIn("entry 2", beyond.problem()["detail"])
+        self.assertEqual(devices[0].upload(open_round(devices)[0], numpy.full(d, bound), encoding=grid).status, 200)
+        self.server.kill()
+        self.server.restart()
+        self.assertEqual(devices[1].upload(leases[1], numpy.full(d, -bound), encoding=grid).status, 200)
+        self.server.wait_for_event("round_published")
+        shown = self.server.cli("privacy", "show", "t")["data"]
+        self.assertEqual(shown["mechanism"], "none")
+        self.assertIn("each device adds its own", shown["statement"])
+        local = shown["local"]
+        self.assertTrue(local["neighbouring"].startswith("replace-one"))
+        self.assertGreater(local["epsilon_at_max_releases"], local["epsilon_of_one_update"])
+        self.assertEqual(local["epsilon_counted"], local["epsilon_of_one_update"])
+        self.assertIn("modified agent", " ".join(local["not_covered"]))
+        self.assertEqual(self.server.task()["local"]["noise_multiplier"], 2.0)
+
+    def test_devices_noise_what_they_send_and_keep_account_of_it(self):
+        shape = json.loads(run(["tacit-agent", "--json", "shape", "--synthetic", "0/3"]).stdout)["data"]
+        text = task_text(size=3, minimum=3, inputs=shape["inputs"], rounds=3, participations=2, privacy=LOCAL)
+        self.server.create_task(text.replace("classes = 3", f"classes = {shape['classes']}"))
+        devices = self.devices("a", "b", "c")
+        cap = ("--max-local-epsilon", "20", "--local-delta", "1e-5")
+        agents = [self.agent(device, f"{i}/3", "--rounds-limit", "2", *(cap if i == 0 else ()))
+                  for i, device in enumerate(devices)]
+        for agent in agents:
+            log = agent.communicate(timeout=harness.PATIENCE)[1]
+            self.assertEqual(agent.returncode, 0, log)
+        self.server.wait_for_event("round_published", round=2)
+        limit = self.server.cli("privacy", "show", "t")["data"]["local"]
+        self.assertEqual(limit["epsilon_counted"], limit["epsilon_at_max_releases"])
+        own = json.loads(run(["tacit-agent", "--json", "privacy", "--state", devices[0].state]).stdout)["data"]
+        self.assertEqual([(item["task"], item["updates"]) for item in own["local"]["items"]], [("t", 2)])
+        self.assertEqual(own["local"]["items"][0]["epsilon"], limit["epsilon_at_max_releases"])
+        self.assertEqual(own["local"]["max_epsilon"], 20)
+        self.assertLessEqual(own["local"]["epsilon_spent"], 20)
+        self.assertEqual(own["items"][0]["epsilon"], limit["epsilon_counted"])
+        self.assertTrue(own["items"][0]["local"])
+        self.server.stop()
+        alone = json.loads(run(["tacit-agent", "--json", "privacy", "--offline", "--state",
+                                devices[1].state]).stdout)["data"]
+        self.assertIsNone(alone["local"]["max_epsilon"])
+        self.assertEqual(alone["local"]["items"], own["local"]["items"])
+
+    def test_a_device_with_a_cap_declines_what_is_not_noised_and_gives_its_place_back(self):
+        shape = json.loads(run(["tacit-agent", "--json", "shape", "--synthetic", "0/3"]).stdout)["data"]
+        text = task_text(size=1, minimum=1, inputs=shape["inputs"], rounds=3)
+        self.server.create_task(text.replace("classes = 3", f"classes = {shape['classes']}"))
+        device, other = self.devices("a", "b")
+        agent = self.agent(device, "0/3", "--max-local-epsilon", "4", "--local-delta", "1e-6")
+        declined = next(event for event in map(json.loads, agent.stderr) if event["event"] == "agent_task_declined")
+        self.assertIn("without noise of this device", declined["reason"])
+        # There is one place, and the device that will not use it says so.
+        self.assertEqual(other.lease().round, 1)
+        self.assertEqual(self.server.task()["current_round"]["counted"], 0)
+        agent.terminate()
+        self.assertEqual(agent.wait(timeout=harness.PATIENCE), 0)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ using testing::IsError;
 using testing::IsErrorSaying;
 using testing::IsOk;
 
-Bytes EditedLease(const std::function<void(v1::Lease&)>& edit) {
-  return Edited<v1::CheckInResponse>(CheckInReply(samples::SomeLease()),
+Bytes EditedLease(const std::function<void(v1::Lease&)>& edit, const Lease& lease = samples::SomeLease()) {
+  return Edited<v1::CheckInResponse>(CheckInReply(lease),
                                      [&](v1::CheckInResponse& reply) { edit(*reply.mutable_lease()); });
 }
 
@@ -42,6 +42,12 @@ TEST(CheckInRequest, NamesTheFieldThatIsOutOfRange) {
       {"a task name", [](auto& m) { m.set_task("../har"); }},
       {"inputs", [](auto& m) { m.set_inputs(kMaxLayerWidth + 1); }},
       {"classes", [](auto& m) { m.set_classes(kMaxLayerWidth + 1); }},
+      {"a task name", [](auto& m) { m.add_declined("../har"); }},
+      {"declined must be at most 32 tasks",
+       [](auto& m) {
+         m.mutable_declined()->Reserve(40);
+         for (int i = 0; i < 33; ++i) m.add_declined("t");
+       }},
   };
   for (const auto& [field, edit] : cases) {
     EXPECT_THAT(ParseCheckInRequest(Edited<v1::CheckInRequest>(samples::SomeCheckIn(), edit)),
@@ -85,6 +91,28 @@ TEST(CheckInReply, EveryMechanismComesBackAsItWasSent) {
     Lease lease = samples::SomeLease();
     lease.mechanism = mechanism;
     EXPECT_EQ(ParseCheckInReply(Encode(CheckInReply(lease))), CheckInReply(lease));
+  }
+  for (const auto mechanism : {Mechanism::kGaussian, Mechanism::kLaplace}) {
+    const CheckInReply reply = samples::NoisyLease(mechanism);
+    EXPECT_EQ(ParseCheckInReply(Encode(reply)), reply);
+  }
+}
+
+TEST(CheckInReply, NamesTheFieldOfLocalNoiseThatIsOutOfRange) {
+  const std::vector<std::pair<std::string, std::function<void(v1::Lease&)>>> cases = {
+      {"local must be absent where the server adds noise", [](auto& m) { m.set_mechanism(v1::MECHANISM_GAUSSIAN); }},
+      {"local.mechanism", [](auto& m) { m.mutable_local()->set_mechanism(v1::MECHANISM_NONE); }},
+      {"mechanism 0", [](auto& m) { m.mutable_local()->clear_mechanism(); }},
+      {"local.noise_multiplier", [](auto& m) { m.mutable_local()->set_noise_multiplier(0); }},
+      {"local.noise_multiplier",
+       [](auto& m) { m.mutable_local()->set_noise_multiplier(std::numeric_limits<double>::quiet_NaN()); }},
+      {"local.delta", [](auto& m) { m.mutable_local()->set_delta(0); }},
+      {"local.delta", [](auto& m) { m.mutable_local()->set_delta(1); }},
+      {"local.max_releases", [](auto& m) { m.mutable_local()->set_max_releases(0); }},
+  };
+  for (const auto& [field, edit] : cases) {
+    EXPECT_THAT(ParseCheckInReply(EditedLease(edit, samples::NoisyLease())),
+                IsErrorSaying(ErrorCode::kInvalidArgument, field));
   }
 }
 
@@ -186,10 +214,12 @@ TEST(AgentMessages, TheLargestMessagesOfThisVersionFitTheirLimits) {
   lease.task = *TaskId::Parse(std::string(63, 't'));
   lease.model.hidden.assign(kMaxHiddenLayers, kMaxLayerWidth);
   lease.max_examples = std::numeric_limits<std::uint64_t>::max();
+  lease.local = samples::NoisyLease().local;
   EXPECT_LE(Encode(CheckInReply(lease)).size(), kMaxCheckInReplyBytes);
   EXPECT_LE(Encode(CheckInReply(Wait{.reason = std::string(kMaxReasonBytes, 'r')})).size(), kMaxCheckInReplyBytes);
   CheckInRequest request = samples::SomeCheckIn();
   request.agent_version.assign(kMaxAgentVersionBytes, 'v');
+  request.declined.assign(kMaxDeclined, *TaskId::Parse(std::string(63, 't')));
   EXPECT_LE(Encode(request).size(), kMaxCheckInRequestBytes);
 }
 
@@ -202,7 +232,8 @@ TEST(PrivacyReply, ComesBackWithAnInfiniteEpsilonAndWithinItsLimits) {
                   .max_participations = 5,
                   .epsilon = 1.5,
                   .delta = 1e-6},
-                 {.task = *TaskId::Parse("open"), .epsilon = std::numeric_limits<double>::infinity()}};
+                 {.task = *TaskId::Parse("open"), .epsilon = std::numeric_limits<double>::infinity()},
+                 {.task = *TaskId::Parse("own"), .rounds = 1, .epsilon = 2, .delta = 1e-6, .local = true}};
   EXPECT_EQ(ParsePrivacyReply(Encode(reply)), reply);
   EXPECT_EQ(ParsePrivacyReply({}), PrivacyReply{});
   reply.tasks.resize(kMaxTaskSpends + 1, reply.tasks.front());

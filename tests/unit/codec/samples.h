@@ -13,7 +13,8 @@ inline CheckInRequest SomeCheckIn() {
           .wait = Millis(30'000),
           .task = *TaskId::Parse("har"),
           .inputs = 561,
-          .classes = 6};
+          .classes = 6,
+          .declined = {*TaskId::Parse("other"), *TaskId::Parse("more")}};
 }
 
 inline Lease SomeLease() {
@@ -29,9 +30,18 @@ inline Lease SomeLease() {
               .clip_norm = 1.5,
               .grid_radius = 1U << 20U,
               .deadline = Millis(60'000),
-              .max_examples = 500};
+              .max_examples = 500,
+              .local = {}};
   lease.model_digest.fill(0xab);
   lease.schema_digest.fill(0xcd);
+  return lease;
+}
+
+/// One whose device adds the noise.
+inline Lease NoisyLease(Mechanism mechanism = Mechanism::kGaussian) {
+  Lease lease = SomeLease();
+  lease.mechanism = Mechanism::kNone;
+  lease.local = LocalNoise{.mechanism = mechanism, .noise_multiplier = 8, .delta = 1e-6, .max_releases = 20};
   return lease;
 }
 

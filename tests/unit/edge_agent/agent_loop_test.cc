@@ -112,6 +112,52 @@ TEST_F(AgentLoopTest, TellsNobodyItsLossOrItsNumberOfRows) {
   EXPECT_EQ(server_.uploads().at(0).header.example_count, 0U);
 }
 
+codec::Lease WithLocalNoise(codec::Lease lease, std::uint64_t max_releases = 5) {
+  lease.mechanism = codec::Mechanism::kNone;
+  lease.local = codec::LocalNoise{
+      .mechanism = codec::Mechanism::kGaussian, .noise_multiplier = 20, .delta = 1e-6, .max_releases = max_releases};
+  return lease;
+}
+
+TEST_F(AgentLoopTest, ChargesANoisedUpdateOnceHoweverOftenItIsSent) {
+  server_.Script({WithLocalNoise(server_.LeaseOf(1))});
+  server_.RefuseUploads({{ErrorCode::kUnavailable, "busy"}});
+  ASSERT_THAT(Run(), IsOk());
+  ASSERT_EQ(server_.uploads().size(), 2U);
+  EXPECT_EQ(server_.uploads()[0].payload, server_.uploads()[1].payload);
+  EXPECT_EQ(upload::LocalLedger::Open(state_.path(), {})->record().tasks.at(0).releases, 1U);
+}
+
+TEST_F(AgentLoopTest, SendsNoNoisedUpdateThatItCouldNotChargeFor) {
+  server_.Script({codec::Wait{Millis(500), "not yet"}, WithLocalNoise(server_.LeaseOf(1))});
+  RunUntil([&] {
+    // What stands in the way of the ledger's file: the charge cannot be made durable.
+    if (server_.check_ins().size() == 1) std::filesystem::create_directories(state_.path() / "local_privacy.json");
+    return server_.check_ins().size() > 3;
+  });
+  EXPECT_TRUE(server_.uploads().empty());
+  EXPECT_THAT(Log(), HasSubstr("\"agent_retrying\",\"step\":\"train\""));
+}
+
+TEST_F(AgentLoopTest, DeclinesATaskThatAsksForMoreThanItMayGiveAndTellsTheServer) {
+  server_.Script({WithLocalNoise(server_.LeaseOf(1), 1), WithLocalNoise(server_.LeaseOf(2), 1)});
+  options_.rounds_limit = 2;
+  RunUntil([&] { return server_.check_ins().size() > 3; });
+  EXPECT_EQ(server_.uploads().size(), 1U);
+  EXPECT_THAT(Log(), HasSubstr("\"agent_task_declined\",\"task\":\"har\",\"code\":\"permission_denied\""));
+  EXPECT_TRUE(server_.check_ins().at(1).declined.empty());
+  EXPECT_EQ(server_.check_ins().at(2).declined, std::vector<TaskId>{*TaskId::Parse("har")});
+}
+
+TEST_F(AgentLoopTest, WithACapOfItsOwnSendsNothingWithoutNoise) {
+  options_.local_cap = {.epsilon = *dp::Epsilon::Create(4), .delta = *dp::Delta::Create(1e-6)};
+  server_.Script({server_.LeaseOf(1)});
+  RunUntil([&] { return server_.check_ins().size() > 2; });
+  EXPECT_TRUE(server_.uploads().empty());
+  EXPECT_TRUE(server_.ranges().empty());
+  EXPECT_THAT(Log(), HasSubstr("without noise of this device"));
+}
+
 TEST_F(AgentLoopTest, SendsTheSameUpdateAgainUntilItIsAcknowledged) {
   server_.Script({server_.LeaseOf(1)});
   server_.RefuseUploads({{ErrorCode::kUnavailable, "busy"}, {ErrorCode::kUnavailable, "busy"}});

@@ -61,7 +61,8 @@ class FakeAgentsServer {
             .mechanism = codec::Mechanism::kGaussian,
             .clip_norm = 1,
             .grid_radius = 1U << 20U,
-            .deadline = Millis(60'000)};
+            .deadline = Millis(60'000),
+            .local = {}};
   }
 
   /// What the next check-ins answer; afterwards "nothing yet".

@@ -1,14 +1,20 @@
+#include <sys/stat.h>
+
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <numeric>
 
 #include <gmock/gmock.h>
 
+#include "common/base/files.h"
 #include "common/crypto/digest.h"
 #include "common/model/spec.h"
 #include "edge_agent/upload/backoff.h"
+#include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/model_cache.h"
 #include "edge_agent/upload/pending_update.h"
 #include "edge_agent/upload/session.h"
@@ -23,6 +29,7 @@ using ::testing::ElementsAreArray;
 using testing::IsError;
 using testing::IsErrorSaying;
 using testing::IsOk;
+using ::testing::Not;
 using testing::ScratchDirectory;
 
 TEST(Backoff, DoublesUpToItsLongestAndTakesOffAtMostAHalf) {
@@ -126,7 +133,8 @@ codec::Lease Lease(codec::Mechanism mechanism = codec::Mechanism::kGaussian) {
           .mechanism = mechanism,
           .clip_norm = 1,
           .grid_radius = 1024,
-          .max_examples = 0};
+          .max_examples = 0,
+          .local = {}};
 }
 
 std::vector<std::int32_t> GridOf(const PendingUpdate& update) {
@@ -173,6 +181,141 @@ TEST(MakeUpdate, SendsTheDeltaAsItIsWhenTheServerIsToClip) {
   const auto update = MakeUpdate(Lease(), delta, {.encoding = codec::Encoding::kFloat32});
   ASSERT_THAT(update, IsOk());
   EXPECT_THAT(update->payload, ElementsAreArray(AsBytes(std::span<const float>(delta))));
+}
+
+codec::Lease NoisyLease(codec::Mechanism mechanism = codec::Mechanism::kGaussian) {
+  codec::Lease lease = Lease(codec::Mechanism::kNone);
+  lease.max_examples = 1000;
+  lease.local = codec::LocalNoise{.mechanism = mechanism, .noise_multiplier = 2, .delta = 1e-6, .max_releases = 3};
+  return lease;
+}
+
+TEST(MakeUpdate, AddsNoiseOfTheDeviceAndTellsNothingElse) {
+  const std::vector<float> delta = {3, 4, 0, 0};
+  for (const codec::Mechanism mechanism : {codec::Mechanism::kGaussian, codec::Mechanism::kLaplace}) {
+    codec::Lease lease = NoisyLease(mechanism);
+    lease.tells_clipped = true;
+    // Whatever the server or the owner would rather have.
+    const auto options = UpdateOptions{.encoding = codec::Encoding::kFloat32, .example_count = 300};
+    const auto update = MakeUpdate(lease, delta, options);
+    ASSERT_THAT(update, IsOk());
+    EXPECT_EQ(update->header.encoding, codec::Encoding::kGridInt32);
+    EXPECT_EQ(update->header.example_count, 0U);
+    EXPECT_FALSE(update->header.clipped);
+    // A key of its own each time.
+    EXPECT_NE(MakeUpdate(lease, delta, options)->payload, update->payload);
+  }
+}
+
+TEST(MakeUpdate, AddsNoiseOfTheScaleThatIsAccountedFor) {
+  constexpr std::size_t kEntries = 20'000;
+  codec::Lease lease = NoisyLease();
+  lease.model_bytes = kEntries * sizeof(float);
+  const std::vector<std::int32_t> grid = GridOf(*MakeUpdate(lease, std::vector<float>(kEntries), {}));
+  double squares = 0;
+  for (const std::int32_t value : grid) squares += static_cast<double>(value) * value;
+  // Within 4 % but once in 10^9 runs; noise that is forgotten gives 0, and one of half the scale a half.
+  EXPECT_NEAR(std::sqrt(squares / kEntries) / 2048, 1, 0.04);
+}
+
+class LocalLedgerTest : public ::testing::Test {
+ protected:
+  static LocalCap CapOf(double epsilon) {
+    return {.epsilon = *dp::Epsilon::Create(epsilon), .delta = *dp::Delta::Create(1e-6)};
+  }
+  [[nodiscard]] LocalLedger Open(const std::optional<LocalCap>& cap = std::nullopt) const {
+    return *LocalLedger::Open(state_.path(), cap);
+  }
+  [[nodiscard]] std::filesystem::path file() const { return state_.path() / "local_privacy.json"; }
+
+  ScratchDirectory state_;
+};
+
+TEST_F(LocalLedgerTest, CountsUpdatesAcrossProcessesUpToTheTasksLimit) {
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(Open().Charge(NoisyLease()), IsOk());
+  const LocalLedger ledger = Open();
+  EXPECT_EQ(ledger.record().tasks.at(0).releases, 3U);
+  EXPECT_EQ(ledger.EpsilonSpent(), std::nullopt);
+  EXPECT_THAT(ledger.CheckRoom(NoisyLease()), IsErrorSaying(ErrorCode::kPermissionDenied, "as many as it may"));
+  EXPECT_THAT(Open().Charge(NoisyLease()), IsError(ErrorCode::kPermissionDenied));
+  struct stat status{};
+  ASSERT_EQ(::stat(file().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+}
+
+TEST_F(LocalLedgerTest, RefusesOtherTermsThanTheFirst) {
+  LocalLedger ledger = Open();
+  ASSERT_THAT(ledger.Charge(NoisyLease()), IsOk());
+  for (int change = 0; change < 4; ++change) {
+    codec::Lease lease = NoisyLease();
+    if (change == 0) lease.local->noise_multiplier = 1.9;
+    if (change == 1) lease.local->mechanism = codec::Mechanism::kLaplace;
+    if (change == 2) lease.local->max_releases = 4;
+    if (change == 3) lease.local->delta = 2e-6;
+    EXPECT_THAT(ledger.CheckRoom(lease), IsErrorSaying(ErrorCode::kConflict, "other noise")) << change;
+  }
+}
+
+TEST_F(LocalLedgerTest, KeepsItsCapForEverAndOverAllTasks) {
+  codec::Lease lease = NoisyLease();
+  lease.local->noise_multiplier = 10;
+  lease.local->max_releases = 1000;
+  ASSERT_THAT(Open(CapOf(4)).Charge(lease), IsOk());
+  // Another process, without the option, and another task each time.
+  int charged = 1;
+  for (;; ++charged) {
+    lease.task = *TaskId::Parse("t" + std::to_string(charged));
+    LocalLedger ledger = Open();
+    ASSERT_LE(*ledger.EpsilonSpent(), 4);
+    const auto done = ledger.Charge(lease);
+    if (done) continue;
+    EXPECT_THAT(done, IsErrorSaying(ErrorCode::kBudgetExhausted, "its limit for ever"));
+    break;
+  }
+  // Twice the sensitivity: what the tightest accountant allows of multiplier 5 is a little more.
+  const dp::LocalNoise noise = *LocalNoiseOf(lease).value();
+  const auto count = static_cast<std::uint64_t>(charged);
+  EXPECT_LE(dp::LocalCost(noise, count).epsilon, 4);
+  EXPECT_GT(dp::LocalCost(noise, count + count / 4 + 1).epsilon, 4);
+}
+
+TEST_F(LocalLedgerTest, WithACapLetsNothingOutWithoutNoise) {
+  EXPECT_THAT(Open().CheckRoom(Lease()), IsOk());
+  const LocalLedger ledger = Open(CapOf(4));
+  EXPECT_THAT(ledger.CheckRoom(Lease()), IsErrorSaying(ErrorCode::kPermissionDenied, "without noise of this device"));
+  EXPECT_THAT(ledger.CheckRoom(Lease(codec::Mechanism::kNone)), IsError(ErrorCode::kPermissionDenied));
+}
+
+TEST_F(LocalLedgerTest, ChargesNothingThatTheDiskDoesNotTake) {
+  LocalLedger ledger = Open();
+  std::filesystem::create_directory(file());  // what stands there cannot be replaced by a file
+  EXPECT_THAT(ledger.Charge(NoisyLease()), Not(IsOk()));
+  EXPECT_TRUE(ledger.record().tasks.empty());
+}
+
+TEST_F(LocalLedgerTest, SendsNothingWhenItsFileIsDamaged) {
+  LocalLedger ledger = Open(CapOf(10));
+  ASSERT_THAT(ledger.Charge(NoisyLease()), IsOk());
+  const std::string good = FormatLocalRecord(ledger.record());
+  EXPECT_EQ(*ParseLocalRecord(good), ledger.record());
+  const std::array<std::pair<std::string_view, std::string_view>, 9> damages{{{"\"schema\": 1", "\"schema\": 2"},
+                                                                              {"\"releases\": 1", "\"releases\": -1"},
+                                                                              {"\"releases\": 1", "\"releases\": 0.5"},
+                                                                              {"\"gaussian\"", "\"none\""},
+                                                                              {"\"gaussian\"", "7"},
+                                                                              {"\"delta\": 1e-06", "\"delta\": 1"},
+                                                                              {"\"har\"", "\"../har\""},
+                                                                              {"\"max_releases\"", "\"max\""},
+                                                                              {"}", ""}}};
+  for (const auto& [from, to] : damages) {
+    std::string bad = good;
+    bad.replace(bad.find(from), from.size(), to);
+    ASSERT_NE(bad, good);
+    ASSERT_THAT(WriteFileAtomic(file(), AsBytes(bad), 0600), IsOk());
+    EXPECT_THAT(LocalLedger::Open(state_.path(), std::nullopt),
+                IsErrorSaying(ErrorCode::kDataLoss, "nothing is sent without it"))
+        << bad;
+  }
 }
 
 TEST(MakeUpdate, RefusesWhatNoServerWouldTake) {

@@ -280,6 +280,76 @@ TEST(ParseTask, RefusesAWeightThatADeviceClaimsWhenPrivacyIsPromised) {
   }
 }
 
+constexpr std::string_view kLocal = R"(name = "own"
+[model]
+kind = "softmax"
+inputs = 10
+classes = 3
+[training]
+learning_rate = 0.1
+[rounds]
+count = 30
+max_participations = 10
+[cohort]
+size = 1000
+[privacy]
+mechanism = "none"
+clip_norm = 1
+population = 5000
+[privacy.local]
+mechanism = "gaussian"
+noise_multiplier = 8
+delta = 1e-6
+)";
+
+TEST(ParseTask, ReadsTheNoiseThatDevicesAdd) {
+  const auto spec = Parse(kLocal);
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->privacy.mechanism, dp::Mechanism::kNone);
+  EXPECT_EQ(spec->privacy.noise_multiplier, std::nullopt);
+  ASSERT_TRUE(spec->privacy.local);
+  EXPECT_EQ(spec->privacy.local->mechanism, dp::Mechanism::kGaussian);
+  EXPECT_EQ(spec->privacy.local->noise_multiplier.value(), 8);
+  EXPECT_EQ(spec->privacy.local->delta.value(), 1e-6);
+  EXPECT_EQ(spec->privacy.entry_bound(), spec->privacy.grid_radius.value() * (1 + 16 * 8));
+  EXPECT_EQ(Parse(kOpen)->privacy.entry_bound(), 0U);
+}
+
+TEST(ParseTask, PlansLocalNoiseForTheUpdatesThatOneDeviceMaySend) {
+  const auto spec = Parse(With(kLocal, "noise_multiplier = 8", "target_epsilon = 6"));
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_LE(dp::LocalCost(*spec->privacy.local, 10).epsilon, 6);
+  EXPECT_GT(dp::LocalCost(*spec->privacy.local, 11).epsilon, 6);
+  // What was planned then stays, whatever a later release would plan.
+  PlannedPrivacy planned = PlanOf(*spec);
+  planned.noise_multiplier = *dp::NoiseMultiplier::Create(77);
+  const auto restored = RestoreTask(With(kLocal, "noise_multiplier = 8", "target_epsilon = 6"), "t.toml", planned);
+  ASSERT_THAT(restored, IsOk());
+  EXPECT_EQ(restored->privacy.local->noise_multiplier.value(), 77);
+}
+
+TEST(ParseTask, RefusesLocalNoiseBesideWhatItIsNotSoundWith) {
+  EXPECT_THAT(Parse(With(kLocal, "mechanism = \"none\"",
+                         "mechanism = \"gaussian\"\nnoise_multiplier = 1\ndelta = 1e-6\nepsilon_budget = 8")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "'privacy.local' is for mechanism \"none\""));
+  EXPECT_THAT(Parse(With(kLocal, "[cohort]", "[aggregation]\nweighting = 'examples'\nmax_examples = 9\n[cohort]")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "how many examples a device has is part of its data"));
+  EXPECT_THAT(Parse(With(kLocal, "clip_norm = 1", "clip_norm = 1\nclip_quantile = 0.5")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "'privacy.clip_quantile' has no meaning"));
+  EXPECT_THAT(Parse(With(kLocal, "delta = 1e-6", "delta = 1e-3")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "'privacy.local.delta' must be below 1 / population"));
+  EXPECT_THAT(Parse(With(kLocal, "delta = 1e-6", "")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "missing key 'privacy.local.delta'"));
+  EXPECT_THAT(Parse(With(kLocal, "noise_multiplier = 8", "")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "missing key 'privacy.local.noise_multiplier' or"));
+  EXPECT_THAT(Parse(With(kLocal, "noise_multiplier = 8", "noise_multiplier = 8\ntarget_epsilon = 2")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "exclude each other"));
+  EXPECT_THAT(Parse(With(kLocal, "\"gaussian\"", "\"none\"")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "must be one of 'gaussian', 'laplace'"));
+  EXPECT_THAT(Parse(With(kLocal, "clip_norm = 1", "clip_norm = 1\ngrid_radius = 67108864")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "grid"));
+}
+
 TEST(ParseTask, RefusesPromisesWithoutAMechanism) {
   for (const std::string_view key :
        {"noise_multiplier", "target_epsilon", "delta", "epsilon_budget", "sampling_probability"}) {
