@@ -110,6 +110,11 @@ Outcome<Command> MakeTaskStop(const RawArguments& raw) {
   return TaskStopArguments{std::move(task), raw.reason};
 }
 
+Outcome<Command> MakeTaskAdjust(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return TaskAdjustArguments{std::move(task), raw.noise_multiplier.value_or(0), raw.dry_run};
+}
+
 Outcome<Command> MakeTaskWatch(const RawArguments& raw) {
   TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
   if (raw.timeout.empty()) return TaskWatchArguments{std::move(task), std::nullopt};
@@ -257,6 +262,10 @@ void DescribeInit(Grammar& grammar, CLI::App& app) {
       ->expected(1, 64);
 }
 
+CLI::Option* AddNoise(RawArguments& raw, CLI::App& leaf) {
+  return leaf.add_option("--noise-multiplier", raw.noise_multiplier, "Noise scale over the clip norm")->type_name("Z");
+}
+
 void DescribeTask(Grammar& grammar, CLI::App& app) {
   RawArguments& raw = grammar.raw;
   CLI::App& task = AddGroup(app, "task", "Training tasks");
@@ -270,6 +279,11 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   CLI::App& stop = AddLeaf(grammar, task, "stop", "Open no more rounds of a task, for ever", MakeTaskStop);
   AddTask(raw, stop);
   stop.add_option("--reason", raw.reason, "Why; shown wherever the task is")->type_name("TEXT");
+  CLI::App& adjust =
+      AddLeaf(grammar, task, "adjust", "Give the rounds to come another noise, accounted by a filter", MakeTaskAdjust);
+  AddTask(raw, adjust);
+  AddNoise(raw, adjust)->required();
+  adjust.add_flag("--dry-run", raw.dry_run, "Only say what it would cost; there is no way back");
   CLI::App& watch = AddLeaf(grammar, task, "watch", "Follow a task's rounds until it ends", MakeTaskWatch);
   AddTask(raw, watch);
   watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");
@@ -297,9 +311,6 @@ void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
   leaf.add_option("--accountant", raw.accountant, "tightest, exact, pld or rdp")
       ->type_name("NAME")
       ->capture_default_str();
-}
-CLI::Option* AddNoise(RawArguments& raw, CLI::App& leaf) {
-  return leaf.add_option("--noise-multiplier", raw.noise_multiplier, "Noise scale over the clip norm")->type_name("Z");
 }
 CLI::Option* AddSteps(RawArguments& raw, CLI::App& leaf) {
   return leaf.add_option("--steps", raw.steps, "Rounds that one device can take part in")->type_name("N");

@@ -36,6 +36,11 @@ struct TaskStopArguments {
   TaskId task;
   std::string reason;  ///< Empty: the server's words.
 };
+struct TaskAdjustArguments {
+  TaskId task;
+  double noise_multiplier = 0;
+  bool dry_run = false;
+};
 struct TaskWatchArguments {
   TaskId task;
   std::optional<std::chrono::seconds> timeout;
@@ -107,10 +112,10 @@ struct VersionArguments {};
 
 using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
-                 TaskStopArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments, PrivacyLedgerArguments,
-                 PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments,
-                 PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments, DeviceListArguments,
-                 DeviceRevokeArguments, VersionArguments>;
+                 TaskStopArguments, TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
+                 PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
+                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments,
+                 DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

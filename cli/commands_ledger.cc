@@ -71,6 +71,7 @@ Outcome<Report> Run(const PrivacyVerifyArguments& arguments) {
                  {"rounds_reserved", check->rounds_reserved},
                  {"rounds_charged", check->rounds_charged},
                  {"rounds_void", check->rounds_void},
+                 {"adjustments", check->adjustments},
                  {"epsilon_spent", FiniteOrNull(check->spent.epsilon)},
                  {"epsilon_charged", FiniteOrNull(check->charged.epsilon)},
                  {"delta", check->spent.delta},
@@ -83,6 +84,7 @@ Outcome<Report> Run(const PrivacyVerifyArguments& arguments) {
        {"entries", std::to_string(file->entries.size()) + ", chained, in order"},
        {"rounds", std::to_string(check->rounds_reserved) + " reserved, " + std::to_string(check->rounds_charged) +
                       " charged, " + std::to_string(check->rounds_void) + " void"},
+       {"adjustments", std::to_string(check->adjustments) + " of the noise"},
        {"epsilon spent",
         CostAt(report.data, "epsilon_spent") + " at delta " + RoundedUp(check->spent.delta) + ", computed again"},
        {"policy", PolicyText(file->policy)},

@@ -68,6 +68,16 @@ Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client) {
   return report;
 }
 
+Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client) {
+  const Json body = {{"noise_multiplier", arguments.noise_multiplier}, {"dry_run", arguments.dry_run}};
+  TACIT_CLI_TRY(Json made, client.Post(PathOf(arguments.task) + ":adjust", body));
+  std::string text = DescribeAdjustment(made);
+  Report report{std::move(made), std::move(text), {}};
+  report.notes = {arguments.dry_run ? "dry run: nothing was changed"
+                                    : "adjusted: a round that is reserved keeps its noise, the next ones have this"};
+  return report;
+}
+
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client) {
   TACIT_CLI_TRY(Json privacy, client.Get(PathOf(arguments.task) + "/privacy"));
   std::string text = DescribePrivacy(privacy);

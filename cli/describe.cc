@@ -100,6 +100,16 @@ std::string DescribeTask(const Json& task) {
                       {"epsilon spent", SpentOfBudget(task)}});
 }
 
+std::string DescribeAdjustment(const Json& adjustment) {
+  const bool limited = MemberAt(adjustment, "rounds_left").is_number();
+  return FormatPairs({{"task", TextAt(adjustment, "task")},
+                      {"noise multiplier", ShortNumberAt(adjustment, "noise_multiplier") + ", after round " +
+                                               TextAt(adjustment, "after_round")},
+                      {"accountant", TextAt(adjustment, "accountant")},
+                      {"epsilon spent", CostAt(adjustment, "epsilon_spent")},
+                      {"rounds left", limited ? TextAt(adjustment, "rounds_left") : "no limit by the budget"}});
+}
+
 std::string DescribeTasks(const Json& tasks) {
   if (tasks.empty()) return "no tasks yet; next: tacit task create -f task.toml\n";
   std::vector<std::vector<std::string>> rows = {{"TASK", "STATE", "ROUNDS", "COHORT", "MECHANISM", "EPSILON SPENT"}};
@@ -133,6 +143,16 @@ std::string DescribePlan(const Json& plan) {
 }
 
 namespace {
+
+// "12; before: 10 for 3 rounds", where it was changed on the way.
+std::string NoiseOfRounds(const Json& privacy) {
+  std::string text = ShortNumberAt(privacy, "noise_multiplier");
+  if (!MemberAt(privacy, "filter").is_object()) return text;
+  text += "; rounds so far:";
+  for (const Json& each : MemberAt(privacy, "rounds_by_noise"))
+    text += " " + TextAt(each, "rounds") + " with " + ShortNumberAt(each, "noise_multiplier");
+  return text;
+}
 
 std::string NotCoveredLines(const Json& list) {
   std::string text = list.is_array() && !list.empty() ? "Not covered by this claim:\n" : "";
@@ -169,7 +189,7 @@ std::string DescribePrivacy(const Json& privacy) {
                  {"epsilon spent", SpentOfBudget(privacy)},
                  {"epsilon reserved", CostAt(privacy, "epsilon_reserved")},
                  {"delta", CostAt(privacy, "delta")},
-                 {"noise multiplier", ShortNumberAt(privacy, "noise_multiplier")},
+                 {"noise multiplier", NoiseOfRounds(privacy)},
                  {"rounds charged", TextAt(privacy, "rounds_charged")},
                  {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},
                  {"rounds left", limited ? TextAt(privacy, "rounds_left") : "no limit by the budget"}};
@@ -178,10 +198,10 @@ std::string DescribePrivacy(const Json& privacy) {
 }
 
 std::string DescribeLedger(const Json& items) {
-  std::vector<std::vector<std::string>> rows = {{"ENTRY", "KIND", "ROUND", "COHORT", "EPSILON", "HASH"}};
+  std::vector<std::vector<std::string>> rows = {{"ENTRY", "KIND", "ROUND", "COHORT", "NOISE", "EPSILON", "HASH"}};
   for (const Json& entry : items) {
     rows.push_back({TextAt(entry, "sequence"), TextAt(entry, "kind"), TextAt(entry, "round"), TextAt(entry, "cohort"),
-                    CostAt(entry, "epsilon_after"), TextAt(entry, "hash")});
+                    ShortNumberAt(entry, "noise_multiplier"), CostAt(entry, "epsilon_after"), TextAt(entry, "hash")});
   }
   return FormatTable(rows);
 }

@@ -10,6 +10,7 @@ namespace tacit::cli {
 // What people read, made from the server's answers. Pure; shows '-' for what an answer does not have.
 
 std::string DescribeTask(const Json& task);
+std::string DescribeAdjustment(const Json& adjustment);
 std::string DescribeTasks(const Json& tasks);
 std::string DescribeRounds(const Json& rounds);
 std::string DescribePlan(const Json& plan);

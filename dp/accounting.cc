@@ -46,7 +46,7 @@ EpsilonReport AccountGaussian(const AccountOptions& options, double left) {
   const double slack = SmoothingSlack(options);
   const double delta = left * (1 - slack);
   const double exact = GaussianEpsilon(z, options.compositions, delta) + slack;
-  const double rho = GaussianRho(z, options.compositions);
+  const double rho = ConcentratedRho(options.mechanism, options.noise_multiplier, options.compositions);
   const double rdp = ZcdpEpsilon(rho, delta) + slack;
   return {.epsilon = std::min(exact, rdp),
           .epsilon_rdp = rdp,
@@ -61,11 +61,9 @@ EpsilonReport AccountLaplace(const AccountOptions& options, double delta) {
   const double pure = LaplacePureEpsilon(options.noise_multiplier.value(), options.compositions);
   const double rdp = std::min(pure, LaplaceRdpEpsilon(z, options.compositions, delta));
   const double pld = EpsilonBy(Accountant::kPld, {LaplaceStep{z}, options.compositions}, delta);
-  const double once = LaplacePureEpsilon(options.noise_multiplier.value(), 1);
   return {.epsilon = std::min(rdp, pld),
           .epsilon_rdp = rdp,
-          .rho_zcdp = static_cast<double>(options.compositions) * once * once / 2 *
-                      (1 + 0x1p-50),  // Bun, Steinke 2016, proposition 1.4
+          .rho_zcdp = ConcentratedRho(options.mechanism, options.noise_multiplier, options.compositions),
           .delta = options.delta.value(),
           .compositions = options.compositions,
           .accountant = AccountantOf(options)};
@@ -143,6 +141,20 @@ double CohortOverflow(const CheckinCoin& coin) {
   // A handful of roundings of 2^-53 each, of terms below 50.
   const double divergence = share * std::log(share / q) + stays - 0x1p-45;
   return std::min(1.0, std::exp(-static_cast<double>(coin.population) * divergence) * (1 + 0x1p-30));
+}
+
+double ConcentratedRho(Mechanism mechanism, NoiseMultiplier noise_multiplier, std::uint64_t compositions) {
+  switch (mechanism) {
+    case Mechanism::kGaussian:
+      return GaussianRho(ContinuousGaussianMultiplier(noise_multiplier), compositions);
+    case Mechanism::kLaplace: {
+      const double once = LaplacePureEpsilon(noise_multiplier.value(), 1);
+      return static_cast<double>(compositions) * once * once / 2 * (1 + 0x1p-50);
+    }
+    case Mechanism::kNone:
+      break;
+  }
+  return kInfinity;
 }
 
 EpsilonReport Account(const AccountOptions& options) {

@@ -17,7 +17,7 @@ struct EpsilonReport {
   double rho_zcdp = 0;             ///< Zero-concentrated DP of the composition.
   double delta = 0;                ///< What `epsilon` is stated at.
   std::uint64_t compositions = 0;  ///< Rounds that were composed.
-  /// `gaussian-exact`, `laplace-pld`, `sampled-gaussian-pld`, `sampled-laplace-pld` or `none`.
+  /// `gaussian-exact`, `laplace-pld`, `sampled-gaussian-pld`, `sampled-laplace-pld`, `renyi-filter` or `none`.
   std::string_view accountant;
 };
 
@@ -30,6 +30,11 @@ struct CheckinCoin {
 
   bool operator==(const CheckinCoin&) const = default;
 };
+
+/// Zero-concentrated DP of `compositions` releases without a coin; infinite for kNone.
+/// Guarantee: rounded up.
+/// Source: Bun, Steinke 2016, propositions 1.4 and 1.6.
+double ConcentratedRho(Mechanism mechanism, NoiseMultiplier noise_multiplier, std::uint64_t compositions);
 
 /// An upper bound on the probability that the coins of one round let in more than `max_cohort` devices.
 /// Source: Chernoff 1952, Hoeffding 1963, theorem 1.

@@ -33,7 +33,7 @@ std::vector<double> Orders() {
 double DeltaLeft(const FilterPromise& promise) {
   const double distance = kSamplerDistance + (promise.typical.coin ? CohortOverflow(*promise.typical.coin) : 0);
   return promise.delta.value() -
-         static_cast<double>(RenyiFilter::kMaxReleases) * distance * (1 + std::exp(promise.epsilon.value() + 1));
+         static_cast<double>(promise.max_releases) * distance * (1 + std::exp(promise.epsilon.value() + 1));
 }
 
 }  // namespace
@@ -53,9 +53,11 @@ double RenyiOf(const Release& release, double order) {
 Result<RenyiFilter> RenyiFilter::Create(const FilterPromise& promise) {
   const double delta = DeltaLeft(promise);
   if (!(delta > promise.delta.value() / 2)) {
-    return Fail(ErrorCode::kInvalidArgument, "a filter for epsilon " + RoundedUp(promise.epsilon.value()) +
-                                                 " at delta " + RoundedUp(promise.delta.value()) +
-                                                 " is finer than what the noise sampler keeps; lower epsilon");
+    return Fail(ErrorCode::kInvalidArgument,
+                "a filter for epsilon " + RoundedUp(promise.epsilon.value()) + " at delta " +
+                    RoundedUp(promise.delta.value()) +
+                    " is finer than what the sampler of the noise keeps, and than what a full cohort turns away: it "
+                    "takes a smaller epsilon or a larger delta");
   }
   std::optional<RenyiFilter> best;
   double most = 0;

@@ -28,6 +28,7 @@ double RenyiOf(const Release& release, double order);
 struct FilterPromise {
   Epsilon epsilon;
   Delta delta;
+  std::uint64_t max_releases;  ///< That one unit can be part of.
   /// The release that most are expected to be like: decides which Renyi order the filter works at, and nothing else.
   Release typical;
 };
@@ -36,16 +37,15 @@ struct FilterPromise {
 /// those, while Renyi divergences at an order that was chosen before the first release may be added up until a budget
 /// is used up.
 ///
-/// Guarantee: as long as the sum of RenyiOf at `order` is at most `budget`, and the releases are at most kMaxReleases,
+/// Guarantee: as long as the sum of RenyiOf at `order` is at most `budget`, and the releases are at most
+/// `max_releases`,
 ///   all of them together are (epsilon, delta)-DP, however they were chosen.
 /// Source: Feldman, Zrnic 2021, theorem 3.1 (fully adaptive composition of Renyi DP); Canonne, Kamath, Steinke 2020,
 ///   proposition 12 (to epsilon).
 class RenyiFilter {
  public:
-  static constexpr std::uint64_t kMaxReleases = std::uint64_t{1} << 20U;
-
-  /// Errors: kInvalidArgument when not even one release like the typical one fits, or the promise is finer than what
-  ///   the sampler keeps.
+  /// Errors: kInvalidArgument when not even one release like the typical one fits, and for an epsilon so large that the
+  ///   sampler's distance would take more than half of delta.
   static Result<RenyiFilter> Create(const FilterPromise& promise);
 
   [[nodiscard]] double order() const { return order_; }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/base/text.h"
 
 namespace tacit::dp {
@@ -18,6 +19,21 @@ std::unexpected<Error> BadEntry(const LedgerEntry& entry, std::string_view why) 
   return Fail(ErrorCode::kDataLoss, "privacy ledger of task " + entry.task.str() + ", entry " +
                                         std::to_string(entry.sequence) + ": " + std::string(why) +
                                         "; the task must not run until a person has looked");
+}
+
+std::uint64_t Total(std::span<const NoisedRounds> rounds) {
+  std::uint64_t total = 0;
+  for (const NoisedRounds& each : rounds) total += each.rounds;
+  return total;
+}
+
+void Count(std::vector<NoisedRounds>& rounds, NoiseMultiplier noise_multiplier, std::uint64_t more) {
+  const auto found = std::ranges::find(rounds, noise_multiplier, &NoisedRounds::noise_multiplier);
+  if (found != rounds.end()) {
+    found->rounds += more;
+  } else {
+    rounds.push_back({noise_multiplier, more});
+  }
 }
 
 Result<void> CheckPolicy(const BudgetPolicy& policy) {
@@ -50,15 +66,18 @@ std::string_view NameOf(LedgerKind kind) {
       return "charge";
     case LedgerKind::kVoid:
       return "void";
+    case LedgerKind::kAdjust:
+      return "adjust";
   }
   return "unknown";
 }
 
 Result<LedgerKind> ParseLedgerKind(std::string_view name) {
-  for (const LedgerKind kind : {LedgerKind::kReserve, LedgerKind::kCharge, LedgerKind::kVoid}) {
+  for (const LedgerKind kind : {LedgerKind::kReserve, LedgerKind::kCharge, LedgerKind::kVoid, LedgerKind::kAdjust}) {
     if (name == NameOf(kind)) return kind;
   }
-  return Fail(ErrorCode::kInvalidArgument, "an entry of a privacy ledger is a \"reserve\", a \"charge\" or a \"void\"");
+  return Fail(ErrorCode::kInvalidArgument,
+              "an entry of a privacy ledger is a \"reserve\", a \"charge\", a \"void\" or an \"adjust\"");
 }
 
 Bytes CanonicalBytes(const LedgerEntry& entry) {
@@ -97,6 +116,34 @@ EpsilonReport CostOf(const BudgetPolicy& policy, std::uint64_t rounds) {
                   .coin = policy.coin});
 }
 
+Result<RenyiFilter> FilterOf(const BudgetPolicy& policy) {
+  return RenyiFilter::Create(
+      {.epsilon = policy.budget,
+       .delta = policy.delta,
+       .max_releases = policy.max_participations,
+       .typical = {.mechanism = policy.mechanism, .noise_multiplier = policy.noise_multiplier, .coin = policy.coin}});
+}
+
+EpsilonReport FilteredCostOf(const BudgetPolicy& policy, const RenyiFilter& filter,
+                             std::span<const NoisedRounds> rounds) {
+  std::vector<NoisedRounds> dearest(rounds.begin(), rounds.end());
+  std::ranges::sort(dearest, {}, &NoisedRounds::noise_multiplier);
+  EpsilonReport report{.delta = policy.delta.value(), .accountant = "renyi-filter"};
+  double spent = 0;
+  for (const NoisedRounds& each : dearest) {
+    const std::uint64_t taken = std::min(each.rounds, policy.max_participations - report.compositions);
+    if (taken == 0) continue;  // noise so small that one round costs infinity must not make nothing of none
+    spent +=
+        static_cast<double>(taken) *
+        filter.CostOf({.mechanism = policy.mechanism, .noise_multiplier = each.noise_multiplier, .coin = policy.coin});
+    report.rho_zcdp += ConcentratedRho(policy.mechanism, each.noise_multiplier, taken);
+    report.compositions += taken;
+  }
+  report.epsilon = filter.EpsilonOf(spent);
+  report.epsilon_rdp = report.epsilon;
+  return report;
+}
+
 std::uint64_t AffordableRounds(const BudgetPolicy& policy) {
   return RoundsWithinBudget({.mechanism = policy.mechanism,
                              .noise_multiplier = policy.noise_multiplier,
@@ -109,6 +156,8 @@ std::uint64_t AffordableRounds(const BudgetPolicy& policy) {
 BudgetLedger::BudgetLedger(BudgetPolicy policy)
     : policy_(std::move(policy)),
       rounds_affordable_(AffordableRounds(policy_)),
+      next_noise_(policy_.noise_multiplier),
+      latest_noise_(policy_.noise_multiplier),
       clip_norm_(policy_.clip_norm),
       head_(PolicyDigest(policy_)) {
   Reckon();
@@ -147,6 +196,36 @@ Result<LedgerEntry> BudgetLedger::ProposeReserve(RoundNumber round, WallTime at)
                     " are spent or reserved, 0 are left");
   }
   return NextEntry(LedgerKind::kReserve, round, at, policy_.cohort);
+}
+
+Result<Adjustment> BudgetLedger::ProposeAdjust(NoiseMultiplier noise_multiplier, WallTime at) const {
+  if (noise_multiplier == next_noise_) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the noise multiplier is " + RoundedUp(noise_multiplier.value()) + " already; nothing was changed");
+  }
+  TACIT_TRY_VOID(CheckNoise(noise_multiplier.value()));
+  LedgerEntry entry = NextEntry(LedgerKind::kAdjust, latest_reserved_, at, policy_.cohort);
+  entry.noise_multiplier = noise_multiplier.value();
+  BudgetLedger adjusted = *this;
+  adjusted.TakeIn(entry);
+  adjusted.Reckon();
+  if (adjusted.RoundsLeft() == 0) {
+    return Fail(ErrorCode::kBudgetExhausted,
+                "with that noise the budget of " + RoundedUp(policy_.budget.value()) +
+                    " pays for no further round: by the Renyi filter, which a changed schedule is under, epsilon is " +
+                    RoundedUp(adjusted.Spent().epsilon) + " already, and would be " +
+                    RoundedUp(adjusted.Projected(1).epsilon) + "; choose more noise, or leave it as it is");
+  }
+  entry.epsilon_after = adjusted.Spent().epsilon;
+  entry.hash = policy_.hash(CanonicalBytes(entry));
+  return Adjustment{.entry = entry, .spent = adjusted.Spent(), .rounds_left = adjusted.RoundsLeft()};
+}
+
+Result<void> BudgetLedger::CheckNoise(double noise_multiplier) const {
+  TACIT_TRY(const auto checked, NoiseMultiplier::Create(noise_multiplier));
+  TACIT_TRY_VOID(NoiseStepsWithBits(checked, policy_.grid_radius, policy_.tracking ? policy_.tracking->bit_steps : 0));
+  TACIT_TRY_VOID(FilterOf(policy_));
+  return {};
 }
 
 Result<void> BudgetLedger::UseClipNorm(ClipNorm clip_norm) {
@@ -198,7 +277,7 @@ Result<ReleaseToken> BudgetLedger::Redeem(const Durable<LedgerEntry>& charge) {
   redeemed_ = true;
   return ReleaseToken(ReleaseTerms{.round = {.task = policy_.task, .round = entry.round},
                                    .mechanism = policy_.mechanism,
-                                   .noise_multiplier = policy_.noise_multiplier,
+                                   .noise_multiplier = latest_noise_,
                                    .clip_norm = clip_norm_,
                                    .grid_radius = policy_.grid_radius,
                                    .divisor = static_cast<double>(policy_.cohort),
@@ -206,7 +285,9 @@ Result<ReleaseToken> BudgetLedger::Redeem(const Durable<LedgerEntry>& charge) {
 }
 
 EpsilonReport BudgetLedger::Projected(std::uint64_t rounds) const {
-  return CostAfter(rounds_reserved_ + std::min(rounds, kUnlimitedRounds - rounds_reserved_));
+  std::vector<NoisedRounds> projected = reserved_;
+  Count(projected, next_noise_, std::min(rounds, kUnlimitedRounds - rounds_reserved_));
+  return CostOfRounds(projected);
 }
 
 std::uint64_t BudgetLedger::RoundsLeft() const {
@@ -223,17 +304,26 @@ bool BudgetLedger::IsCharged(RoundNumber round) const {
   return charged_rounds_.contains(round);
 }
 
-EpsilonReport BudgetLedger::CostAfter(std::uint64_t rounds) const {
-  const std::uint64_t compositions = std::min(rounds, policy_.max_participations);
+EpsilonReport BudgetLedger::CostOfRounds(std::span<const NoisedRounds> rounds) const {
+  if (filter_) return FilteredCostOf(policy_, *filter_, rounds);
+  // Before an adjustment all rounds are alike.
+  const std::uint64_t compositions = std::min(Total(rounds), policy_.max_participations);
   // Beyond the limit every report is the one before, and need not be computed again.
   for (const EpsilonReport* known : {&spent_, &charged_})
     if (compositions > 0 && compositions == known->compositions) return *known;
   return CostOf(policy_, compositions);
 }
 
+EpsilonReport BudgetLedger::CostOfDevice(std::uint64_t rounds) const {
+  if (!filter_) return CostOf(policy_, rounds);
+  BudgetPolicy of_device = policy_;
+  of_device.max_participations = std::min(rounds, policy_.max_participations);
+  return FilteredCostOf(of_device, *filter_, reserved_);
+}
+
 void BudgetLedger::Reckon() {
-  spent_ = CostAfter(rounds_reserved_);
-  charged_ = CostAfter(rounds_charged_);
+  spent_ = CostOfRounds(reserved_);
+  charged_ = CostOfRounds(charged_by_noise_);
 }
 
 LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const {
@@ -242,7 +332,7 @@ LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime
                     .kind = kind,
                     .round = round,
                     .mechanism = policy_.mechanism,
-                    .noise_multiplier = policy_.noise_multiplier.value(),
+                    .noise_multiplier = (kind == LedgerKind::kReserve ? next_noise_ : latest_noise_).value(),
                     .clip_norm = clip_norm_.value(),
                     .grid_radius = policy_.grid_radius.value(),
                     .cohort = cohort,
@@ -264,11 +354,24 @@ Result<void> BudgetLedger::CheckNext(const LedgerEntry& entry) const {
   if (entry.hash != policy_.hash(CanonicalBytes(entry))) return BadEntry(entry, "its hash does not match its contents");
   // A clip norm that follows a quantile moves from one reservation to the next, and not in between.
   const bool may_move = policy_.tracking && entry.kind == LedgerKind::kReserve && ClipNorm::Create(entry.clip_norm);
-  const bool same_mechanism =
-      entry.mechanism == policy_.mechanism && entry.noise_multiplier == policy_.noise_multiplier.value() &&
-      (may_move || entry.clip_norm == clip_norm_.value()) && entry.grid_radius == policy_.grid_radius.value();
+  const bool same_mechanism = entry.mechanism == policy_.mechanism && HasItsNoise(entry) &&
+                              (may_move || entry.clip_norm == clip_norm_.value()) &&
+                              entry.grid_radius == policy_.grid_radius.value();
   if (!same_mechanism) return BadEntry(entry, "its mechanism is not the task's");
   return CheckRules(entry);
+}
+
+bool BudgetLedger::HasItsNoise(const LedgerEntry& entry) const {
+  switch (entry.kind) {
+    case LedgerKind::kReserve:
+      return entry.noise_multiplier == next_noise_.value();
+    case LedgerKind::kAdjust:
+      return entry.noise_multiplier != next_noise_.value() && CheckNoise(entry.noise_multiplier).has_value();
+    case LedgerKind::kCharge:
+    case LedgerKind::kVoid:
+      break;
+  }
+  return entry.noise_multiplier == latest_noise_.value();
 }
 
 // A reservation above the budget passes here: it is on disk, and what is on disk counts. It is refused where it is
@@ -285,8 +388,12 @@ Result<void> BudgetLedger::CheckRules(const LedgerEntry& entry) const {
       if (const auto open = CheckUncharged(entry.round); !open)
         return BadEntry(entry, "it is a " + std::string(NameOf(entry.kind)) + ", but " + open.error().message);
       return {};
+    case LedgerKind::kAdjust:
+      if (entry.round != latest_reserved_) return BadEntry(entry, "it does not name the latest reserved round");
+      if (entry.cohort != policy_.cohort) return BadEntry(entry, "its cohort is not the declared one");
+      return {};
   }
-  return BadEntry(entry, "it is no reservation, no charge and no void");
+  return BadEntry(entry, "it is no reservation, no charge, no void and no adjustment");
 }
 
 void BudgetLedger::TakeIn(const LedgerEntry& entry) {
@@ -295,17 +402,43 @@ void BudgetLedger::TakeIn(const LedgerEntry& entry) {
   if (entry.kind == LedgerKind::kReserve) {
     if (const auto clip_norm = ClipNorm::Create(entry.clip_norm)) clip_norm_ = *clip_norm;
     latest_reserved_ = entry.round;
+    latest_noise_ = next_noise_;
+    Count(reserved_, latest_noise_, 1);
     ++rounds_reserved_;
     open_charge_.reset();
     void_ = false;
     redeemed_ = false;
   } else if (entry.kind == LedgerKind::kVoid) {
     void_ = true;
+  } else if (entry.kind == LedgerKind::kAdjust) {
+    TakeInAdjust(entry);
   } else {
     open_charge_ = entry;
     charged_rounds_.insert(entry.round);
+    Count(charged_by_noise_, latest_noise_, 1);
     ++rounds_charged_;
   }
+}
+
+// The entry was checked: the noise and the filter can be made.
+void BudgetLedger::TakeInAdjust(const LedgerEntry& entry) {
+  const auto noise = NoiseMultiplier::Create(entry.noise_multiplier);
+  const auto filter = FilterOf(policy_);
+  TACIT_CHECK(noise && filter, "an adjustment is checked before it is taken in");
+  next_noise_ = *noise;
+  filter_ = *filter;
+  const auto fits = [&](std::uint64_t rounds) { return Projected(rounds).epsilon <= policy_.budget.value(); };
+  if (fits(policy_.max_participations)) {
+    rounds_affordable_ = kUnlimitedRounds;
+    return;
+  }
+  std::uint64_t within = 0;
+  std::uint64_t beyond = policy_.max_participations;
+  while (beyond - within > 1) {
+    const std::uint64_t middle = within + (beyond - within) / 2;
+    (fits(middle) ? within : beyond) = middle;
+  }
+  rounds_affordable_ = rounds_reserved_ + within;
 }
 
 }  // namespace tacit::dp

@@ -5,6 +5,7 @@
 #include <set>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
@@ -13,6 +14,7 @@
 #include "common/base/result.h"
 #include "dp/accounting.h"
 #include "dp/adaptive_clip.h"
+#include "dp/filter.h"
 #include "dp/planning.h"
 #include "dp/token.h"
 #include "dp/types.h"
@@ -25,10 +27,12 @@ using HashFunction = Digest256 (*)(ByteSpan);
 enum class LedgerKind : std::uint8_t {
   kReserve = 1,  ///< Before a round opens. Spent from then on, whether or not anything is ever published.
   kCharge = 2,   ///< Before noise is drawn for a round that was reserved.
-  kVoid = 3,  ///< The reserved round ended without a charge: nothing was drawn for it, nothing ever will be. It stays
-              ///< spent (docs/adr/0005).
+  kVoid = 3,    ///< The reserved round ended without a charge: nothing was drawn for it, nothing ever will be. It stays
+                ///< spent (docs/adr/0005).
+  kAdjust = 4,  ///< From the next reservation on the noise is another one. The first of them moves the task to a Renyi
+                ///< filter, for good (docs/adr/0012).
 };
-/// `reserve`, `charge` or `void`: the word used in answers and records.
+/// `reserve`, `charge`, `void` or `adjust`: the word used in answers and records.
 std::string_view NameOf(LedgerKind kind);
 /// Errors: kInvalidArgument, listing the words.
 Result<LedgerKind> ParseLedgerKind(std::string_view name);
@@ -40,11 +44,11 @@ struct LedgerEntry {
   LedgerKind kind = LedgerKind::kReserve;
   RoundNumber round = 0;
   Mechanism mechanism = Mechanism::kNone;
-  double noise_multiplier = 0;
+  double noise_multiplier = 0;  ///< Of the round; of an adjustment, that of the rounds that follow.
   double clip_norm = 0;
   std::uint32_t grid_radius = 0;
-  /// Reserve and void: the declared cohort. Charge: the devices whose updates are in the sum; the declared cohort again
-  /// where a coin hides how many came.
+  /// Reserve, void and adjust: the declared cohort. Charge: the devices whose updates are in the sum; the declared
+  /// cohort again where a coin hides how many came.
   std::uint64_t cohort = 0;
   WallTime at;
   double epsilon_after = 0;  ///< Upper bound of what is spent or reserved once this entry stands.
@@ -58,7 +62,7 @@ struct LedgerEntry {
 /// struct, after the label `tacit-ledger/1`. Public so that an auditor can recompute a chain.
 Bytes CanonicalBytes(const LedgerEntry& entry);
 
-/// A task's privacy policy, fixed when the task is created.
+/// A task's privacy policy, fixed when the task is created; adjustments of its noise are entries of its ledger.
 struct BudgetPolicy {
   TaskId task;
   Mechanism mechanism;  ///< Not kNone: a task without privacy has no ledger.
@@ -84,13 +88,36 @@ Digest256 PolicyDigest(const BudgetPolicy& policy);
 /// is zero on both sides in all others.
 EpsilonReport CostOf(const BudgetPolicy& policy, std::uint64_t rounds);
 
+/// Rounds that have the same noise.
+struct NoisedRounds {
+  NoiseMultiplier noise_multiplier;
+  std::uint64_t rounds;
+};
+
+/// The filter that a policy's rounds are under once their noise was adjusted: for its budget and delta, at an order
+/// that the policy decides, which was there before the first round. Errors: as RenyiFilter::Create.
+Result<RenyiFilter> FilterOf(const BudgetPolicy& policy);
+
+/// What rounds with different noise cost under a policy's filter: the device that was in the dearest of them, as often
+/// as it may.
+EpsilonReport FilteredCostOf(const BudgetPolicy& policy, const RenyiFilter& filter,
+                             std::span<const NoisedRounds> rounds);
+
 /// RoundsWithinBudget, of a policy.
 std::uint64_t AffordableRounds(const BudgetPolicy& policy);
+
+/// An adjustment that could be made, and what it would come to.
+struct Adjustment {
+  LedgerEntry entry;
+  EpsilonReport spent;  ///< By the filter.
+  std::uint64_t rounds_left = 0;
+};
 
 /// The privacy budget of one task: what was spent, and whether one more round may open.
 ///
 /// Guarantee: never under-reports. A round counts from its reservation on, for ever; the bound is that of `Account` for
-///   min(rounds reserved, max_participations) rounds, and a reservation that would take it above the budget is refused.
+///   min(rounds reserved, max_participations) rounds, or that of FilteredCostOf from the first adjustment on, and a
+///   reservation that would take it above the budget is refused.
 ///   A token is minted only for a durable charge of a reserved round, at most once, and never for a round that a later
 ///   reservation or publication has passed.
 /// Threads: one at a time. It does no I/O: entries are proposed here, made durable by a store, and applied here.
@@ -108,6 +135,18 @@ class BudgetLedger {
   /// Errors: kBudgetExhausted, naming the budget, what the round would bring it to, and how many rounds fit; kConflict
   ///   for a round that is not above all reserved ones.
   [[nodiscard]] Result<LedgerEntry> ProposeReserve(RoundNumber round, WallTime at) const;
+
+  /// The entry that would give every round after those reserved another noise. Whoever chose it may have seen what was
+  /// released, so that loss distributions of a schedule that was declared up front prove nothing any more.
+  /// Errors: kInvalidArgument for noise that cannot be drawn, or is that of the rounds already; kBudgetExhausted when
+  ///   the budget would then pay for no further round; those of FilterOf.
+  [[nodiscard]] Result<Adjustment> ProposeAdjust(NoiseMultiplier noise_multiplier, WallTime at) const;
+  /// Of the rounds that are reserved from here on.
+  [[nodiscard]] NoiseMultiplier noise_multiplier() const { return next_noise_; }
+  /// Set from the first adjustment on.
+  [[nodiscard]] const std::optional<RenyiFilter>& filter() const { return filter_; }
+  /// Reserved rounds by their noise, in the order in which it was first used.
+  [[nodiscard]] std::span<const NoisedRounds> reserved() const { return reserved_; }
 
   /// The clip norm of the rounds that are reserved from here on; for a policy with tracking.
   /// Errors: kConflict without tracking, and while a reserved round can still be charged or released.
@@ -136,6 +175,8 @@ class BudgetLedger {
   [[nodiscard]] const EpsilonReport& Spent() const { return spent_; }
   /// Only the rounds that were charged: what can have been released at most.
   [[nodiscard]] const EpsilonReport& Charged() const { return charged_; }
+  /// An upper bound of what a device that was counted in `rounds` rounds has spent, whichever they were.
+  [[nodiscard]] EpsilonReport CostOfDevice(std::uint64_t rounds) const;
   /// Spent(), after `rounds` more.
   [[nodiscard]] EpsilonReport Projected(std::uint64_t rounds) const;
   /// How many more rounds may be reserved; kUnlimitedRounds when the participation limit alone keeps every device
@@ -155,9 +196,12 @@ class BudgetLedger {
 
  private:
   explicit BudgetLedger(BudgetPolicy policy);
-  [[nodiscard]] EpsilonReport CostAfter(std::uint64_t rounds) const;
+  [[nodiscard]] EpsilonReport CostOfRounds(std::span<const NoisedRounds> rounds) const;
   void Reckon();
+  void TakeInAdjust(const LedgerEntry& entry);
   [[nodiscard]] LedgerEntry NextEntry(LedgerKind kind, RoundNumber round, WallTime at, std::uint64_t cohort) const;
+  [[nodiscard]] Result<void> CheckNoise(double noise_multiplier) const;
+  [[nodiscard]] bool HasItsNoise(const LedgerEntry& entry) const;
   [[nodiscard]] Result<void> CheckUncharged(RoundNumber round) const;
   [[nodiscard]] Result<void> CheckNext(const LedgerEntry& entry) const;
   [[nodiscard]] Result<void> CheckRules(const LedgerEntry& entry) const;
@@ -165,6 +209,11 @@ class BudgetLedger {
 
   BudgetPolicy policy_;
   std::uint64_t rounds_affordable_;  ///< By the budget, in all.
+  std::optional<RenyiFilter> filter_;
+  NoiseMultiplier next_noise_;    ///< Of the rounds to be reserved.
+  NoiseMultiplier latest_noise_;  ///< Of the latest reserved round.
+  std::vector<NoisedRounds> reserved_;
+  std::vector<NoisedRounds> charged_by_noise_;
   ClipNorm clip_norm_;
   EpsilonReport spent_;
   EpsilonReport charged_;  ///< Kept as well: whoever looks at a task asks for both, and an accountant is slow.

@@ -15,6 +15,7 @@ struct LedgerCheck {
   std::uint64_t rounds_reserved = 0;
   std::uint64_t rounds_charged = 0;
   std::uint64_t rounds_void = 0;
+  std::uint64_t adjustments = 0;
   Digest256 head{};  ///< Hash of the newest entry: to be compared with one that was written down elsewhere.
 };
 

@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kSchema = 1;
 constexpr std::size_t kMostTasks = 10'000;
+constexpr std::uint64_t kMostReleases = std::uint64_t{1} << 20U;
 constexpr std::size_t kLargestFile = 4UL * 1024 * 1024;
 constexpr mode_t kOwnerOnly = 0600;
 
@@ -158,6 +159,7 @@ Result<void> LocalLedger::UseCap(const std::optional<LocalCap>& cap) {
   TACIT_TRY(filter_, dp::RenyiFilter::Create(
                          {.epsilon = record_.cap->epsilon,
                           .delta = record_.cap->delta,
+                          .max_releases = kMostReleases,
                           .typical = {.mechanism = dp::Mechanism::kGaussian, .noise_multiplier = most_noise}}));
   return {};
 }
@@ -182,7 +184,9 @@ Result<void> LocalLedger::CheckRoom(const codec::Lease& lease) const {
     return Fail(ErrorCode::kPermissionDenied,
                 "this device keeps account of " + std::to_string(kMostTasks) + " tasks and of no more");
   }
-  if (!filter_ || filter_->Admits(Spent() + filter_->CostOf(dp::LocalRelease(*noise)))) return {};
+  if (!filter_) return {};
+  const double then = Spent() + filter_->CostOf(dp::LocalRelease(*noise));
+  if (Releases() < kMostReleases && filter_->Admits(then)) return {};
   return Fail(ErrorCode::kBudgetExhausted, task + " would bring what this device has spent above epsilon " +
                                                RoundedUp(record_.cap->epsilon.value()) + " at delta " +
                                                RoundedUp(record_.cap->delta.value()) + ", its limit for ever");
@@ -211,6 +215,14 @@ std::optional<double> LocalLedger::EpsilonSpent() const {
 
 Result<void> LocalLedger::Write(const LocalRecord& record) const {
   return WriteFileAtomic(file_, AsBytes(FormatLocalRecord(record)), kOwnerOnly);
+}
+
+std::uint64_t LocalLedger::Releases() const {
+  std::uint64_t releases = 0;
+  // A sum that would wrap is beyond every limit.
+  for (const LocalSpend& spend : record_.tasks)
+    releases = spend.releases > UINT64_MAX - releases ? UINT64_MAX : releases + spend.releases;
+  return releases;
 }
 
 double LocalLedger::Spent() const {

@@ -79,8 +79,8 @@ class LocalLedger {
   LocalLedger(std::filesystem::path file, LocalRecord record) : file_(std::move(file)), record_(std::move(record)) {}
   Result<void> UseCap(const std::optional<LocalCap>& cap);
   [[nodiscard]] Result<void> Write(const LocalRecord& record) const;
+  [[nodiscard]] std::uint64_t Releases() const;
   [[nodiscard]] double Spent() const;
-
   std::filesystem::path file_;
   LocalRecord record_;
   std::optional<dp::RenyiFilter> filter_;  // of the cap

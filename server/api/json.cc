@@ -49,10 +49,8 @@ Json UtilityJson(const dp::UtilityForecast& forecast) {
           {"cohort_needed", forecast.cohort_needed}};
 }
 
-Json UtilityJson(const task::TaskSpec& spec) {
-  if (spec.privacy.mechanism == dp::Mechanism::kNone) return nullptr;
-  return UtilityJson(
-      dp::ForecastUtility(spec.privacy.mechanism, spec.privacy.promise().noise_multiplier, spec.cohort.size));
+Json UtilityJson(const task::TaskSpec& spec, dp::NoiseMultiplier noise_multiplier) {
+  return UtilityJson(dp::ForecastUtility(spec.privacy.mechanism, noise_multiplier, spec.cohort.size));
 }
 
 Json LocalJson(const task::TaskSpec& spec) {
@@ -129,7 +127,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},
           {"grid_radius", privacy.grid_radius.value()},
-          {"noise_multiplier", ValueOrNull(privacy.noise_multiplier)},
+          {"noise_multiplier", view.privacy ? Json(view.privacy->noise_multiplier.value()) : Json(nullptr)},
           {"delta", ValueOrNull(privacy.delta)},
           {"epsilon_budget", ValueOrNull(privacy.epsilon_budget)},
           {"epsilon_spent", view.privacy ? Json(view.privacy->epsilon_spent) : Json(nullptr)}};
@@ -207,6 +205,32 @@ Json ToJson(const dp::BudgetPolicy& policy) {
   return json;
 }
 
+Json ToJson(const dp::Adjustment& adjustment) {
+  const bool unlimited = adjustment.rounds_left == dp::kUnlimitedRounds;
+  return {{"task", adjustment.entry.task.str()},
+          {"noise_multiplier", adjustment.entry.noise_multiplier},
+          {"after_round", adjustment.entry.round},
+          {"accountant", adjustment.spent.accountant},
+          {"epsilon_spent", adjustment.spent.epsilon},
+          {"rounds_left", unlimited ? Json(nullptr) : Json(adjustment.rounds_left)}};
+}
+
+// Once an operator has changed the noise, from what may have been seen on the way.
+Json FilterJson(const coordinator::PrivacyView& figures) {
+  if (!figures.filter_order) return nullptr;
+  return {{"order", *figures.filter_order},
+          {"statement",
+           "the noise was changed on the way: what is spent is bounded by a Renyi filter, at an order that was fixed "
+           "when the task was created, and no longer by the accountants of a declared schedule"}};
+}
+
+Json ToJson(const std::vector<dp::NoisedRounds>& rounds) {
+  Json list = Json::array();
+  for (const dp::NoisedRounds& each : rounds)
+    list.push_back({{"noise_multiplier", each.noise_multiplier.value()}, {"rounds", each.rounds}});
+  return list;
+}
+
 Json ToJson(const coordinator::DeviceSpendView& spend) {
   return {{"task", spend.task.str()},
           {"mechanism", dp::NameOf(spend.mechanism)},
@@ -243,7 +267,9 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"epsilon_spent", figures.epsilon_spent},
                {"epsilon_reserved", figures.epsilon_reserved},
                {"epsilon_budget", promise.budget.value()},
-               {"noise_multiplier", promise.noise_multiplier.value()},
+               {"noise_multiplier", figures.noise_multiplier.value()},
+               {"rounds_by_noise", ToJson(figures.rounds_by_noise)},
+               {"filter", FilterJson(figures)},
                {"clip_norm", view.record.clip_norm.value()},
                {"clip_quantile", privacy.tracking ? Json(privacy.tracking->quantile) : Json(nullptr)},
                {"grid_radius", privacy.grid_radius.value()},
@@ -251,7 +277,7 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"max_participations", spec.max_participations},
                {"min_separation", spec.min_separation},
                {"rounds_left", unlimited ? Json(nullptr) : Json(figures.rounds_left)},
-               {"utility", UtilityJson(spec)},
+               {"utility", UtilityJson(spec, figures.noise_multiplier)},
                {"not_covered", NotCovered(privacy)}});
   return json;
 }
@@ -292,7 +318,7 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"accountant", report.accountant},
                {"epsilon_budget", promise.budget.value()},
                {"rounds_within_budget", affordable == dp::kUnlimitedRounds ? Json(nullptr) : Json(affordable)}});
-  json.update(UtilityJson(spec));
+  json.update(UtilityJson(spec, promise.noise_multiplier));
   return json;
 }
 

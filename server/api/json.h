@@ -24,6 +24,7 @@ Json ToJson(const store::DeviceRecord& device, LastSeen precision);
 Json ToJson(const dp::LedgerEntry& entry);
 /// What the ledger is kept under, and what its first entry follows.
 Json ToJson(const dp::BudgetPolicy& policy);
+Json ToJson(const dp::Adjustment& adjustment);
 /// Privacy: of one device; only for auditors.
 Json ToJson(const coordinator::DeviceSpendView& spend);
 Json PrivacyJson(const coordinator::TaskView& view);

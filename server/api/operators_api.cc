@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
@@ -127,6 +128,39 @@ Task<Result<HttpResponse>> StopTask(Context& context, HttpRequest& request, cons
   TACIT_CO_TRY(const TaskView view, co_await context.coordinator.StopTask(id, reason));
   TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_stop", "task/" + id.str(), reason));
   co_return JsonResponse(ToJson(view, context.clock.Now()));
+}
+
+struct AdjustWish {
+  dp::NoiseMultiplier noise_multiplier;
+  coordinator::TaskRunner::Trial trial;
+};
+
+Result<AdjustWish> ParseAdjust(const Bytes& body) {
+  const Json json = Json::parse(AsText(body), nullptr, /*allow_exceptions=*/false);
+  const bool has_trial = json.is_object() && json.contains("dry_run");
+  const bool good = json.is_object() && json.contains("noise_multiplier") && json["noise_multiplier"].is_number() &&
+                    (!has_trial || json["dry_run"].is_boolean()) && json.size() == (has_trial ? 2U : 1U);
+  if (!good) {
+    return Fail(ErrorCode::kMalformed, "the body must be {\"noise_multiplier\": number, \"dry_run\": true or false}");
+  }
+  TACIT_TRY(const auto noise_multiplier, dp::NoiseMultiplier::Create(json["noise_multiplier"].get<double>()));
+  const bool trial = has_trial && json["dry_run"].get<bool>();
+  return AdjustWish{noise_multiplier,
+                    trial ? coordinator::TaskRunner::Trial::kYes : coordinator::TaskRunner::Trial::kNo};
+}
+
+Task<Result<HttpResponse>> AdjustTask(Context& context, HttpRequest& request, const PathArguments& path) {
+  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
+  TACIT_CO_TRY(const TaskId id, TaskId::Parse(path[0]));
+  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
+  TACIT_CO_TRY(const AdjustWish wish, ParseAdjust(body));
+  TACIT_CO_TRY(const dp::Adjustment made,
+               co_await context.coordinator.AdjustTask(id, wish.noise_multiplier, wish.trial));
+  if (wish.trial == coordinator::TaskRunner::Trial::kNo) {
+    TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_adjust", "task/" + id.str(),
+                                     "noise multiplier " + RoundedUp(wish.noise_multiplier.value())));
+  }
+  co_return JsonResponse(ToJson(made));
 }
 
 Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request, const PathArguments& path) {
@@ -390,6 +424,7 @@ std::vector<Route> OperatorRoutes(Context& context) {
       {"GET", "/api/v1/tasks", simple(&GetTasks)},
       {"GET", "/api/v1/tasks/{task}", with_path(&GetTask)},
       {"POST", "/api/v1/tasks/{task}:stop", with_path(&StopTask)},
+      {"POST", "/api/v1/tasks/{task}:adjust", with_path(&AdjustTask)},
       {"GET", "/api/v1/tasks/{task}/rounds", with_path(&GetRounds)},
       {"GET", "/api/v1/tasks/{task}/privacy", with_path(&GetPrivacy)},
       {"GET", "/api/v1/tasks/{task}/ledger", with_path(&GetLedger)},

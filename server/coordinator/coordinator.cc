@@ -372,6 +372,18 @@ net::Task<Result<TaskView>> Coordinator::StopTaskOnControl(TaskId id, std::strin
   co_return runner->View();
 }
 
+net::Task<Result<dp::Adjustment>> Coordinator::AdjustTask(TaskId id, dp::NoiseMultiplier noise_multiplier,
+                                                          TaskRunner::Trial trial) {
+  return OnControl<dp::Adjustment>(
+      [this, id, noise_multiplier, trial] { return AdjustOnControl(id, noise_multiplier, trial); });
+}
+
+net::Task<Result<dp::Adjustment>> Coordinator::AdjustOnControl(TaskId id, dp::NoiseMultiplier noise_multiplier,
+                                                               TaskRunner::Trial trial) {
+  TACIT_CO_TRY(TaskRunner* const runner, Find(id));
+  co_return co_await runner->Adjust(noise_multiplier, trial);
+}
+
 net::Task<std::vector<TaskView>> Coordinator::Tasks() {
   co_return co_await net::CallOn(services_.control, [this] {
     std::vector<TaskView> views;

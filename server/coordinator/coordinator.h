@@ -58,6 +58,10 @@ class Coordinator {
   net::Task<Result<TaskView>> CreateTask(task::TaskSpec spec, std::string toml);
   /// See TaskRunner. Errors: kNotFound too.
   net::Task<Result<TaskView>> StopTask(TaskId id, std::string reason);
+
+  /// As TaskRunner::Adjust. Errors: kNotFound for no such task.
+  net::Task<Result<dp::Adjustment>> AdjustTask(TaskId id, dp::NoiseMultiplier noise_multiplier,
+                                               TaskRunner::Trial trial);
   net::Task<std::vector<TaskView>> Tasks();
   /// Errors: kNotFound.
   net::Task<Result<TaskView>> Task(TaskId id);
@@ -75,6 +79,8 @@ class Coordinator {
   net::Task<Result<CheckInReply>> CheckInOnControl(CheckInQuery query);
   net::Task<Result<TaskView>> CreateTaskOnControl(task::TaskSpec spec, std::string toml);
   net::Task<Result<TaskView>> StopTaskOnControl(TaskId id, std::string reason);
+  net::Task<Result<dp::Adjustment>> AdjustOnControl(TaskId id, dp::NoiseMultiplier noise_multiplier,
+                                                    TaskRunner::Trial trial);
   net::Task<Result<void>> AddRunner(store::TaskRecord record);
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();

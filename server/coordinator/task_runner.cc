@@ -13,6 +13,7 @@ namespace {
 
 constexpr Millis kAckPatience{60'000};
 constexpr Millis kBetweenCheckIns{1'000};
+constexpr Millis kBetweenEntries{5};
 
 }  // namespace
 
@@ -193,7 +194,7 @@ std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) const
 double TaskRunner::EpsilonOfRounds(std::uint64_t rounds) const {
   const auto [place, is_new] = epsilon_of_rounds_.try_emplace(rounds, 0);
   const auto& local = spec().privacy.local;
-  if (is_new) place->second = (local ? dp::LocalCost(*local, rounds) : dp::CostOf(ledger_->policy(), rounds)).epsilon;
+  if (is_new) place->second = (local ? dp::LocalCost(*local, rounds) : ledger_->CostOfDevice(rounds)).epsilon;
   return place->second;
 }
 
@@ -322,15 +323,51 @@ net::Task<Result<void>> TaskRunner::ReserveBudget() {
   // Reserved before a crash, or before a failed attempt: it is spent once, not twice.
   if (ledger().OpenRound() == number) co_return Result<void>{};
   if (spec().privacy.tracking) TACIT_CO_TRY_VOID(ledger().UseClipNorm(record_.clip_norm));
-  const auto proposed = ledger().ProposeReserve(number, services_.clock.Now());
-  if (!proposed) {
-    refused_for_budget_ = proposed.error().code == ErrorCode::kBudgetExhausted;
-    co_return std::unexpected(proposed.error());
-  }
-  TACIT_CO_TRY(const auto durable, co_await AppendDurably(*proposed));
-  TACIT_CO_TRY_VOID(ledger().Apply(durable));
+  const auto reserved =
+      co_await Enter([this, number] { return ledger().ProposeReserve(number, services_.clock.Now()); });
+  if (reserved) co_return Result<void>{};
+  refused_for_budget_ = reserved.error().code == ErrorCode::kBudgetExhausted;
+  co_return std::unexpected(reserved.error());
+}
+
+// The one way into the ledger: proposed, durable, applied, and nothing else in between.
+net::Task<Result<Durable<dp::LedgerEntry>>> TaskRunner::Enter(Proposal propose) {
+  // Only an operator's adjustment can meet a step of a round here, and neither takes long.
+  net::WakeUp pause;
+  while (entering_) co_await pause.WaitUntil(services_.clock.SteadyNow() + kBetweenEntries);
+  TACIT_CO_TRY(const dp::LedgerEntry proposed, propose());
+  entering_ = true;
+  auto durable = co_await AppendDurably(proposed);
+  entering_ = false;
+  TACIT_CO_TRY_VOID(durable);
+  TACIT_CO_TRY_VOID(ledger().Apply(*durable));
+  epsilon_of_rounds_.clear();
   ShowPrivacy();
-  co_return Result<void>{};
+  co_return durable;
+}
+
+net::Task<Result<dp::Adjustment>> TaskRunner::Adjust(dp::NoiseMultiplier noise_multiplier, Trial trial) {
+  if (!active()) {
+    co_return Fail(ErrorCode::kConflict, "task " + spec().id.str() + " has ended: " + record_.state_reason);
+  }
+  if (!ledger_) {
+    co_return Fail(ErrorCode::kConflict, "task " + spec().id.str() + " has no noise of the server to adjust");
+  }
+  std::optional<dp::Adjustment> adjustment;
+  const auto propose = [&]() -> Result<dp::LedgerEntry> {
+    TACIT_TRY(adjustment, ledger().ProposeAdjust(noise_multiplier, services_.clock.Now()));
+    return adjustment->entry;
+  };
+  if (trial == Trial::kYes) {
+    TACIT_CO_TRY_VOID(propose());
+  } else {
+    TACIT_CO_TRY_VOID(co_await Enter(propose));
+    services_.log.Info("task_adjusted", {{"task", spec().id.str()},
+                                         {"noise_multiplier", noise_multiplier.value()},
+                                         {"epsilon_spent", adjustment->spent.epsilon},
+                                         {"accountant", adjustment->spent.accountant}});
+  }
+  co_return *adjustment;
 }
 
 // A disk that fails in the very moment of a commit can report a failure for what it has kept: ask what is there.
@@ -455,7 +492,11 @@ TaskView TaskRunner::View() const {
                                .epsilon_spent = spent.epsilon,
                                .epsilon_reserved = spent.epsilon - ledger_->Charged().epsilon,
                                .rounds_charged = ledger_->rounds_charged(),
-                               .rounds_left = ledger_->RoundsLeft()};
+                               .rounds_left = ledger_->RoundsLeft(),
+                               .noise_multiplier = ledger_->noise_multiplier(),
+                               .rounds_by_noise = {ledger_->reserved().begin(), ledger_->reserved().end()},
+                               .filter_order = std::nullopt};
+    if (const auto& filter = ledger_->filter()) view.privacy->filter_order = filter->order();
   }
   return view;
 }

@@ -73,6 +73,11 @@ class TaskRunner {
   /// An upload of this device was refused, here or before it got here.
   void ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code);
 
+  /// What another noise of the rounds to come would cost; they then have it, durably, unless `trial`.
+  /// Errors: kConflict for a task that has ended or has no ledger; as BudgetLedger::ProposeAdjust; those of the store.
+  enum class Trial : std::uint8_t { kYes, kNo };
+  net::Task<Result<dp::Adjustment>> Adjust(dp::NoiseMultiplier noise_multiplier, Trial trial);
+
   /// Opens no more rounds; the one under way ends, unless it is charged: then it is published first.
   /// Errors: kConflict for a task that has ended; those of the store.
   net::Task<Result<void>> StopTask(std::string reason);
@@ -121,6 +126,8 @@ class TaskRunner {
   net::Task<void> DoOpen();
   net::Task<Result<void>> OpenDurably();
   net::Task<Result<void>> ReserveBudget();
+  using Proposal = std::function<Result<dp::LedgerEntry>()>;
+  net::Task<Result<Durable<dp::LedgerEntry>>> Enter(Proposal propose);
   net::Task<Result<Durable<dp::LedgerEntry>>> AppendDurably(const dp::LedgerEntry& entry);
   net::Task<void> DoCommit();
   net::Task<Result<void>> CommitDurably();
@@ -176,6 +183,7 @@ class TaskRunner {
   net::WakeUp retry_wake_;  // ends the pause before an end is recorded again
 
   std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
+  bool entering_ = false;                   // an entry is between its proposal and its place in the ledger
   std::unique_ptr<aggregation::ServerOptimizer> optimizer_;
   SharedBytes model_;                               // newest version, float32 little-endian
   std::optional<store::ModelRecord> model_record_;  // set by Load

@@ -66,12 +66,9 @@ net::Task<Result<void>> TaskRunner::ChargeDurably() {
       co_await services_.store.Call("put_round", [closing](store::Store& store) { return store.PutRound(closing); }));
   const RoundNumber number = CurrentKey().round;
   if (IsPrivate() && !(charge_ && charge_->value().round == number)) {
-    TACIT_CO_TRY(const auto proposed,
-                 ledger().ProposeCharge(number, total_->contributions.size(), services_.clock.Now()));
-    TACIT_CO_TRY(const auto durable, co_await AppendDurably(proposed));
-    TACIT_CO_TRY_VOID(ledger().Apply(durable));
-    charge_ = durable;
-    ShowPrivacy();
+    TACIT_CO_TRY(charge_, co_await Enter([this, number] {
+                   return ledger().ProposeCharge(number, total_->contributions.size(), services_.clock.Now());
+                 }));
   }
   if (!token_) TACIT_CO_TRY_VOID(co_await MintToken());
   const store::RoundRecord charged = RoundRow(store::RoundPhase::kCharged);
@@ -257,10 +254,9 @@ net::Task<Result<void>> TaskRunner::StopTask(std::string reason) {
 // passes, which means the same.
 net::Task<void> TaskRunner::VoidReservation(RoundNumber round) {
   if (!ledger_) co_return;
-  const auto proposed = ledger().ProposeVoid(round, services_.clock.Now());
-  if (!proposed) co_return;  // not reserved, or charged
-  const auto durable = co_await AppendDurably(*proposed);
-  const Result<void> applied = durable ? ledger().Apply(*durable) : std::unexpected(durable.error());
+  const WallTime now = services_.clock.Now();
+  if (!ledger().ProposeVoid(round, now)) co_return;  // not reserved, or charged
+  const auto applied = co_await Enter([this, round, now] { return ledger().ProposeVoid(round, now); });
   if (applied) co_return;
   services_.log.Warn("reservation_not_voided",
                      {{"task", spec().id.str()}, {"round", round}, {"reason", applied.error().message}});

@@ -58,7 +58,10 @@ net::Task<Result<void>> TaskRunner::LoadLedger() {
   for (const auto& each : recorded) entries.push_back(each.value());
   TACIT_CO_TRY(auto ledger, dp::BudgetLedger::Restore(spec().Policy(&crypto::Sha256), entries, model_record().version));
   ledger_.emplace(std::move(ledger));
-  if (!entries.empty() && entries.back().kind == dp::LedgerKind::kCharge) charge_ = recorded.back();
+  // The latest round's, if it has one; an adjustment may stand behind it.
+  for (const auto& each : recorded) {
+    if (each.value().kind == dp::LedgerKind::kCharge) charge_ = each;
+  }
   co_return Result<void>{};
 }
 

@@ -81,6 +81,9 @@ struct PrivacyView {
   double epsilon_reserved = 0;  ///< The part of it held by rounds that have released nothing.
   std::uint64_t rounds_charged = 0;
   std::uint64_t rounds_left = 0;
+  dp::NoiseMultiplier noise_multiplier;           ///< Of the rounds to come.
+  std::vector<dp::NoisedRounds> rounds_by_noise;  ///< Reserved, in the order in which each noise was first used.
+  std::optional<double> filter_order;             ///< Set once an operator changed the noise.
 };
 
 /// What one device has spent on one task, whatever others have.

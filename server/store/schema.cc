@@ -84,7 +84,7 @@ CREATE TABLE participations (
 CREATE TABLE ledger (
   task TEXT NOT NULL REFERENCES tasks (id),
   sequence INTEGER NOT NULL CHECK (sequence >= 1),
-  kind TEXT NOT NULL CHECK (kind IN ('reserve', 'charge', 'void')),
+  kind TEXT NOT NULL CHECK (kind IN ('reserve', 'charge', 'void', 'adjust')),
   round INTEGER NOT NULL,
   mechanism TEXT NOT NULL,
   noise_multiplier REAL NOT NULL,
@@ -95,9 +95,9 @@ CREATE TABLE ledger (
   epsilon_after REAL NOT NULL,
   previous BLOB NOT NULL CHECK (length(previous) = 32),
   hash BLOB NOT NULL CHECK (length(hash) = 32),
-  PRIMARY KEY (task, sequence),
-  UNIQUE (task, round, kind)
+  PRIMARY KEY (task, sequence)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX ledger_once ON ledger (task, round, kind) WHERE kind != 'adjust';
 CREATE TRIGGER ledger_keeps BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 -- INSERT OR REPLACE deletes without firing the trigger above, on connections that do not ask for recursive triggers.

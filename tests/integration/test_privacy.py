@@ -259,6 +259,93 @@ class Ledger(ServerTest):
         self.assertEqual(answer.status, 403)
 
 
+class ChangedNoise(ServerTest):
+    server_options = {"binary": "tacitd_testing"}
+    privacy = GAUSSIAN.replace("noise_multiplier = 1.0", "noise_multiplier = 4.0").replace("50.0", "8.0")
+
+    def run_round(self, devices, number):
+        for device, lease in zip(devices, open_round(devices)):
+            self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+        self.server.wait_for_event("round_published", round=number)
+
+    def test_an_operator_changes_the_noise_and_a_filter_accounts_for_it(self):
+        self.server.create_task(task_text(size=2, rounds=100, privacy=self.privacy))
+        devices = self.devices("a", "b")
+        self.run_round(devices, 1)
+        before = self.server.cli("privacy", "show", "t")["data"]
+        self.assertIsNone(before["filter"])
+        tried = self.server.cli("task", "adjust", "t", "--noise-multiplier", "6", "--dry-run")["data"]
+        self.assertEqual(tried["accountant"], "renyi-filter")
+        self.assertEqual(self.server.cli("privacy", "show", "t")["data"], before)
+        # In the middle of a round: that one keeps what was reserved for it.
+        leases = open_round(devices)
+        reserved = self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"]
+        made = self.server.cli("task", "adjust", "t", "--noise-multiplier", "6")["data"]
+        self.assertEqual(made["after_round"], 2)
+        self.assertGreaterEqual(made["epsilon_spent"], reserved)
+        for device, lease in zip(devices, leases):
+            self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+        self.server.wait_for_event("round_published", round=2)
+        self.run_round(devices, 3)
+        own = json.loads(run(["tacit-agent", "--json", "privacy", "--state", devices[0].state]).stdout)["data"]
+        self.server.kill()
+        self.server.restart()
+        shown = self.server.cli("privacy", "show", "t")["data"]
+        self.assertEqual(shown["accountant"], "renyi-filter")
+        self.assertEqual(shown["noise_multiplier"], 6)
+        self.assertEqual(shown["rounds_by_noise"], [{"noise_multiplier": 4, "rounds": 2},
+                                                    {"noise_multiplier": 6, "rounds": 1}])
+        self.assertEqual(own["items"][0]["epsilon"], shown["epsilon_spent"])
+        self.assertIn("changed on the way", shown["filter"]["statement"])
+        self.assertEqual(self.server.task()["noise_multiplier"], 6)
+        entries = self.server.cli("privacy", "ledger", "t")["data"]
+        self.assertEqual([(entry["kind"], entry["round"], entry["noise_multiplier"]) for entry in entries["items"]],
+                         [("reserve", 1, 4), ("charge", 1, 4), ("reserve", 2, 4), ("adjust", 2, 6), ("charge", 2, 4),
+                          ("reserve", 3, 6), ("charge", 3, 6)])
+        path = self.server.directory / "ledger.json"
+        path.write_text(json.dumps(entries))
+        check = json.loads(run(["tacit", "--json", "privacy", "verify", path]).stdout)["data"]
+        self.assertEqual((check["adjustments"], check["epsilon_spent"]), (1, shown["epsilon_spent"]))
+        refused = self.server.cli("task", "adjust", "t", "--noise-multiplier", "0.5", expect=6)["error"]
+        self.assertIn("pays for no further round", refused["message"])
+
+    def test_a_charge_behind_which_the_noise_was_changed_is_found_after_a_crash(self):
+        self.server.create_task(task_text(size=2, rounds=10, privacy=self.privacy))
+        devices = self.devices("a", "b")
+        leases = open_round(devices)
+        # A disk that takes no model: the round is charged and waits for its publication.
+        models = self.server.root / "data/models"
+        models.rename(models.with_name("away"))
+        models.write_text("")
+        for device, lease in zip(devices, leases):
+            self.assertEqual(device.upload(lease, numpy.zeros(parameters(lease))).status, 200)
+        self.server.wait_for_event("round_not_published")
+        self.server.cli("task", "adjust", "t", "--noise-multiplier", "2")
+        self.server.kill()
+        models.unlink()
+        models.with_name("away").rename(models)
+        self.server.restart()
+        self.server.wait_for_event("round_published", round=1)
+        self.run_round(devices, 2)
+        entries = self.server.cli("privacy", "ledger", "t")["data"]["items"]
+        self.assertEqual([entry["kind"] for entry in entries], ["reserve", "charge", "adjust", "reserve", "charge"])
+
+    def test_only_a_task_with_noise_of_the_server_has_some_to_change(self):
+        self.server.create_task(task_text(privacy=LOCAL))
+        refused = self.server.cli("task", "adjust", "t", "--noise-multiplier", "2", expect=1)["error"]
+        self.assertIn("no noise of the server", refused["message"])
+        for body in (b"", b"[]", b'{"noise_multiplier": "2"}', b'{"noise_multiplier": 2, "epsilon": 1}',
+                     b'{"noise_multiplier": 2, "dry_run": 1}'):
+            answer = self.server.operator("POST", "/api/v1/tasks/t:adjust", body)
+            self.assertEqual(answer.status, 400, body)
+        self.assertEqual(self.server.operator("POST", "/api/v1/tasks/t:adjust", b'{"noise_multiplier": -1}').status, 422)
+        operators = self.server.root / "operators"
+        answer = request(self.server.ports["api"], "POST", "/api/v1/tasks/t:adjust", b'{"noise_multiplier": 2}',
+                         ca=self.server.root / "pki/ca.crt", certificate=operators / "auditor.crt",
+                         key=operators / "auditor.key")
+        self.assertEqual(answer.status, 403)
+
+
 LOCAL = """mechanism = "none"
 clip_norm = 1.0
 grid_radius = 1024

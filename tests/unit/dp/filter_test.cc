@@ -28,7 +28,7 @@ Release LaplaceOf(double noise_multiplier) {
 }
 
 FilterPromise PromiseOf(double epsilon, const Release& typical) {
-  return {.epsilon = EpsilonOf(epsilon), .delta = DeltaOf(1e-6), .typical = typical};
+  return {.epsilon = EpsilonOf(epsilon), .delta = DeltaOf(1e-6), .max_releases = 1U << 20U, .typical = typical};
 }
 
 std::uint64_t Fitting(const RenyiFilter& filter, const Release& release) {

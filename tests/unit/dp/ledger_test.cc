@@ -1,10 +1,13 @@
 #include "dp/ledger.h"
 
+#include <array>
 #include <type_traits>
 
 #include <gmock/gmock.h>
 
 #include "common/crypto/digest.h"
+#include "dp/composition.h"
+#include "dp/discrete.h"
 #include "dp/ledger_check.h"
 #include "dp/release.h"
 #include "tests/support/matchers.h"
@@ -66,6 +69,9 @@ struct Kept {
   }
   Durable<LedgerEntry> Reserve(RoundNumber round) { return Keep(*ledger.ProposeReserve(round, kNow)); }
   Durable<LedgerEntry> Void(RoundNumber round) { return Keep(*ledger.ProposeVoid(round, kNow)); }
+  Durable<LedgerEntry> Adjust(double noise_multiplier) {
+    return Keep(ledger.ProposeAdjust(testing::MultiplierOf(noise_multiplier), kNow)->entry);
+  }
   Durable<LedgerEntry> Charge(RoundNumber round) { return Keep(*ledger.ProposeCharge(round, 98, kNow)); }
 };
 
@@ -411,6 +417,133 @@ TEST(BudgetLedger, AClipNormThatFollowsAQuantileMovesBetweenRoundsOnly) {
   policy.tracking->bit_steps = 10;
   EXPECT_THAT(BudgetLedger::Restore(policy, std::span(moved).first(2), 0),
               IsErrorSaying(ErrorCode::kDataLoss, "mechanism"));
+}
+
+TEST(AdjustedLedger, IsUnderAFilterFromThenOnAndNeverShowsLessThanTheTightestBound) {
+  Kept kept = Kept::Empty(PolicyOf());
+  for (RoundNumber round = 1; round <= 5; ++round) kept.Reserve(round);
+  const double declared = kept.ledger.Spent().epsilon;
+  EXPECT_EQ(kept.ledger.filter(), std::nullopt);
+  const auto adjusted = kept.Adjust(20);
+  EXPECT_EQ(kept.ledger.Spent().accountant, "renyi-filter");
+  EXPECT_GE(adjusted.value().epsilon_after, declared);
+  EXPECT_EQ(adjusted.value().epsilon_after, kept.ledger.Spent().epsilon);
+  EXPECT_EQ(adjusted.value().round, 5U);
+  std::uint64_t with_20 = 0;
+  while (kept.ledger.RoundsLeft() > 0) {
+    kept.Reserve(6 + with_20);
+    ++with_20;
+    EXPECT_LE(kept.ledger.Spent().epsilon, 2);
+  }
+  // 15 more rounds of the first noise would cost as much as 60 of twice as much; a filter pays a little less.
+  EXPECT_GT(with_20, 40U);
+  EXPECT_LE(with_20, 60U);
+  EXPECT_THAT(kept.ledger.ProposeReserve(100, kNow), IsError(ErrorCode::kBudgetExhausted));
+  const std::array<RepeatedStep, 2> steps{
+      {{GaussianStep{ContinuousGaussianMultiplier(testing::MultiplierOf(10))}, 5},
+       {GaussianStep{ContinuousGaussianMultiplier(testing::MultiplierOf(20))}, with_20}}};
+  EXPECT_GE(kept.ledger.Spent().epsilon, ComposedEpsilon({.steps = steps, .delta = 1e-6})->epsilon);
+}
+
+TEST(AdjustedLedger, GivesEachRoundTheNoiseItWasReservedWith) {
+  Kept kept = Kept::Empty(PolicyOf());
+  kept.Reserve(1);
+  const auto charge = kept.Charge(1);
+  kept.Adjust(15);
+  EXPECT_EQ(std::move(*kept.ledger.Redeem(charge)).Spend()->noise_multiplier, testing::MultiplierOf(10));
+  kept.Reserve(2);
+  kept.Adjust(30);
+  kept.Adjust(12);
+  const auto second = kept.Charge(2);
+  kept.Adjust(13);
+  auto crashed = BudgetLedger::Restore(PolicyOf(), kept.entries, 1);
+  ASSERT_THAT(crashed, IsOk());
+  EXPECT_EQ(std::move(*crashed->Redeem(second)).Spend()->noise_multiplier, testing::MultiplierOf(15))
+      << "a charge that is not the last entry";
+  EXPECT_EQ(second.value().noise_multiplier, 15);
+  EXPECT_EQ(std::move(*kept.ledger.Redeem(second)).Spend()->noise_multiplier, testing::MultiplierOf(15));
+  EXPECT_EQ(kept.Reserve(3).value().noise_multiplier, 13);
+  const auto restored = BudgetLedger::Restore(PolicyOf(), kept.entries, 2);
+  ASSERT_THAT(restored, IsOk());
+  EXPECT_EQ(restored->Spent().epsilon, kept.ledger.Spent().epsilon);
+  EXPECT_EQ(restored->Charged().epsilon, kept.ledger.Charged().epsilon);
+  EXPECT_EQ(restored->RoundsLeft(), kept.ledger.RoundsLeft());
+  EXPECT_EQ(restored->noise_multiplier(), testing::MultiplierOf(13));
+  EXPECT_EQ(restored->head(), kept.ledger.head());
+}
+
+TEST(AdjustedLedger, CountsTheDearestRoundsThatADeviceMayHaveBeenIn) {
+  Kept kept = Kept::Empty(PolicyOf(3));
+  for (RoundNumber round = 1; round <= 2; ++round) kept.Reserve(round);
+  kept.Adjust(40);
+  for (RoundNumber round = 3; round <= 10; ++round) kept.Reserve(round);
+  kept.Adjust(8);
+  kept.Reserve(11);
+  const RenyiFilter& filter = *kept.ledger.filter();
+  const auto cost = [&](double z) {
+    return filter.CostOf({.mechanism = Mechanism::kGaussian, .noise_multiplier = testing::MultiplierOf(z)});
+  };
+  EXPECT_DOUBLE_EQ(kept.ledger.Spent().epsilon, filter.EpsilonOf(cost(8) + 2 * cost(10)));
+  EXPECT_DOUBLE_EQ(kept.ledger.CostOfDevice(2).epsilon, filter.EpsilonOf(cost(8) + cost(10)));
+  EXPECT_EQ(kept.ledger.CostOfDevice(0).epsilon, 0);
+  EXPECT_EQ(kept.ledger.Spent().compositions, 3U);
+}
+
+TEST(AdjustedLedger, RefusesNoiseThatPaysForNothingMoreOrCannotBeDrawn) {
+  Kept kept = Kept::Empty(PolicyOf());
+  for (RoundNumber round = 1; round <= 5; ++round) kept.Reserve(round);
+  const auto propose = [&](double z) { return kept.ledger.ProposeAdjust(testing::MultiplierOf(z), kNow); };
+  EXPECT_THAT(propose(2), IsErrorSaying(ErrorCode::kBudgetExhausted, "pays for no further round"));
+  EXPECT_THAT(propose(10), IsErrorSaying(ErrorCode::kInvalidArgument, "already"));
+  EXPECT_THAT(propose(1000), IsErrorSaying(ErrorCode::kInvalidArgument, "grid"));
+  EXPECT_EQ(kept.ledger.filter(), std::nullopt) << "nothing was changed";
+  EXPECT_EQ(kept.ledger.RoundsLeft(), 15U);
+  const auto planned = propose(30);
+  EXPECT_GT(planned->rounds_left, 60U);
+  kept.Adjust(30);
+  EXPECT_EQ(kept.ledger.RoundsLeft(), planned->rounds_left);
+}
+
+TEST(AdjustedLedger, WorksBehindACoin) {
+  BudgetPolicy policy = PolicyOf(2000);
+  policy.coin = CoinOf(0.05);
+  Kept kept = Kept::Empty(policy);
+  for (RoundNumber round = 1; round <= 20; ++round) kept.Reserve(round);
+  const double declared = kept.ledger.Spent().epsilon;
+  kept.Adjust(8);
+  EXPECT_GE(kept.ledger.Spent().epsilon, declared);
+  EXPECT_GT(kept.ledger.RoundsLeft(), 100U);
+  EXPECT_THAT(CheckLedger(policy, kept.entries, 0), IsOk());
+}
+
+TEST(AdjustedLedger, IsCheckedByAnybodyAndAForgedOneIsFound) {
+  Kept kept = Kept::Empty(PolicyOf());
+  kept.Reserve(1);
+  kept.Adjust(5);
+  kept.Reserve(2);
+  kept.Charge(2);
+  const auto check = CheckLedger(PolicyOf(), kept.entries, 2);
+  ASSERT_THAT(check, IsOk());
+  EXPECT_EQ(check->adjustments, 1U);
+  EXPECT_EQ(check->spent.epsilon, kept.ledger.Spent().epsilon);
+  const auto forged = [&](std::size_t place, auto change) {
+    std::vector<LedgerEntry> entries = kept.entries;
+    change(entries[place]);
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      entries[i].previous = i == 0 ? PolicyDigest(PolicyOf()) : entries[i - 1].hash;
+      entries[i].hash = crypto::Sha256(CanonicalBytes(entries[i]));
+    }
+    return CheckLedger(PolicyOf(), entries, 2);
+  };
+  EXPECT_THAT(forged(1, [](LedgerEntry& entry) { entry.epsilon_after = 0.1; }),
+              IsErrorSaying(ErrorCode::kDataLoss, "more was spent"));
+  EXPECT_THAT(forged(1, [](LedgerEntry& entry) { entry.noise_multiplier = 10; }), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(forged(1, [](LedgerEntry& entry) { entry.noise_multiplier = 1e-9; }), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(forged(1, [](LedgerEntry& entry) { entry.round = 2; }),
+              IsErrorSaying(ErrorCode::kDataLoss, "latest reserved round"));
+  EXPECT_THAT(forged(2, [](LedgerEntry& entry) { entry.noise_multiplier = 10; }),
+              IsErrorSaying(ErrorCode::kDataLoss, "its mechanism is not the task's"));
+  EXPECT_THAT(forged(3, [](LedgerEntry& entry) { entry.noise_multiplier = 10; }), IsError(ErrorCode::kDataLoss));
 }
 
 TEST(CheckLedger, ComputesAgainWhatWasSpentReservedAndReleased) {
