@@ -137,8 +137,8 @@ value = "33"
     arrays = table.split("label_column")[0] + 'labels = "y.npy"\nclasses = 6\nfirst_label = 1\n'
     write("device_files", "source-arrays", b"\x02" + (arrays + '[data.rows]\nlist = "p.npy"\nclient = 3\n').encode())
     write("device_files", "model", b"\x03tacit-mlp/1:561,128,6")
-    spend = ('{"schema": 1, "cap": {"epsilon": 8.0, "delta": 1e-06}, "tasks": [{"task": "har", "mechanism": "gaussian", '
-             '"noise_multiplier": 8.0, "delta": 1e-06, "max_releases": 20, "releases": 3}]}')
+    spend = ('{"schema": 1, "cap": {"epsilon": 8.0, "delta": 1e-06}, "tasks": [{"task": "har", '
+             '"mechanism": "gaussian", "noise_multiplier": 8.0, "delta": 1e-06, "max_releases": 20, "releases": 3}]}')
     write("device_files", "local", b"\x04" + spend.encode())
     write("device_files", "local-no-cap", b"\x04" + spend.replace('{"epsilon": 8.0, "delta": 1e-06}', "null").encode())
     write("device_files", "model-huge", b"\x03tacit-mlp/1:1048576,1048576,2")

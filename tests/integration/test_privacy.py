@@ -338,7 +338,8 @@ class ChangedNoise(ServerTest):
                      b'{"noise_multiplier": 2, "dry_run": 1}'):
             answer = self.server.operator("POST", "/api/v1/tasks/t:adjust", body)
             self.assertEqual(answer.status, 400, body)
-        self.assertEqual(self.server.operator("POST", "/api/v1/tasks/t:adjust", b'{"noise_multiplier": -1}').status, 422)
+        answer = self.server.operator("POST", "/api/v1/tasks/t:adjust", b'{"noise_multiplier": -1}')
+        self.assertEqual(answer.status, 422)
         operators = self.server.root / "operators"
         answer = request(self.server.ports["api"], "POST", "/api/v1/tasks/t:adjust", b'{"noise_multiplier": 2}',
                          ca=self.server.root / "pki/ca.crt", certificate=operators / "auditor.crt",
