@@ -87,6 +87,14 @@ auto FindTask(Record& record, const TaskId& task) {
   return std::ranges::find(record.tasks, task, &LocalSpend::task);
 }
 
+Result<void> CheckTerms(const std::string& task, const LocalSpend& spend, const LocalTerms& terms) {
+  if (spend.noise != terms.noise || spend.max_releases != terms.max_releases)
+    return Fail(ErrorCode::kConflict, task + " asks for other noise than when this device first took part in it");
+  if (spend.releases < spend.max_releases) return {};
+  return Fail(ErrorCode::kPermissionDenied, "this device has made " + std::to_string(spend.releases) +
+                                                " noised updates for " + task + ", as many as it may");
+}
+
 }  // namespace
 
 std::string FormatLocalRecord(const LocalRecord& record) {
@@ -120,12 +128,14 @@ Result<LocalRecord> ParseLocalRecord(std::string_view text) {
   return record;
 }
 
-Result<std::optional<dp::LocalNoise>> LocalNoiseOf(const codec::Lease& lease) {
+Result<std::optional<LocalTerms>> LocalTermsOf(const codec::Lease& lease) {
   if (!lease.local) return std::nullopt;
-  TACIT_TRY(const auto noise_multiplier, dp::NoiseMultiplier::Create(lease.local->noise_multiplier));
-  TACIT_TRY(const auto delta, dp::Delta::Create(lease.local->delta));
-  return dp::LocalNoise{
-      .mechanism = MechanismOf(lease.local->mechanism), .noise_multiplier = noise_multiplier, .delta = delta};
+  const codec::LocalNoise& local = *lease.local;
+  TACIT_TRY(const auto noise_multiplier, dp::NoiseMultiplier::Create(local.noise_multiplier));
+  TACIT_TRY(const auto delta, dp::Delta::Create(local.delta));
+  return LocalTerms{
+      .noise = {.mechanism = MechanismOf(local.mechanism), .noise_multiplier = noise_multiplier, .delta = delta},
+      .max_releases = local.max_releases};
 }
 
 Result<LocalLedger> LocalLedger::Open(const std::filesystem::path& state_directory,
@@ -154,52 +164,49 @@ Result<void> LocalLedger::UseCap(const std::optional<LocalCap>& cap) {
     record_ = std::move(changed);
   }
   if (!record_.cap) return {};
+  const LocalCap kept = *record_.cap;
   // Where a budget goes furthest for Gaussians does not depend on how much noise they have.
   TACIT_TRY(const auto most_noise, dp::NoiseMultiplier::Create(dp::kMaxNoiseMultiplier));
-  TACIT_TRY(filter_, dp::RenyiFilter::Create(
-                         {.epsilon = record_.cap->epsilon,
-                          .delta = record_.cap->delta,
-                          .max_releases = kMostReleases,
-                          .typical = {.mechanism = dp::Mechanism::kGaussian, .noise_multiplier = most_noise}}));
+  TACIT_TRY(auto filter, dp::RenyiFilter::Create(
+                             {.epsilon = kept.epsilon,
+                              .delta = kept.delta,
+                              .max_releases = kMostReleases,
+                              .typical = {.mechanism = dp::Mechanism::kGaussian, .noise_multiplier = most_noise}}));
+  limit_ = Limit{.cap = kept, .filter = filter};
   return {};
 }
 
 Result<void> LocalLedger::CheckRoom(const codec::Lease& lease) const {
   const std::string task = "task " + lease.task.str();
-  TACIT_TRY(const auto noise, LocalNoiseOf(lease));
-  if (!noise) {
-    if (!record_.cap) return {};
+  TACIT_TRY(const auto terms, LocalTermsOf(lease));
+  if (!terms) {
+    if (!limit_) return {};
     return Fail(ErrorCode::kPermissionDenied,
                 task + " asks for updates without noise of this device, which --max-local-epsilon rules out");
   }
   const auto found = FindTask(record_, lease.task);
   if (found != record_.tasks.end()) {
-    if (found->noise != *noise || found->max_releases != lease.local->max_releases)
-      return Fail(ErrorCode::kConflict, task + " asks for other noise than when this device first took part in it");
-    if (found->releases >= found->max_releases) {
-      return Fail(ErrorCode::kPermissionDenied, "this device has made " + std::to_string(found->releases) +
-                                                    " noised updates for " + task + ", as many as it may");
-    }
+    TACIT_TRY_VOID(CheckTerms(task, *found, *terms));
   } else if (record_.tasks.size() >= kMostTasks) {
     return Fail(ErrorCode::kPermissionDenied,
                 "this device keeps account of " + std::to_string(kMostTasks) + " tasks and of no more");
   }
-  if (!filter_) return {};
-  const double then = Spent() + filter_->CostOf(dp::LocalRelease(*noise));
-  if (Releases() < kMostReleases && filter_->Admits(then)) return {};
+  if (!limit_) return {};
+  const double then = SpentBy(limit_->filter) + limit_->filter.CostOf(dp::LocalRelease(terms->noise));
+  if (Releases() < kMostReleases && limit_->filter.Admits(then)) return {};
   return Fail(ErrorCode::kBudgetExhausted, task + " would bring what this device has spent above epsilon " +
-                                               RoundedUp(record_.cap->epsilon.value()) + " at delta " +
-                                               RoundedUp(record_.cap->delta.value()) + ", its limit for ever");
+                                               RoundedUp(limit_->cap.epsilon.value()) + " at delta " +
+                                               RoundedUp(limit_->cap.delta.value()) + ", its limit for ever");
 }
 
 Result<void> LocalLedger::Charge(const codec::Lease& lease) {
   TACIT_TRY_VOID(CheckRoom(lease));
-  TACIT_TRY(const auto noise, LocalNoiseOf(lease));
-  if (!noise) return {};
+  TACIT_TRY(const auto terms, LocalTermsOf(lease));
+  if (!terms) return {};
   LocalRecord charged = record_;
   auto found = FindTask(charged, lease.task);
   if (found == charged.tasks.end()) {
-    charged.tasks.push_back({.task = lease.task, .noise = *noise, .max_releases = lease.local->max_releases});
+    charged.tasks.push_back({.task = lease.task, .noise = terms->noise, .max_releases = terms->max_releases});
     found = std::prev(charged.tasks.end());
   }
   ++found->releases;
@@ -209,8 +216,8 @@ Result<void> LocalLedger::Charge(const codec::Lease& lease) {
 }
 
 std::optional<double> LocalLedger::EpsilonSpent() const {
-  if (!filter_) return std::nullopt;
-  return filter_->EpsilonOf(Spent());
+  if (!limit_) return std::nullopt;
+  return limit_->filter.EpsilonOf(SpentBy(limit_->filter));
 }
 
 Result<void> LocalLedger::Write(const LocalRecord& record) const {
@@ -225,10 +232,12 @@ std::uint64_t LocalLedger::Releases() const {
   return releases;
 }
 
-double LocalLedger::Spent() const {
+double LocalLedger::SpentBy(const dp::RenyiFilter& filter) const {
   double spent = 0;
-  for (const LocalSpend& spend : record_.tasks)
-    spent += static_cast<double>(spend.releases) * filter_->CostOf(dp::LocalRelease(spend.noise));
+  for (const LocalSpend& spend : record_.tasks) {
+    // Noise so small that one update costs infinity must not make nothing of none.
+    if (spend.releases > 0) spent += static_cast<double>(spend.releases) * filter.CostOf(dp::LocalRelease(spend.noise));
+  }
   return spent;
 }
 

@@ -42,9 +42,13 @@ std::string FormatLocalRecord(const LocalRecord& record);
 /// Errors: kMalformed, kInvalidArgument.
 Result<LocalRecord> ParseLocalRecord(std::string_view text);
 
-/// The local noise that a lease asks for, and that there is one at all. Errors: kInvalidArgument for numbers that no
-/// noise can have.
-Result<std::optional<dp::LocalNoise>> LocalNoiseOf(const codec::Lease& lease);
+/// The noise of the device that a lease asks for.
+struct LocalTerms {
+  dp::LocalNoise noise;
+  std::uint64_t max_releases = 0;
+};
+/// Nothing where it asks for none. Errors: kInvalidArgument for numbers that no noise can have.
+Result<std::optional<LocalTerms>> LocalTermsOf(const codec::Lease& lease);
 
 /// What local noise has cost this device, on its own disk. The server is not believed: it may ask for too little noise,
 /// too often, or for no noise at all, and change its mind in the middle.
@@ -80,10 +84,14 @@ class LocalLedger {
   Result<void> UseCap(const std::optional<LocalCap>& cap);
   [[nodiscard]] Result<void> Write(const LocalRecord& record) const;
   [[nodiscard]] std::uint64_t Releases() const;
-  [[nodiscard]] double Spent() const;
+  [[nodiscard]] double SpentBy(const dp::RenyiFilter& filter) const;
   std::filesystem::path file_;
   LocalRecord record_;
-  std::optional<dp::RenyiFilter> filter_;  // of the cap
+  struct Limit {
+    LocalCap cap;
+    dp::RenyiFilter filter;
+  };
+  std::optional<Limit> limit_;  // when the record has a cap
 };
 
 }  // namespace tacit::upload

@@ -42,11 +42,11 @@ Result<void> AddNoise(const dp::LocalNoise& noise, dp::GridRadius radius, std::s
 Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const float> delta) {
   TACIT_TRY(const dp::ClipNorm clip_norm, dp::ClipNorm::Create(lease.clip_norm));
   TACIT_TRY(const dp::GridRadius radius, dp::GridRadius::Create(lease.grid_radius));
-  TACIT_TRY(const auto noise, LocalNoiseOf(lease));
-  const dp::Norm norm = noise ? dp::NormOf(noise->mechanism) : NormOf(lease.mechanism);
+  TACIT_TRY(const auto terms, LocalTermsOf(lease));
+  const dp::Norm norm = terms ? dp::NormOf(terms->noise.mechanism) : NormOf(lease.mechanism);
   std::vector<std::int32_t> grid(delta.size());
   TACIT_TRY(const dp::ClipOutcome outcome, dp::ClipToGrid(delta, clip_norm, radius, norm, grid));
-  if (noise) TACIT_TRY_VOID(AddNoise(*noise, radius, grid));
+  if (terms) TACIT_TRY_VOID(AddNoise(terms->noise, radius, grid));
   const ByteSpan bytes = AsBytes(std::span<const std::int32_t>(grid));
   return ClippedPayload{.bytes = Bytes(bytes.begin(), bytes.end()), .clipped = outcome.clipped};
 }

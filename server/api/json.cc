@@ -54,8 +54,9 @@ Json UtilityJson(const task::TaskSpec& spec, dp::NoiseMultiplier noise_multiplie
 }
 
 Json LocalJson(const task::TaskSpec& spec) {
-  if (!spec.privacy.local) return nullptr;
-  const dp::LocalNoise& noise = *spec.privacy.local;
+  const auto& local = spec.privacy.local;
+  if (!local) return nullptr;
+  const dp::LocalNoise& noise = *local;
   return {{"mechanism", dp::NameOf(noise.mechanism)},
           {"noise_multiplier", noise.noise_multiplier.value()},
           {"delta", noise.delta.value()},
@@ -81,8 +82,7 @@ Json LocalPrivacyJson(const coordinator::TaskView& view) {
                {"epsilon_of_one_update", figures.epsilon_of_one},
                {"epsilon_at_max_releases", figures.epsilon_limit},
                {"epsilon_counted", figures.epsilon_counted},
-               {"utility", UtilityJson(dp::ForecastLocalUtility(
-                               spec.privacy.local->mechanism, spec.privacy.local->noise_multiplier, spec.cohort.size))},
+               {"utility", UtilityJson(figures.utility)},
                {"not_covered", NotCoveredLocally()}});
   return json;
 }

@@ -180,9 +180,9 @@ std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) const
                        .epsilon = std::nullopt,
                        .delta = std::nullopt};
   if (!CohortIsSecret()) view.rounds = found->second.rounds;
-  if (spec().privacy.local) {
+  if (const auto& local = spec().privacy.local) {
     view.local = true;
-    view.delta = spec().privacy.local->delta.value();
+    view.delta = local->delta.value();
     view.epsilon = EpsilonOfRounds(found->second.rounds);
   }
   if (!ledger_) return view;
@@ -194,7 +194,8 @@ std::optional<DeviceSpendView> TaskRunner::SpendOf(const DeviceId& device) const
 double TaskRunner::EpsilonOfRounds(std::uint64_t rounds) const {
   const auto [place, is_new] = epsilon_of_rounds_.try_emplace(rounds, 0);
   const auto& local = spec().privacy.local;
-  if (is_new) place->second = (local ? dp::LocalCost(*local, rounds) : ledger_->CostOfDevice(rounds)).epsilon;
+  if (is_new)
+    place->second = (local ? dp::LocalCost(*local, rounds) : Present(ledger_, kLoaded).CostOfDevice(rounds)).epsilon;
   return place->second;
 }
 
@@ -353,21 +354,17 @@ net::Task<Result<dp::Adjustment>> TaskRunner::Adjust(dp::NoiseMultiplier noise_m
   if (!ledger_) {
     co_return Fail(ErrorCode::kConflict, "task " + spec().id.str() + " has no noise of the server to adjust");
   }
-  std::optional<dp::Adjustment> adjustment;
-  const auto propose = [&]() -> Result<dp::LedgerEntry> {
-    TACIT_TRY(adjustment, ledger().ProposeAdjust(noise_multiplier, services_.clock.Now()));
-    return adjustment->entry;
-  };
-  if (trial == Trial::kYes) {
-    TACIT_CO_TRY_VOID(propose());
-  } else {
-    TACIT_CO_TRY_VOID(co_await Enter(propose));
-    services_.log.Info("task_adjusted", {{"task", spec().id.str()},
-                                         {"noise_multiplier", noise_multiplier.value()},
-                                         {"epsilon_spent", adjustment->spent.epsilon},
-                                         {"accountant", adjustment->spent.accountant}});
-  }
-  co_return *adjustment;
+  if (trial == Trial::kYes) co_return ledger().ProposeAdjust(noise_multiplier, services_.clock.Now());
+  TACIT_CO_TRY(const auto entry, co_await Enter([this, noise_multiplier]() -> Result<dp::LedgerEntry> {
+                 TACIT_TRY(const dp::Adjustment made, ledger().ProposeAdjust(noise_multiplier, services_.clock.Now()));
+                 return made.entry;
+               }));
+  const dp::EpsilonReport spent = ledger().Spent();
+  services_.log.Info("task_adjusted", {{"task", spec().id.str()},
+                                       {"noise_multiplier", noise_multiplier.value()},
+                                       {"epsilon_spent", spent.epsilon},
+                                       {"accountant", spent.accountant}});
+  co_return dp::Adjustment{.entry = entry.value(), .spent = spent, .rounds_left = ledger().RoundsLeft()};
 }
 
 // A disk that fails in the very moment of a commit can report a failure for what it has kept: ask what is there.
@@ -458,10 +455,12 @@ net::Task<bool> TaskRunner::CommitIsDurableAfterAll() {
 std::optional<LocalPrivacyView> TaskRunner::LocalView() const {
   const auto& local = spec().privacy.local;
   if (!local) return std::nullopt;
-  return LocalPrivacyView{.epsilon_of_one = EpsilonOfRounds(1),
-                          .epsilon_limit = EpsilonOfRounds(spec().Compositions()),
-                          .epsilon_counted = EpsilonOfRounds(most_participations_),
-                          .accountant = std::string(dp::LocalCost(*local, 0).accountant)};
+  return LocalPrivacyView{
+      .epsilon_of_one = EpsilonOfRounds(1),
+      .epsilon_limit = EpsilonOfRounds(spec().Compositions()),
+      .epsilon_counted = EpsilonOfRounds(most_participations_),
+      .accountant = std::string(dp::LocalCost(*local, 0).accountant),
+      .utility = dp::ForecastLocalUtility(local->mechanism, local->noise_multiplier, spec().cohort.size)};
 }
 
 TaskView TaskRunner::View() const {

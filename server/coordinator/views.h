@@ -104,6 +104,7 @@ struct LocalPrivacyView {
   double epsilon_limit = 0;    ///< As many as one device may send.
   double epsilon_counted = 0;  ///< As many as the busiest device was counted in.
   std::string accountant;
+  dp::UtilityForecast utility;
 };
 
 struct TaskView {

@@ -273,7 +273,7 @@ TEST_F(LocalLedgerTest, KeepsItsCapForEverAndOverAllTasks) {
     break;
   }
   // Twice the sensitivity: what the tightest accountant allows of multiplier 5 is a little more.
-  const dp::LocalNoise noise = *LocalNoiseOf(lease).value();
+  const dp::LocalNoise noise = LocalTermsOf(lease)->value().noise;
   const auto count = static_cast<std::uint64_t>(charged);
   EXPECT_LE(dp::LocalCost(noise, count).epsilon, 4);
   EXPECT_GT(dp::LocalCost(noise, count + count / 4 + 1).epsilon, 4);
