@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ double RenyiOf(const Release& release, double order) {
   const double z = gaussian ? ContinuousGaussianMultiplier(release.noise_multiplier)
                             : ContinuousLaplaceMultiplier(release.noise_multiplier);
   const double whole = gaussian ? GaussianRenyi(z, order) : LaplaceRenyi(z, order);
+  // No continuous mechanism stands for noise this small, and a sampled one of it costs no less.
+  if (!(z > 0)) return std::numeric_limits<double>::infinity();
   if (!release.coin) return whole;
   const double q = release.coin->probability.value();
   if (!gaussian) return std::min(whole, PoissonLaplaceRenyi(z, q, std::max(2.0, std::ceil(order))));

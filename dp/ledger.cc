@@ -159,6 +159,7 @@ BudgetLedger::BudgetLedger(BudgetPolicy policy)
       next_noise_(policy_.noise_multiplier),
       latest_noise_(policy_.noise_multiplier),
       clip_norm_(policy_.clip_norm),
+      next_clip_norm_(policy_.clip_norm),
       head_(PolicyDigest(policy_)) {
   Reckon();
 }
@@ -230,10 +231,10 @@ Result<void> BudgetLedger::CheckNoise(double noise_multiplier) const {
 
 Result<void> BudgetLedger::UseClipNorm(ClipNorm clip_norm) {
   if (!policy_.tracking) return Fail(ErrorCode::kConflict, "the clip norm of this task does not move");
-  if (clip_norm == clip_norm_) return {};
+  if (clip_norm == next_clip_norm_) return {};
   if (OpenRound())
     return Fail(ErrorCode::kConflict, RoundName(latest_reserved_) + " is reserved with another clip norm");
-  clip_norm_ = clip_norm;
+  next_clip_norm_ = clip_norm;
   return {};
 }
 
@@ -333,7 +334,7 @@ LedgerEntry BudgetLedger::NextEntry(LedgerKind kind, RoundNumber round, WallTime
                     .round = round,
                     .mechanism = policy_.mechanism,
                     .noise_multiplier = (kind == LedgerKind::kReserve ? next_noise_ : latest_noise_).value(),
-                    .clip_norm = clip_norm_.value(),
+                    .clip_norm = (kind == LedgerKind::kReserve ? next_clip_norm_ : clip_norm_).value(),
                     .grid_radius = policy_.grid_radius.value(),
                     .cohort = cohort,
                     .at = at,
@@ -400,7 +401,7 @@ void BudgetLedger::TakeIn(const LedgerEntry& entry) {
   sequence_ = entry.sequence;
   head_ = entry.hash;
   if (entry.kind == LedgerKind::kReserve) {
-    if (const auto clip_norm = ClipNorm::Create(entry.clip_norm)) clip_norm_ = *clip_norm;
+    if (const auto clip_norm = ClipNorm::Create(entry.clip_norm)) clip_norm_ = next_clip_norm_ = *clip_norm;
     latest_reserved_ = entry.round;
     latest_noise_ = next_noise_;
     Count(reserved_, latest_noise_, 1);

@@ -151,7 +151,7 @@ class BudgetLedger {
   /// The clip norm of the rounds that are reserved from here on; for a policy with tracking.
   /// Errors: kConflict without tracking, and while a reserved round can still be charged or released.
   Result<void> UseClipNorm(ClipNorm clip_norm);
-  [[nodiscard]] ClipNorm clip_norm() const { return clip_norm_; }
+  [[nodiscard]] ClipNorm clip_norm() const { return next_clip_norm_; }
 
   /// The entry that would charge `round`, whose sum holds `contributions` devices.
   /// Errors: kConflict when the round is not reserved or already charged; kGone when a later round is reserved or
@@ -214,7 +214,8 @@ class BudgetLedger {
   NoiseMultiplier latest_noise_;  ///< Of the latest reserved round.
   std::vector<NoisedRounds> reserved_;
   std::vector<NoisedRounds> charged_by_noise_;
-  ClipNorm clip_norm_;
+  ClipNorm clip_norm_;       ///< Of the latest reserved round.
+  ClipNorm next_clip_norm_;  ///< Of the rounds to be reserved.
   EpsilonReport spent_;
   EpsilonReport charged_;  ///< Kept as well: whoever looks at a task asks for both, and an accountant is slow.
   std::uint64_t sequence_ = 0;

@@ -156,6 +156,7 @@ double PoissonGaussianRenyi(double noise_multiplier, double sampling_probability
   if (sampling_probability == 1) return GaussianRenyi(noise_multiplier, order);
   const double log_moment = IsWhole(order) ? LogMomentWhole(noise_multiplier, sampling_probability, order)
                                            : LogMomentReal(noise_multiplier, sampling_probability, order);
+  if (std::isnan(log_moment)) return kInfinity;
   return std::max(0.0, log_moment + std::abs(log_moment) * 1e-12 + 1e-13) / (order - 1);
 }
 

@@ -70,6 +70,11 @@ Result<void> AgentLoop::Run(const std::stop_token& stop) {
                               {"inputs", dataset_.features},
                               {"classes", dataset_.classes}});
   pending_ = store_.Load();
+  if (pending_ && !Present(local_ledger_, kOpened).MaySendKept(pending_->round.task)) {
+    log_.Warn("agent_update_dropped", {{"task", pending_->round.task.str()}, {"round", pending_->round.round}});
+    store_.Drop();
+    pending_.reset();
+  }
   if (pending_)
     log_.Info("agent_update_found", {{"task", pending_->round.task.str()}, {"round", pending_->round.round}});
   while (!stop_.stop_requested() && rounds_counted_ != options_.rounds_limit) {
@@ -186,21 +191,31 @@ Result<void> AgentLoop::CheckLease(const codec::Lease& lease, const model::Model
                                         std::to_string(options_.memory_limit_mib));
 }
 
+// With noise of the device even a training that diverges gives an update, of zeros and noise: that none came would tell
+// of the data without any.
+Result<upload::PendingUpdate> AgentLoop::Train(const codec::Lease& lease, const model::ModelSpec& spec,
+                                               std::span<const float> start) {
+  const training::TrainingOptions plan =
+      OptionsOf(lease.training, TrainingSeed(options_.seed, identity_.device, lease));
+  const upload::UpdateOptions options{.encoding = options_.encoding, .example_count = dataset_.rows};
+  const auto trained = training::Train(spec, start, dataset_, plan, stop_);
+  auto update = trained ? upload::MakeUpdate(lease, trained->delta, options) : std::unexpected(trained.error());
+  if (update || !lease.local || stop_.stop_requested()) return update;
+  return upload::MakeUpdate(lease, std::vector<float>(start.size()), options);
+}
+
 Result<upload::PendingUpdate> AgentLoop::MakeUpdate(const codec::Lease& lease) {
   TACIT_TRY(const model::ModelSpec spec, upload::SpecOf(lease));
   TACIT_TRY_VOID(CheckLease(lease, spec));
   TACIT_TRY(const std::vector<float> start, session_->DownloadModel(lease));
-  const training::TrainingOptions plan =
-      OptionsOf(lease.training, TrainingSeed(options_.seed, identity_.device, lease));
-  TACIT_TRY(const training::LocalUpdate trained, training::Train(spec, start, dataset_, plan, stop_));
-  TACIT_TRY(upload::PendingUpdate update,
-            upload::MakeUpdate(lease, trained.delta, {.encoding = options_.encoding, .example_count = dataset_.rows}));
+  // Before the data are looked at: from here on an update is sent, whatever they make of the training.
+  TACIT_TRY_VOID(Present(local_ledger_, kOpened).Charge(lease));
+  auto update = Train(lease, spec, start);
+  if (!update) return update;
   if (options_.fault == Fault::kNan) {
     log_.Warn("agent_fault_injected", {{"fault", "nan"}});
-    PoisonWithNan(update);
+    PoisonWithNan(*update);
   }
-  // Durable before the update can leave, whatever becomes of it.
-  TACIT_TRY_VOID(Present(local_ledger_, kOpened).Charge(lease));
   return update;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 
@@ -60,6 +61,8 @@ class AgentLoop {
   void Decline(const TaskId& task, const Error& why);
   Result<void> CheckLease(const codec::Lease& lease, const model::ModelSpec& spec) const;
   Result<upload::PendingUpdate> MakeUpdate(const codec::Lease& lease);
+  Result<upload::PendingUpdate> Train(const codec::Lease& lease, const model::ModelSpec& spec,
+                                      std::span<const float> start);
   void Keep(upload::PendingUpdate update);
   void SendPending();
   void SayWaiting(const std::string& reason);

@@ -157,22 +157,23 @@ Result<LocalLedger> LocalLedger::Open(const std::filesystem::path& state_directo
 }
 
 Result<void> LocalLedger::UseCap(const std::optional<LocalCap>& cap) {
-  if (cap && cap != record_.cap) {
-    LocalRecord changed = record_;
-    changed.cap = cap;
-    TACIT_TRY_VOID(Write(changed));
-    record_ = std::move(changed);
-  }
-  if (!record_.cap) return {};
-  const LocalCap kept = *record_.cap;
+  const std::optional<LocalCap> used = cap ? cap : record_.cap;
+  if (!used) return {};
   // Where a budget goes furthest for Gaussians does not depend on how much noise they have.
   TACIT_TRY(const auto most_noise, dp::NoiseMultiplier::Create(dp::kMaxNoiseMultiplier));
   TACIT_TRY(auto filter, dp::RenyiFilter::Create(
-                             {.epsilon = kept.epsilon,
-                              .delta = kept.delta,
+                             {.epsilon = used->epsilon,
+                              .delta = used->delta,
                               .max_releases = kMostReleases,
                               .typical = {.mechanism = dp::Mechanism::kGaussian, .noise_multiplier = most_noise}}));
-  limit_ = Limit{.cap = kept, .filter = filter};
+  // Only a cap that can be kept replaces one that is.
+  if (used != record_.cap) {
+    LocalRecord changed = record_;
+    changed.cap = used;
+    TACIT_TRY_VOID(Write(changed));
+    record_ = std::move(changed);
+  }
+  limit_ = Limit{.cap = *used, .filter = filter};
   return {};
 }
 
@@ -180,6 +181,8 @@ Result<void> LocalLedger::CheckRoom(const codec::Lease& lease) const {
   const std::string task = "task " + lease.task.str();
   TACIT_TRY(const auto terms, LocalTermsOf(lease));
   if (!terms) {
+    if (FindTask(record_, lease.task) != record_.tasks.end())
+      return Fail(ErrorCode::kConflict, task + " asks for no noise, and did when this device first took part in it");
     if (!limit_) return {};
     return Fail(ErrorCode::kPermissionDenied,
                 task + " asks for updates without noise of this device, which --max-local-epsilon rules out");
@@ -213,6 +216,10 @@ Result<void> LocalLedger::Charge(const codec::Lease& lease) {
   TACIT_TRY_VOID(Write(charged));
   record_ = std::move(charged);
   return {};
+}
+
+bool LocalLedger::MaySendKept(const TaskId& task) const {
+  return !limit_ || FindTask(record_, task) != record_.tasks.end();
 }
 
 std::optional<double> LocalLedger::EpsilonSpent() const {

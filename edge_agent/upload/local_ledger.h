@@ -75,6 +75,10 @@ class LocalLedger {
   /// disk: then nothing may be sent.
   Result<void> Charge(const codec::Lease& lease);
 
+  /// Whether an update that was kept from an earlier run may still be sent: with a cap only one for a task that this
+  /// device noises its updates for. What was made before there was a cap has no noise.
+  [[nodiscard]] bool MaySendKept(const TaskId& task) const;
+
   [[nodiscard]] const LocalRecord& record() const { return record_; }
   /// What all tasks together come to at the cap's delta, by the filter; absent without a cap.
   [[nodiscard]] std::optional<double> EpsilonSpent() const;

@@ -280,6 +280,7 @@ class ChangedNoise(ServerTest):
         # In the middle of a round: that one keeps what was reserved for it.
         leases = open_round(devices)
         reserved = self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"]
+        self.server.cli("task", "adjust", "t", "--noise-multiplier", "7")
         made = self.server.cli("task", "adjust", "t", "--noise-multiplier", "6")["data"]
         self.assertEqual(made["after_round"], 2)
         self.assertGreaterEqual(made["epsilon_spent"], reserved)
@@ -300,12 +301,13 @@ class ChangedNoise(ServerTest):
         self.assertEqual(self.server.task()["noise_multiplier"], 6)
         entries = self.server.cli("privacy", "ledger", "t")["data"]
         self.assertEqual([(entry["kind"], entry["round"], entry["noise_multiplier"]) for entry in entries["items"]],
-                         [("reserve", 1, 4), ("charge", 1, 4), ("reserve", 2, 4), ("adjust", 2, 6), ("charge", 2, 4),
+                         [("reserve", 1, 4), ("charge", 1, 4), ("reserve", 2, 4), ("adjust", 2, 7), ("adjust", 2, 6),
+                          ("charge", 2, 4),
                           ("reserve", 3, 6), ("charge", 3, 6)])
         path = self.server.directory / "ledger.json"
         path.write_text(json.dumps(entries))
         check = json.loads(run(["tacit", "--json", "privacy", "verify", path]).stdout)["data"]
-        self.assertEqual((check["adjustments"], check["epsilon_spent"]), (1, shown["epsilon_spent"]))
+        self.assertEqual((check["adjustments"], check["epsilon_spent"]), (2, shown["epsilon_spent"]))
         refused = self.server.cli("task", "adjust", "t", "--noise-multiplier", "0.5", expect=6)["error"]
         self.assertIn("pays for no further round", refused["message"])
 

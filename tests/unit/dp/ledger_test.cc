@@ -516,6 +516,27 @@ TEST(AdjustedLedger, WorksBehindACoin) {
   EXPECT_THAT(CheckLedger(policy, kept.entries, 0), IsOk());
 }
 
+TEST(AdjustedLedger, NoiseThatNothingIsProvedOfCostsInfinityBehindACoinToo) {
+  BudgetPolicy policy = PolicyOf(2000);
+  policy.coin = CoinOf(0.05);
+  Kept kept = Kept::Empty(policy);
+  kept.Reserve(1);
+  EXPECT_THAT(kept.ledger.ProposeAdjust(testing::MultiplierOf(0.0015), kNow),
+              IsErrorSaying(ErrorCode::kBudgetExhausted, "pays for no further round"));
+}
+
+TEST(AdjustedLedger, KeepsTheClipNormOfItsRoundsWhateverTheNextOneIs) {
+  BudgetPolicy policy = PolicyOf();
+  policy.tracking = ClipTracking{.bit_steps = 1000, .quantile = 0.5, .learning_rate = 0.2};
+  Kept kept = Kept::Empty(policy);
+  kept.Reserve(1);
+  kept.Void(1);
+  ASSERT_THAT(kept.ledger.UseClipNorm(testing::ClipOf(0.7)), IsOk());
+  EXPECT_EQ(kept.Adjust(15).value().clip_norm, 0.5);
+  EXPECT_EQ(kept.Reserve(2).value().clip_norm, 0.7);
+  EXPECT_THAT(BudgetLedger::Restore(policy, kept.entries, 0), IsOk());
+}
+
 TEST(AdjustedLedger, IsCheckedByAnybodyAndAForgedOneIsFound) {
   Kept kept = Kept::Empty(PolicyOf());
   kept.Reserve(1);

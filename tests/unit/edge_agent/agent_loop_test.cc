@@ -128,6 +128,28 @@ TEST_F(AgentLoopTest, ChargesANoisedUpdateOnceHoweverOftenItIsSent) {
   EXPECT_EQ(upload::LocalLedger::Open(state_.path(), {})->record().tasks.at(0).releases, 1U);
 }
 
+TEST_F(AgentLoopTest, SendsANoisedUpdateWhateverTheDataMakeOfTheTraining) {
+  codec::Lease lease = WithLocalNoise(server_.LeaseOf(1));
+  lease.training.learning_rate = 3e38;  // as a server would that asks whether the training diverges
+  lease.training.epochs = 5;
+  server_.Script({lease});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_EQ(server_.uploads().size(), 1U);
+  EXPECT_EQ(upload::LocalLedger::Open(state_.path(), {})->record().tasks.at(0).releases, 1U);
+}
+
+TEST_F(AgentLoopTest, DropsAKeptUpdateWithoutNoiseOnceThereIsACap) {
+  server_.Script({server_.LeaseOf(1)});
+  server_.RefuseUploads(std::vector<Error>(1000, {ErrorCode::kUnavailable, "busy"}));
+  RunUntil([&] { return !server_.uploads().empty(); });
+  const std::size_t sent = server_.uploads().size();
+  options_.local_cap = {.epsilon = *dp::Epsilon::Create(4), .delta = *dp::Delta::Create(1e-6)};
+  const std::size_t asked = server_.check_ins().size();
+  RunUntil([&] { return server_.check_ins().size() > asked + 1; });
+  EXPECT_EQ(server_.uploads().size(), sent);
+  EXPECT_THAT(Log(), HasSubstr("agent_update_dropped"));
+}
+
 TEST_F(AgentLoopTest, SendsNoNoisedUpdateThatItCouldNotChargeFor) {
   server_.Script({codec::Wait{Millis(500), "not yet"}, WithLocalNoise(server_.LeaseOf(1))});
   RunUntil([&] {

@@ -246,13 +246,14 @@ TEST_F(LocalLedgerTest, CountsUpdatesAcrossProcessesUpToTheTasksLimit) {
 TEST_F(LocalLedgerTest, RefusesOtherTermsThanTheFirst) {
   LocalLedger ledger = Open();
   ASSERT_THAT(ledger.Charge(NoisyLease()), IsOk());
-  for (int change = 0; change < 4; ++change) {
+  for (int change = 0; change < 5; ++change) {
     codec::Lease lease = NoisyLease();
     if (change == 0) lease.local->noise_multiplier = 1.9;
     if (change == 1) lease.local->mechanism = codec::Mechanism::kLaplace;
     if (change == 2) lease.local->max_releases = 4;
     if (change == 3) lease.local->delta = 2e-6;
-    EXPECT_THAT(ledger.CheckRoom(lease), IsErrorSaying(ErrorCode::kConflict, "other noise")) << change;
+    if (change == 4) lease.local.reset();
+    EXPECT_THAT(ledger.CheckRoom(lease), IsErrorSaying(ErrorCode::kConflict, "first took part")) << change;
   }
 }
 
@@ -284,6 +285,13 @@ TEST_F(LocalLedgerTest, WithACapLetsNothingOutWithoutNoise) {
   const LocalLedger ledger = Open(CapOf(4));
   EXPECT_THAT(ledger.CheckRoom(Lease()), IsErrorSaying(ErrorCode::kPermissionDenied, "without noise of this device"));
   EXPECT_THAT(ledger.CheckRoom(Lease(codec::Mechanism::kNone)), IsError(ErrorCode::kPermissionDenied));
+}
+
+TEST_F(LocalLedgerTest, KeepsItsCapWhenAnotherCannotBeKept) {
+  EXPECT_THAT(Open(CapOf(4)).MaySendKept(Lease().task), ::testing::IsFalse());
+  EXPECT_THAT(LocalLedger::Open(state_.path(), CapOf(60)), IsError(ErrorCode::kInvalidArgument));
+  LocalLedger ledger = Open();
+  EXPECT_EQ(ledger.record().cap, CapOf(4));
 }
 
 TEST_F(LocalLedgerTest, ChargesNothingThatTheDiskDoesNotTake) {
