@@ -16,6 +16,9 @@ namespace {
 
 /// Far above what sums of a million costs, and a conversion, lose in double precision.
 constexpr double kRounding = 1e-9;
+/// By what factor, e to this, one release may differ at a point from what is accounted for: the sampler's 2^-66.5 a
+/// coordinate, and the smoothing (docs/PRIVACY.md, "From discrete to continuous"), for 2^28 coordinates.
+constexpr double kFactors = 0x1p-37;
 /// Beyond, a moment between whole orders takes a long sum; the next whole order is above it.
 constexpr double kLargestRealOrder = 12;
 
@@ -65,7 +68,10 @@ Result<RenyiFilter> RenyiFilter::Create(const FilterPromise& promise) {
   std::optional<RenyiFilter> best;
   double most = 0;
   for (const double order : Orders()) {
-    const double conversion = RenyiConversion(order, delta);
+    // Distributions within e^+-s of each other move a divergence of this order by at most s (2 order - 1) / (order -
+    // 1).
+    const double factors = static_cast<double>(promise.max_releases) * kFactors * (2 * order - 1) / (order - 1);
+    const double conversion = RenyiConversion(order, delta) + factors;
     const double epsilon = promise.epsilon.value();
     const double budget = epsilon - conversion - (epsilon + std::abs(conversion)) * kRounding;
     const double releases = budget / RenyiOf(promise.typical, order);

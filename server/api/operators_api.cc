@@ -5,7 +5,6 @@
 #include <cstring>
 #include <utility>
 
-#include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
@@ -158,7 +157,7 @@ Task<Result<HttpResponse>> AdjustTask(Context& context, HttpRequest& request, co
                co_await context.coordinator.AdjustTask(id, wish.noise_multiplier, wish.trial));
   if (wish.trial == coordinator::TaskRunner::Trial::kNo) {
     TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_adjust", "task/" + id.str(),
-                                     "noise multiplier " + RoundedUp(wish.noise_multiplier.value())));
+                                     "noise multiplier " + Json(wish.noise_multiplier.value()).dump()));
   }
   co_return JsonResponse(ToJson(made));
 }
