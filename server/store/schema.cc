@@ -103,7 +103,8 @@ CREATE TRIGGER ledger_stays BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 't
 -- INSERT OR REPLACE deletes without firing the trigger above, on connections that do not ask for recursive triggers.
 CREATE TRIGGER ledger_grows BEFORE INSERT ON ledger
   WHEN NEW.sequence != (SELECT coalesce(max(sequence), 0) + 1 FROM ledger WHERE task = NEW.task)
-    OR EXISTS (SELECT 1 FROM ledger WHERE task = NEW.task AND round = NEW.round AND kind = NEW.kind AND kind != 'adjust')
+    OR EXISTS (SELECT 1 FROM ledger WHERE task = NEW.task AND round = NEW.round AND kind = NEW.kind
+               AND kind != 'adjust')
   BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 
 CREATE TABLE devices (
