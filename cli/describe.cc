@@ -36,6 +36,10 @@ std::string SamplingOf(const Json& object) {
          (coin ? ", " + TextAt(object, "sampling_probability") + " of " + TextAt(object, "population") : "");
 }
 
+std::string RoundsLeftOf(const Json& object) {
+  return MemberAt(object, "rounds_left").is_number() ? TextAt(object, "rounds_left") : "no limit by the budget";
+}
+
 std::string RoundsOf(const Json& task) {
   return TextAt(task, "rounds_published") + " of " + TextAt(task, "rounds_total");
 }
@@ -101,13 +105,12 @@ std::string DescribeTask(const Json& task) {
 }
 
 std::string DescribeAdjustment(const Json& adjustment) {
-  const bool limited = MemberAt(adjustment, "rounds_left").is_number();
   return FormatPairs({{"task", TextAt(adjustment, "task")},
                       {"noise multiplier", ShortNumberAt(adjustment, "noise_multiplier") + ", after round " +
                                                TextAt(adjustment, "after_round")},
                       {"accountant", TextAt(adjustment, "accountant")},
                       {"epsilon spent", CostAt(adjustment, "epsilon_spent")},
-                      {"rounds left", limited ? TextAt(adjustment, "rounds_left") : "no limit by the budget"}});
+                      {"rounds left", RoundsLeftOf(adjustment)}});
 }
 
 std::string DescribeTasks(const Json& tasks) {
@@ -144,7 +147,7 @@ std::string DescribePlan(const Json& plan) {
 
 namespace {
 
-// "12; before: 10 for 3 rounds", where it was changed on the way.
+// "6; rounds so far: 2 with 4 1 with 6", where it was changed on the way.
 std::string NoiseOfRounds(const Json& privacy) {
   std::string text = ShortNumberAt(privacy, "noise_multiplier");
   if (!MemberAt(privacy, "filter").is_object()) return text;
@@ -180,7 +183,6 @@ std::string DescribePrivacy(const Json& privacy) {
   if (MemberAt(privacy, "statement").is_string()) {
     return FormatPairs({{"mechanism", TextAt(privacy, "mechanism")}, {"privacy", TextAt(privacy, "statement")}});
   }
-  const bool limited = MemberAt(privacy, "rounds_left").is_number();
   Pairs pairs = {{"mechanism", TextAt(privacy, "mechanism")},
                  {"unit", TextAt(privacy, "unit")},
                  {"neighbouring", TextAt(privacy, "neighbouring")},
@@ -192,7 +194,7 @@ std::string DescribePrivacy(const Json& privacy) {
                  {"noise multiplier", NoiseOfRounds(privacy)},
                  {"rounds charged", TextAt(privacy, "rounds_charged")},
                  {"participations", "at most " + TextAt(privacy, "max_participations") + " of one device"},
-                 {"rounds left", limited ? TextAt(privacy, "rounds_left") : "no limit by the budget"}};
+                 {"rounds left", RoundsLeftOf(privacy)}};
   AddUtility(MemberAt(privacy, "utility"), pairs);
   return FormatPairs(pairs) + NotCoveredLines(MemberAt(privacy, "not_covered"));
 }

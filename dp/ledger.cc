@@ -225,7 +225,8 @@ Result<Adjustment> BudgetLedger::ProposeAdjust(NoiseMultiplier noise_multiplier,
 Result<void> BudgetLedger::CheckNoise(double noise_multiplier) const {
   TACIT_TRY(const auto checked, NoiseMultiplier::Create(noise_multiplier));
   TACIT_TRY_VOID(NoiseStepsWithBits(checked, policy_.grid_radius, policy_.tracking ? policy_.tracking->bit_steps : 0));
-  TACIT_TRY_VOID(FilterOf(policy_));
+  // It depends on the policy alone: once made, it can be made.
+  if (!filter_) TACIT_TRY_VOID(FilterOf(policy_));
   return {};
 }
 
@@ -424,10 +425,13 @@ void BudgetLedger::TakeIn(const LedgerEntry& entry) {
 // The entry was checked: the noise and the filter can be made.
 void BudgetLedger::TakeInAdjust(const LedgerEntry& entry) {
   const auto noise = NoiseMultiplier::Create(entry.noise_multiplier);
-  const auto filter = FilterOf(policy_);
-  TACIT_CHECK(noise && filter, "an adjustment is checked before it is taken in");
+  TACIT_CHECK(noise.has_value(), "an adjustment is checked before it is taken in");
   next_noise_ = *noise;
-  filter_ = *filter;
+  if (!filter_) {
+    const auto filter = FilterOf(policy_);
+    TACIT_CHECK(filter.has_value(), "an adjustment is checked before it is taken in");
+    filter_ = *filter;
+  }
   const auto fits = [&](std::uint64_t rounds) { return Projected(rounds).epsilon <= policy_.budget.value(); };
   if (fits(policy_.max_participations)) {
     rounds_affordable_ = kUnlimitedRounds;
