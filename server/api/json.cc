@@ -43,6 +43,11 @@ Json ValueOrNull(const std::optional<T>& checked) {
   return checked ? Json(checked->value()) : Json(nullptr);
 }
 
+// Null where the budget sets no limit.
+Json RoundsJson(std::uint64_t rounds) {
+  return rounds == dp::kUnlimitedRounds ? Json(nullptr) : Json(rounds);
+}
+
 Json UtilityJson(const dp::UtilityForecast& forecast) {
   return {{"noise_to_signal", forecast.noise_to_signal},
           {"meaning", forecast.meaning},
@@ -206,13 +211,9 @@ Json ToJson(const dp::BudgetPolicy& policy) {
 }
 
 Json ToJson(const dp::Adjustment& adjustment) {
-  const bool unlimited = adjustment.rounds_left == dp::kUnlimitedRounds;
-  return {{"task", adjustment.entry.task.str()},
-          {"noise_multiplier", adjustment.entry.noise_multiplier},
-          {"after_round", adjustment.entry.round},
-          {"accountant", adjustment.spent.accountant},
-          {"epsilon_spent", adjustment.spent.epsilon},
-          {"rounds_left", unlimited ? Json(nullptr) : Json(adjustment.rounds_left)}};
+  return {{"task", adjustment.entry.task.str()},       {"noise_multiplier", adjustment.entry.noise_multiplier},
+          {"after_round", adjustment.entry.round},     {"accountant", adjustment.spent.accountant},
+          {"epsilon_spent", adjustment.spent.epsilon}, {"rounds_left", RoundsJson(adjustment.rounds_left)}};
 }
 
 // Once an operator has changed the noise, from what may have been seen on the way.
@@ -256,7 +257,6 @@ Json PrivacyJson(const coordinator::TaskView& view) {
   }
   const coordinator::PrivacyView& figures = *view.privacy;
   const task::Privacy::Promise promise = privacy.promise();
-  const bool unlimited = figures.rounds_left == dp::kUnlimitedRounds;
   json.update({{"unit", kUnit},
                {"neighbouring", privacy.coin ? kNeighbouringBehindACoin : kNeighbouring},
                {"sampling", SamplingText(privacy)},
@@ -276,7 +276,7 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"rounds_charged", figures.rounds_charged},
                {"max_participations", spec.max_participations},
                {"min_separation", spec.min_separation},
-               {"rounds_left", unlimited ? Json(nullptr) : Json(figures.rounds_left)},
+               {"rounds_left", RoundsJson(figures.rounds_left)},
                {"utility", UtilityJson(spec, figures.noise_multiplier)},
                {"not_covered", NotCovered(privacy)}});
   return json;
@@ -317,7 +317,7 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"rho_zcdp", report.rho_zcdp},
                {"accountant", report.accountant},
                {"epsilon_budget", promise.budget.value()},
-               {"rounds_within_budget", affordable == dp::kUnlimitedRounds ? Json(nullptr) : Json(affordable)}});
+               {"rounds_within_budget", RoundsJson(affordable)}});
   json.update(UtilityJson(spec, promise.noise_multiplier));
   return json;
 }
