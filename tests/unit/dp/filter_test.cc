@@ -7,6 +7,7 @@
 
 #include "dp/composition.h"
 #include "dp/discrete.h"
+#include "dp/renyi.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/dp/dp_support.h"
 
@@ -118,6 +119,15 @@ TEST(RenyiFilter, TakesWhatFullCohortsTurnAwayOffItsDelta) {
   CheckinCoin coin{.probability = *SamplingProbability::Create(0.1), .population = 1000, .max_cohort = 125};
   const Release sampled{.mechanism = Mechanism::kGaussian, .noise_multiplier = MultiplierOf(2), .coin = coin};
   EXPECT_THAT(RenyiFilter::Create(PromiseOf(2, sampled)), IsErrorSaying(ErrorCode::kInvalidArgument, "finer"));
+}
+
+TEST(RenyiFilter, AddsWhatReleasesMayDifferByAtAPointFromWhatIsAccountedFor) {
+  const auto filter = *RenyiFilter::Create(PromiseOf(2, GaussianOf(20)));
+  const double order = filter.order();
+  const double factors =
+      0x1p20 * 0x1p-37 * (2 * order - 1) / (order - 1);  // docs/PRIVACY.md, "Noise that is changed on the way"
+  EXPECT_GE(filter.EpsilonOf(1), 1 + RenyiConversion(order, 1e-6) + factors);
+  EXPECT_LE(filter.EpsilonOf(1), 1 + RenyiConversion(order, 1e-6) + 1.1 * factors);
 }
 
 TEST(RenyiFilter, RefusesAPromiseThatPaysForNothing) {

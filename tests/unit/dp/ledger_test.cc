@@ -462,6 +462,7 @@ TEST(AdjustedLedger, GivesEachRoundTheNoiseItWasReservedWith) {
       << "a charge that is not the last entry";
   EXPECT_EQ(second.value().noise_multiplier, 15);
   EXPECT_EQ(std::move(*kept.ledger.Redeem(second)).Spend()->noise_multiplier, testing::MultiplierOf(15));
+  EXPECT_EQ(kept.ledger.Charged().epsilon, kept.ledger.Spent().epsilon) << "each is charged as it was reserved";
   EXPECT_EQ(kept.Reserve(3).value().noise_multiplier, 13);
   const auto restored = BudgetLedger::Restore(PolicyOf(), kept.entries, 2);
   ASSERT_THAT(restored, IsOk());

@@ -53,6 +53,10 @@ TEST(LocalNoise, HasTheScaleThatIsAccountedForAndIsIndependentOfTheVector) {
     expected[7] += 4096;
     EXPECT_EQ(Noised(noise, radius, update, 1), expected);
     EXPECT_NE(Noised(noise, radius, update, 2), expected);
+    // Two windows of noise that agree would cancel in their difference.
+    for (const std::ptrdiff_t window : {16, 1024, 8192, 16'384}) {
+      EXPECT_FALSE(std::equal(zero.begin(), zero.begin() + window, zero.begin() + window)) << window;
+    }
   }
 }
 
@@ -133,6 +137,9 @@ TEST(LocalSum, TakesNoisedVectorsUpToTheirEntryBoundAndAveragesThemExactly) {
   testing::GlassSealer glass;
   const Bytes sealed = *sum.Seal(glass, {});
   EXPECT_THAT(UnnoisedSum::Unseal(glass, sealed, {}, options), IsOk());
+  other.entry_bound = bound + 1;
+  EXPECT_THAT(UnnoisedSum::Unseal(glass, sealed, {}, other),
+              IsErrorSaying(ErrorCode::kDataLoss, "another round, grid"));
   testing::NoBits bits;
   const auto average = ReleaseAverage(
       std::move(sum),
