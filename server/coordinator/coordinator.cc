@@ -339,12 +339,6 @@ Result<void> Coordinator::CheckAlone(const task::TaskSpec& spec) const {
 }
 
 Result<void> Coordinator::CheckFits(const task::TaskSpec& spec) const {
-  const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
-                             static_cast<double>(spec.aggregation.max_examples) * spec.privacy.grid_radius.value();
-  if (largest_sum >= 0x1p62) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "a full cohort could overflow the sum: lower [aggregation] max_examples or [privacy] grid_radius");
-  }
   if (spec.model.ParameterCount() > services_.max_parameters) {
     return Fail(ErrorCode::kInvalidArgument, "the model has " + std::to_string(spec.model.ParameterCount()) +
                                                  " parameters; this server takes at most [limits] max_parameters = " +

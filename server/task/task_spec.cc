@@ -371,15 +371,14 @@ void CheckGrid(TomlTable table, const Privacy& privacy, const TaskSpec& spec) {
         dp::LocalEntryBound(privacy.local->mechanism, privacy.local->noise_multiplier, privacy.grid_radius);
     if (!bound) return complain(bound.error());
   }
-  const std::uint32_t largest_entry = std::max(privacy.grid_radius.value(), privacy.entry_bound());
+  // Noised entries have weight one and fit 32 bits: the largest cohort's sum of them is far below.
+  static_assert(kMaxCohort * kMaxOverSelection * 0x1p31 < 0x1p62);
   const double largest_sum = static_cast<double>(spec.cohort.MaxAdmitted()) *
-                             static_cast<double>(spec.aggregation.max_examples) * largest_entry;
+                             static_cast<double>(spec.aggregation.max_examples) * privacy.grid_radius.value();
   if (largest_sum < 0x1p62) return;
-  table.Complain(
-      key,
-      "the sum of a full cohort could overflow: cohort.size * cohort.over_selection * "
-      "aggregation.max_examples * grid_radius (with the reach of the devices' noise) must be below 2^62; lower "
-      "max_examples or grid_radius");
+  table.Complain(key,
+                 "the sum of a full cohort could overflow: cohort.size * cohort.over_selection * "
+                 "aggregation.max_examples * grid_radius must be below 2^62; lower max_examples or grid_radius");
 }
 
 Result<dp::NoiseMultiplier> PlanLocalNoise(const LocalKeys& keys, const TaskSpec& spec) {
