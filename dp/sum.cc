@@ -7,6 +7,7 @@
 #include <Eigen/Core>
 
 #include "dp/clip.h"
+#include "dp/vector_kernels.h"
 #include "dp/wipe.h"
 
 namespace tacit::dp {
@@ -14,7 +15,6 @@ namespace {
 
 using Values = Eigen::Map<Eigen::Array<std::int64_t, Eigen::Dynamic, 1>>;
 using ConstValues = Eigen::Map<const Eigen::Array<std::int64_t, Eigen::Dynamic, 1>>;
-using ConstGrid = Eigen::Map<const Eigen::Array<std::int32_t, Eigen::Dynamic, 1>>;
 
 constexpr std::uint64_t kLargestEntry = std::uint64_t{1} << 62U;
 
@@ -119,14 +119,7 @@ Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::u
   TACIT_TRY_VOID(CheckRoom(weight));
   TACIT_TRY_VOID(options_.entry_bound > 0 ? VerifyEntries(grid, options_.entry_bound)
                                           : VerifyGrid(grid, options_.grid_radius, NormOf(options_.mechanism)));
-  const auto size = static_cast<Eigen::Index>(grid.size());
-  Values sum(values_.data(), size);
-  const ConstGrid update(grid.data(), size);
-  if (weight == 1) {
-    sum += update.cast<std::int64_t>();
-  } else {
-    sum += update.cast<std::int64_t>() * static_cast<std::int64_t>(weight);
-  }
+  Kernels().add(grid, static_cast<std::int64_t>(weight), values_.data());
   ++contributions_;
   total_weight_ += weight;
   return {};

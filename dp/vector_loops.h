@@ -1,0 +1,184 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "dp/vector_kernels.h"
+
+// The source of all VectorKernels: inlined into functions that are compiled for one instruction set each, and
+// vectorised there. Vectors are the compiler's own and never cross a call, so that a set without such registers splits
+// them.
+namespace tacit::dp::loops {
+
+#define TACIT_INLINE [[gnu::always_inline]] inline
+#define TACIT_INLINE_LAMBDA __attribute__((always_inline))
+
+inline constexpr std::size_t kWidth = 8;
+using Floats = float __attribute__((vector_size(kWidth * sizeof(float))));
+using Words = std::uint32_t __attribute__((vector_size(kWidth * sizeof(std::uint32_t))));
+using Integers = std::int32_t __attribute__((vector_size(kWidth * sizeof(std::int32_t))));
+using Doubles = double __attribute__((vector_size(kWidth * sizeof(double))));
+using LongWords = std::uint64_t __attribute__((vector_size(kWidth * sizeof(std::uint64_t))));
+using LongIntegers = std::int64_t __attribute__((vector_size(kWidth * sizeof(std::int64_t))));
+
+inline constexpr std::uint32_t kSignMask = 0x7fffffffU;
+inline constexpr std::uint32_t kSmallestExponent = 0x00800000U;
+
+// Through memcpy, because the same memory may be read as floats and written as integers.
+template <typename Vector>
+TACIT_INLINE void Load(const void* from, Vector& vector) {
+  std::memcpy(&vector, from, sizeof vector);
+}
+template <typename Vector>
+TACIT_INLINE void Store(const Vector& vector, void* to) {
+  std::memcpy(to, &vector, sizeof vector);
+}
+
+/// Calls `block(from)` for every whole block of kBlock entries of 4 bytes, and for the rest filled up with zeros.
+template <std::size_t kBlock, typename T, typename Block>
+TACIT_INLINE void ForBlocks(std::span<const T> values, Block block) {
+  const std::size_t whole = values.size() / kBlock * kBlock;
+  for (std::size_t at = 0; at < whole; at += kBlock) block(values.data() + at, at, kBlock);
+  if (whole == values.size()) return;
+  std::array<T, kBlock> rest{};
+  std::memcpy(rest.data(), values.data() + whole, (values.size() - whole) * sizeof(T));
+  block(rest.data(), whole, values.size() - whole);
+}
+
+template <Norm kNorm>
+TACIT_INLINE void MeasureFloats(std::span<const float> values, FloatMeasure& measure) {
+  constexpr std::size_t kVectors = FloatMeasure::kLanes / kWidth;
+  Doubles lanes[kVectors];
+  for (std::size_t i = 0; i < kVectors; ++i) Load(measure.lanes.data() + i * kWidth, lanes[i]);
+  Words not_finite;
+  Load(measure.not_finite.data(), not_finite);
+  ForBlocks<FloatMeasure::kLanes>(values, [&](const float* from, std::size_t, std::size_t) TACIT_INLINE_LAMBDA {
+    for (std::size_t i = 0; i < kVectors; ++i) {
+      Words bits;
+      Load(from + i * kWidth, bits);
+      bits &= kSignMask;
+      not_finite |= bits + kSmallestExponent;
+      Floats magnitudes;
+      Load(&bits, magnitudes);
+      const Doubles wide = __builtin_convertvector(magnitudes, Doubles);
+      lanes[i] += kNorm == Norm::kL2 ? wide * wide : wide;
+    }
+  });
+  for (std::size_t i = 0; i < kVectors; ++i) Store(lanes[i], measure.lanes.data() + i * kWidth);
+  Store(not_finite, measure.not_finite.data());
+}
+
+TACIT_INLINE void Measure(std::span<const float> values, Norm norm, FloatMeasure& measure) {
+  norm == Norm::kL2 ? MeasureFloats<Norm::kL2>(values, measure) : MeasureFloats<Norm::kL1>(values, measure);
+}
+
+/// Adds up vectors of integers.
+template <Norm kNorm>
+struct GridSums {
+  Words largest{};
+  LongWords low{};
+  LongWords high{};
+
+  TACIT_INLINE void Take(const Integers& values) {
+    Words magnitudes;
+    Words signs;
+    Load(&values, magnitudes);
+    const Integers negative = values >> 31;
+    Load(&negative, signs);
+    magnitudes = (magnitudes ^ signs) - signs;  // |value|, of the smallest integer too
+    largest = magnitudes > largest ? magnitudes : largest;
+    const LongWords wide = __builtin_convertvector(magnitudes, LongWords);
+    if constexpr (kNorm == Norm::kL2) {
+      const LongWords squares = wide * wide;
+      low += squares & 0xffffffffU;
+      high += squares >> 32U;
+    } else {
+      low += wide;
+    }
+  }
+  TACIT_INLINE GridMeasure Total() const {
+    GridMeasure total;
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      (kNorm == Norm::kL2 ? total.low : total.magnitudes) += low[i];
+      total.high += high[i];
+      total.largest = std::max<std::uint32_t>(total.largest, largest[i]);
+    }
+    return total;
+  }
+};
+
+template <Norm kNorm>
+TACIT_INLINE GridMeasure TruncateTo(std::span<const float> values, double factor, std::int32_t* grid) {
+  constexpr std::size_t kVectors = 2;
+  GridSums<kNorm> sums;
+  ForBlocks<kVectors * kWidth>(values, [&](const float* from, std::size_t at, std::size_t count) TACIT_INLINE_LAMBDA {
+    Integers whole[kVectors];
+    for (std::size_t i = 0; i < kVectors; ++i) {
+      Floats floats;
+      Load(from + i * kWidth, floats);
+      const Doubles scaled = __builtin_convertvector(floats, Doubles) * factor;
+      whole[i] = __builtin_convertvector(scaled, Integers);
+      sums.Take(whole[i]);
+    }
+    std::memcpy(grid + at, whole, count * sizeof(std::int32_t));
+  });
+  return sums.Total();
+}
+
+TACIT_INLINE GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) {
+  return norm == Norm::kL2 ? TruncateTo<Norm::kL2>(values, factor, grid) : TruncateTo<Norm::kL1>(values, factor, grid);
+}
+
+template <Norm kNorm>
+TACIT_INLINE GridMeasure MeasureIntegers(std::span<const std::int32_t> grid) {
+  constexpr std::size_t kVectors = 2;
+  GridSums<kNorm> sums;
+  ForBlocks<kVectors * kWidth>(grid, [&](const std::int32_t* from, std::size_t, std::size_t) TACIT_INLINE_LAMBDA {
+    for (std::size_t i = 0; i < kVectors; ++i) {
+      Integers values;
+      Load(from + i * kWidth, values);
+      sums.Take(values);
+    }
+  });
+  return sums.Total();
+}
+
+TACIT_INLINE GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {
+  return norm == Norm::kL2 ? MeasureIntegers<Norm::kL2>(grid) : MeasureIntegers<Norm::kL1>(grid);
+}
+
+TACIT_INLINE void Add(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum) {
+  const std::size_t whole = grid.size() / kWidth * kWidth;
+  for (std::size_t at = 0; at < whole; at += kWidth) {
+    Integers values;
+    LongIntegers sums;
+    Load(grid.data() + at, values);
+    Load(sum + at, sums);
+    const LongIntegers wide = __builtin_convertvector(values, LongIntegers);
+    sums += weight == 1 ? wide : wide * weight;
+    Store(sums, sum + at);
+  }
+  for (std::size_t at = whole; at < grid.size(); ++at) sum[at] += weight * grid[at];
+}
+
+}  // namespace tacit::dp::loops
+
+/// Defines a table of kernels, each compiled for the instruction set that the attributes name.
+#define TACIT_VECTOR_KERNELS(name, ...)                                                                           \
+  namespace tacit::dp {                                                                                           \
+  namespace {                                                                                                     \
+  __VA_ARGS__ void Measure(std::span<const float> values, Norm norm, FloatMeasure& measure) {                     \
+    loops::Measure(values, norm, measure);                                                                        \
+  }                                                                                                               \
+  __VA_ARGS__ GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) { \
+    return loops::Truncate(values, factor, norm, grid);                                                           \
+  }                                                                                                               \
+  __VA_ARGS__ GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {                            \
+    return loops::MeasureGrid(grid, norm);                                                                        \
+  }                                                                                                               \
+  __VA_ARGS__ void Add(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum) {              \
+    loops::Add(grid, weight, sum);                                                                                \
+  }                                                                                                               \
+  }                                                                                                               \
+  const VectorKernels name{.measure = Measure, .truncate = Truncate, .measure_grid = MeasureGrid, .add = Add};    \
+  }

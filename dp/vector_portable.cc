@@ -1,0 +1,3 @@
+#include "dp/vector_loops.h"
+
+TACIT_VECTOR_KERNELS(kPortableKernels, )
