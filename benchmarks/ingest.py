@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Measures the way of an update into tacitd: real mTLS clients, differential privacy on, acknowledged when durable.
+
+Usage: ingest.py [SECTION ...]     prints one row of JSON a line; sections: uploads memory mischief idle storm
+Every figure of the server's CPU stands beside that of a server that does nothing but TLS, measured in the same run.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+BIN = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "bin"
+TASK = """name = "{name}"
+[model]
+kind = "softmax"
+inputs = {inputs}
+classes = {classes}
+seed = 1
+[training]
+epochs = 1
+batch_size = 8
+learning_rate = 0.1
+momentum = 0.0
+proximal_mu = 0.0
+[rounds]
+count = {rounds}
+max_participations = {rounds}
+[cohort]
+size = {clients}
+min = {clients}
+over_selection = 1.0
+deadline = "1h"
+[privacy]
+mechanism = "gaussian"
+clip_norm = 1.0
+noise_multiplier = 1.0
+delta = 1e-6
+epsilon_budget = 1000.0
+population = {population}
+[aggregation]
+optimizer = "fedavg"
+learning_rate = 1.0
+"""
+MIB = 1 << 20
+
+
+def row(name, value, unit, baseline=None, goal=None, holds=None, better="lower"):
+    ratio = None if not baseline or not value else (baseline / value if better == "lower" else value / baseline)
+    if goal is not None and holds is None:
+        holds = value <= goal if better == "lower" else value >= goal
+    print(json.dumps({"name": f"ingest.{name}", "value": value, "unit": unit, "baseline": baseline, "ratio": ratio,
+                      "goal": goal, "holds": holds}), flush=True)
+
+
+def run(*words):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"ingest.py: {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def load(command, **options):
+    words = [word for name, value in options.items() for word in ("--" + name.replace("_", "-"), value)]
+    return json.loads(run(BIN / "load_generator", command, *words))
+
+
+class Scene:
+    """A data directory with a fleet, and a tacitd on it."""
+
+    def __init__(self, clients, upload_memory=512 * MIB, task_memory=256 * MIB):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-ingest-"))
+        self.root = self.directory / "server"
+        self.clients = clients
+        self.process = None
+        run(BIN / "tacit", "init", "--dir", self.root)
+        edits = {"port": 0, "max_connections": max(clients + 64, 1024), "upload_memory": f'"{upload_memory // MIB}MiB"',
+                 "task_memory": f'"{task_memory // MIB}MiB"', "memory_ceiling": '"20GiB"', "log_level": '"warn"'}
+        path = self.root / "tacitd.toml"
+        text = path.read_text()
+        for key, value in edits.items():
+            text = re.sub(rf"(?m)^#? *{key} *=\S* *\S*", f"{key} = {value} ", text)
+        path.write_text(text.replace('log_level = "warn"', 'log_level = "info"'))
+        load("prepare", directory=self.root, clients=clients)
+        self.config = path
+
+    def __enter__(self):
+        self.log = open(self.directory / "log", "w", encoding="utf-8")
+        self.process = subprocess.Popen([BIN / "tacitd", "--config", self.config], stderr=self.log)
+        ready = None
+        while ready is None:
+            time.sleep(0.02)
+            if self.process.poll() is not None:
+                raise SystemExit("ingest.py: tacitd ended: " + (self.directory / "log").read_text())
+            for line in (self.directory / "log").read_text().splitlines():
+                event = json.loads(line)
+                if event.get("event") == "server_ready":
+                    ready = event
+        self.ports = {name: ready[name + "_port"] for name in ("agents", "api", "metrics")}
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=30)
+        self.process.kill()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def create_task(self, name, shape, rounds, clients=None):
+        path = self.directory / "task.toml"
+        path.write_text(TASK.format(name=name, inputs=shape[0], classes=shape[1], rounds=rounds,
+                                    clients=clients or self.clients, population=max(1000, self.clients)))
+        run(BIN / "tacit", "--context", self.root, "--server", f"127.0.0.1:{self.ports['api']}", "task", "create", "-f",
+            path)
+
+    def load(self, command, **options):
+        return load(command, directory=self.root, port=self.ports["agents"], server=self.process.pid,
+                    clients=options.pop("clients", self.clients), **options)
+
+    def metric_quantile(self, name, share, **labels):
+        """An upper bound of a quantile, from the buckets of a histogram."""
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=10).read().decode()
+        buckets = []
+        for line in text.splitlines():
+            if line.startswith(name + "_bucket{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
+                bound = re.search(r'le="([^"]+)"', line).group(1)
+                buckets.append((float(bound.replace("+Inf", "inf")), float(line.rsplit(" ", 1)[1])))
+        total = max((count for _, count in buckets), default=0)
+        return next((bound for bound, count in sorted(buckets) if total and count >= share * total), None)
+
+
+def parameters(shape):
+    return (shape[0] + 1) * shape[1]
+
+
+SIZES = {  # inputs and classes, clients, rounds, goal in ms of server CPU
+    "100KB": ((249, 100), 64, 8, 0.15),
+    "1MB": ((2499, 100), 32, 6, 1.2),
+    "10MB": ((24999, 100), 16, 4, 11),
+    "100MB": ((99999, 250), 4, 2, 110),
+}
+
+
+def fsync_seconds(directory, times=50):
+    """The median and the slowest of durable 4 KiB appends: what the disk itself takes."""
+    took = []
+    with open(directory / "fsync", "wb", buffering=0) as file:
+        for _ in range(times):
+            start = time.monotonic()
+            file.write(b"x" * 4096)
+            os.fsync(file.fileno())
+            took.append(time.monotonic() - start)
+    took.sort()
+    return took[len(took) // 2], took[-1]
+
+
+def uploads(sizes=SIZES):
+    for size, (shape, clients, rounds, goal) in sizes.items():
+        large = parameters(shape) > 10_000_000
+        with Scene(clients, 512 * MIB, (2304 if large else 256) * MIB) as scene:
+            for mode, fresh in (("keep_alive", 0), ("fresh_handshake", 1)):
+                if fresh and size != "100KB":
+                    continue
+                scene.create_task(mode.replace("_", "-"), shape, rounds)
+                alone = load("sink", directory=scene.root, clients=clients, rounds=rounds, fresh=fresh,
+                             parameters=parameters(shape))
+                seen = scene.load("rounds", task=mode.replace("_", "-"), rounds=rounds, parameters=parameters(shape),
+                                  fresh=fresh)
+                cpu = 1e3 * seen["cpu"] / seen["updates"]
+                alone_cpu = 1e3 * alone["cpu"] / alone["updates"]
+                name = f"float32.{size}.{mode}"
+                row(f"{name}.cpu", cpu, "ms/update", alone_cpu, None if fresh else goal)
+                row(f"{name}.cpu_per_byte", seen["cpu"] / seen["updates"] / parameters(shape) / 4 * 1e9, "ns/B")
+                if parameters(shape) >= 2_500_000:
+                    row(f"{name}.share_of_tls_alone", alone_cpu / cpu, "", None, 0.6, better="higher")
+                row(f"{name}.rate", seen["updates"] / seen["seconds"], "updates/s",
+                    alone["updates"] / alone["seconds"], better="higher")
+                for quantile in ("p50", "p99", "p999"):
+                    row(f"{name}.{quantile}", 1e3 * seen[quantile], "ms")
+                row(f"{name}.check_in_cpu", 1e6 * seen["check_in_cpu"] / seen["updates"], "us/check-in")
+                row(f"{name}.peak_rss", seen["peak_rss"] / MIB, "MiB")
+            median, slowest = fsync_seconds(scene.directory)
+            row(f"disk.{size}.fsync_p50", 1e3 * median, "ms")
+            charge = scene.metric_quantile("tacit_store_operation_seconds", 0.99, operation="append_ledger")
+            row(f"disk.{size}.ledger_charge_p99_at_most", 1e3 * (charge or 0), "ms", 1e3 * slowest)
+
+
+def memory():
+    shape = SIZES["10MB"][0]
+    for clients in (128, 1000):
+        with Scene(clients, 128 * MIB) as scene:
+            scene.create_task("t", shape, 2)
+            seen = scene.load("rounds", task="t", rounds=1, parameters=parameters(shape))
+            row(f"memory.10MB.{clients}_in_flight.peak_rss", seen["peak_rss"] / 1e6, "MB", None, 400)
+            row(f"memory.10MB.{clients}_in_flight.told_to_come_back", seen["told_to_come_back"], "answers")
+
+
+def mischief():
+    """Clients that go away, drip, send changed bytes and repeat themselves, among others; all end up counted once."""
+    shape = SIZES["1MB"][0]
+    with Scene(64) as scene:
+        scene.create_task("t", shape, 4)
+        seen = scene.load("rounds", task="t", rounds=3, parameters=parameters(shape), mischief_every=2)
+        row("mischief.1MB.cpu", 1e3 * seen["cpu"] / seen["updates"], "ms/update")
+        row("mischief.1MB.misbehaved", seen["mischief"], "requests")
+        row("mischief.1MB.p99", 1e3 * seen["p99"], "ms")
+
+
+def idle(clients=10_000):
+    shape = SIZES["100KB"][0]
+    with Scene(clients) as scene:
+        scene.create_task("quiet", shape, 1, clients=clients)
+        seen = scene.load("idle", task="quiet", check_ins=1000)
+        row(f"idle.{clients}.bytes_each", seen["bytes_each_waiting"] / 1024, "KiB", None, 32)
+        row(f"idle.{clients}.bytes_each_connected", seen["bytes_each_connected"] / 1024, "KiB")
+        row(f"idle.{clients}.check_in_p99", 1e3 * seen["check_in_p99"], "ms", None, 50)
+        row(f"idle.{clients}.check_in_cpu", 1e6 * seen["check_in_cpu"], "us/check-in")
+        scene.create_task("all", shape, 1)
+        seen = scene.load("rounds", task="all", rounds=1, parameters=parameters(shape))
+        row(f"idle.{clients}.round_of_all.updates", seen["updates"], "updates")
+        row(f"idle.{clients}.round_of_all.rate", seen["updates"] / seen["seconds"], "updates/s")
+        row(f"idle.{clients}.round_of_all.cpu", 1e3 * seen["cpu"] / seen["updates"], "ms/update")
+        row(f"idle.{clients}.round_of_all.p99", 1e3 * seen["p99"], "ms")
+
+
+def storm(clients=5_000):
+    with Scene(clients) as scene:
+        alone = load("storm", directory=scene.root, clients=clients, reference=1)
+        seen = scene.load("storm")
+        row(f"storm.{clients}.rate", clients / seen["seconds"], "handshakes/s", clients / alone["seconds"],
+            better="higher")
+        row(f"storm.{clients}.cpu", 1e3 * seen["cpu"] / clients, "ms/handshake", 1e3 * alone["cpu"] / clients)
+        row(f"storm.{clients}.longest_wait", seen["longest_wait"], "s", alone["longest_wait"], 60)
+        row(f"storm.{clients}.failed_attempts", seen["failed_attempts"], "connections")
+
+
+SECTIONS = {"uploads": uploads, "memory": memory, "mischief": mischief, "idle": idle, "storm": storm}
+
+
+def main(names):
+    unknown = [name for name in names if name not in SECTIONS and name not in SIZES]
+    if unknown:
+        raise SystemExit(f"ingest.py: no section {unknown[0]}; there are: {' '.join(SECTIONS)} {' '.join(SIZES)}")
+    for name in names or SECTIONS:
+        if name in SIZES:
+            uploads({name: SIZES[name]})
+        else:
+            SECTIONS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

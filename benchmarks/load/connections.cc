@@ -1,0 +1,113 @@
+#include <chrono>
+#include <utility>
+
+#include "benchmarks/load/fleet_loop.h"
+#include "benchmarks/load/process.h"
+#include "benchmarks/load/sink.h"
+
+namespace tacit::load {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Duration = std::chrono::duration<double>;
+
+constexpr seconds kPatience{300};
+constexpr milliseconds kLongPoll{30'000};
+constexpr milliseconds kAfterRefusal{200};
+
+SteadyTime Now() {
+  return std::chrono::steady_clock::now();
+}
+
+/// Connects until it works, and counts what did not.
+class Connecting {
+ public:
+  explicit Connecting(Fleet& fleet) : fleet_(fleet) {}
+
+  Result<void> All() {
+    start_ = Now();
+    return fleet_.Each([this](Client& client) { Try(client); }, kPatience);
+  }
+  [[nodiscard]] const std::vector<double>& waits() const { return waits_; }
+  [[nodiscard]] std::uint64_t failures() const { return failures_; }
+
+ private:
+  void Try(Client& client) {
+    client.Connect([this](Client& c, const Answer& answer) {
+      if (answer.status == 200) {
+        waits_.push_back(Duration(Now() - start_).count());
+        return fleet_.Done();
+      }
+      ++failures_;
+      fleet_.loop().At(Now() + kAfterRefusal, [this, &c] { Try(c); });
+    });
+  }
+
+  Fleet& fleet_;
+  SteadyTime start_{};
+  std::vector<double> waits_;
+  std::uint64_t failures_ = 0;
+};
+
+}  // namespace
+
+Result<nlohmann::json> RunIdle(const Scene& scene, const IdleOptions& options) {
+  TACIT_TRY(Fleet fleet, Fleet::Create(scene, scene.port));
+  TACIT_TRY(const ResidentMemory alone, MemoryOf(scene.server));
+  Connecting connecting(fleet);
+  TACIT_TRY_VOID(connecting.All());
+  fleet.loop().RunUntil(Now() + seconds(2));
+  TACIT_TRY(const ResidentMemory connected, MemoryOf(scene.server));
+
+  // All of them in long polls; those that are measured come first and come back at once.
+  const std::size_t measured = std::min(options.check_ins, scene.clients);
+  for (std::size_t i = measured; i < scene.clients; ++i)
+    fleet.clients()[i]->Send(CheckIn(options.task, kLongPoll), [](Client&, const Answer&) {});
+  fleet.loop().RunUntil(Now() + seconds(5));
+  TACIT_TRY(const ResidentMemory waiting, MemoryOf(scene.server));
+  TACIT_TRY(const double before, CpuSeconds(scene.server));
+  std::vector<double> latencies;
+  for (std::size_t i = 0; i < measured; ++i) {
+    const SteadyTime start = Now();
+    fleet.clients()[i]->Send(CheckIn(options.task, milliseconds(0)), [&](Client&, const Answer& answer) {
+      if (answer.status == 200) latencies.push_back(Duration(Now() - start).count());
+      fleet.loop().Stop();
+    });
+    fleet.loop().RunUntil(Now() + seconds(10));
+  }
+  TACIT_TRY(const double after, CpuSeconds(scene.server));
+  if (latencies.size() != measured) return Fail(ErrorCode::kInternal, "a check-in was not answered");
+  const auto clients = static_cast<double>(scene.clients);
+  return nlohmann::json{{"clients", scene.clients},
+                        {"bytes_each_connected", static_cast<double>(connected.now - alone.now) / clients},
+                        {"bytes_each_waiting", static_cast<double>(waiting.now - alone.now) / clients},
+                        {"check_in_p50", Quantile(latencies, 0.5)},
+                        {"check_in_p99", Quantile(latencies, 0.99)},
+                        {"check_in_cpu", (after - before) / static_cast<double>(measured)}};
+}
+
+Result<nlohmann::json> RunStorm(const Scene& scene, const StormOptions& options) {
+  std::optional<Sink> sink;
+  if (options.reference) {
+    TACIT_TRY(Sink started, Sink::Start({.directory = scene.directory, .largest_body = 0}));
+    sink.emplace(std::move(started));
+  }
+  const pid_t server = sink ? sink->process() : scene.server;
+  TACIT_TRY(Fleet fleet, Fleet::Create(scene, sink ? sink->port() : scene.port));
+  TACIT_TRY_VOID(Connecting(fleet).All());
+  for (const auto& client : fleet.clients()) client->Cut();
+  TACIT_TRY(const double before, CpuSeconds(server));
+  const SteadyTime start = Now();
+  Connecting again(fleet);
+  TACIT_TRY_VOID(again.All());
+  const double took = Duration(Now() - start).count();
+  TACIT_TRY(const double after, CpuSeconds(server));
+  return nlohmann::json{{"clients", scene.clients},
+                        {"seconds", took},
+                        {"cpu", after - before},
+                        {"longest_wait", Quantile(again.waits(), 1.0)},
+                        {"failed_attempts", again.failures()}};
+}
+
+}  // namespace tacit::load

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benchmarks/load/client.h"
+#include "benchmarks/load/scenarios.h"
+
+namespace tacit::load {
+
+/// The clients of a scene on one loop.
+class Fleet {
+ public:
+  static Result<Fleet> Create(const Scene& scene, std::uint16_t port);
+
+  [[nodiscard]] std::vector<std::unique_ptr<Client>>& clients() { return clients_; }
+  [[nodiscard]] Loop& loop() { return *loop_; }
+
+  /// Calls `start` with every client and runs until Done was called as often as there are clients.
+  /// Errors: kDeadlineExceeded after `patience`; what Failed was called with.
+  Result<void> Each(const std::function<void(Client&)>& start, std::chrono::seconds patience);
+  void Done();
+  void Failed(std::string why);
+
+ private:
+  Fleet() = default;
+  std::unique_ptr<Loop> loop_;
+  SslContext context_;
+  std::vector<Identity> identities_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::size_t done_ = 0;
+  std::string failure_;
+};
+
+/// A check-in that may be held for `wait`.
+Request CheckIn(const std::string& task, std::chrono::milliseconds wait);
+
+/// Of values that are not sorted yet. Units: those of the values.
+double Quantile(std::vector<double> values, double share);
+
+}  // namespace tacit::load
