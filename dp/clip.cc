@@ -49,22 +49,25 @@ Result<ClipOutcome> ClipToGrid(std::span<const float> delta, ClipNorm clip_norm,
     return Fail(ErrorCode::kInvalidArgument, "the grid has room for " + std::to_string(grid.size()) +
                                                  " entries and the update has " + std::to_string(delta.size()));
   }
-  const VectorKernels& kernels = Kernels();
   FloatMeasure measure;
-  kernels.measure(delta, norm, measure);
-  if (!measure.finite()) return RefuseNotFinite(delta);
+  Kernels().measure(delta, norm, measure);
+  return internal::ClipMeasured(
+      {.values = delta, .measure = measure, .clip_norm = clip_norm, .grid_radius = grid_radius, .norm = norm}, grid);
+}
+
+Result<ClipOutcome> internal::ClipMeasured(const Measured& delta, std::span<std::int32_t> grid) {
+  TACIT_TRY_VOID(CheckLength(delta.values.size()));
+  if (!delta.measure.finite()) return RefuseNotFinite(delta.values);
   // The lanes' sum is within d / 64 * 2^-53 <= 2^-31 of the true one; the margin puts a scaled vector below the bound.
   // A vector that is not scaled can still be above it: squares too small for their lane are lost, and are whole steps
   // on a fine grid. The integers decide.
   constexpr double kMargin = 1 + 0x1p-30;
-  const double length = measure.Norm(norm);
-  const bool clipped = length > clip_norm.value();
+  const double length = delta.measure.Norm(delta.norm);
+  const bool clipped = length > delta.clip_norm.value();
   // A product is at most 2^30 (1 + 2^-20): no conversion can overflow.
-  const double factor = grid_radius.value() / (clipped ? length * kMargin : clip_norm.value());
-  if (!kernels.truncate(delta, factor, norm, grid.data()).Within(grid_radius, norm)) {
-    ShrinkByOneStep(grid);
-    ShrinkToNorm(grid, grid_radius, norm);
-  }
+  const double factor = delta.grid_radius.value() / (clipped ? length * kMargin : delta.clip_norm.value());
+  const GridMeasure integers = Kernels().truncate(delta.values, factor, delta.norm, grid.data());
+  if (!integers.Within(delta.grid_radius, delta.norm)) ShrinkToNorm(grid, delta.grid_radius, delta.norm);
   return ClipOutcome{clipped};
 }
 
@@ -74,14 +77,23 @@ void ShrinkToNorm(std::span<std::int32_t> grid, GridRadius grid_radius, Norm nor
 }
 
 Result<void> VerifyEntries(std::span<const std::int32_t> grid, std::uint32_t bound) {
+  return internal::CheckEntries(grid, Kernels().measure_grid(grid, Norm::kL1), bound);
+}
+
+Result<void> internal::CheckEntries(std::span<const std::int32_t> grid, const GridMeasure& measure,
+                                    std::uint32_t bound) {
   TACIT_TRY_VOID(CheckLength(grid.size()));
-  if (Kernels().measure_grid(grid, Norm::kL1).largest <= bound) return {};
+  if (measure.largest <= bound) return {};
   return RefuseBeyond(grid, bound, "bound on noised entries,");
 }
 
 Result<void> VerifyGrid(std::span<const std::int32_t> grid, GridRadius grid_radius, Norm norm) {
+  return internal::CheckGrid(grid, Kernels().measure_grid(grid, norm), grid_radius, norm);
+}
+
+Result<void> internal::CheckGrid(std::span<const std::int32_t> grid, const GridMeasure& measure, GridRadius grid_radius,
+                                 Norm norm) {
   TACIT_TRY_VOID(CheckLength(grid.size()));
-  const GridMeasure measure = Kernels().measure_grid(grid, norm);
   if (measure.largest > grid_radius.value()) return RefuseBeyond(grid, grid_radius.value(), "grid radius");
   if (measure.Within(grid_radius, norm)) return {};
   return Fail(ErrorCode::kInvalidArgument,

@@ -5,6 +5,7 @@
 
 #include "common/base/result.h"
 #include "dp/types.h"
+#include "dp/vector_kernels.h"
 
 namespace tacit::dp {
 
@@ -52,5 +53,22 @@ Result<void> VerifyGrid(std::span<const std::int32_t> grid, GridRadius grid_radi
 /// Threads: any.
 /// Cost: one pass.
 Result<void> VerifyEntries(std::span<const std::int32_t> grid, std::uint32_t bound);
+
+// The same with a measure that was taken before, which must be that of the vector; for UpdateIntake.
+namespace internal {
+
+struct Measured {
+  std::span<const float> values;
+  const FloatMeasure& measure;
+  ClipNorm clip_norm;
+  GridRadius grid_radius;
+  Norm norm;
+};
+Result<ClipOutcome> ClipMeasured(const Measured& delta, std::span<std::int32_t> grid);
+Result<void> CheckGrid(std::span<const std::int32_t> grid, const GridMeasure& measure, GridRadius grid_radius,
+                       Norm norm);
+Result<void> CheckEntries(std::span<const std::int32_t> grid, const GridMeasure& measure, std::uint32_t bound);
+
+}  // namespace internal
 
 }  // namespace tacit::dp

@@ -1,11 +1,11 @@
 #include "dp/sum.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
 
-#include <Eigen/Core>
-
+#include "common/base/check.h"
 #include "dp/clip.h"
 #include "dp/vector_kernels.h"
 #include "dp/wipe.h"
@@ -13,10 +13,12 @@
 namespace tacit::dp {
 namespace {
 
-using Values = Eigen::Map<Eigen::Array<std::int64_t, Eigen::Dynamic, 1>>;
-using ConstValues = Eigen::Map<const Eigen::Array<std::int64_t, Eigen::Dynamic, 1>>;
-
 constexpr std::uint64_t kLargestEntry = std::uint64_t{1} << 62U;
+constexpr std::uint64_t kLargestNarrow = (std::uint64_t{1} << 31U) - 1;
+/// Entries of a sealed sum begin at a multiple of this, so that every block of a sealer holds whole ones.
+constexpr std::size_t kHeadUnit = 64;
+constexpr std::size_t kNarrow = sizeof(std::int32_t);
+constexpr std::size_t kWide = sizeof(std::int64_t);
 
 std::uint64_t LargestOfOne(const SumOptions& options) {
   return options.entry_bound > 0 ? options.entry_bound : options.grid_radius.value();
@@ -26,12 +28,50 @@ std::uint64_t LargestTotalWeight(const SumOptions& options) {
   return kLargestEntry / LargestOfOne(options);
 }
 
+std::unexpected<Error> CouldOverflow(const SumOptions& options) {
+  return Fail(ErrorCode::kTooLarge, "the sum could overflow: the weights would exceed " +
+                                        std::to_string(LargestTotalWeight(options)) +
+                                        "; choose a smaller grid radius or cap the example counts lower");
+}
+
 Bytes SerialisedOptions(const SumOptions& options) {
   ByteWriter writer;
-  writer.Text("tacit-sum/3").Text(options.round.task.str()).U64(options.round.round);
+  writer.Text("tacit-sum/4").Text(options.round.task.str()).U64(options.round.round);
   writer.U8(static_cast<std::uint8_t>(options.mechanism)).U32(options.grid_radius.value()).U64(options.parameters);
   writer.U32(options.bit_steps).U32(options.entry_bound);
   return std::move(writer).Take();
+}
+
+/// How much a sealed sum holds, and in how many bytes each entry.
+struct Counts {
+  std::uint64_t contributions = 0;
+  std::uint64_t total_weight = 0;
+  std::size_t width = kWide;
+};
+
+/// What stands before the entries.
+Bytes HeadOf(const SumOptions& options, const Counts& counts) {
+  Bytes head = ByteWriter()
+                   .Raw(SerialisedOptions(options))
+                   .U64(counts.contributions)
+                   .U64(counts.total_weight)
+                   .U64(counts.width)
+                   .bytes();
+  head.resize((head.size() + kHeadUnit - 1) / kHeadUnit * kHeadUnit);
+  return head;
+}
+
+/// Puts what of the head belongs into the block that begins at `at`, and gives what of the block is left for entries.
+std::span<std::uint8_t> PutHead(const Bytes& head, std::size_t at, std::span<std::uint8_t> block) {
+  if (at >= head.size()) return block;
+  const ByteSpan part = ByteSpan(head).subspan(at, std::min(block.size(), head.size() - at));
+  std::ranges::copy(part, block.begin());
+  return block.subspan(part.size());
+}
+
+/// The first entry of a block that begins at `at`.
+std::size_t FirstEntry(const Bytes& head, std::size_t at, std::size_t width) {
+  return (std::max(at, head.size()) - head.size()) / width;
 }
 
 std::uint64_t ReadU64(ByteSpan bytes) {
@@ -112,10 +152,7 @@ Result<void> UnnoisedSum::AddWeighted(std::span<const std::int32_t> grid, std::u
 }
 
 Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::uint64_t weight) {
-  if (grid.size() != options_.parameters) {
-    return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(grid.size()) +
-                                                 " entries and the model has " + std::to_string(options_.parameters));
-  }
+  TACIT_TRY_VOID(CheckLength(grid.size()));
   TACIT_TRY_VOID(CheckRoom(weight));
   TACIT_TRY_VOID(options_.entry_bound > 0 ? VerifyEntries(grid, options_.entry_bound)
                                           : VerifyGrid(grid, options_.grid_radius, NormOf(options_.mechanism)));
@@ -125,77 +162,206 @@ Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::u
   return {};
 }
 
+Result<void> UnnoisedSum::CheckLength(std::size_t size) const {
+  if (size == options_.parameters) return {};
+  return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(size) + " entries and the model has " +
+                                               std::to_string(options_.parameters));
+}
+
 // Keeps total_weight_ times the largest verified entry, and with it every entry of the sum, at most 2^62.
 Result<void> UnnoisedSum::CheckRoom(std::uint64_t weight) const {
-  const std::uint64_t limit = LargestTotalWeight(options_);
-  if (weight <= limit - total_weight_) return {};
-  return Fail(ErrorCode::kTooLarge, "the sum could overflow: the weights would exceed " + std::to_string(limit) +
-                                        "; choose a smaller grid radius or cap the example counts lower");
+  if (weight <= LargestTotalWeight(options_) - total_weight_) return {};
+  return CouldOverflow(options_);
 }
 
-Result<void> UnnoisedSum::Merge(const UnnoisedSum& other) {
-  if (options_ != other.options_)
-    return Fail(ErrorCode::kConflict, "partial sums of different rounds, mechanisms, grids or models cannot be merged");
-  if (this == &other) return Fail(ErrorCode::kConflict, "a partial sum cannot be merged with itself");
-  TACIT_TRY_VOID(CheckRoom(other.total_weight_));
-  const auto size = static_cast<Eigen::Index>(values_.size());
-  Values(values_.data(), size) += ConstValues(other.values_.data(), size);
-  contributions_ += other.contributions_;
-  total_weight_ += other.total_weight_;
-  return {};
+// ---- Many at once ----
+
+/// The sum of their weights.
+Result<std::uint64_t> UnnoisedSum::CheckAddends(std::span<const Addend> addends) const {
+  const UpdateTerms terms{
+      .mechanism = options_.mechanism, .grid_radius = options_.grid_radius, .entry_bound = options_.entry_bound};
+  std::uint64_t total = 0;
+  for (const Addend& each : addends) {
+    TACIT_TRY_VOID(CheckLength(each.update->grid().size()));
+    if (each.update->terms() != terms)
+      return Fail(ErrorCode::kConflict, "the update was verified for another mechanism, grid or bound than the sum's");
+    if (each.weight == 0) return Fail(ErrorCode::kInvalidArgument, "an update of weight 0");
+    if (each.weight != 1 && options_.mechanism != Mechanism::kNone) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "weights are for mechanism none: under privacy every device has weight one");
+    }
+    // One by one, so that the total cannot wrap.
+    if (each.weight > LargestTotalWeight(options_) - total_weight_ - total) return CouldOverflow(options_);
+    total += each.weight;
+  }
+  return total;
 }
+
+std::int64_t UnnoisedSum::BitsOf(std::span<const Addend> addends) const {
+  std::int64_t bits = 0;
+  for (const Addend& each : addends) {
+    const auto steps = static_cast<std::int64_t>(options_.bit_steps);
+    bits += each.update->fit() == Fit::kWithinClip ? steps : -steps;
+  }
+  return bits;
+}
+
+Result<ByteSpan> UnnoisedSum::AddAndSeal(std::span<const Addend> addends, const Sealer& sealer, ByteSpan context,
+                                         AlignedBuffer& room) {
+  TACIT_TRY(const std::uint64_t weight, CheckAddends(addends));
+  // Narrow entries are half of what is sealed and written, and exact: no sum of so many can leave 32 bits.
+  const bool fits = weight == addends.size() && weight <= kLargestNarrow / LargestOfOne(options_);
+  const Counts counts{.contributions = addends.size(), .total_weight = weight, .width = fits ? kNarrow : kWide};
+  const Bytes head = HeadOf(options_, counts);
+  const std::size_t plaintext = head.size() + values_.size() * counts.width;
+  const std::size_t size = sealer.SealedSize(plaintext);
+  if (room.size() < size) room = AlignedBuffer(size);
+  const std::span<std::uint8_t> sealed = room.bytes().first(size);
+  const auto add = [&](std::size_t at, std::span<std::uint8_t> block) {
+    const std::span<std::uint8_t> entries = PutHead(head, at, block);
+    const std::size_t first = FirstEntry(head, at, counts.width);
+    fits ? AddNarrow(addends, first, entries) : AddWide(addends, first, entries);
+  };
+  const Result<void> done = sealer.Seal(plaintext, add, context, sealed);
+  if (!done) {
+    Subtract(addends);
+    return std::unexpected(done.error());
+  }
+  contributions_ += counts.contributions;
+  total_weight_ += counts.total_weight;
+  return ByteSpan(sealed);
+}
+
+/// Adds the entries from `first` on that `block` has room for: what they add up to goes into the block and on to the
+/// sum while it is in the cache.
+void UnnoisedSum::AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block) {
+  const std::span<std::int32_t> sums(reinterpret_cast<std::int32_t*>(block.data()), block.size() / kNarrow);
+  const std::size_t count = std::min(sums.size(), options_.parameters - std::min(first, options_.parameters));
+  const std::span<std::int32_t> vector = sums.first(count);
+  std::ranges::fill(vector, 0);
+  for (const Addend& each : addends) Kernels().add_narrow(each.update->grid().subspan(first, count), vector.data());
+  Kernels().add(vector, 1, values_.data() + first);
+  if (count == sums.size()) return;
+  const std::int64_t bits = BitsOf(addends);
+  sums.back() = static_cast<std::int32_t>(bits);
+  values_.back() += bits;
+}
+
+void UnnoisedSum::AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block) {
+  const std::span<std::int64_t> sums(reinterpret_cast<std::int64_t*>(block.data()), block.size() / kWide);
+  const std::size_t count = std::min(sums.size(), options_.parameters - std::min(first, options_.parameters));
+  std::ranges::fill(sums, 0);
+  for (const Addend& each : addends) {
+    Kernels().add(each.update->grid().subspan(first, count), static_cast<std::int64_t>(each.weight), sums.data());
+  }
+  if (count < sums.size()) sums.back() = BitsOf(addends);
+  for (std::size_t i = 0; i < sums.size(); ++i) values_[first + i] += sums[i];
+}
+
+void UnnoisedSum::Subtract(std::span<const Addend> addends) {
+  for (const Addend& each : addends)
+    Kernels().add(each.update->grid(), -static_cast<std::int64_t>(each.weight), values_.data());
+  if (options_.bit_steps > 0) values_.back() -= BitsOf(addends);
+}
+
+// ---- Sealed ----
 
 Result<Bytes> UnnoisedSum::Seal(const Sealer& sealer, ByteSpan context) const {
-  Bytes plaintext = Serialise();
-  Result<Bytes> sealed = sealer.Seal(plaintext, context);
-  WipeMemory(plaintext.data(), plaintext.size());
+  const Bytes head = HeadOf(options_, {.contributions = contributions_, .total_weight = total_weight_, .width = kWide});
+  const std::size_t plaintext = head.size() + values_.size() * kWide;
+  Bytes sealed(sealer.SealedSize(plaintext));
+  const auto copy = [&](std::size_t at, std::span<std::uint8_t> block) {
+    const std::span<std::uint8_t> entries = PutHead(head, at, block);
+    std::memcpy(entries.data(), values_.data() + FirstEntry(head, at, kWide), entries.size());
+  };
+  TACIT_TRY_VOID(sealer.Seal(plaintext, copy, context, sealed));
   return sealed;
 }
 
-// One allocation of the final size: a buffer that grew would leave copies behind.
-Bytes UnnoisedSum::Serialise() const {
-  Bytes bytes = SerialisedOptions(options_);
-  const std::size_t head = bytes.size();
-  const std::size_t body = values_.size() * sizeof(std::int64_t);
-  bytes.resize(head + 2 * sizeof(std::uint64_t) + body);
-  std::memcpy(bytes.data() + head, &contributions_, sizeof contributions_);
-  std::memcpy(bytes.data() + head + sizeof contributions_, &total_weight_, sizeof total_weight_);
-  std::memcpy(bytes.data() + bytes.size() - body, values_.data(), body);
-  return bytes;
-}
+/// A sum in clear, overwritten at the end.
+class UnnoisedSum::Opened {
+ public:
+  Opened(Bytes plaintext, std::size_t head) : plaintext_(std::move(plaintext)), head_(head) {}
+  Opened(Opened&&) noexcept = default;
+  Opened& operator=(Opened&&) = delete;
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  ~Opened() { WipeMemory(plaintext_.data(), plaintext_.size()); }
 
-Result<UnnoisedSum> UnnoisedSum::Unseal(const Sealer& sealer, ByteSpan sealed, ByteSpan context,
-                                        const SumOptions& expected) {
-  TACIT_TRY(UnnoisedSum sum, Create(expected));
+  [[nodiscard]] ByteSpan bytes() const { return plaintext_; }
+  void set_counts(const Counts& counts) { counts_ = counts; }
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] std::int64_t operator[](std::size_t entry) const {
+    const std::uint8_t* const at = plaintext_.data() + head_ + entry * counts_.width;
+    if (counts_.width == kWide) return ReadAs<std::int64_t>(at);
+    return ReadAs<std::int32_t>(at);
+  }
+
+ private:
+  template <typename T>
+  static T ReadAs(const std::uint8_t* from) {
+    T value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+  }
+
+  Bytes plaintext_;
+  std::size_t head_;
+  Counts counts_;
+};
+
+Result<UnnoisedSum::Opened> UnnoisedSum::Open(const Sealer& sealer, ByteSpan sealed, ByteSpan context) const {
   TACIT_TRY(Bytes plaintext, sealer.Open(sealed, context));
-  const Result<void> parsed = sum.Parse(plaintext);
-  WipeMemory(plaintext.data(), plaintext.size());
-  TACIT_TRY_VOID(parsed);
-  return sum;
-}
-
-Result<void> UnnoisedSum::Parse(ByteSpan plaintext) {
-  const Bytes head = SerialisedOptions(options_);
-  const std::size_t body = values_.size() * sizeof(std::int64_t);
-  if (plaintext.size() != head.size() + 2 * sizeof(std::uint64_t) + body) return NotASum("has the wrong size");
-  if (std::memcmp(plaintext.data(), head.data(), head.size()) != 0)
-    return NotASum("belongs to another round, grid or model");
-  contributions_ = ReadU64(plaintext.subspan(head.size()));
-  total_weight_ = ReadU64(plaintext.subspan(head.size() + sizeof(std::uint64_t)));
-  std::memcpy(values_.data(), plaintext.data() + plaintext.size() - body, body);
-  return CheckBounds();
+  const std::size_t before = SerialisedOptions(options_).size();
+  const std::size_t head_size = HeadOf(options_, {}).size();
+  Opened opened(std::move(plaintext), head_size);
+  const ByteSpan bytes = opened.bytes();
+  if (bytes.size() < head_size) return NotASum("has the wrong size");
+  Counts counts{.contributions = ReadU64(bytes.subspan(before)),
+                .total_weight = ReadU64(bytes.subspan(before + sizeof(std::uint64_t))),
+                .width = ReadU64(bytes.subspan(before + 2 * sizeof(std::uint64_t)))};
+  const Bytes head = HeadOf(options_, counts);
+  if (!std::ranges::equal(head, bytes.first(head.size()))) return NotASum("belongs to another round, grid or model");
+  if ((counts.width != kNarrow && counts.width != kWide) ||
+      bytes.size() != head.size() + values_.size() * counts.width) {
+    return NotASum("has the wrong size");
+  }
+  opened.set_counts(counts);
+  TACIT_TRY_VOID(CheckBounds(opened));
+  return opened;
 }
 
 // The seal already says that the bytes are ours; this keeps a defect elsewhere from becoming a sum whose bounds do not
 // hold.
-Result<void> UnnoisedSum::CheckBounds() const {
-  const bool weights_fit = total_weight_ <= LargestTotalWeight(options_) && contributions_ <= total_weight_ &&
-                           (options_.mechanism == Mechanism::kNone || contributions_ == total_weight_);
+Result<void> UnnoisedSum::CheckBounds(const Opened& part) const {
+  const Counts& counts = part.counts();
+  const bool weights_fit = counts.total_weight <= LargestTotalWeight(options_) &&
+                           counts.contributions <= counts.total_weight &&
+                           (options_.mechanism == Mechanism::kNone || counts.contributions == counts.total_weight);
   if (!weights_fit) return NotASum("counts its contributions wrongly");
-  const auto bound = static_cast<std::int64_t>(total_weight_ * LargestOfOne(options_));
-  const ConstValues sum(values_.data(), static_cast<Eigen::Index>(values_.size()));
-  if (sum.maxCoeff() > bound || sum.minCoeff() < -bound)
-    return NotASum("holds an entry that its contributions cannot have made");
+  const auto bound = static_cast<std::int64_t>(counts.total_weight * LargestOfOne(options_));
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    if (part[i] > bound || part[i] < -bound) return NotASum("holds an entry that its contributions cannot have made");
+  }
+  return {};
+}
+
+Result<void> UnnoisedSum::AddSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context) {
+  TACIT_TRY(const Opened part, Open(sealer, sealed, context));
+  TACIT_TRY_VOID(CheckRoom(part.counts().total_weight));
+  for (std::size_t i = 0; i < values_.size(); ++i) values_[i] += part[i];
+  contributions_ += part.counts().contributions;
+  total_weight_ += part.counts().total_weight;
+  return {};
+}
+
+Result<void> UnnoisedSum::TakeBackSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context) {
+  TACIT_TRY(const Opened part, Open(sealer, sealed, context));
+  if (part.counts().contributions > contributions_ || part.counts().total_weight > total_weight_)
+    return NotASum("is not part of this sum");
+  for (std::size_t i = 0; i < values_.size(); ++i) values_[i] -= part[i];
+  contributions_ -= part.counts().contributions;
+  total_weight_ -= part.counts().total_weight;
   return {};
 }
 

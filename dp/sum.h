@@ -12,6 +12,7 @@
 #include "common/base/sealer.h"
 #include "dp/token.h"
 #include "dp/types.h"
+#include "dp/update.h"
 
 namespace tacit::dp {
 
@@ -31,16 +32,20 @@ struct SumOptions {
   bool operator==(const SumOptions&) const = default;
 };
 
-/// What the bit of a device says of its update.
-enum class Fit : std::uint8_t { kWithinClip, kClipped };
+/// What is added to a sum at once.
+struct Addend {
+  const VerifiedUpdate* update;
+  std::uint64_t weight = 1;  ///< Other than 1 for kNone only.
+};
 
 /// The exact sum of a round's updates, before noise. Its contents leave it in two ways only: sealed, and through
 /// `ReleaseAverage` with a token for this round.
 ///
 /// Guarantee: with a mechanism other than kNone, replacing one contribution by zeros changes the sum by at most
-///   `grid_radius` in the mechanism's norm, exactly: every vector is verified here, in integers, whatever was done to
-///   it before, and has weight one. Independent of order, threads, batches and restarts, because integer addition is.
-///   No entry can overflow: the sum of weights times `grid_radius`, or `entry_bound`, stays below 2^62.
+///   `grid_radius` in the mechanism's norm, exactly: every vector was verified in integers, here or as a
+///   VerifiedUpdate of the same terms, and has weight one. Independent of order, threads, batches and restarts, because
+///   integer addition is. No entry can overflow: the sum of weights times `grid_radius`, or `entry_bound`, stays below
+///   2^62.
 /// Privacy: cannot be copied, printed, logged or serialised in clear; the memory is overwritten at the end.
 /// Threads: one at a time.
 class UnnoisedSum {
@@ -70,9 +75,16 @@ class UnnoisedSum {
   /// Errors: as Add; kInvalidArgument for weight 0 and for any mechanism other than kNone.
   Result<void> AddWeighted(std::span<const std::int32_t> grid, std::uint64_t weight);
 
-  /// Adds another partial sum of the same round. An error leaves the sum as it was.
-  /// Errors: kConflict when round, mechanism, grid or length differ; kTooLarge when the sum could overflow.
-  Result<void> Merge(const UnnoisedSum& other);
+  /// Adds updates, and gives what they add up to alone, sealed, in `room`, which is made larger when it is too small:
+  /// what can be added again after a restart, or taken back when it did not get to the disk. An error leaves the sum as
+  /// it was. Errors: as AddWeighted; kConflict for an update that was verified for other terms than this sum's; those
+  /// of the sealer. Cost: one pass over each update and one over the sum; no memory but `room`.
+  Result<ByteSpan> AddAndSeal(std::span<const Addend> addends, const Sealer& sealer, ByteSpan context,
+                              AlignedBuffer& room);
+  /// Errors, for both: kDataLoss when the bytes do not open, hold a sum of anything else than this, or more than their
+  /// contributions can have made; kTooLarge when the sum could overflow. An error leaves the sum as it was.
+  Result<void> AddSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context);
+  Result<void> TakeBackSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context);
 
   [[nodiscard]] const SumOptions& options() const { return options_; }
   /// Number of vectors added.
@@ -81,21 +93,24 @@ class UnnoisedSum {
   /// Sum of weights; the number of contributions unless kNone.
   [[nodiscard]] std::uint64_t total_weight() const { return total_weight_; }
 
-  /// Errors: those of the sealer.
+  /// All of it, as AddSealed takes it. Errors: those of the sealer.
   [[nodiscard]] Result<Bytes> Seal(const Sealer& sealer, ByteSpan context) const;
-  /// Errors: kDataLoss when the bytes do not open, or hold a sum of anything else than `expected`.
-  static Result<UnnoisedSum> Unseal(const Sealer& sealer, ByteSpan sealed, ByteSpan context,
-                                    const SumOptions& expected);
 
  private:
   friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits,
                                                    NoiseSamplers& samplers);
   explicit UnnoisedSum(SumOptions options);
   Result<void> AddVerified(std::span<const std::int32_t> grid, std::uint64_t weight);
+  [[nodiscard]] Result<void> CheckLength(std::size_t size) const;
   [[nodiscard]] Result<void> CheckRoom(std::uint64_t weight) const;
-  [[nodiscard]] Result<void> CheckBounds() const;
-  [[nodiscard]] Bytes Serialise() const;
-  Result<void> Parse(ByteSpan plaintext);
+  [[nodiscard]] Result<std::uint64_t> CheckAddends(std::span<const Addend> addends) const;
+  [[nodiscard]] std::int64_t BitsOf(std::span<const Addend> addends) const;
+  void AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block);
+  void AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block);
+  void Subtract(std::span<const Addend> addends);
+  class Opened;
+  [[nodiscard]] Result<Opened> Open(const Sealer& sealer, ByteSpan sealed, ByteSpan context) const;
+  [[nodiscard]] Result<void> CheckBounds(const Opened& part) const;
   void Wipe();
 
   SumOptions options_;

@@ -26,6 +26,13 @@ bool FloatMeasure::finite() const {
   return std::ranges::none_of(not_finite, [](std::uint32_t word) { return (word & kNotFinite) != 0; });
 }
 
+void GridMeasure::Add(const GridMeasure& piece) {
+  low += piece.low;
+  high += piece.high;
+  magnitudes += piece.magnitudes;
+  largest = std::max(largest, piece.largest);
+}
+
 bool GridMeasure::Within(GridRadius grid_radius, Norm norm) const {
   const std::uint64_t radius = grid_radius.value();
   return norm == Norm::kL2 ? (Wide{high} << 32U) + low <= Wide{radius} * radius : magnitudes <= radius;

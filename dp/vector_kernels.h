@@ -17,7 +17,8 @@ namespace tacit::dp {
 struct FloatMeasure {
   static constexpr std::size_t kLanes = 64;
 
-  alignas(64) std::array<double, kLanes> lanes{};  ///< Of squares (kL2) or magnitudes (kL1).
+  /// Of squares (kL2) or magnitudes (kL1). Not aligned to a vector: it can stand in a coroutine's frame, which is not.
+  std::array<double, kLanes> lanes{};
   /// Words of which one has its top bit set when an entry was NaN or infinite: an exponent of all ones overflows into
   /// it.
   std::array<std::uint32_t, 8> not_finite{};
@@ -33,6 +34,8 @@ struct GridMeasure {
   std::uint64_t magnitudes = 0;  ///< sum(|q|); of kL1.
   std::uint32_t largest = 0;     ///< The largest |q|.
 
+  /// Of another piece of the vector.
+  void Add(const GridMeasure& piece);
   [[nodiscard]] bool Within(GridRadius grid_radius, Norm norm) const;
 };
 
@@ -45,6 +48,8 @@ struct VectorKernels {
   GridMeasure (*measure_grid)(std::span<const std::int32_t> grid, Norm norm);
   /// sum_i += weight * grid_i.
   void (*add)(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum);
+  /// sum_i += grid_i, in 32 bits: for blocks whose sums are known to fit.
+  void (*add_narrow)(std::span<const std::int32_t> grid, std::int32_t* sum);
 };
 
 enum class VectorPath : std::uint8_t { kPortable, kAvx2, kAvx512 };

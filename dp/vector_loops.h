@@ -161,24 +161,41 @@ TACIT_INLINE void Add(std::span<const std::int32_t> grid, std::int64_t weight, s
   for (std::size_t at = whole; at < grid.size(); ++at) sum[at] += weight * grid[at];
 }
 
+TACIT_INLINE void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* sum) {
+  const std::size_t whole = grid.size() / kWidth * kWidth;
+  for (std::size_t at = 0; at < whole; at += kWidth) {
+    Words values;
+    Words sums;
+    Load(grid.data() + at, values);
+    Load(sum + at, sums);
+    sums += values;
+    Store(sums, sum + at);
+  }
+  for (std::size_t at = whole; at < grid.size(); ++at) sum[at] += grid[at];
+}
+
 }  // namespace tacit::dp::loops
 
 /// Defines a table of kernels, each compiled for the instruction set that the attributes name.
-#define TACIT_VECTOR_KERNELS(name, ...)                                                                           \
-  namespace tacit::dp {                                                                                           \
-  namespace {                                                                                                     \
-  __VA_ARGS__ void Measure(std::span<const float> values, Norm norm, FloatMeasure& measure) {                     \
-    loops::Measure(values, norm, measure);                                                                        \
-  }                                                                                                               \
-  __VA_ARGS__ GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) { \
-    return loops::Truncate(values, factor, norm, grid);                                                           \
-  }                                                                                                               \
-  __VA_ARGS__ GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {                            \
-    return loops::MeasureGrid(grid, norm);                                                                        \
-  }                                                                                                               \
-  __VA_ARGS__ void Add(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum) {              \
-    loops::Add(grid, weight, sum);                                                                                \
-  }                                                                                                               \
-  }                                                                                                               \
-  const VectorKernels name{.measure = Measure, .truncate = Truncate, .measure_grid = MeasureGrid, .add = Add};    \
+#define TACIT_VECTOR_KERNELS(name, ...)                                                                            \
+  namespace tacit::dp {                                                                                            \
+  namespace {                                                                                                      \
+  __VA_ARGS__ void Measure(std::span<const float> values, Norm norm, FloatMeasure& measure) {                      \
+    loops::Measure(values, norm, measure);                                                                         \
+  }                                                                                                                \
+  __VA_ARGS__ GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) {  \
+    return loops::Truncate(values, factor, norm, grid);                                                            \
+  }                                                                                                                \
+  __VA_ARGS__ GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {                             \
+    return loops::MeasureGrid(grid, norm);                                                                         \
+  }                                                                                                                \
+  __VA_ARGS__ void Add(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum) {               \
+    loops::Add(grid, weight, sum);                                                                                 \
+  }                                                                                                                \
+  __VA_ARGS__ void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* sum) {                              \
+    loops::AddNarrow(grid, sum);                                                                                   \
+  }                                                                                                                \
+  }                                                                                                                \
+  const VectorKernels name{                                                                                        \
+      .measure = Measure, .truncate = Truncate, .measure_grid = MeasureGrid, .add = Add, .add_narrow = AddNarrow}; \
   }

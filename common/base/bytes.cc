@@ -89,16 +89,24 @@ AlignedBuffer::AlignedBuffer(std::size_t size)
       size_(size) {}
 
 AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      owner_(std::exchange(other.owner_, nullptr)) {}
 
 AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(owner_, other.owner_);
   return *this;
 }
 
 AlignedBuffer::~AlignedBuffer() {
-  if (data_ != nullptr) ::operator delete(data_, std::align_val_t{kAlignment});
+  if (data_ == nullptr) return;
+  if (owner_ != nullptr) {
+    owner_->TakeBack(data_, size_);
+  } else {
+    ::operator delete(data_, std::align_val_t{kAlignment});
+  }
 }
 
 ByteWriter& ByteWriter::U8(std::uint8_t value) {

@@ -71,12 +71,24 @@ class Xxh3Stream {
   std::unique_ptr<State> state_;
 };
 
+/// Where the memory of some buffers goes when they end.
+class BufferOwner {
+ public:
+  virtual void TakeBack(std::uint8_t* memory, std::size_t size) noexcept = 0;
+
+ protected:
+  ~BufferOwner() = default;
+};
+
 /// Uninitialised memory at a 64-byte address, for payloads that kernels read: a misaligned body costs a factor of 2.7
 /// there.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size);
+  /// Memory of somebody who takes it back, and who outlives the buffer.
+  AlignedBuffer(std::uint8_t* memory, std::size_t size, BufferOwner& owner)
+      : data_(memory), size_(size), owner_(&owner) {}
   AlignedBuffer(AlignedBuffer&& other) noexcept;
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
   ~AlignedBuffer();
@@ -98,6 +110,7 @@ class AlignedBuffer {
  private:
   std::uint8_t* data_ = nullptr;
   std::size_t size_ = 0;
+  BufferOwner* owner_ = nullptr;  // null: the heap
 };
 
 /// Appends fixed-width little-endian fields: the form that digests and seals are computed over.

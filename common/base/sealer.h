@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <functional>
+#include <span>
+
 #include "common/base/bytes.h"
 
 namespace tacit {
@@ -8,11 +12,25 @@ namespace tacit {
 /// clear. Implemented by `crypto::Aes256GcmSealer`.
 class Sealer {
  public:
+  /// The bytes that are sealed at once; a multiple of every vector's width.
+  static constexpr std::size_t kBlock = std::size_t{32} * 1024;
+  /// Writes the plaintext's bytes from `at` on, for as long as `block` is: one block after another, kBlock bytes each
+  /// but the last, all of them also when a seal fails on the way.
+  using Writer = std::function<void(std::size_t at, std::span<std::uint8_t> block)>;
+
   virtual ~Sealer() = default;
-  /// `context` is authenticated with the ciphertext and must be given again to open it.
-  virtual Result<Bytes> Seal(ByteSpan plaintext, ByteSpan context) const = 0;
+  /// How long `plaintext` bytes are when they are sealed.
+  [[nodiscard]] virtual std::size_t SealedSize(std::size_t plaintext) const = 0;
+  /// Seals `plaintext` bytes in the place where `write` puts them, so that they stand in memory once, and never whole
+  /// in clear. `context` is authenticated with the ciphertext and must be given again to open it. `sealed` is as long
+  /// as SealedSize says.
+  virtual Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan context,
+                            std::span<std::uint8_t> sealed) const = 0;
   /// Errors: kDataLoss when the bytes were changed, cut, or sealed under another key or context.
   virtual Result<Bytes> Open(ByteSpan sealed, ByteSpan context) const = 0;
+
+  /// Seals bytes that are there already.
+  Result<Bytes> Seal(ByteSpan plaintext, ByteSpan context) const;
 };
 
 }  // namespace tacit

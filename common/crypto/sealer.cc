@@ -53,29 +53,36 @@ Result<Aes256GcmSealer> Aes256GcmSealer::Create(SecretKey key) {
   return Aes256GcmSealer(std::move(key));
 }
 
-Result<Bytes> Aes256GcmSealer::Seal(ByteSpan plaintext, ByteSpan context) const {
-  if (plaintext.size() > kLargestPlaintext)
-    return Fail(ErrorCode::kTooLarge, "more than AES-GCM may seal at once (64 GiB)");
-  Bytes sealed(plaintext.size() + kOverhead);
-  const std::span<std::uint8_t> nonce = std::span(sealed).first(kNonceSize);
+Result<void> Aes256GcmSealer::Seal(std::size_t plaintext, const Writer& write, ByteSpan context,
+                                   std::span<std::uint8_t> sealed) const {
+  if (plaintext > kLargestPlaintext) return Fail(ErrorCode::kTooLarge, "more than AES-GCM may seal at once (64 GiB)");
+  TACIT_CHECK(sealed.size() == SealedSize(plaintext), "callers make the room that SealedSize names");
+  const std::span<std::uint8_t> nonce = sealed.subspan(plaintext, kNonceSize);
   OsRandom().Fill(nonce);
   const CipherContextPtr cipher = Start(key_, nonce, kEncrypt);
-  const bool done = Update(cipher.get(), nullptr, context) &&
-                    Update(cipher.get(), sealed.data() + kNonceSize, plaintext) && Finish(cipher.get()) &&
-                    Tag(cipher.get(), EVP_CTRL_AEAD_GET_TAG, sealed.data() + sealed.size() - kTagSize);
-  if (!done) return OpenSslFailure(ErrorCode::kInternal, "AES-GCM could not seal");
-  return sealed;
+  bool good = Update(cipher.get(), nullptr, context);
+  for (std::size_t at = 0; at < plaintext; at += kBlock) {
+    const std::span<std::uint8_t> block = sealed.subspan(at, std::min(kBlock, plaintext - at));
+    write(at, block);
+    // What could not be sealed must not stay in clear.
+    good = good && Update(cipher.get(), block.data(), block);
+    if (!good) Zeroise(block);
+  }
+  good = good && Finish(cipher.get()) && Tag(cipher.get(), EVP_CTRL_AEAD_GET_TAG, sealed.last(kTagSize).data());
+  if (!good) return OpenSslFailure(ErrorCode::kInternal, "AES-GCM could not seal");
+  return {};
 }
 
 Result<Bytes> Aes256GcmSealer::Open(ByteSpan sealed, ByteSpan context) const {
   if (sealed.size() < kOverhead)
     return Fail(ErrorCode::kDataLoss, "sealed bytes were cut: shorter than their nonce and tag");
-  const ByteSpan ciphertext = sealed.subspan(kNonceSize, sealed.size() - kOverhead);
+  const ByteSpan ciphertext = sealed.first(sealed.size() - kOverhead);
+  const ByteSpan nonce = sealed.subspan(ciphertext.size(), kNonceSize);
   std::array<std::uint8_t, kTagSize> tag{};
   std::ranges::copy(sealed.last(kTagSize), tag.begin());
 
   Bytes plaintext(ciphertext.size());
-  const CipherContextPtr cipher = Start(key_, sealed.first(kNonceSize), kDecrypt);
+  const CipherContextPtr cipher = Start(key_, nonce, kDecrypt);
   const bool authentic = Update(cipher.get(), nullptr, context) && Update(cipher.get(), plaintext.data(), ciphertext) &&
                          Tag(cipher.get(), EVP_CTRL_AEAD_SET_TAG, tag.data()) && Finish(cipher.get());
   if (!authentic) {

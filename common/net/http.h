@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/base/bytes.h"
+#include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/net/executor.h"
 #include "common/net/http_head.h"
@@ -71,12 +72,17 @@ class HttpRequest {
   void SetRoute(std::string_view route) { route_ = route; }
   [[nodiscard]] const std::string& route() const { return route_; }
 
+  /// After how long the client may come back, where the answer says that it should.
+  void SetRetryAfter(Millis after) { retry_after_ = after; }
+  [[nodiscard]] Millis retry_after() const { return retry_after_; }
+
  private:
   RequestHead head_;
   PeerIdentity peer_;
   BodySource& body_;
   std::uint64_t body_left_;
   std::string route_;
+  Millis retry_after_{2'000};
 };
 
 /// What a handler answers. Content-Length, Date and Connection are added when it is written; the body of an answer to

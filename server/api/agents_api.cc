@@ -4,7 +4,7 @@
 #include <charconv>
 #include <utility>
 
-#include "dp/clip.h"
+#include "dp/update.h"
 #include "proto/codec/agent.h"
 #include "proto/codec/enrolment.h"
 #include "proto/codec/limits.h"
@@ -21,6 +21,10 @@ using coordinator::WaitView;
 using net::HttpRequest;
 using net::HttpResponse;
 using net::Task;
+
+constexpr std::size_t kPiece = std::size_t{64} * 1024;
+// Clipping so many bytes takes about as long as the two hops to the pool and back.
+constexpr std::size_t kVerifiedAtOnce = std::size_t{256} * 1024;
 
 Result<DeviceId> IdentifyDevice(const Context& context, const HttpRequest& request) {
   TACIT_TRY(const auto id, Identify(context, request, "device"));
@@ -179,51 +183,62 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
   co_return Announced{std::move(round), plan, header};
 }
 
-// Digest, finiteness, clip and grid, or the integer check: in place, on the compute pool.
+dp::UpdateIntake IntakeOf(const Announced& announced, AlignedBuffer memory) {
+  using Entries = dp::UpdateIntake::Entries;
+  const UploadPlan& plan = announced.plan;
+  return {std::move(memory),
+          announced.header.encoding == codec::Encoding::kGridInt32 ? Entries::kGrid : Entries::kFloats,
+          {.mechanism = plan.mechanism, .grid_radius = plan.grid_radius, .entry_bound = plan.entry_bound}};
+}
+
+// The payload, straight to where it stays; each piece is digested and measured while it is in the cache.
+Task<Result<void>> Receive(HttpRequest& request, const codec::UpdateHeader& header, dp::UpdateIntake& intake) {
+  static_assert(kPiece % dp::UpdateIntake::kPieceUnit == 0);
+  Xxh3Stream digest;
+  while (!intake.Rest().empty()) {
+    const std::span<std::uint8_t> piece = intake.Rest().first(std::min(kPiece, intake.Rest().size()));
+    TACIT_CO_TRY_VOID(co_await request.Read(piece));
+    digest.Update(piece);
+    intake.Received(piece.size());
+  }
+  if (digest.Finish() == header.payload_digest) co_return Result<void>();
+  co_return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
+}
+
 // Whether it was clipped is measured here, or told by a device that clipped by itself.
-Result<dp::Fit> Verify(const UploadPlan& plan, const codec::UpdateHeader& header, AlignedBuffer& payload) {
-  if (Xxh3(payload.bytes()) != header.payload_digest) {
-    return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
-  }
-  const dp::Norm norm = dp::NormOf(plan.mechanism);
-  if (header.encoding == codec::Encoding::kGridInt32) {
-    const std::span<const std::int32_t> grid = payload.As<std::int32_t>();
-    TACIT_TRY_VOID(plan.entry_bound > 0 ? dp::VerifyEntries(grid, plan.entry_bound)
-                                        : dp::VerifyGrid(grid, plan.grid_radius, norm));
-    return header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip;
-  }
-  const std::span<std::int32_t> grid(reinterpret_cast<std::int32_t*>(payload.data()), plan.parameters);
-  TACIT_TRY(const dp::ClipOutcome outcome,
-            dp::ClipToGrid(payload.As<float>(), plan.clip_norm, plan.grid_radius, norm, grid));
-  return outcome.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip;
+Result<dp::VerifiedUpdate> Finish(const Announced& announced, dp::UpdateIntake intake) {
+  if (announced.header.encoding == codec::Encoding::kFloat32) return std::move(intake).Clip(announced.plan.clip_norm);
+  return std::move(intake).Verify(announced.header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip);
+}
+
+Task<Result<dp::VerifiedUpdate>> Verify(Context& context, const Announced& announced, dp::UpdateIntake intake) {
+  if (announced.header.payload_bytes <= kVerifiedAtOnce) co_return Finish(announced, std::move(intake));
+  co_return co_await context.compute.Run([&] { return Finish(announced, std::move(intake)); });
 }
 
 Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
   TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
-  const auto share = context.upload_memory.TryTake(announced.header.payload_bytes);
-  if (!share) {
+  auto memory = co_await context.upload_memory.Take(device, announced.header.payload_bytes);
+  if (!memory) {
+    request.SetRetryAfter(memory.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
   }
-  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
-  AlignedBuffer payload(announced.header.payload_bytes);
-  TACIT_CO_TRY_VOID(co_await request.Read(payload.bytes()));
-  TACIT_CO_TRY(const dp::Fit fit,
-               co_await context.compute.Run([&] { return Verify(announced.plan, announced.header, payload); }));
+  dp::UpdateIntake intake = IntakeOf(announced, *std::move(memory));
+  TACIT_CO_TRY_VOID(co_await Receive(request, announced.header, intake));
+  TACIT_CO_TRY(dp::VerifiedUpdate update, co_await Verify(context, announced, std::move(intake)));
   const std::uint64_t weight =
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
   co_return co_await context.coordinator.Submit(Submission{.round = announced.round,
                                                            .device = device,
                                                            .digest = announced.header.payload_digest,
-                                                           .grid = std::move(payload),
-                                                           .weight = weight,
-                                                           .fit = fit});
+                                                           .update = std::move(update),
+                                                           .weight = weight});
 }
 
 Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {
   TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
   const Result<void> outcome = co_await TakeUpdate(context, request, device, round);
-  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
   if (outcome) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
   const Error& error = outcome.error();
   // What stands behind the colon can be a function of the update, such as where its first NaN is: that is for the

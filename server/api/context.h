@@ -10,8 +10,8 @@
 #include "common/crypto/spiffe.h"
 #include "common/net/executor.h"
 #include "common/net/http.h"
-#include "server/api/memory_budget.h"
 #include "server/api/rate_limiter.h"
+#include "server/api/upload_memory.h"
 #include "server/coordinator/coordinator.h"
 #include "server/metrics/metrics.h"
 
@@ -25,7 +25,7 @@ struct Context {
   const Clock& clock;
   Logger& log;
   metrics::Metrics& metrics;
-  MemoryBudget& upload_memory;  ///< Also of models on their way out to operators.
+  UploadMemory& upload_memory;  ///< Also of models on their way out to operators.
   RateLimiter& enrolment_rate;
   std::string trust_domain;
   std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.

@@ -263,8 +263,8 @@ Result<ModelVersion> ParseVersion(const TaskView& view, const std::string& text)
 
 // A model in the format asked for; its memory counts until the last byte is sent.
 struct ExportedFile {
-  ExportedFile(MemoryBudget::Share taken, Bytes file) : share(std::move(taken)), bytes(std::move(file)) {}
-  MemoryBudget::Share share;
+  ExportedFile(UploadMemory::Share taken, Bytes file) : share(std::move(taken)), bytes(std::move(file)) {}
+  UploadMemory::Share share;
   Bytes bytes;
 };
 
@@ -280,7 +280,7 @@ Task<Result<HttpResponse>> GetModelContent(Context& context, HttpRequest& reques
   TACIT_CO_TRY(const store::ModelRecord record,
                co_await context.coordinator.store().Call(
                    "model", [&](store::Store& store) { return store.Model(id, version); }));
-  auto share = context.upload_memory.TryTake(record.bytes);
+  auto share = context.upload_memory.TryShare(record.bytes);
   if (!share) {
     co_return Fail(ErrorCode::kUnavailable,
                    "all memory for updates and for models on their way out is in use; ask again");

@@ -63,7 +63,10 @@ net::Task<net::HttpResponse> Dispatch(std::shared_ptr<const std::vector<Route>> 
     Result<net::HttpResponse> response = co_await route.handle(request, arguments);
     if (response) co_return *std::move(response);
     net::HttpResponse problem = net::Problem(response.error(), request.path());
-    if (problem.status == 503 || problem.status == 429) problem.headers.emplace_back("Retry-After", "2");
+    if (problem.status == 503 || problem.status == 429) {
+      const std::int64_t seconds = (request.retry_after().count() + 999) / 1000;
+      problem.headers.emplace_back("Retry-After", std::to_string(seconds));
+    }
     co_return problem;
   }
   co_return WithoutRoute(*routes, request);

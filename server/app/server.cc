@@ -92,6 +92,7 @@ struct Server::Parts {
   ConnectionObserver observer;
   std::unique_ptr<store::SqliteStore> store;
   std::unique_ptr<crypto::CertificateAuthority> ca;
+  std::unique_ptr<api::UploadMemory> upload_memory;  // before all that may hold an update
   std::unique_ptr<net::IoThreads> io;
   std::unique_ptr<net::IoThreads> control;
   std::unique_ptr<net::IoThreads> store_io;
@@ -99,7 +100,6 @@ struct Server::Parts {
   std::unique_ptr<net::TaskGroup> background;
   std::unique_ptr<coordinator::StoreThread> store_thread;
   std::unique_ptr<coordinator::Coordinator> coordinator;
-  std::unique_ptr<api::MemoryBudget> upload_memory;
   std::unique_ptr<api::RateLimiter> enrolment_rate;
   std::unique_ptr<api::Context> context;
   std::unique_ptr<net::HttpServer> agents;
@@ -146,6 +146,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
                                                                        .metrics = metrics,
                                                                        .noise_source = seams.noise_source,
                                                                        .long_poll = config.long_poll,
+                                                                       .upload_memory = config.limits.upload_memory,
                                                                        .task_memory = config.limits.task_memory,
                                                                        .max_parameters = config.limits.max_parameters});
   store_io->Start();
@@ -154,7 +155,8 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
 }
 
 void Server::Parts::MakeContext() {
-  upload_memory = std::make_unique<api::MemoryBudget>(config.limits.upload_memory);
+  upload_memory =
+      std::make_unique<api::UploadMemory>(api::UploadMemory::Options{.limit = config.limits.upload_memory}, clock);
   enrolment_rate = std::make_unique<api::RateLimiter>(config.enrolment.requests_per_minute_per_source, clock);
   context = std::make_unique<api::Context>(api::Context{
       .coordinator = *coordinator,

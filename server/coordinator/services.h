@@ -74,6 +74,7 @@ struct Services {
   metrics::Metrics& metrics;
   NoiseSourceFactory noise_source;
   Millis long_poll{};
+  std::uint64_t upload_memory = 0;   ///< Bytes that all updates on their way in together may take.
   std::uint64_t task_memory = 0;     ///< Bytes that all active tasks together may take.
   std::uint64_t max_parameters = 0;  ///< Of one task's model.
 };

@@ -15,6 +15,15 @@ constexpr Millis kAckPatience{60'000};
 constexpr Millis kBetweenCheckIns{1'000};
 constexpr Millis kBetweenEntries{5};
 
+// A commit seals and writes as much for one update as for many. So it waits for more: for as long as an update takes
+// several times over, and for no more of them than make its cost per update small beside the update's own.
+constexpr std::uint64_t kBatchBytes = 32ULL << 20U;
+constexpr std::uint64_t kLeastFullBatch = 8;
+constexpr std::uint64_t kMostFullBatch = 256;
+constexpr std::uint64_t kBytesPerMilliOfWait = 100'000;
+constexpr Millis kLeastBatchWait{2};
+constexpr Millis kMostBatchWait{500};
+
 }  // namespace
 
 TaskRunner::TaskRunner(Services& services, store::TaskRecord record, Surroundings around)
@@ -34,7 +43,7 @@ dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
 void TaskRunner::StartNextRound(RoundNumber number) {
   machine_.emplace(RoundKey{spec().id, number}, RulesOfTask());
   total_ = std::make_unique<PartialSum>(SumOptionsOf(CurrentKey()));
-  filling_ = std::make_unique<PartialSum>(SumOptionsOf(CurrentKey()));
+  filling_ = std::make_unique<Batch>();
   in_flight_.reset();
   next_sequence_ = 0;
   sealer_.reset();
@@ -53,7 +62,20 @@ round::Rules TaskRunner::RulesOfTask() const {
           .max_leases = static_cast<std::uint32_t>(std::min<std::uint64_t>(cohort.MaxAdmitted(), UINT32_MAX)),
           .deadline = cohort.deadline,
           .interest_lifetime = services_.long_poll + Millis(15'000),
+          .full_batch = FullBatch(),
           .cohort_is_secret = CohortIsSecret()};
+}
+
+std::uint32_t TaskRunner::FullBatch() const {
+  const std::uint64_t bytes = spec().model.ParameterCount() * sizeof(std::int32_t);
+  const std::uint64_t full = std::clamp(kBatchBytes / bytes, kLeastFullBatch, kMostFullBatch);
+  // A batch must not hold the memory that the next updates wait for.
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(services_.upload_memory / 4 / bytes, 1, full));
+}
+
+Millis TaskRunner::BatchWait() const {
+  const std::uint64_t bytes = spec().model.ParameterCount() * sizeof(std::int32_t);
+  return std::clamp(Millis(static_cast<std::int64_t>(bytes / kBytesPerMilliOfWait)), kLeastBatchWait, kMostBatchWait);
 }
 
 // ---- What devices ask ----
@@ -231,11 +253,7 @@ void TaskRunner::Carry(const round::TellToWait& action) {
 
 void TaskRunner::Carry(const round::Fold& action) {
   TACIT_CHECK(offered_ != nullptr && offered_->device == action.device, "only the update being offered is folded");
-  const auto grid = offered_->grid.As<std::int32_t>();
-  const Result<void> added = !IsPrivate()              ? filling_->sum.AddWeighted(grid, offered_->weight)
-                             : spec().privacy.tracking ? filling_->sum.Add(grid, offered_->fit)
-                                                       : filling_->sum.Add(grid);
-  TACIT_CHECK(added.has_value(), "Submit verified the vector, and a task is refused if a full cohort could overflow");
+  filling_->updates.push_back(std::move(offered_->update));
   filling_->contributions.push_back({action.device, offered_->digest, offered_->weight});
 }
 
@@ -265,7 +283,8 @@ void TaskRunner::Resolve(const DeviceId& device, const Result<void>& outcome) {
 
 void TaskRunner::Carry(const round::Announce& /*action*/) {
   ShowMetrics();
-  around_.on_change();
+  // Only an open round has something for a waiting device; its end is told by GoOnAfter.
+  if (machine().phase() == round::Phase::kOpen) around_.on_change();
 }
 
 // ---- Opening ----
@@ -393,14 +412,22 @@ store::RoundRecord TaskRunner::RoundRow(store::RoundPhase phase) const {
 // ---- Committing partial sums ----
 
 void TaskRunner::Carry(const round::CommitPartial& /*action*/) {
-  in_flight_ = std::exchange(filling_, std::make_unique<PartialSum>(SumOptionsOf(CurrentKey())));
+  in_flight_ = std::exchange(filling_, std::make_unique<Batch>());
   Spawn(DoCommit());
 }
 
+void TaskRunner::Carry(const round::WaitForBatch& /*action*/) {
+  Spawn(DoWaitForBatch(CurrentKey().round));
+}
+
+net::Task<void> TaskRunner::DoWaitForBatch(RoundNumber round) {
+  net::WakeUp pause;
+  co_await pause.WaitUntil(services_.clock.SteadyNow() + BatchWait());
+  if (machine_ && CurrentKey().round == round) Handle(round::BatchWaited{});
+}
+
 net::Task<void> TaskRunner::DoCommit() {
-  Result<void> committed = co_await CommitDurably();
-  if (!committed && co_await CommitIsDurableAfterAll()) committed = {};
-  if (committed) committed = total_->sum.Merge(in_flight_->sum);
+  const Result<void> committed = co_await CommitDurably();
   if (!committed) {
     services_.log.Error("partial_not_committed", {{"task", spec().id.str()},
                                                   {"round", CurrentKey().round},
@@ -422,18 +449,32 @@ net::Task<void> TaskRunner::DoCommit() {
       {{"task", spec().id.str()}, {"round", CurrentKey().round}, CountOf("updates", in_flight_->contributions.size())});
   in_flight_.reset();
   Handle(round::Committed{});
+  ShowMetrics();
 }
 
 net::Task<Result<void>> TaskRunner::CommitDurably() {
   const RoundKey key = CurrentKey();
-  const PartialSum& partial = *in_flight_;
   const std::uint64_t sequence = next_sequence_++;
   const Bytes context = SealContext(key, sequence);
-  TACIT_CO_TRY(const auto bytes, co_await services_.compute.Run(
-                                     [this, &partial, &context] { return partial.sum.Seal(*sealer_, context); }));
-  co_return co_await services_.store.Call("commit_partial", [&](store::Store& store) {
-    return store.CommitPartial(key, sequence, bytes, partial.contributions);
+  TACIT_CO_TRY(const ByteSpan sealed, co_await services_.compute.Run([this, &context] { return AddBatch(context); }));
+  const auto committed = co_await services_.store.Call("commit_partial", [&](store::Store& store) {
+    return store.CommitPartial(key, sequence, sealed, in_flight_->contributions);
   });
+  if (committed || co_await CommitIsDurableAfterAll()) co_return Result<void>{};
+  // Here and not on the pool, which may refuse: a disk that fails is rare, a sum that is wrong must not be.
+  const Result<void> taken_back = total_->sum.TakeBackSealed(Present(sealer_, "it sealed"), sealed, context);
+  TACIT_CHECK(taken_back.has_value(), "what was just sealed opens");
+  co_return committed;
+}
+
+/// The updates go into the sum, their memory back to those who wait for it.
+Result<ByteSpan> TaskRunner::AddBatch(ByteSpan context) {
+  std::vector<dp::Addend> addends;
+  for (std::size_t i = 0; i < in_flight_->updates.size(); ++i)
+    addends.push_back({&in_flight_->updates[i], in_flight_->contributions[i].weight});
+  auto sealed = total_->sum.AddAndSeal(addends, Present(sealer_, "an open round has its key"), context, sealed_room_);
+  in_flight_->updates.clear();
+  return sealed;
 }
 
 net::Task<bool> TaskRunner::CommitIsDurableAfterAll() {

@@ -18,10 +18,11 @@
 
 namespace tacit::coordinator {
 
-/// What an active task holds for each parameter of its model at most: next model, its start and the average (12), three
-/// partial sums (24), one of them in clear, sealed and being written (24), the optimiser's two moments and their copy
-/// (16), rounded up. The current model is its file, mapped.
-inline constexpr std::uint64_t kTaskBytesPerParameter = 80;
+/// What an active task holds for each parameter of its model at most: next model, its start and the average (12), the
+/// sum (8), what of it is sealed and on its way to the disk (8), a sealed part that is read again, and it in clear
+/// (16), the optimiser's two moments and their copy (16), rounded up. The current model is its file, mapped; updates
+/// are in `limits.upload_memory`.
+inline constexpr std::uint64_t kTaskBytesPerParameter = 64;
 
 /// What a task asks of the server around it.
 struct Surroundings {
@@ -96,6 +97,7 @@ class TaskRunner {
     RoundNumber last_round = 0;
   };
   using AckPtr = std::shared_ptr<PendingAck>;
+  struct Batch;
   struct PartialSum;
   class Listed;
 
@@ -118,6 +120,7 @@ class TaskRunner {
   void Carry(const round::Acknowledge& action);
   void Carry(const round::Refuse& action);
   void Carry(const round::CommitPartial& action);
+  void Carry(const round::WaitForBatch& action);
   void Carry(const round::Charge& action);
   void Carry(const round::Release& action);
   void Carry(const round::Abandon& action);
@@ -129,8 +132,10 @@ class TaskRunner {
   using Proposal = std::function<Result<dp::LedgerEntry>()>;
   net::Task<Result<Durable<dp::LedgerEntry>>> Enter(Proposal propose);
   net::Task<Result<Durable<dp::LedgerEntry>>> AppendDurably(const dp::LedgerEntry& entry);
+  net::Task<void> DoWaitForBatch(RoundNumber round);
   net::Task<void> DoCommit();
   net::Task<Result<void>> CommitDurably();
+  Result<ByteSpan> AddBatch(ByteSpan context);
   net::Task<bool> CommitIsDurableAfterAll();
   net::Task<void> DoCharge();
   net::Task<Result<void>> ChargeDurably();
@@ -161,6 +166,8 @@ class TaskRunner {
   [[nodiscard]] dp::BudgetLedger& ledger() { return Present(ledger_, "a private task has a ledger"); }
   [[nodiscard]] bool IsPrivate() const { return spec().privacy.mechanism != dp::Mechanism::kNone; }
   [[nodiscard]] round::Rules RulesOfTask() const;
+  [[nodiscard]] std::uint32_t FullBatch() const;
+  [[nodiscard]] Millis BatchWait() const;
   [[nodiscard]] store::RoundRecord RoundRow(store::RoundPhase phase) const;
   /// Errors: kPermissionDenied for a device that has taken part as often as it may, took part too lately, or that the
   /// round's coin did not choose.
@@ -199,9 +206,10 @@ class TaskRunner {
   std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key, as is the next
   std::optional<crypto::SecretKey> noise_secret_;
   std::optional<crypto::SecretKey> coin_secret_;
-  std::unique_ptr<PartialSum> total_;      // everything durable
-  std::unique_ptr<PartialSum> filling_;    // takes folds
-  std::unique_ptr<PartialSum> in_flight_;  // being committed
+  std::unique_ptr<PartialSum> total_;  // everything durable, and what is being committed
+  std::unique_ptr<Batch> filling_;     // takes folds
+  std::unique_ptr<Batch> in_flight_;   // being committed
+  AlignedBuffer sealed_room_;          // of the commit in flight; kept, because fresh pages are slow
   std::uint64_t next_sequence_ = 0;
   std::optional<dp::ReleaseToken> token_;
   std::optional<Durable<dp::LedgerEntry>> charge_;

@@ -24,12 +24,21 @@ struct Draw {
 // "Seals" by digest: what is left of a sum is a number that tells it from every other sum.
 class DigestSealer final : public Sealer {
  public:
-  Result<Bytes> Seal(ByteSpan plaintext, ByteSpan context) const override {
+  using Sealer::Seal;
+  [[nodiscard]] std::size_t SealedSize(std::size_t /*plaintext*/) const override { return Digest256().size(); }
+  Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan context,
+                    std::span<std::uint8_t> sealed) const override {
     crypto::Sha256Stream digest;
     digest.Update(context);
-    digest.Update(plaintext);
-    const Digest256 found = digest.Finish();
-    return Bytes(found.begin(), found.end());
+    std::vector<std::uint8_t> block(std::min(kBlock, plaintext));
+    for (std::size_t at = 0; at < plaintext; at += kBlock) {
+      const std::span<std::uint8_t> part = std::span(block).first(std::min(kBlock, plaintext - at));
+      write(at, part);
+      digest.Update(part);
+    }
+    crypto::Zeroise(block);
+    std::ranges::copy(digest.Finish(), sealed.begin());
+    return {};
   }
   Result<Bytes> Open(ByteSpan /*sealed*/, ByteSpan /*context*/) const override {
     return Fail(ErrorCode::kInternal, "a digest cannot be opened");
@@ -309,6 +318,7 @@ void TaskRunner::LetGo() {
   total_.reset();
   filling_.reset();
   in_flight_.reset();
+  sealed_room_ = {};
   sealer_.reset();
   noise_secret_.reset();
   coin_secret_.reset();

@@ -136,9 +136,8 @@ net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
       return store.NextPartial(key, after);
     }));
     if (!partial) break;
-    TACIT_CO_TRY(const auto sum, dp::UnnoisedSum::Unseal(Present(sealer_, "just made"), partial->sealed,
-                                                         SealContext(key, partial->sequence), SumOptionsOf(key)));
-    TACIT_CO_TRY_VOID(total_->sum.Merge(sum));
+    TACIT_CO_TRY_VOID(
+        total_->sum.AddSealed(Present(sealer_, "just made"), partial->sealed, SealContext(key, partial->sequence)));
     after = partial->sequence;
     next_sequence_ = partial->sequence + 1;
   }

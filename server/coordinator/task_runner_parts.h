@@ -13,7 +13,7 @@ namespace tacit::coordinator {
 
 /// What a partial sum is sealed for: it opens as no other round's, and as no other of the same round.
 inline Bytes SealContext(const RoundKey& key, std::uint64_t sequence) {
-  return ByteWriter().Text("tacit-partial/1").Text(key.task.str()).U64(key.round).U64(sequence).bytes();
+  return ByteWriter().Text("tacit-partial/2").Text(key.task.str()).U64(key.round).U64(sequence).bytes();
 }
 
 /// One upload that waits for its answer.
@@ -39,6 +39,12 @@ class TaskRunner::Listed {
  private:
   Acks& acks_;
   Acks::iterator place_;
+};
+
+/// Updates that become durable together.
+struct TaskRunner::Batch {
+  std::vector<dp::VerifiedUpdate> updates;  ///< Until they are in the sum.
+  std::vector<store::Contribution> contributions;
 };
 
 /// A sum and who is in it.

@@ -60,9 +60,8 @@ struct Submission {
   RoundKey round;
   DeviceId device;
   Digest128 digest{};
-  AlignedBuffer grid;  ///< d 32-bit integers.
+  dp::VerifiedUpdate update;
   std::uint64_t weight = 1;
-  dp::Fit fit = dp::Fit::kWithinClip;  ///< Looked at where a clip norm follows a quantile.
 };
 
 struct CurrentRoundView {

@@ -70,9 +70,15 @@ void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
   }
 }
 
+void Machine::ForgetTheGone(SteadyTime now) {
+  std::erase_if(interested_, [&](const auto& entry) { return entry.second + rules_.interest_lifetime < now; });
+}
+
 void Machine::TryOpen(SteadyTime now, Actions& out) {
   if (opening_ || retry_at_ != SteadyTime::max()) return;
-  std::erase_if(interested_, [&](const auto& entry) { return entry.second + rules_.interest_lifetime < now; });
+  // Looked through only when it could matter: at every check-in it would cost a large fleet the square of its size.
+  if (interested_.size() < rules_.min_cohort) return;
+  ForgetTheGone(now);
   if (interested_.size() < rules_.min_cohort) return;
   opening_ = true;
   retry_at_ = SteadyTime::max();
@@ -118,7 +124,7 @@ void Machine::On(const Offered& event, SteadyTime /*now*/, Actions& out) {
   }
   filling_.emplace(event.device, event.digest);
   out.emplace_back(Fold{event.device});
-  if (in_flight_.empty()) StartCommit(out);
+  CommitOrWait(out);
   if (!rules_.cohort_is_secret && Taken() >= rules_.target_cohort) StartClosing(out);
 }
 
@@ -142,6 +148,19 @@ void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& /*out*/) {
   if (!Knows(event.device)) leased_.erase(event.device);
 }
 
+void Machine::CommitOrWait(Actions& out) {
+  if (!in_flight_.empty() || filling_.empty()) return;
+  // A round that closes has nothing to wait for.
+  if (filling_.size() >= rules_.full_batch || phase_ == Phase::kClosing) return StartCommit(out);
+  if (std::exchange(batch_waits_, true)) return;
+  out.emplace_back(WaitForBatch{});
+}
+
+void Machine::On(const BatchWaited& /*event*/, SteadyTime /*now*/, Actions& out) {
+  batch_waits_ = false;
+  if (in_flight_.empty() && !filling_.empty()) StartCommit(out);
+}
+
 void Machine::StartCommit(Actions& out) {
   TACIT_CHECK(in_flight_.empty() && !filling_.empty(), "one commit at a time, and never an empty one");
   in_flight_.swap(filling_);
@@ -153,8 +172,7 @@ void Machine::On(const Committed& /*event*/, SteadyTime /*now*/, Actions& out) {
   for (const auto& [device, digest] : in_flight_) out.emplace_back(Acknowledge{device});
   counted_.merge(in_flight_);
   in_flight_.clear();
-  if (!filling_.empty()) StartCommit(out);
-  out.emplace_back(Announce{});
+  CommitOrWait(out);
   if (phase_ == Phase::kClosing) CloseWhenSettled(out);
 }
 
@@ -166,13 +184,14 @@ void Machine::On(const CommitFailed& event, SteadyTime /*now*/, Actions& out) {
         {ErrorCode::kUnavailable, "the update could not be stored (" + event.reason + "); keep it and send it again"}});
   }
   in_flight_.clear();
-  if (!filling_.empty()) StartCommit(out);
+  CommitOrWait(out);
   if (phase_ == Phase::kClosing) CloseWhenSettled(out);
 }
 
 void Machine::StartClosing(Actions& out) {
   phase_ = Phase::kClosing;
   out.emplace_back(Announce{});
+  CommitOrWait(out);
   CloseWhenSettled(out);
 }
 
@@ -233,6 +252,7 @@ void Machine::On(const StopAsked& event, SteadyTime /*now*/, Actions& out) {
 }
 
 void Machine::On(const Tick& /*event*/, SteadyTime now, Actions& out) {
+  ForgetTheGone(now);
   if (retry_at_ != SteadyTime::max() && now >= retry_at_) {
     retry_at_ = SteadyTime::max();
     if (phase_ == Phase::kScheduled) TryOpen(now, out);

@@ -36,6 +36,7 @@ struct Rules {
   Millis interest_lifetime{60'000};  ///< How long a check-in counts as presence while the round is scheduled.
   Millis retry_delay{2'000};         ///< Between attempts of a step that the store refused.
   std::uint32_t max_attempts = 30;   ///< Attempts of one step before the round is abandoned.
+  std::uint32_t full_batch = 1;      ///< Updates that are worth a commit of their own, without waiting for more.
   /// Nothing that can be seen may depend on how many come: the round ends at its deadline and not when it is full, and
   /// with whoever came.
   bool cohort_is_secret = false;
@@ -63,6 +64,8 @@ struct Offered {
 struct Rejected {
   DeviceId device;
 };
+/// The wait that WaitForBatch asked for is over.
+struct BatchWaited {};
 /// The partial sum in flight and the list of its contributors are durable.
 struct Committed {};
 /// The partial sum in flight could not be made durable, and counts for nobody.
@@ -85,8 +88,8 @@ struct StopAsked {
 /// Time passed.
 struct Tick {};
 
-using Event = std::variant<CheckedIn, Opened, OpenRefused, Offered, Rejected, Committed, CommitFailed, Charged,
-                           ChargeFailed, Released, ReleaseFailed, StopAsked, Tick>;
+using Event = std::variant<CheckedIn, Opened, OpenRefused, Offered, Rejected, BatchWaited, Committed, CommitFailed,
+                           Charged, ChargeFailed, Released, ReleaseFailed, StopAsked, Tick>;
 
 // ---- What the round wants done ----
 
@@ -100,7 +103,7 @@ struct TellToWait {
   DeviceId device;
   std::string reason;
 };
-/// Add the offered update to the partial sum that is filling.
+/// Add the offered update to the batch that is filling.
 struct Fold {
   DeviceId device;
 };
@@ -116,8 +119,10 @@ struct Refuse {
   DeviceId device;
   Error error;
 };
-/// Make the filling partial sum and its contributors durable; answer with Committed or CommitFailed.
+/// Make the filling batch and its contributors durable; answer with Committed or CommitFailed.
 struct CommitPartial {};
+/// Say BatchWaited a moment later: a commit costs the same for one update as for many, and more are on their way.
+struct WaitForBatch {};
 /// Record the cohort as closed and charge for it, durably; answer with Charged or ChargeFailed.
 struct Charge {};
 /// Draw noise, publish; answer with Released or ReleaseFailed.
@@ -129,8 +134,8 @@ struct Abandon {
 /// Something a waiting device or operator can see has changed.
 struct Announce {};
 
-using Action = std::variant<Open, GrantLease, TellToWait, Fold, JoinPending, Acknowledge, Refuse, CommitPartial, Charge,
-                            Release, Abandon, Announce>;
+using Action = std::variant<Open, GrantLease, TellToWait, Fold, JoinPending, Acknowledge, Refuse, CommitPartial,
+                            WaitForBatch, Charge, Release, Abandon, Announce>;
 using Actions = std::vector<Action>;
 
 /// One round as a pure state machine: no I/O, no clock, no randomness. Given the same events it does the same things,
@@ -162,6 +167,7 @@ class Machine {
   void On(const OpenRefused& event, SteadyTime now, Actions& out);
   void On(const Offered& event, SteadyTime now, Actions& out);
   void On(const Rejected& event, SteadyTime now, Actions& out);
+  void On(const BatchWaited& event, SteadyTime now, Actions& out);
   void On(const Committed& event, SteadyTime now, Actions& out);
   void On(const CommitFailed& event, SteadyTime now, Actions& out);
   void On(const Charged& event, SteadyTime now, Actions& out);
@@ -174,9 +180,11 @@ class Machine {
   [[nodiscard]] std::size_t Taken() const { return counted_.size() + in_flight_.size() + filling_.size(); }
   [[nodiscard]] bool Knows(const DeviceId& device) const;
   void OfferAgain(const Offered& event, Actions& out) const;
+  void CommitOrWait(Actions& out);
   void StartCommit(Actions& out);
   void StartClosing(Actions& out);
   void CloseWhenSettled(Actions& out);
+  void ForgetTheGone(SteadyTime now);
   void TryOpen(SteadyTime now, Actions& out);
   void RetryOrAbandon(std::string_view step, const std::string& reason, SteadyTime now, Actions& out);
   void Redo(Actions& out);
@@ -185,9 +193,10 @@ class Machine {
   RoundKey key_;
   Rules rules_;
   Phase phase_ = Phase::kScheduled;
-  bool opening_ = false;    // Open was asked for and not answered.
-  bool charging_ = false;   // Charge was asked for and not answered.
-  bool releasing_ = false;  // Release was asked for and not answered.
+  bool opening_ = false;      // Open was asked for and not answered.
+  bool batch_waits_ = false;  // WaitForBatch was asked for and not answered.
+  bool charging_ = false;     // Charge was asked for and not answered.
+  bool releasing_ = false;    // Release was asked for and not answered.
   std::uint32_t attempts_ = 0;
   SteadyTime retry_at_ = SteadyTime::max();
   SteadyTime deadline_ = SteadyTime::max();
@@ -196,8 +205,8 @@ class Machine {
   std::map<DeviceId, SteadyTime> interested_;
   std::map<DeviceId, SteadyTime> leased_;
   std::map<DeviceId, Digest128> counted_;    // durable
-  std::map<DeviceId, Digest128> in_flight_;  // in the partial sum being committed
-  std::map<DeviceId, Digest128> filling_;    // in the partial sum being filled
+  std::map<DeviceId, Digest128> in_flight_;  // in the batch being committed
+  std::map<DeviceId, Digest128> filling_;    // in the batch being filled
 };
 
 }  // namespace tacit::round

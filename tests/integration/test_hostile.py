@@ -115,14 +115,14 @@ class HostileBytes(ServerTest):
         self.finish_round()
 
     def test_uploads_that_hold_all_memory_make_others_wait_and_not_fail_for_good(self):
-        payload = self.vector.size * 4
-        holders = [self.bad.connect() for _ in range(8 * 1024 * 1024 // payload + 1)]
+        room = -(-self.vector.size * 4 // 4096) * 4096  # in whole pages
+        holders = [self.bad.connect() for _ in range(8 * 1024 * 1024 // room + 1)]
         body = frame(self.lease, self.vector)
         head = (f"PUT /v1/tasks/t/rounds/{self.lease.round}/update HTTP/1.1\r\nHost: x\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode()
         for connection in holders:
             connection.sendall(head + body[:200])
-        held = 8 * 1024 * 1024 // payload * payload
+        held = 8 * 1024 * 1024 // room * room
         harness.wait_until(lambda: self.server.metric("tacit_upload_memory_bytes ") == held, "all memory to be held")
         answer = self.good[0].upload(self.good_leases[0], self.vector)
         self.assertEqual(answer.status, 503)

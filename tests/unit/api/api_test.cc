@@ -4,7 +4,6 @@
 
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
-#include "server/api/memory_budget.h"
 #include "server/api/rate_limiter.h"
 #include "server/api/router.h"
 #include "tests/support/fake_clock.h"
@@ -30,22 +29,6 @@ TEST(MatchPath, RefusesMoreLessAndOther) {
     EXPECT_FALSE(MatchPath("/v1/tasks/{task}", path, arguments)) << path;
   }
   EXPECT_FALSE(MatchPath("/a/{device}:revoke", "/a/:revoke", arguments));
-}
-
-TEST(MemoryBudget, GivesOutNoMoreThanItsLimitAndTakesItBack) {
-  MemoryBudget memory(100);
-  {
-    auto first = memory.TryTake(60);
-    ASSERT_TRUE(first);
-    EXPECT_FALSE(memory.TryTake(60));
-    EXPECT_TRUE(memory.TryTake(40));
-    const MemoryBudget::Share moved = *std::move(first);
-    EXPECT_EQ(memory.used(), 60U);
-  }
-  EXPECT_EQ(memory.used(), 0U);
-  EXPECT_FALSE(memory.TryTake(101));
-  EXPECT_FALSE(memory.TryTake(SIZE_MAX));
-  EXPECT_EQ(memory.used(), 0U);
 }
 
 TEST(RateLimiter, LetsEachSourceTryItsShareAndRefillsSteadily) {

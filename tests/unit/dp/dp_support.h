@@ -67,20 +67,36 @@ class TestMinter final : public DurableMinter {
 /// Shows a test what a sum holds: "seals" by handing the plaintext back.
 class GlassSealer final : public Sealer {
  public:
-  Result<Bytes> Seal(ByteSpan plaintext, ByteSpan /*context*/) const override {
-    return Bytes(plaintext.begin(), plaintext.end());
+  using Sealer::Seal;
+  [[nodiscard]] std::size_t SealedSize(std::size_t plaintext) const override { return plaintext; }
+  Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan /*context*/,
+                    std::span<std::uint8_t> sealed) const override {
+    for (std::size_t at = 0; at < plaintext; at += kBlock)
+      write(at, sealed.subspan(at, std::min(kBlock, plaintext - at)));
+    if (fails) return Fail(ErrorCode::kInternal, "the glass broke");
+    return {};
   }
   Result<Bytes> Open(ByteSpan sealed, ByteSpan /*context*/) const override {
     return Bytes(sealed.begin(), sealed.end());
   }
+  bool fails = false;
 };
 
 inline std::vector<std::int64_t> ContentsOf(const UnnoisedSum& sum) {
   const Bytes plaintext = *sum.Seal(GlassSealer(), {});
-  std::vector<std::int64_t> values(sum.options().parameters);
+  std::vector<std::int64_t> values(sum.options().parameters + (sum.options().bit_steps > 0 ? 1 : 0));
   const std::size_t size = values.size() * sizeof(std::int64_t);
   std::memcpy(values.data(), plaintext.data() + plaintext.size() - size, size);
   return values;
+}
+
+/// A verified update of these integers.
+inline VerifiedUpdate UpdateOf(std::span<const std::int32_t> grid, UpdateTerms terms, Fit fit = Fit::kWithinClip) {
+  AlignedBuffer memory(grid.size_bytes());
+  if (!grid.empty()) std::memcpy(memory.data(), grid.data(), grid.size_bytes());
+  UpdateIntake intake(std::move(memory), UpdateIntake::Entries::kGrid, terms);
+  intake.Received(grid.size_bytes());
+  return *std::move(intake).Verify(fit);
 }
 
 /// Whether the exact norm of `values` is at most `radius`; written apart from the code under test.

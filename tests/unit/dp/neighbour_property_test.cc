@@ -60,7 +60,7 @@ void Shuffle(SplitMix64& random, std::vector<std::size_t>& order) {
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[Below(random, i)]);
 }
 
-/// Each thread clips and sums a part of the set, and the parts are merged, all in random order.
+/// Each thread clips and sums a part of the set, and the parts are added up, all in random order.
 std::vector<std::int64_t> SumOfSet(SplitMix64& random, const std::vector<std::vector<float>>& set,
                                    Mechanism mechanism) {
   std::vector<std::size_t> order(set.size());
@@ -82,7 +82,8 @@ std::vector<std::int64_t> SumOfSet(SplitMix64& random, const std::vector<std::ve
   std::vector<std::size_t> merges(threads);
   std::iota(merges.begin(), merges.end(), std::size_t{0});
   Shuffle(random, merges);
-  for (const std::size_t part : merges) EXPECT_THAT(total.Merge(parts[part]), IsOk());
+  for (const std::size_t part : merges)
+    EXPECT_THAT(total.AddSealed(testing::GlassSealer(), *parts[part].Seal(testing::GlassSealer(), {}), {}), IsOk());
   EXPECT_EQ(total.contributions(), set.size());
   return ContentsOf(total);
 }

@@ -23,6 +23,7 @@ using tacit::testing::IsErrorSaying;
 using tacit::testing::IsOk;
 using testing::ClipOf;
 using testing::ContentsOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using testing::RadiusOf;
 using testing::TestMinter;
@@ -86,11 +87,12 @@ TEST(UnnoisedSum, AddsExactlyInAnyOrder) {
   UnnoisedSum forward = SumOf(Mechanism::kGaussian);
   UnnoisedSum backward = SumOf(Mechanism::kGaussian);
   UnnoisedSum other_part = SumOf(Mechanism::kGaussian);
+  const testing::GlassSealer glass;
   ASSERT_THAT(forward.Add(a), IsOk());
   ASSERT_THAT(forward.Add(b), IsOk());
   ASSERT_THAT(backward.Add(b), IsOk());
   ASSERT_THAT(other_part.Add(a), IsOk());
-  ASSERT_THAT(backward.Merge(other_part), IsOk());
+  ASSERT_THAT(backward.AddSealed(glass, *other_part.Seal(glass, {}), {}), IsOk());
   EXPECT_THAT(ContentsOf(forward), ElementsAre(1001, -2, -2));
   EXPECT_EQ(ContentsOf(forward), ContentsOf(backward));
   EXPECT_EQ(backward.contributions(), 2U);
@@ -128,16 +130,8 @@ TEST(UnnoisedSum, WeighsByExamplesWithoutPrivacyUpToTheExactOverflowBound) {
   EXPECT_EQ(sum.total_weight(), kLimit);
   UnnoisedSum more = SumOf(Mechanism::kNone, 1);
   ASSERT_THAT(more.Add(Grid({1})), IsOk());
-  EXPECT_THAT(sum.Merge(more), IsError(ErrorCode::kTooLarge));
-}
-
-TEST(UnnoisedSum, MergesOnlyItsOwnKind) {
-  UnnoisedSum sum = SumOf(Mechanism::kGaussian);
-  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kGaussian, 3, 2)), IsError(ErrorCode::kConflict));
-  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kLaplace)), IsError(ErrorCode::kConflict));
-  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kNone)), IsError(ErrorCode::kConflict));
-  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kGaussian, 4)), IsError(ErrorCode::kConflict));
-  EXPECT_THAT(sum.Merge(sum), IsError(ErrorCode::kConflict));
+  const testing::GlassSealer glass;
+  EXPECT_THAT(sum.AddSealed(glass, *more.Seal(glass, {}), {}), IsError(ErrorCode::kTooLarge));
 }
 
 TEST(UnnoisedSum, IsMadeForASensibleNumberOfParametersOnly) {
@@ -152,20 +146,21 @@ TEST(UnnoisedSum, ComesBackFromItsSealAndFromNoOther) {
   UnnoisedSum sum = SumOf(Mechanism::kGaussian);
   ASSERT_THAT(sum.Add(Grid({7, -8, 9})), IsOk());
   Bytes sealed = *sum.Seal(sealer, AsBytes("part 1"));
-  const SumOptions expected = OptionsOf(Mechanism::kGaussian);
-  const auto back = UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 1"), expected);
-  ASSERT_THAT(back, IsOk());
-  EXPECT_EQ(ContentsOf(*back), ContentsOf(sum));
-  EXPECT_EQ(back->contributions(), 1U);
+  UnnoisedSum back = SumOf(Mechanism::kGaussian);
+  ASSERT_THAT(back.AddSealed(sealer, sealed, AsBytes("part 1")), IsOk());
+  EXPECT_EQ(ContentsOf(back), ContentsOf(sum));
+  EXPECT_EQ(back.contributions(), 1U);
 
-  EXPECT_THAT(UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 2"), expected), IsError(ErrorCode::kDataLoss));
-  EXPECT_THAT(UnnoisedSum::Unseal(stranger, sealed, AsBytes("part 1"), expected), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(back.AddSealed(sealer, sealed, AsBytes("part 2")), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(back.AddSealed(stranger, sealed, AsBytes("part 1")), IsError(ErrorCode::kDataLoss));
   for (const SumOptions& wrong : {OptionsOf(Mechanism::kGaussian, 3, 2), OptionsOf(Mechanism::kLaplace),
                                   OptionsOf(Mechanism::kNone), OptionsOf(Mechanism::kGaussian, 4)}) {
-    EXPECT_THAT(UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 1"), wrong), IsError(ErrorCode::kDataLoss));
+    EXPECT_THAT(UnnoisedSum::Create(wrong)->AddSealed(sealer, sealed, AsBytes("part 1")),
+                IsError(ErrorCode::kDataLoss));
   }
   sealed[20] ^= 1U;
-  EXPECT_THAT(UnnoisedSum::Unseal(sealer, sealed, AsBytes("part 1"), expected), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(back.AddSealed(sealer, sealed, AsBytes("part 1")), IsError(ErrorCode::kDataLoss));
+  EXPECT_EQ(ContentsOf(back), ContentsOf(sum)) << "an error leaves it as it was";
 }
 
 TEST(UnnoisedSum, DoesNotShowItsContentsInTheSealedBytes) {
@@ -179,19 +174,156 @@ TEST(UnnoisedSum, RefusesSealedContentsThatItsContributionsCannotHaveMade) {
   UnnoisedSum sum = SumOf(Mechanism::kGaussian, 1);
   ASSERT_THAT(sum.Add(Grid({5})), IsOk());
   const Bytes honest = *sum.Seal(testing::GlassSealer(), {});
-  const auto unseal = [&](std::size_t from_end, std::uint64_t value) {
-    Bytes changed = honest;
-    std::memcpy(changed.data() + changed.size() - from_end, &value, sizeof value);
-    return UnnoisedSum::Unseal(testing::GlassSealer(), changed, {}, OptionsOf(Mechanism::kGaussian, 1));
+  const auto add = [](ByteSpan sealed) {
+    return SumOf(Mechanism::kGaussian, 1).AddSealed(testing::GlassSealer(), sealed, {});
   };
-  EXPECT_THAT(unseal(8, 1024), IsOk());
-  EXPECT_THAT(unseal(8, 1025), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
-  EXPECT_THAT(unseal(8, ~std::uint64_t{1024}), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
-  EXPECT_THAT(unseal(16, ~std::uint64_t{0}), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
-  EXPECT_THAT(unseal(24, 2), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
-  EXPECT_THAT(UnnoisedSum::Unseal(testing::GlassSealer(), ByteSpan(honest).first(honest.size() - 1), {},
-                                  OptionsOf(Mechanism::kGaussian, 1)),
-              IsErrorSaying(ErrorCode::kDataLoss, "size"));
+  const auto with = [&](std::size_t at, std::uint64_t value) {
+    Bytes changed = honest;
+    std::memcpy(changed.data() + at, &value, sizeof value);
+    return add(changed);
+  };
+  const std::size_t entry = honest.size() - 8;
+  EXPECT_THAT(with(entry, 1024), IsOk());
+  EXPECT_THAT(with(entry, 1025), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
+  EXPECT_THAT(with(entry, ~std::uint64_t{1024}), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
+  // How many, their weight, and the bytes of an entry.
+  const Bytes numbers = ByteWriter().U64(1).U64(1).U64(8).bytes();
+  const auto found = std::ranges::search(honest, numbers);
+  ASSERT_FALSE(found.empty());
+  const auto counts = static_cast<std::size_t>(found.begin() - honest.begin());
+  EXPECT_THAT(with(counts, 2), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
+  EXPECT_THAT(with(counts + 8, ~std::uint64_t{0}), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
+  EXPECT_THAT(with(counts + 16, 4), IsErrorSaying(ErrorCode::kDataLoss, "size"));
+  EXPECT_THAT(with(counts + 16, 0), IsErrorSaying(ErrorCode::kDataLoss, "size"));
+  EXPECT_THAT(add(ByteSpan(honest).first(honest.size() - 1)), IsErrorSaying(ErrorCode::kDataLoss, "size"));
+  EXPECT_THAT(add(ByteSpan(honest).first(8)), IsErrorSaying(ErrorCode::kDataLoss, "size"));
+}
+
+// ---- Many at once ----
+
+UpdateTerms TermsOf(const SumOptions& options) {
+  return {.mechanism = options.mechanism, .grid_radius = options.grid_radius, .entry_bound = options.entry_bound};
+}
+
+std::vector<std::int32_t> SomeGrid(std::size_t size, std::int32_t start) {
+  std::vector<std::int32_t> grid(size);
+  for (std::size_t i = 0; i < size; ++i) grid[i] = i < 200 ? (start + static_cast<std::int32_t>(i) * 7) % 60 - 30 : 0;
+  if (size > 0) grid.back() = start % 60 - 30;
+  return grid;
+}
+
+/// Adds the same vectors one by one, and all at once, and opens what the second gave.
+void ExpectSameAtOnce(const SumOptions& options, std::span<const std::uint64_t> weights) {
+  UnnoisedSum one_by_one = *UnnoisedSum::Create(options);
+  std::vector<VerifiedUpdate> updates;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const std::vector<std::int32_t> grid = SomeGrid(options.parameters, static_cast<std::int32_t>(i));
+    const Fit fit = i % 3 == 0 ? Fit::kClipped : Fit::kWithinClip;
+    updates.push_back(testing::UpdateOf(grid, TermsOf(options), fit));
+    const bool weighted = weights[i] != 1;
+    ASSERT_THAT(weighted                ? one_by_one.AddWeighted(grid, weights[i])
+                : options.bit_steps > 0 ? one_by_one.Add(grid, fit)
+                                        : one_by_one.Add(grid),
+                IsOk());
+  }
+  std::vector<Addend> addends;
+  for (std::size_t i = 0; i < weights.size(); ++i) addends.push_back({&updates[i], weights[i]});
+  UnnoisedSum at_once = *UnnoisedSum::Create(options);
+  AlignedBuffer room;
+  const testing::GlassSealer glass;
+  const auto sealed = at_once.AddAndSeal(addends, glass, {}, room);
+  ASSERT_THAT(sealed, IsOk());
+  EXPECT_EQ(ContentsOf(at_once), ContentsOf(one_by_one));
+  EXPECT_EQ(at_once.total_weight(), one_by_one.total_weight());
+  EXPECT_EQ(at_once.contributions(), weights.size());
+
+  UnnoisedSum from_disk = *UnnoisedSum::Create(options);
+  ASSERT_THAT(from_disk.AddSealed(glass, *sealed, {}), IsOk());
+  EXPECT_EQ(ContentsOf(from_disk), ContentsOf(one_by_one));
+  ASSERT_THAT(at_once.TakeBackSealed(glass, *sealed, {}), IsOk());
+  EXPECT_THAT(ContentsOf(at_once), Each(0));
+  EXPECT_EQ(at_once.total_weight(), 0U);
+}
+
+TEST(AddAndSeal, AddsWhatOneByOneAddsUpTo) {
+  constexpr std::uint64_t kOnes[] = {1, 1, 1, 1, 1};
+  // Sizes around the sealer's blocks, of narrow and of wide entries.
+  for (const std::size_t size : {1U, 3U, 100U, 4079U, 4080U, 8191U, 8192U, 20'000U}) {
+    ExpectSameAtOnce(OptionsOf(Mechanism::kGaussian, size), kOnes);
+    SumOptions tracked = OptionsOf(Mechanism::kGaussian, size);
+    tracked.bit_steps = 512;
+    ExpectSameAtOnce(tracked, kOnes);
+    constexpr std::uint64_t kWeights[] = {1, 3'000'000'000, 7};
+    ExpectSameAtOnce(OptionsOf(Mechanism::kNone, size), kWeights);
+    SumOptions finest = tracked;
+    finest.grid_radius = RadiusOf(1U << 30U);
+    ExpectSameAtOnce(finest, kOnes);
+  }
+}
+
+TEST(AddAndSeal, SealsNarrowEntriesForAsLongAsTheyFit) {
+  const auto size_of = [](std::uint32_t radius, std::size_t updates) {
+    SumOptions options = OptionsOf(Mechanism::kGaussian, 1000);
+    options.grid_radius = RadiusOf(radius);
+    const VerifiedUpdate update = testing::UpdateOf(SomeGrid(1000, 1), TermsOf(options));
+    const std::vector<Addend> addends(updates, Addend{&update});
+    AlignedBuffer room;
+    return UnnoisedSum::Create(options)->AddAndSeal(addends, testing::GlassSealer(), {}, room)->size();
+  };
+  EXPECT_LT(size_of(1U << 30U, 1), 5000U);
+  EXPECT_GT(size_of(1U << 30U, 2), 8000U);
+  EXPECT_LT(size_of(1U << 20U, 2047), 5000U);
+  EXPECT_GT(size_of(1U << 20U, 2048), 8000U);
+}
+
+TEST(AddAndSeal, LeavesTheSumAsItWasWhenItFails) {
+  UnnoisedSum sum = SumOf(Mechanism::kGaussian);
+  ASSERT_THAT(sum.Add(Grid({1, 2, 3})), IsOk());
+  const UpdateTerms terms = TermsOf(sum.options());
+  const VerifiedUpdate good = testing::UpdateOf(Grid({5, 6, 7}), terms);
+  const VerifiedUpdate shorter = testing::UpdateOf(Grid({5, 6}), terms);
+  UpdateTerms finer = terms;
+  finer.grid_radius = RadiusOf(1U << 30U);
+  const VerifiedUpdate of_other_terms = testing::UpdateOf(Grid({2000, 0, 0}), finer);
+  AlignedBuffer room;
+  testing::GlassSealer glass;
+  const auto add = [&](Addend second) {
+    const Addend addends[] = {{&good}, second};
+    return sum.AddAndSeal(addends, glass, {}, room);
+  };
+  EXPECT_THAT(add({&shorter}), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(add({&of_other_terms}), IsError(ErrorCode::kConflict));
+  EXPECT_THAT(add({&good, 0}), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(add({&good, 2}), IsErrorSaying(ErrorCode::kInvalidArgument, "weight one"));
+  glass.fails = true;
+  EXPECT_THAT(add({&good}), IsErrorSaying(ErrorCode::kInternal, "glass broke"));
+  EXPECT_THAT(ContentsOf(sum), ElementsAre(1, 2, 3));
+  EXPECT_EQ(sum.contributions(), 1U);
+}
+
+TEST(AddAndSeal, CannotOverflow) {
+  SumOptions options = OptionsOf(Mechanism::kNone, 1);
+  UnnoisedSum sum = *UnnoisedSum::Create(options);
+  const VerifiedUpdate update = testing::UpdateOf(Grid({1}), TermsOf(options));
+  constexpr std::uint64_t kLimit = (std::uint64_t{1} << 62U) / kRadius;
+  AlignedBuffer room;
+  const auto add = [&](std::uint64_t first, std::uint64_t second) {
+    const Addend addends[] = {{&update, first}, {&update, second}};
+    return sum.AddAndSeal(addends, testing::GlassSealer(), {}, room);
+  };
+  EXPECT_THAT(add(kLimit, 1), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(add(~std::uint64_t{0}, 1), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(add(1, ~std::uint64_t{0}), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(add(kLimit - 1, 1), IsOk());
+  EXPECT_THAT(add(1, 1), IsError(ErrorCode::kTooLarge));
+}
+
+TEST(TakeBackSealed, TakesNothingThatIsNotInTheSum) {
+  UnnoisedSum more = SumOf(Mechanism::kGaussian);
+  ASSERT_THAT(more.Add(Grid({1, 2, 3})), IsOk());
+  const testing::GlassSealer glass;
+  EXPECT_THAT(SumOf(Mechanism::kGaussian).TakeBackSealed(glass, *more.Seal(glass, {}), {}),
+              IsErrorSaying(ErrorCode::kDataLoss, "not part"));
 }
 
 TEST(ReleaseAverage, WithoutPrivacyIsTheWeightedAverageAndReadsNoBits) {
@@ -291,7 +423,6 @@ TEST(TrackedSum, TakesABitWithEveryVectorAndNoVectorWithoutOne) {
   EXPECT_THAT(SumOf(Mechanism::kGaussian).Add(Grid({1, 2, 3}), Fit::kClipped), IsError(ErrorCode::kInvalidArgument));
   EXPECT_THAT(sum.Add(Grid({1, 2, 3, 4}), Fit::kClipped), IsError(ErrorCode::kInvalidArgument))
       << "the bit is not theirs";
-  EXPECT_THAT(sum.Merge(SumOf(Mechanism::kGaussian)), IsError(ErrorCode::kConflict));
   EXPECT_EQ(sum.contributions(), 0U);
   SumOptions laplace = OptionsOf(Mechanism::kLaplace);
   laplace.bit_steps = 1;

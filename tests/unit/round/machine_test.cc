@@ -103,6 +103,56 @@ TEST(Round, AcknowledgesOnlyWhatIsDurable) {
   EXPECT_THAT(Only<CommitPartial>(committed), SizeIs(1));
 }
 
+Rules BatchRules() {
+  Rules rules = SmallRules();
+  rules.target_cohort = 5;
+  rules.max_leases = 5;
+  rules.full_batch = 2;
+  return rules;
+}
+
+TEST(Round, WaitsForMoreBeforeItCommitsOne) {
+  Machine machine = OpenMachine(BatchRules());
+  const Actions first = machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  EXPECT_THAT(Only<CommitPartial>(first), IsEmpty());
+  EXPECT_THAT(Only<WaitForBatch>(first), SizeIs(1));
+  EXPECT_THAT(Only<JoinPending>(machine.Step(Offered{Device(1), DigestOf(1)}, At(2))), SizeIs(1));
+  EXPECT_THAT(Only<CommitPartial>(machine.Step(BatchWaited{}, At(3))), SizeIs(1));
+  EXPECT_THAT(Only<Acknowledge>(machine.Step(Committed{}, At(4))), SizeIs(1));
+}
+
+TEST(Round, CommitsAFullBatchAtOnceAndWaitsOnceForTheNext) {
+  Machine machine = OpenMachine(BatchRules());
+  EXPECT_THAT(Only<WaitForBatch>(machine.Step(Offered{Device(1), DigestOf(1)}, At(1))), SizeIs(1));
+  EXPECT_THAT(Only<CommitPartial>(machine.Step(Offered{Device(2), DigestOf(2)}, At(2))), SizeIs(1));
+  machine.Step(Offered{Device(3), DigestOf(3)}, At(3));
+  // The wait that the first batch asked for is still under way: it serves the next.
+  const Actions committed = machine.Step(Committed{}, At(4));
+  EXPECT_THAT(Only<Acknowledge>(committed), SizeIs(2));
+  EXPECT_THAT(Only<CommitPartial>(committed), IsEmpty());
+  EXPECT_THAT(Only<WaitForBatch>(committed), IsEmpty());
+  EXPECT_THAT(Only<CommitPartial>(machine.Step(BatchWaited{}, At(5))), SizeIs(1));
+  // A wait that ends while a commit is in flight, or with nothing there, asks for nothing.
+  machine.Step(Offered{Device(4), DigestOf(4)}, At(6));
+  EXPECT_THAT(Only<WaitForBatch>(machine.Step(Committed{}, At(7))), SizeIs(1));
+  EXPECT_THAT(Only<CommitPartial>(machine.Step(BatchWaited{}, At(8))), SizeIs(1));
+  EXPECT_THAT(machine.Step(BatchWaited{}, At(9)), IsEmpty());
+}
+
+TEST(Round, WaitsForNothingOnceItCloses) {
+  Machine machine = OpenMachine(BatchRules());
+  machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
+  EXPECT_THAT(Only<CommitPartial>(machine.Step(Tick{}, At(1001))), SizeIs(1)) << "at the deadline";
+  Machine full = OpenMachine(BatchRules());
+  for (int i = 1; i <= 3; ++i) full.Step(Offered{Device(i), DigestOf(i)}, At(i));
+  full.Step(Committed{}, At(5));
+  full.Step(Offered{Device(4), DigestOf(4)}, At(6));
+  full.Step(Offered{Device(5), DigestOf(5)}, At(7));
+  EXPECT_EQ(full.phase(), Phase::kClosing);
+  EXPECT_THAT(Only<CommitPartial>(full.Step(Committed{}, At(8))), SizeIs(1));
+  EXPECT_THAT(Only<Charge>(full.Step(Committed{}, At(9))), SizeIs(1));
+}
+
 TEST(Round, AnswersADuplicateLikeTheFirstAndCountsItOnce) {
   Machine machine = OpenMachine();
   machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
@@ -287,7 +337,7 @@ TEST(Round, ClosesAtOnceWhenARestartFindsItsCohortComplete) {
 // An environment that answers requests in a random order and sometimes says no; whatever happens, the promises hold.
 class RandomEnvironment {
  public:
-  explicit RandomEnvironment(std::uint64_t seed) : random_(seed), machine_(NewMachine()) {}
+  explicit RandomEnvironment(std::uint64_t seed) : random_(seed), machine_(NewMachine(RulesOf(seed))) {}
 
   void Run() {
     for (int step = 0; step < 4000 && !machine_.ended(); ++step) {
@@ -325,10 +375,17 @@ class RandomEnvironment {
     }
   }
 
+  static Rules RulesOf(std::uint64_t seed) {
+    Rules rules = SmallRules();
+    rules.full_batch = 1 + static_cast<std::uint32_t>(seed % 3);
+    return rules;
+  }
+
   void Carry(const Actions& actions) {
     for (const Action& action : actions) {
       const bool fail = random_.Below(5) == 0;
       if (std::holds_alternative<Open>(action)) Ask(fail ? Event(OpenRefused{"full", true}) : Event(Opened{}));
+      if (std::holds_alternative<WaitForBatch>(action)) Ask(BatchWaited{});
       if (std::holds_alternative<CommitPartial>(action)) Ask(fail ? Event(CommitFailed{"full"}) : Event(Committed{}));
       if (std::holds_alternative<Charge>(action)) Ask(fail ? Event(ChargeFailed{"full"}) : Event(Charged{}));
       if (std::holds_alternative<Release>(action)) {

@@ -1,0 +1,54 @@
+#include "dp/update.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "dp/clip.h"
+
+namespace tacit::dp {
+
+UpdateIntake::UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms)
+    : memory_(std::move(memory)), entries_(entries), terms_(terms) {}
+
+std::span<std::int32_t> UpdateIntake::grid() {
+  return {reinterpret_cast<std::int32_t*>(memory_.data()), memory_.size() / sizeof(std::int32_t)};
+}
+
+void UpdateIntake::Received(std::size_t bytes) {
+  TACIT_CHECK(received_ % kPieceUnit == 0 && bytes <= Rest().size(), "pieces are whole but for the last");
+  const std::size_t first = received_ / sizeof(float);
+  const std::size_t count = bytes / sizeof(float);
+  if (entries_ == Entries::kFloats) {
+    Kernels().measure(memory_.As<float>().subspan(first, count), norm(), floats_);
+  } else {
+    integers_.Add(Kernels().measure_grid(grid().subspan(first, count), norm()));
+  }
+  received_ += bytes;
+}
+
+Result<VerifiedUpdate> UpdateIntake::Clip(ClipNorm clip_norm) && {
+  TACIT_CHECK(entries_ == Entries::kFloats && Rest().empty(), "all of the floats are there");
+  TACIT_CHECK(terms_.entry_bound == 0, "what a server clips was not noised");
+  TACIT_TRY(const ClipOutcome outcome, internal::ClipMeasured({.values = memory_.As<float>(),
+                                                               .measure = floats_,
+                                                               .clip_norm = clip_norm,
+                                                               .grid_radius = terms_.grid_radius,
+                                                               .norm = norm()},
+                                                              grid()));
+  return std::move(*this).Seal(outcome.clipped ? Fit::kClipped : Fit::kWithinClip);
+}
+
+Result<VerifiedUpdate> UpdateIntake::Verify(Fit told) && {
+  TACIT_CHECK(entries_ == Entries::kGrid && Rest().empty(), "all of the integers are there");
+  TACIT_TRY_VOID(terms_.entry_bound > 0 ? internal::CheckEntries(grid(), integers_, terms_.entry_bound)
+                                        : internal::CheckGrid(grid(), integers_, terms_.grid_radius, norm()));
+  return std::move(*this).Seal(told);
+}
+
+VerifiedUpdate UpdateIntake::Seal(Fit fit) && {
+  const std::span<const std::int32_t> integers = grid();
+  return {std::move(memory_), integers, terms_, fit};
+}
+
+}  // namespace tacit::dp

@@ -1,0 +1,185 @@
+#include "server/api/upload_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "common/base/check.h"
+#include "common/net/wake_up.h"
+
+namespace tacit::api {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kHugePage = std::size_t{2} << 20U;
+constexpr Millis kWindow{2'000};
+constexpr Millis kShortestAbsence{1'000};
+constexpr Millis kLongestAbsence{60'000};
+
+/// What a buffer takes of the limit: whole pages, large ones where it is large.
+std::size_t RoomOf(std::size_t bytes) {
+  const std::size_t unit = bytes < kHugePage ? kPage : kHugePage;
+  return (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit;
+}
+
+/// Null where the system has none.
+std::uint8_t* Map(std::size_t bytes) {
+  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  if (bytes >= kHugePage) ::madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: without it only the first touch is slower
+  return static_cast<std::uint8_t*>(memory);
+}
+
+}  // namespace
+
+void UploadMemory::FreeMemory::operator()(std::uint8_t* memory) const {
+  ::munmap(memory, bytes);
+}
+
+struct UploadMemory::Turn {
+  Place place;
+  std::size_t bytes;
+  net::WakeUp wake;
+  std::optional<AlignedBuffer> granted;
+};
+
+UploadMemory::UploadMemory(Options options, const Clock& clock)
+    : options_(options), clock_(clock), window_began_(clock.SteadyNow()) {}
+
+UploadMemory::~UploadMemory() {
+  TACIT_CHECK(used_ == 0, "all buffers and shares end before the memory they are of");
+}
+
+std::uint64_t UploadMemory::used() const {
+  const std::scoped_lock lock(mutex_);
+  return used_;
+}
+
+std::size_t UploadMemory::waiting() const {
+  const std::scoped_lock lock(mutex_);
+  return waiting_.size();
+}
+
+net::Task<std::expected<AlignedBuffer, Millis>> UploadMemory::Take(DeviceId device, std::size_t bytes) {
+  const SteadyTime now = clock_.SteadyNow();
+  Turn turn{.place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
+  {
+    const std::scoped_lock lock(mutex_);
+    turn.place = PlaceOf(device, now);
+    // Whoever is before everyone who waits may have what there is; nobody else.
+    const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;
+    if (first) turn.granted = Give(bytes);
+    if (turn.granted) {
+      places_.erase(device.str());
+      co_return *std::move(turn.granted);
+    }
+    waiting_.emplace(turn.place, &turn);
+  }
+  // Also when the coroutine is destroyed where it waits; a buffer that it was given goes back then, without the lock.
+  struct Leave {
+    UploadMemory& owner;
+    Turn& turn;
+    ~Leave() {
+      const std::scoped_lock lock(owner.mutex_);
+      if (owner.waiting_.erase(turn.place) > 0) owner.LetNextIn();
+    }
+  };
+  {
+    const Leave leave{*this, turn};
+    co_await turn.wake.WaitUntil(now + options_.patience);
+  }
+  const std::scoped_lock lock(mutex_);
+  if (!turn.granted) co_return std::unexpected(SendAway(device, turn, clock_.SteadyNow()));
+  places_.erase(device.str());
+  co_return *std::move(turn.granted);
+}
+
+std::optional<UploadMemory::Share> UploadMemory::TryShare(std::uint64_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  // What waits has asked before.
+  if (!waiting_.empty() || bytes > options_.limit - used_) return std::nullopt;
+  while (used_ + kept_ + bytes > options_.limit) {
+    kept_ -= free_.begin()->first;
+    free_.erase(free_.begin());
+  }
+  used_ += bytes;
+  return std::optional<Share>(std::in_place, *this, bytes);
+}
+
+void UploadMemory::GiveBack(std::uint64_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  used_ -= bytes;
+  LetNextIn();
+}
+
+void UploadMemory::TakeBack(std::uint8_t* memory, std::size_t size) noexcept {
+  const std::size_t room = RoomOf(size);
+  const std::scoped_lock lock(mutex_);
+  free_.emplace(room, Memory(memory, FreeMemory{room}));
+  kept_ += room;
+  used_ -= room;
+  window_bytes_ += room;
+  const SteadyTime now = clock_.SteadyNow();
+  if (now - window_began_ >= kWindow) {
+    bytes_per_second_ = static_cast<double>(window_bytes_) / std::chrono::duration<double>(now - window_began_).count();
+    window_began_ = now;
+    window_bytes_ = 0;
+  }
+  LetNextIn();
+}
+
+std::optional<AlignedBuffer> UploadMemory::Give(std::size_t bytes) {
+  const std::size_t room = RoomOf(bytes);
+  if (room > options_.limit - used_) return std::nullopt;
+  std::uint8_t* memory = nullptr;
+  if (const auto same = free_.find(room); same != free_.end()) {
+    memory = same->second.release();
+    free_.erase(same);
+    kept_ -= room;
+  } else {
+    while (used_ + kept_ + room > options_.limit) {
+      kept_ -= free_.begin()->first;
+      free_.erase(free_.begin());
+    }
+    memory = Map(room);
+    if (memory == nullptr) return std::nullopt;
+  }
+  used_ += room;
+  return AlignedBuffer(memory, bytes, *this);
+}
+
+void UploadMemory::LetNextIn() {
+  while (!waiting_.empty()) {
+    Turn& next = *waiting_.begin()->second;
+    next.granted = Give(next.bytes);
+    if (!next.granted) return;
+    waiting_.erase(waiting_.begin());
+    next.wake.Wake();
+  }
+}
+
+UploadMemory::Place UploadMemory::PlaceOf(const DeviceId& device, SteadyTime now) {
+  const auto kept = places_.find(device.str());
+  const Place fresh{now, asked_++};
+  if (kept == places_.end() || kept->second.until < now) return fresh;
+  // A device with two connections has one place; the second asks anew.
+  return waiting_.find(kept->second.place) == waiting_.end() ? kept->second.place : fresh;
+}
+
+/// How long until its turn, as fast as memory came back lately.
+Millis UploadMemory::SendAway(const DeviceId& device, const Turn& turn, SteadyTime now) {
+  std::uint64_t before = turn.bytes;
+  for (const auto& [place, other] : waiting_) {
+    if (place < turn.place) before += other->bytes;
+  }
+  const double seconds = static_cast<double>(before) / std::max(bytes_per_second_, 1.0);
+  const Millis absence =
+      std::clamp(Millis(static_cast<std::int64_t>(std::min(1e6, 1e3 * seconds))), kShortestAbsence, kLongestAbsence);
+  if (places_.size() >= options_.max_places)
+    std::erase_if(places_, [&](const auto& entry) { return entry.second.until < now; });
+  if (places_.size() < options_.max_places)
+    places_.insert_or_assign(device.str(), KeptPlace{turn.place, now + options_.place_lifetime});
+  return absence;
+}
+
+}  // namespace tacit::api

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/ids.h"
+#include "common/net/executor.h"
+
+namespace tacit::api {
+
+/// The memory that updates are received into: together never more than the limit, whatever clients do, and given out in
+/// the order in which devices first asked. A buffer that comes back is kept for the next of its size, because the first
+/// touch of fresh pages costs more than decrypting what goes there.
+/// Threads: any. Must outlive its buffers and shares.
+class UploadMemory final : private BufferOwner {
+ public:
+  struct Options {
+    std::uint64_t limit = 0;
+    Millis patience{5'000};          ///< How long Take holds a device that has to wait.
+    Millis place_lifetime{120'000};  ///< How long a device that was sent away keeps its place.
+    std::size_t max_places = 100'000;
+  };
+
+  UploadMemory(Options options, const Clock& clock);
+  ~UploadMemory();
+  UploadMemory(const UploadMemory&) = delete;
+  UploadMemory& operator=(const UploadMemory&) = delete;
+
+  /// A buffer of `bytes` once it is this device's turn; or after `patience`, when it should come back: it then keeps
+  /// its place before everyone who asked later. Errors: how long to stay away. Shape: `bytes` is at most the limit.
+  net::Task<std::expected<AlignedBuffer, Millis>> Take(DeviceId device, std::size_t bytes);
+
+  /// A part of the limit for memory that is not a buffer; given back when it ends.
+  class Share {
+   public:
+    Share(UploadMemory& owner, std::uint64_t bytes) : owner_(&owner), bytes_(bytes) {}
+    Share(Share&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), bytes_(other.bytes_) {}
+    Share& operator=(Share&&) = delete;
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    ~Share() {
+      if (owner_ != nullptr) owner_->GiveBack(bytes_);
+    }
+
+   private:
+    UploadMemory* owner_;
+    std::uint64_t bytes_;
+  };
+  /// Nothing when `bytes` more do not fit now.
+  std::optional<Share> TryShare(std::uint64_t bytes);
+
+  [[nodiscard]] std::uint64_t used() const;
+  /// How many devices wait in Take.
+  [[nodiscard]] std::size_t waiting() const;
+  [[nodiscard]] std::uint64_t limit() const { return options_.limit; }
+
+ private:
+  struct Turn;
+  /// Who asked first comes first; the number tells two of the same instant apart.
+  using Place = std::pair<SteadyTime, std::uint64_t>;
+  struct KeptPlace {
+    Place place;
+    SteadyTime until;
+  };
+  struct FreeMemory {
+    void operator()(std::uint8_t* memory) const;
+    std::size_t bytes = 0;
+  };
+  using Memory = std::unique_ptr<std::uint8_t, FreeMemory>;
+
+  void TakeBack(std::uint8_t* memory, std::size_t size) noexcept override;
+  void GiveBack(std::uint64_t bytes);
+  // Under mutex_:
+  std::optional<AlignedBuffer> Give(std::size_t bytes);
+  void LetNextIn();
+  Place PlaceOf(const DeviceId& device, SteadyTime now);
+  Millis SendAway(const DeviceId& device, const Turn& turn, SteadyTime now);
+
+  const Options options_;
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  std::uint64_t used_ = 0;
+  std::uint64_t kept_ = 0;
+  std::multimap<std::size_t, Memory> free_;  ///< By size.
+  std::map<Place, Turn*> waiting_;
+  std::unordered_map<std::string, KeptPlace> places_;
+  std::uint64_t asked_ = 0;
+  // How fast memory came back lately, for a guess of when a place's turn is.
+  SteadyTime window_began_{};
+  std::uint64_t window_bytes_ = 0;
+  double bytes_per_second_ = 0;
+};
+
+}  // namespace tacit::api

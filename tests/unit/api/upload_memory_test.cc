@@ -1,0 +1,127 @@
+#include "server/api/upload_memory.h"
+
+#include <cstring>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "common/net/run_blocking.h"
+
+namespace tacit::api {
+namespace {
+
+constexpr std::size_t kSize = 10'000;
+constexpr std::uint64_t kRoom = 12'288;  // three pages
+
+DeviceId Device(const std::string& name) {
+  return *DeviceId::Parse(name);
+}
+
+class UploadMemoryTest : public ::testing::Test {
+ protected:
+  using Taken = std::expected<AlignedBuffer, Millis>;
+
+  void SetUp() override { io_->Start(); }
+  void TearDown() override { io_->StopAndJoin(); }
+
+  Taken Take(UploadMemory& memory, const std::string& device, std::size_t bytes = kSize) {
+    return net::RunBlocking(io_->executor(0), memory.Take(Device(device), bytes));
+  }
+  /// Asks on a thread of its own, and returns when it waits.
+  std::future<Taken> AskAndWait(UploadMemory& memory, const std::string& device) {
+    const std::size_t before = memory.waiting();
+    auto asked = std::async(std::launch::async, [this, &memory, device] { return Take(memory, device); });
+    while (memory.waiting() == before) std::this_thread::yield();
+    return asked;
+  }
+
+  SystemClock clock_;
+  std::unique_ptr<net::IoThreads> io_ = *net::IoThreads::Create(1);
+};
+
+UploadMemory::Options Limit(std::uint64_t limit, Millis patience = Millis(60'000)) {
+  return {.limit = limit, .patience = patience};
+}
+
+TEST_F(UploadMemoryTest, GivesOutNoMoreThanItsLimitAndTakesItBack) {
+  UploadMemory memory(Limit(2 * kRoom, Millis(1)), clock_);
+  {
+    const Taken first = Take(memory, "a");
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->size(), kSize);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(first->data()) % 64, 0U);
+    const Taken second = Take(memory, "b");
+    ASSERT_TRUE(second);
+    EXPECT_EQ(memory.used(), 2 * kRoom);
+    const Taken third = Take(memory, "c");
+    ASSERT_FALSE(third);
+    EXPECT_GE(third.error(), Millis(1000));
+    EXPECT_EQ(memory.waiting(), 0U);
+  }
+  EXPECT_EQ(memory.used(), 0U);
+}
+
+TEST_F(UploadMemoryTest, KeepsWhatComesBackForTheNextOfItsSize) {
+  UploadMemory memory(Limit(2 * kRoom), clock_);
+  const std::uint8_t* where = nullptr;
+  {
+    Taken first = Take(memory, "a");
+    std::memset(first->data(), 7, first->size());
+    where = first->data();
+  }
+  {
+    const Taken again = Take(memory, "b");
+    EXPECT_EQ(again->data(), where);
+  }
+  // Another size needs the room that is kept.
+  const Taken larger = Take(memory, "c", 2 * kSize);
+  ASSERT_TRUE(larger);
+  EXPECT_LE(memory.used(), 2 * kRoom);
+}
+
+TEST_F(UploadMemoryTest, LetsInWhoAskedFirst) {
+  UploadMemory memory(Limit(kRoom), clock_);
+  std::optional<Taken> held = Take(memory, "holder");
+  auto first = AskAndWait(memory, "a");
+  auto second = AskAndWait(memory, "b");
+  held.reset();
+  std::optional<Taken> given = first.get();
+  ASSERT_TRUE(*given);
+  EXPECT_EQ(memory.waiting(), 1U);
+  given.reset();
+  EXPECT_TRUE(second.get());
+}
+
+TEST_F(UploadMemoryTest, KeepsThePlaceOfADeviceThatWasSentAway) {
+  UploadMemory impatient(Limit(kRoom, Millis(200)), clock_);
+  std::optional<Taken> held = Take(impatient, "holder");
+  ASSERT_FALSE(Take(impatient, "early"));
+  auto late = AskAndWait(impatient, "late");
+  auto early = AskAndWait(impatient, "early");
+  held.reset();
+  std::optional<Taken> given = early.get();
+  EXPECT_TRUE(*given);
+  EXPECT_FALSE(late.get()) << "it came before a device that had asked earlier";
+}
+
+TEST_F(UploadMemoryTest, SharesOnlyWhatNobodyWaitsFor) {
+  UploadMemory memory(Limit(kRoom + 100), clock_);
+  std::optional<UploadMemory::Share> share = memory.TryShare(60);
+  ASSERT_TRUE(share);
+  EXPECT_FALSE(memory.TryShare(kRoom + 41));
+  EXPECT_FALSE(memory.TryShare(SIZE_MAX));
+  EXPECT_TRUE(memory.TryShare(40));
+  std::optional<Taken> held = Take(memory, "holder");
+  auto waiting = AskAndWait(memory, "a");
+  EXPECT_FALSE(memory.TryShare(1));
+  held.reset();
+  EXPECT_TRUE(waiting.get());
+  share.reset();
+  EXPECT_EQ(memory.used(), 0U);
+}
+
+}  // namespace
+}  // namespace tacit::api
