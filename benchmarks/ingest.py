@@ -83,12 +83,13 @@ class Scene:
         self.process = None
         run(BIN / "tacit", "init", "--dir", self.root)
         edits = {"port": 0, "max_connections": max(clients + 64, 1024), "upload_memory": f'"{upload_memory // MIB}MiB"',
-                 "task_memory": f'"{task_memory // MIB}MiB"', "memory_ceiling": '"20GiB"', "log_level": '"warn"'}
+                 "task_memory": f'"{task_memory // MIB}MiB"', "max_update_bytes": f'"{upload_memory // 4 // MIB}MiB"',
+                 "memory_ceiling": '"20GiB"'}
         path = self.root / "tacitd.toml"
         text = path.read_text()
         for key, value in edits.items():
             text = re.sub(rf"(?m)^#? *{key} *=\S* *\S*", f"{key} = {value} ", text)
-        path.write_text(text.replace('log_level = "warn"', 'log_level = "info"'))
+        path.write_text(text)
         load("prepare", directory=self.root, clients=clients)
         self.config = path
 

@@ -1,5 +1,6 @@
 #include "common/net/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,6 +24,8 @@ constexpr std::uint64_t kRecordBytes = 16 * 1024;
 constexpr std::size_t kBytesPerTurn = 256 * 1024;
 constexpr SteadySpan kLingerTime = std::chrono::seconds(2);
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
+constexpr SteadySpan kBetweenLooks = std::chrono::milliseconds(100);
+constexpr int kLooksForPeer = 20;
 
 constexpr asio::as_tuple_t<asio::use_awaitable_t<>> kNoThrow;
 
@@ -202,6 +205,40 @@ Task<std::expected<void, IoFault>> Connection::ReadAll(std::span<std::uint8_t> o
 
 Task<std::expected<void, IoFault>> Connection::WriteAll(ByteSpan bytes, TransferPace& pace) {
   return MoveAll(&Connection::TryWrite, bytes, pace);
+}
+
+struct Connection::PeerWatch {
+  std::function<void()> left;
+  asio::steady_timer again;
+  int looks = 0;
+  bool ended = false;
+};
+
+std::shared_ptr<void> Connection::WatchPeer(std::function<void()> left) {
+  const auto self = shared_from_this();
+  auto watch = std::make_shared<PeerWatch>(std::move(left), asio::steady_timer(socket_.get_executor()));
+  socket_.async_wait(asio::socket_base::wait_read, [self, watch](const boost::system::error_code& error) {
+    if (!error) self->LookForPeer(watch);
+  });
+  return {watch.get(), [self, watch](PeerWatch*) {
+            watch->ended = true;
+            watch->again.cancel();
+            boost::system::error_code ignored;
+            if (!self->aborted_) self->socket_.cancel(ignored);
+          }};
+}
+
+// What came can be the goodbye of TLS, whose end of the stream follows, or the next request of a client that does not
+// wait for answers: then there is nothing to see, and after a while nobody looks any more.
+void Connection::LookForPeer(const std::shared_ptr<PeerWatch>& watch) {
+  if (watch->ended || aborted_) return;
+  pollfd state{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
+  if (::poll(&state, 1, 0) == 1) return watch->left();
+  if (++watch->looks > kLooksForPeer) return;
+  watch->again.expires_after(kBetweenLooks);
+  watch->again.async_wait([self = shared_from_this(), watch](const boost::system::error_code& error) {
+    if (!error) self->LookForPeer(watch);
+  });
 }
 
 Task<void> Connection::Linger() {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -86,6 +87,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<std::expected<void, IoFault>> ReadAll(std::span<std::uint8_t> out, TransferPace& pace);
   Task<std::expected<void, IoFault>> WriteAll(ByteSpan bytes, TransferPace& pace);
 
+  /// Calls `left` once when the peer ends the connection, until the handle that is returned ends. Nothing may be read
+  /// or written meanwhile.
+  std::shared_ptr<void> WatchPeer(std::function<void()> left);
+
   /// Says goodbye and closes; `linger` reads on for a moment, so that the peer gets what was sent last and no reset.
   enum class Goodbye : std::uint8_t { kAtOnce, kLinger };
   Task<void> Close(Goodbye goodbye);
@@ -110,6 +115,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<void> GiveWay();
   Task<void> Linger();
   void CloseSocket();
+
+  struct PeerWatch;
+  void LookForPeer(const std::shared_ptr<PeerWatch>& watch);
 
   void Arm(SteadyPoint deadline);
   void StartTimer();

@@ -26,6 +26,8 @@ class BodySource {
   virtual ~BodySource() = default;
   /// Fills all of `out` with the next bytes. Never asked for more than the announced length.
   virtual Task<Result<void>> Read(std::span<std::uint8_t> out) = 0;
+  /// As HttpRequest::WatchPeer; nothing where there is no connection.
+  virtual std::shared_ptr<void> WatchPeer(std::function<void()> /*left*/) { return nullptr; }
 };
 
 /// A body that is in memory already, for tests of handlers.
@@ -67,6 +69,10 @@ class HttpRequest {
 
   /// The rest of the body. Errors: kTooLarge, before memory is taken, when more than `limit` bytes are left; as Read.
   Task<Result<Bytes>> ReadBody(std::size_t limit);
+
+  /// Calls `left`, on the connection's thread, when the client ends the connection while its answer is still held back;
+  /// until the handle that is returned ends. For long polls: nothing is read meanwhile.
+  [[nodiscard]] std::shared_ptr<void> WatchPeer(std::function<void()> left) { return body_.WatchPeer(std::move(left)); }
 
   /// The route's pattern ("/v1/tasks/{task}"), set by a router: a label for metrics that no caller can make up.
   void SetRoute(std::string_view route) { route_ = route; }

@@ -143,6 +143,9 @@ class Session final : public BodySource {
 
   Task<void> Run();
   Task<Result<void>> Read(std::span<std::uint8_t> out) override;
+  std::shared_ptr<void> WatchPeer(std::function<void()> left) override {
+    return connection_->WatchPeer(std::move(left));
+  }
 
  private:
   [[nodiscard]] TransferPace Pace() const {

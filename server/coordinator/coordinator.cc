@@ -1,6 +1,7 @@
 #include "server/coordinator/coordinator.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "common/base/check.h"
@@ -28,15 +29,14 @@ net::Task<void> RunInto(std::function<net::Task<Result<T>>()> start, std::shared
 // Keeps a waiter in the list for exactly as long as it waits.
 class Waiting {
  public:
-  Waiting(std::vector<net::WakeUp*>& waiters, net::WakeUp& wake) : waiters_(waiters), wake_(wake) {
-    waiters_.push_back(&wake_);
-  }
-  ~Waiting() { std::erase(waiters_, &wake_); }
+  using Waiters = std::unordered_set<net::WakeUp*>;
+  Waiting(Waiters& waiters, net::WakeUp& wake) : waiters_(waiters), wake_(wake) { waiters_.insert(&wake_); }
+  ~Waiting() { waiters_.erase(&wake_); }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
  private:
-  std::vector<net::WakeUp*>& waiters_;
+  Waiters& waiters_;
   net::WakeUp& wake_;
 };
 
@@ -178,16 +178,21 @@ net::Task<Result<CheckInReply>> Coordinator::CheckIn(CheckInQuery query) {
 
 net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query) {
   const SteadyTime until = services_.clock.SteadyNow() + std::min(query.wait, services_.long_poll);
-  net::WakeUp wake;
-  const Waiting waiting(waiters_, wake);
-  for (;;) {
+  Presence& presence = *query.presence;
+  const Waiting waiting(waiters_, presence.wake());
+  for (SteadyTime asked_at{};;) {
+    if (presence.left()) {
+      for (const auto& [id, runner] : runners_) runner->Left(query.device, asked_at);
+      co_return WaitView{kWithoutTasks, "the device has left"};
+    }
     // Asked again after every wait: a revocation must reach a device that is waiting, too.
     TACIT_CO_TRY_VOID(devices_.CheckActive(query.device));
     if (query.task) TACIT_CO_TRY_VOID(Find(*query.task));
     CheckInReply reply = AskRunners(query);
+    asked_at = services_.clock.SteadyNow();
     const bool leased = std::holds_alternative<LeaseView>(reply);
     if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return reply;
-    co_await wake.WaitUntil(until);
+    co_await presence.wake().WaitUntil(until);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "server/coordinator/device_registry.h"
@@ -97,7 +98,7 @@ class Coordinator {
   DeviceRegistry devices_;
   std::map<TaskId, std::unique_ptr<TaskRunner>> runners_;
   std::uint64_t creating_ = 0;  // bytes of tasks that are being created
-  std::vector<net::WakeUp*> waiters_;
+  std::unordered_set<net::WakeUp*> waiters_;
   net::WakeUp clock_wake_;
   bool stopping_ = false;
 };

@@ -95,6 +95,10 @@ CheckInReply TaskRunner::CheckIn(const DeviceId& device) {
   return reply;
 }
 
+void TaskRunner::Left(const DeviceId& device, SteadyTime since) {
+  if (machine_ && !stopping_) Handle(round::Left{device, since});
+}
+
 void TaskRunner::GiveBackPlace(const DeviceId& device) {
   if (machine_ && !stopping_) Handle(round::Rejected{device});
 }

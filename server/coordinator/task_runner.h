@@ -55,6 +55,9 @@ class TaskRunner {
   /// A lease, or why there is none.
   CheckInReply CheckIn(const DeviceId& device);
 
+  /// The device that checked in at `since` is gone: it is not counted among those who wait for a round.
+  void Left(const DeviceId& device, SteadyTime since);
+
   /// The device will not use the lease that it may have.
   void GiveBackPlace(const DeviceId& device);
 

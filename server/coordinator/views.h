@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,11 +10,28 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "common/net/wake_up.h"
 #include "dp/sum.h"
 #include "server/store/records.h"
 #include "server/task/task_spec.h"
 
 namespace tacit::coordinator {
+
+/// Whether a device that waits for its answer is still there. Threads: any.
+class Presence {
+ public:
+  void Leave() {
+    left_ = true;
+    wake_.Wake();
+  }
+  [[nodiscard]] bool left() const { return left_; }
+  /// Of the wait; woken when the device leaves, too.
+  [[nodiscard]] net::WakeUp& wake() { return wake_; }
+
+ private:
+  std::atomic<bool> left_ = false;
+  net::WakeUp wake_;
+};
 
 /// A device asks for work.
 struct CheckInQuery {
@@ -23,6 +41,7 @@ struct CheckInQuery {
   std::uint32_t classes = 0;
   std::vector<TaskId> declined;  ///< Tasks that the device does not want.
   Millis wait{0};                ///< How long the answer may be held back.
+  std::shared_ptr<Presence> presence = std::make_shared<Presence>();
 };
 
 /// Permission to train for one round.

@@ -70,6 +70,12 @@ void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
   }
 }
 
+// Another connection of the same device may have come since.
+void Machine::On(const Left& event, SteadyTime /*now*/, Actions& /*out*/) {
+  const auto found = interested_.find(event.device);
+  if (found != interested_.end() && found->second <= event.since) interested_.erase(found);
+}
+
 void Machine::ForgetTheGone(SteadyTime now) {
   std::erase_if(interested_, [&](const auto& entry) { return entry.second + rules_.interest_lifetime < now; });
 }

@@ -48,6 +48,11 @@ struct Rules {
 struct CheckedIn {
   DeviceId device;
 };
+/// A device that checked in and was told to wait is gone. What it said later than `since` still holds.
+struct Left {
+  DeviceId device;
+  SteadyTime since{};
+};
 /// The budget for this round is reserved, durably, and so is the fact that the round is open.
 struct Opened {};
 /// The round cannot be paid for, or cannot be opened at all.
@@ -88,8 +93,8 @@ struct StopAsked {
 /// Time passed.
 struct Tick {};
 
-using Event = std::variant<CheckedIn, Opened, OpenRefused, Offered, Rejected, BatchWaited, Committed, CommitFailed,
-                           Charged, ChargeFailed, Released, ReleaseFailed, StopAsked, Tick>;
+using Event = std::variant<CheckedIn, Left, Opened, OpenRefused, Offered, Rejected, BatchWaited, Committed,
+                           CommitFailed, Charged, ChargeFailed, Released, ReleaseFailed, StopAsked, Tick>;
 
 // ---- What the round wants done ----
 
@@ -163,6 +168,7 @@ class Machine {
 
  private:
   void On(const CheckedIn& event, SteadyTime now, Actions& out);
+  void On(const Left& event, SteadyTime now, Actions& out);
   void On(const Opened& event, SteadyTime now, Actions& out);
   void On(const OpenRefused& event, SteadyTime now, Actions& out);
   void On(const Offered& event, SteadyTime now, Actions& out);

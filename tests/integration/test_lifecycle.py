@@ -17,7 +17,7 @@ import unittest
 import numpy
 
 import harness
-from harness import BIN, NO_PRIVACY, ServerTest, parameters, run, task_text
+from harness import BIN, NO_PRIVACY, ServerTest, agent_pb2, parameters, run, task_text, wait_until
 from test_rounds import open_round
 
 
@@ -105,6 +105,20 @@ class Life(ServerTest):
         self.server.create_task(task_text(minimum=2))
         self.assertIn("1 of at least 2", device.check_in().wait.reason)
         self.assertIn("1 of at least 2", self.server.task()["current_round"]["waiting_for"])
+
+    def test_a_device_that_left_while_it_waited_opens_no_round(self):
+        gone, there = self.devices("a", "b")
+        self.server.create_task(task_text(minimum=2))
+        wish = agent_pb2.CheckInRequest(protocol_version=1, agent_version="test", wait_ms=30000).SerializeToString()
+        connection = gone.connect()
+        connection.sendall(b"POST /v1/checkin HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wish) + wish)
+        wait_until(lambda: "1 of at least 2" in self.server.task()["current_round"]["waiting_for"], "the first to wait")
+        connection.close()
+        wait_until(lambda: "0 of at least 2" in self.server.task()["current_round"]["waiting_for"], "it to be gone",
+                   patience=10)
+        self.assertIn("1 of at least 2", there.check_in().wait.reason)
+        gone.check_in()
+        self.server.wait_for_event("round_opened")
 
     def test_a_second_server_on_the_same_directory_is_refused(self):
         second = subprocess.run([BIN / "tacitd", "--config", self.server.config], capture_output=True, text=True)

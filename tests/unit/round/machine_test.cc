@@ -73,6 +73,16 @@ TEST(Round, ForgetsADeviceThatStoppedCheckingIn) {
   EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(2)}, At(501))), IsEmpty());
 }
 
+TEST(Round, ForgetsADeviceThatLeftUnlessItCameBack) {
+  Machine machine = NewMachine();
+  machine.Step(CheckedIn{Device(1)}, At(0));
+  machine.Step(Left{Device(1), At(0)}, At(10));
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(2)}, At(20))), IsEmpty());
+  machine.Step(CheckedIn{Device(2)}, At(30));
+  machine.Step(Left{Device(2), At(20)}, At(40));
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(3)}, At(50))), SizeIs(1)) << "the second came on a new line";
+}
+
 TEST(Round, GivesOutAtMostItsLeasesAndTheSameOneAgain) {
   Machine machine = OpenMachine();
   for (int i = 1; i <= 4; ++i) EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(i)}, At(i))), SizeIs(1));
