@@ -137,13 +137,18 @@ void AgentLoop::SeekWork() {
   const auto reply = session_->CheckIn({.task = options_.task,
                                         .inputs = static_cast<std::uint32_t>(dataset_.features),
                                         .classes = dataset_.classes,
-                                        .declined = declined_});
+                                        .declined = declined_,
+                                        .only_local_noise = HasCap()});
   if (!reply) return WaitAfter("check_in", reply.error());
   if (const auto* lease = std::get_if<codec::Lease>(&*reply)) return TakePart(*lease);
   backoff_.Reset();
   const auto& wait = std::get<codec::Wait>(*reply);
   SayWaiting(wait.reason);
   Pause(std::max(wait.retry_after, kShortestPause));
+}
+
+bool AgentLoop::HasCap() const {
+  return Present(local_ledger_, kOpened).record().cap.has_value();
 }
 
 // What is refused here does not pass with time: the server is told, so that it gives the place to somebody else.

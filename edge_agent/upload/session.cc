@@ -94,7 +94,8 @@ Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
                                                          .task = wish.task,
                                                          .inputs = wish.inputs,
                                                          .classes = wish.classes,
-                                                         .declined = wish.declined});
+                                                         .declined = wish.declined,
+                                                         .only_local_noise = wish.only_local_noise});
   net::ClientRequest request = Request("POST", "/v1/checkin");
   request.headers = {{"Content-Type", kProtobuf}};
   request.body = {body};

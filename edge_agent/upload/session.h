@@ -30,6 +30,7 @@ struct Wish {
   std::uint32_t inputs = 0;
   std::uint32_t classes = 0;
   std::vector<TaskId> declined = {};  ///< Tasks that are not wanted.
+  bool only_local_noise = false;      ///< Only tasks whose devices add noise are wanted.
 };
 
 /// The model that a lease is for.

@@ -247,6 +247,7 @@ Bytes Encode(const CheckInRequest& request) {
   for (const TaskId& task : std::span(request.declined).first(std::min(request.declined.size(), kMaxDeclined))) {
     message.add_declined(task.str());
   }
+  message.set_only_local_noise(request.only_local_noise);
   return SerializeMessage(message);
 }
 
@@ -310,7 +311,8 @@ Result<CheckInRequest> ParseCheckInRequest(ByteSpan bytes) {
                         .task = std::move(task),
                         .inputs = message.inputs(),
                         .classes = message.classes(),
-                        .declined = std::move(declined)};
+                        .declined = std::move(declined),
+                        .only_local_noise = message.only_local_noise()};
 }
 
 Result<CheckInReply> ParseCheckInReply(ByteSpan bytes) {

@@ -21,13 +21,14 @@ enum class Encoding : std::uint8_t { kFloat32, kGridInt32 };
 
 /// A device that has time asks for work.
 struct CheckInRequest {
-  std::string agent_version;     ///< Printable ASCII, at most kMaxAgentVersionBytes.
-  Millis wait{0};                ///< How long the server may hold the answer back; the server caps it.
-  std::optional<TaskId> task;    ///< Only this task; none: any.
-  std::uint32_t inputs = 0;      ///< Features of one example on the device; 0: not said.
-  std::uint32_t classes = 0;     ///< Classes the device's labels fit in; 0: not said.
-  std::vector<TaskId> declined;  ///< Tasks that the device will not take part in; Encode leaves out what is beyond
-                                 ///< kMaxDeclined.
+  std::string agent_version;      ///< Printable ASCII, at most kMaxAgentVersionBytes.
+  Millis wait{0};                 ///< How long the server may hold the answer back; the server caps it.
+  std::optional<TaskId> task;     ///< Only this task; none: any.
+  std::uint32_t inputs = 0;       ///< Features of one example on the device; 0: not said.
+  std::uint32_t classes = 0;      ///< Classes the device's labels fit in; 0: not said.
+  std::vector<TaskId> declined;   ///< Tasks that the device will not take part in; Encode leaves out what is beyond
+                                  ///< kMaxDeclined.
+  bool only_local_noise = false;  ///< Whether the device sends nothing without noise of its own.
   bool operator==(const CheckInRequest&) const = default;
 };
 

@@ -97,13 +97,15 @@ Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
   TACIT_CO_TRY(codec::CheckInRequest wish, codec::ParseCheckInRequest(body));
   const auto presence = std::make_shared<coordinator::Presence>();
   const auto watch = request.WatchPeer([presence] { presence->Leave(); });
-  TACIT_CO_TRY(const auto reply, co_await context.coordinator.CheckIn(CheckInQuery{.device = std::move(device),
-                                                                                   .task = std::move(wish.task),
-                                                                                   .inputs = wish.inputs,
-                                                                                   .classes = wish.classes,
-                                                                                   .declined = std::move(wish.declined),
-                                                                                   .wait = wish.wait,
-                                                                                   .presence = presence}));
+  TACIT_CO_TRY(const auto reply,
+               co_await context.coordinator.CheckIn(CheckInQuery{.device = std::move(device),
+                                                                 .task = std::move(wish.task),
+                                                                 .inputs = wish.inputs,
+                                                                 .classes = wish.classes,
+                                                                 .declined = std::move(wish.declined),
+                                                                 .only_local_noise = wish.only_local_noise,
+                                                                 .wait = wish.wait,
+                                                                 .presence = presence}));
   if (const auto* lease = std::get_if<LeaseView>(&reply)) {
     co_return ProtobufResponse(codec::Encode(codec::CheckInReply(ToWire(*lease))));
   }

@@ -49,6 +49,18 @@ std::string ShapeText(std::uint32_t inputs, std::uint32_t classes) {
   return std::to_string(inputs) + " inputs and " + std::to_string(classes) + " classes";
 }
 
+// What keeps the device out of the task wherever its round stands; empty where nothing does. It must be found before
+// the round hears of the device: one that is counted and then does not come has opened a round and spent its epsilon.
+std::string ObstacleOf(const task::TaskSpec& spec, const CheckInQuery& query) {
+  const std::string task = "task " + spec.id.str();
+  if (std::ranges::find(query.declined, spec.id) != query.declined.end()) return "this device declines " + task;
+  if (query.only_local_noise && !spec.privacy.local)
+    return task + " takes updates without noise of the device, and this device sends none";
+  if (FitsData(spec.model, query)) return {};
+  return task + " takes " + ShapeText(spec.model.inputs(), spec.model.classes()) + ", this device has " +
+         ShapeText(query.inputs, query.classes);
+}
+
 std::uint64_t MemoryOf(const task::TaskSpec& spec) {
   return spec.model.ParameterCount() * kTaskBytesPerParameter;
 }
@@ -201,15 +213,9 @@ CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
   for (const auto& [id, runner] : runners_) {
     if (query.task && id != *query.task) continue;
     if (!runner->active() && !query.task) continue;
-    if (std::ranges::find(query.declined, id) != query.declined.end()) {
+    if (std::string obstacle = ObstacleOf(runner->spec(), query); !obstacle.empty()) {
       runner->GiveBackPlace(query.device);
-      reason = WaitView{kWithoutTasks, "this device declines task " + id.str()};
-      continue;
-    }
-    const model::ModelSpec& model = runner->spec().model;
-    if (!FitsData(model, query)) {
-      reason = WaitView{kWithoutTasks, "task " + id.str() + " takes " + ShapeText(model.inputs(), model.classes()) +
-                                           ", this device has " + ShapeText(query.inputs, query.classes)};
+      reason = WaitView{kWithoutTasks, std::move(obstacle)};
       continue;
     }
     CheckInReply reply = runner->CheckIn(query.device);

@@ -39,8 +39,9 @@ struct CheckInQuery {
   std::optional<TaskId> task;  ///< Only this task.
   std::uint32_t inputs = 0;    ///< The shape of the device's data; 0 where it is not told.
   std::uint32_t classes = 0;
-  std::vector<TaskId> declined;  ///< Tasks that the device does not want.
-  Millis wait{0};                ///< How long the answer may be held back.
+  std::vector<TaskId> declined;   ///< Tasks that the device does not want.
+  bool only_local_noise = false;  ///< Whether it sends nothing without noise of its own.
+  Millis wait{0};                 ///< How long the answer may be held back.
   std::shared_ptr<Presence> presence = std::make_shared<Presence>();
 };
 

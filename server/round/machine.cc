@@ -151,6 +151,7 @@ void Machine::OfferAgain(const Offered& event, Actions& out) const {
 }
 
 void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& /*out*/) {
+  interested_.erase(event.device);
   if (!Knows(event.device)) leased_.erase(event.device);
 }
 

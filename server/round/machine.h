@@ -65,7 +65,8 @@ struct Offered {
   DeviceId device;
   Digest128 digest{};
 };
-/// An update of this device was refused before it got here, or will not come: its place is free again.
+/// An update of this device was refused before it got here, or will not come: it counts for no opening, and its place
+/// is free again.
 struct Rejected {
   DeviceId device;
 };

@@ -38,7 +38,7 @@ def codec():
     header = f'schema_digest: "{"s" * 16}" encoding: ENCODING_GRID_INT32 payload_bytes: 16 payload_digest: "{"p" * 16}"'
     messages = (
         (0, "checkin", "agent", "CheckInRequest",
-         'protocol_version: 1 agent_version: "0.1" wait_ms: 9 inputs: 4 classes: 2'),
+         'protocol_version: 1 agent_version: "0.1" wait_ms: 9 inputs: 4 classes: 2 only_local_noise: true'),
         (0, "checkin-task", "agent", "CheckInRequest", 'protocol_version: 1 task: "har"'),
         (1, "lease", "agent", "CheckInResponse", lease),
         (1, "wait", "agent", "CheckInResponse", 'wait { retry_after_ms: 1500 reason: "waits for 3 devices" }'),

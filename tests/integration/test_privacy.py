@@ -403,9 +403,7 @@ class NoiseOfDevices(ServerTest):
         self.assertEqual(self.server.task()["local"]["noise_multiplier"], 2.0)
 
     def test_devices_noise_what_they_send_and_keep_account_of_it(self):
-        shape = json.loads(run(["tacit-agent", "--json", "shape", "--synthetic", "0/3"]).stdout)["data"]
-        text = task_text(size=3, minimum=3, inputs=shape["inputs"], rounds=3, participations=2, privacy=LOCAL)
-        self.server.create_task(text.replace("classes = 3", f"classes = {shape['classes']}"))
+        self.synthetic_task(size=3, minimum=3, rounds=3, participations=2, privacy=LOCAL)
         devices = self.devices("a", "b", "c")
         cap = ("--max-local-epsilon", "20", "--local-delta", "1e-5")
         agents = [self.agent(device, f"{i}/3", "--rounds-limit", "2", *(cap if i == 0 else ()))
@@ -429,14 +427,31 @@ class NoiseOfDevices(ServerTest):
         self.assertIsNone(alone["local"]["max_epsilon"])
         self.assertEqual(alone["local"]["items"], own["local"]["items"])
 
-    def test_a_device_with_a_cap_declines_what_is_not_noised_and_gives_its_place_back(self):
+    def synthetic_task(self, **options):
         shape = json.loads(run(["tacit-agent", "--json", "shape", "--synthetic", "0/3"]).stdout)["data"]
-        text = task_text(size=1, minimum=1, inputs=shape["inputs"], rounds=3)
+        text = task_text(inputs=shape["inputs"], **options)
         self.server.create_task(text.replace("classes = 3", f"classes = {shape['classes']}"))
+
+    def test_a_device_with_a_cap_opens_no_round_of_a_task_without_noise_however_often_it_starts(self):
+        self.synthetic_task(size=1, minimum=1, rounds=8, deadline="500ms")
         device, other = self.devices("a", "b")
-        agent = self.agent(device, "0/3", "--max-local-epsilon", "4", "--local-delta", "1e-6")
+        cap = ("--max-local-epsilon", "4", "--local-delta", "1e-6")
+        for arguments in (cap, (), ()):
+            agent = self.agent(device, "0/3", *arguments)
+            waiting = next(event for event in map(json.loads, agent.stderr) if event["event"] == "agent_waiting")
+            self.assertIn("without noise of the device", waiting["reason"])
+            agent.terminate()
+            self.assertEqual(agent.wait(timeout=harness.PATIENCE), 0)
+        self.assertEqual(self.server.events_named("round_opened"), [])
+        self.assertEqual(self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"], 0)
+        self.assertEqual(other.lease().round, 1)
+
+    def test_a_device_declines_what_its_cap_does_not_pay_for_and_gives_its_place_back(self):
+        self.synthetic_task(size=1, minimum=1, rounds=3, privacy=LOCAL)
+        device, other = self.devices("a", "b")
+        agent = self.agent(device, "0/3", "--max-local-epsilon", "0.5", "--local-delta", "1e-6")
         declined = next(event for event in map(json.loads, agent.stderr) if event["event"] == "agent_task_declined")
-        self.assertIn("without noise of this device", declined["reason"])
+        self.assertEqual(declined["code"], "budget_exhausted")
         # There is one place, and the device that will not use it says so.
         self.assertEqual(other.lease().round, 1)
         self.assertEqual(self.server.task()["current_round"]["counted"], 0)

@@ -14,7 +14,8 @@ inline CheckInRequest SomeCheckIn() {
           .task = *TaskId::Parse("har"),
           .inputs = 561,
           .classes = 6,
-          .declined = {*TaskId::Parse("other"), *TaskId::Parse("more")}};
+          .declined = {*TaskId::Parse("other"), *TaskId::Parse("more")},
+          .only_local_noise = true};
 }
 
 inline Lease SomeLease() {

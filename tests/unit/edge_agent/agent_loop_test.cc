@@ -180,6 +180,19 @@ TEST_F(AgentLoopTest, WithACapOfItsOwnSendsNothingWithoutNoise) {
   EXPECT_THAT(Log(), HasSubstr("without noise of this device"));
 }
 
+TEST_F(AgentLoopTest, SaysFromItsFirstCheckInThatItSendsNothingWithoutNoise) {
+  RunUntil([&] { return !server_.check_ins().empty(); });
+  EXPECT_FALSE(server_.check_ins().back().only_local_noise);
+  options_.local_cap = {.epsilon = *dp::Epsilon::Create(4), .delta = *dp::Delta::Create(1e-6)};
+  const std::size_t before = server_.check_ins().size();
+  RunUntil([&] { return server_.check_ins().size() > before; });
+  EXPECT_TRUE(server_.check_ins().at(before).only_local_noise);
+  options_.local_cap.reset();
+  const std::size_t capped = server_.check_ins().size();
+  RunUntil([&] { return server_.check_ins().size() > capped; });
+  EXPECT_TRUE(server_.check_ins().at(capped).only_local_noise) << "the cap is kept in the state directory";
+}
+
 TEST_F(AgentLoopTest, SendsTheSameUpdateAgainUntilItIsAcknowledged) {
   server_.Script({server_.LeaseOf(1)});
   server_.RefuseUploads({{ErrorCode::kUnavailable, "busy"}, {ErrorCode::kUnavailable, "busy"}});

@@ -99,6 +99,14 @@ TEST(Round, FreesTheLeaseOfARejectedUpdate) {
   EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(5)}, At(6))), SizeIs(1));
 }
 
+TEST(Round, DoesNotOpenForADeviceThatWillNotCome) {
+  Machine machine = NewMachine();
+  machine.Step(CheckedIn{Device(1)}, At(0));
+  machine.Step(Rejected{Device(1)}, At(1));
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(2)}, At(2))), IsEmpty());
+  EXPECT_THAT(Only<Open>(machine.Step(CheckedIn{Device(3)}, At(3))), SizeIs(1));
+}
+
 TEST(Round, AcknowledgesOnlyWhatIsDurable) {
   Machine machine = OpenMachine();
   const Actions offered = machine.Step(Offered{Device(1), DigestOf(1)}, At(1));
