@@ -11,9 +11,15 @@
 
 #include "cli/text.h"
 #include "common/base/check.h"
+#include "common/command_line/command_line.h"
+#include "dp/audit.h"
+#include "dp/calibration.h"
 
 namespace tacit::cli {
 namespace {
+
+// As many as [cohort] size of a task takes.
+constexpr std::uint64_t kLargestCohort = std::uint64_t{1} << 20U;
 
 constexpr const char* kFooter = R"(
 Exit codes:
@@ -56,6 +62,7 @@ struct RawArguments {
   std::optional<std::uint64_t> cohort;
   double delta = 0;
   double epsilon = 0;
+  std::optional<double> budget;
   std::string neighbouring = "add-or-remove-one";
   std::string accountant = "tightest";
   std::string head;
@@ -73,11 +80,6 @@ struct Grammar {
   RawArguments raw;
   std::vector<std::pair<CLI::App*, MakeCommand>> leaves;
 };
-
-std::string HelpCommand(const CLI::App& app) {
-  const CLI::App* parent = app.get_parent();
-  return parent == nullptr ? app.get_name() : HelpCommand(*parent) + " " + app.get_name();
-}
 
 Outcome<TaskId> ParseTask(const std::string& text) {
   auto task = TaskId::Parse(text);
@@ -177,6 +179,10 @@ Outcome<ScheduleArguments> ParseSchedule(const RawArguments& raw, const char* he
   auto accountant = dp::ParseAccountant(raw.accountant);
   if (!accountant) return UsageFailure(accountant.error(), help);
   const bool laplace = raw.mechanism == "laplace";
+  if (!laplace && raw.delta == 0) {
+    return UsageFailure(
+        "--delta: delta is 0 and must be above 0 and below 1: Gaussian noise has no finite epsilon there", help);
+  }
   return ScheduleArguments{
       .step = laplace ? dp::Step(dp::PoissonLaplaceStep{noise, q}) : dp::Step(dp::PoissonGaussianStep{noise, q}),
       .steps = raw.steps.value_or(1),
@@ -200,7 +206,7 @@ Outcome<Command> MakePrivacyCalibrate(const RawArguments& raw) {
 
 Outcome<Command> MakePrivacyForecast(const RawArguments& raw) {
   TACIT_CLI_TRY(ScheduleArguments schedule, ParseSchedule(raw, "tacit privacy forecast --help"));
-  return PrivacyForecastArguments{schedule, raw.epsilon};
+  return PrivacyForecastArguments{schedule, raw.budget};
 }
 
 Outcome<Command> MakePrivacyAudit(const RawArguments& raw) {
@@ -262,8 +268,39 @@ void DescribeInit(Grammar& grammar, CLI::App& app) {
       ->expected(1, 64);
 }
 
+// A number that the rule of a privacy parameter takes.
+template <typename Parameter>
+CLI::Validator Checked() {
+  return command_line::Real([](double value) -> Result<void> {
+    TACIT_TRY_VOID(Parameter::Create(value));
+    return {};
+  });
+}
+
+// Where devices choose when to come there is nothing to sample.
+Result<void> CheckSampling(double value) {
+  if (value == 1) return {};
+  TACIT_TRY_VOID(dp::SamplingProbability::Create(value));
+  return {};
+}
+
+// At 0 a pure epsilon is asked for, which Laplace noise has.
+Result<void> CheckDelta(double value) {
+  if (value == 0) return {};
+  TACIT_TRY_VOID(dp::Delta::Create(value));
+  return {};
+}
+
+Result<void> CheckConfidence(double value) {
+  if (value > 0 && value < 1) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "the confidence is " + FormatNumber(value) + " and must be above 0 and below 1");
+}
+
 CLI::Option* AddNoise(RawArguments& raw, CLI::App& leaf) {
-  return leaf.add_option("--noise-multiplier", raw.noise_multiplier, "Noise scale over the clip norm")->type_name("Z");
+  return leaf.add_option("--noise-multiplier", raw.noise_multiplier, "Noise scale over the clip norm")
+      ->transform(Checked<dp::NoiseMultiplier>())
+      ->type_name("Z");
 }
 
 void DescribeTask(Grammar& grammar, CLI::App& app) {
@@ -296,12 +333,16 @@ void AddMechanism(RawArguments& raw, CLI::App& leaf) {
       ->capture_default_str();
 }
 void AddDelta(RawArguments& raw, CLI::App& leaf) {
-  leaf.add_option("--delta", raw.delta, "Probability outside the bound")->required()->type_name("D");
+  leaf.add_option("--delta", raw.delta, "Probability outside the bound")
+      ->required()
+      ->transform(command_line::Real(CheckDelta))
+      ->type_name("D");
 }
 void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
   AddMechanism(raw, leaf);
   leaf.add_option("--sampling-probability", raw.sampling_probability,
                   "Poisson sampling with hidden coins; 1 where devices choose when to come")
+      ->transform(command_line::Real(CheckSampling))
       ->type_name("Q")
       ->capture_default_str();
   AddDelta(raw, leaf);
@@ -313,7 +354,9 @@ void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
       ->capture_default_str();
 }
 CLI::Option* AddSteps(RawArguments& raw, CLI::App& leaf) {
-  return leaf.add_option("--steps", raw.steps, "Rounds that one device can take part in")->type_name("N");
+  return leaf.add_option("--steps", raw.steps, "Rounds that one device can take part in")
+      ->transform(command_line::Whole({1, dp::kMaxCalibratedSteps}))
+      ->type_name("N");
 }
 
 void DescribeAudit(Grammar& grammar, CLI::App& privacy) {
@@ -325,17 +368,24 @@ void DescribeAudit(Grammar& grammar, CLI::App& privacy) {
   AddNoise(raw, audit)->required();
   AddSteps(raw, audit);
   AddDelta(raw, audit);
-  audit.add_option("--clip-norm", raw.clip_norm, "Largest norm of an update")->type_name("C")->capture_default_str();
+  audit.add_option("--clip-norm", raw.clip_norm, "Largest norm of an update")
+      ->transform(Checked<dp::ClipNorm>())
+      ->type_name("C")
+      ->capture_default_str();
   audit.add_option("--grid-radius", raw.grid_radius, "Grid steps in a clip norm, a power of two")
+      ->transform(command_line::Whole({dp::kMinGridRadius, dp::kMaxGridRadius}))
       ->type_name("R")
       ->capture_default_str();
   audit.add_option("--trials", raw.trials, "Tasks to run with and without one device")
+      ->transform(command_line::Whole({dp::kMinAuditTrials, dp::kMaxAuditTrials}))
       ->type_name("N")
       ->capture_default_str();
   audit.add_option("--canaries", raw.canaries, "Devices that are in or out by a coin, in one run")
+      ->transform(command_line::Whole({dp::kMinAuditCanaries, dp::kMaxAuditCanaries}))
       ->type_name("M")
       ->capture_default_str();
   audit.add_option("--confidence", raw.confidence, "That both lower bounds hold")
+      ->transform(command_line::Real(CheckConfidence))
       ->type_name("P")
       ->capture_default_str();
 }
@@ -383,15 +433,21 @@ void DescribePrivacy(Grammar& grammar, CLI::App& app) {
   DescribeSchedule(raw, calibrate);
   AddNoise(raw, calibrate);
   AddSteps(raw, calibrate);
-  calibrate.add_option("--target-epsilon", raw.epsilon, "What it may cost")->required()->type_name("E");
+  calibrate.add_option("--target-epsilon", raw.epsilon, "What it may cost")
+      ->required()
+      ->transform(Checked<dp::Epsilon>())
+      ->type_name("E");
   calibrate.add_option("--cohort", raw.cohort, "Devices a round, to say what the noise does to the model")
+      ->transform(command_line::Whole({1, kLargestCohort}))
       ->type_name("M");
   CLI::App& forecast =
       AddLeaf(grammar, privacy, "forecast", "How epsilon grows with the steps; asks no server", MakePrivacyForecast);
   DescribeSchedule(raw, forecast);
   AddNoise(raw, forecast)->required();
   AddSteps(raw, forecast)->required();
-  forecast.add_option("--budget", raw.epsilon, "Also say how many steps it pays for")->type_name("E");
+  forecast.add_option("--budget", raw.budget, "Also say how many steps it pays for")
+      ->transform(Checked<dp::Epsilon>())
+      ->type_name("E");
   DescribeAudit(grammar, privacy);
 }
 
@@ -401,7 +457,7 @@ void DescribeDevice(Grammar& grammar, CLI::App& app) {
   CLI::App& create = AddLeaf(grammar, AddGroup(device, "token", "Enrolment tokens"), "create",
                              "Make a token that lets devices join", MakeTokenCreate);
   create.add_option("--uses", raw.uses, "How many devices may join with it")
-      ->check(CLI::Range(1, 1'000'000))
+      ->transform(command_line::Whole({1, 1'000'000}))
       ->type_name("N")
       ->capture_default_str();
   create.add_option("--ttl", raw.lifetime, "How long it is good")->type_name("DURATION")->capture_default_str();
@@ -424,23 +480,9 @@ void Describe(Grammar& grammar, CLI::App& app) {
   AddLeaf(grammar, app, "version", "Versions of this command and of the server", MakePlain<VersionArguments>);
 }
 
-// The deepest subcommand that was named, whose help is the one to show.
-const CLI::App& DeepestNamed(const CLI::App& app) {
-  const std::vector<CLI::App*> named = app.get_subcommands();
-  return named.empty() ? app : DeepestNamed(*named.front());
-}
-
 // CLI11 puts what it is given in front of the name.
 std::string HelpOf(const CLI::App& app) {
-  return app.help(app.get_parent() == nullptr ? "" : HelpCommand(*app.get_parent()));
-}
-
-// CLI11 only says that a subcommand is missing when one is there but unknown.
-std::string Describe(const CLI::Error& error, const CLI::App& app) {
-  const CLI::App& named = DeepestNamed(app);
-  const std::vector<std::string> unknown = app.remaining(true);
-  if (named.get_require_subcommand_min() == 0 || unknown.empty()) return error.what();
-  return "'" + unknown.front() + "' is not a command of '" + HelpCommand(named) + "'";
+  return app.help(app.get_parent() == nullptr ? "" : command_line::WordsOf(*app.get_parent()));
 }
 
 Outcome<std::variant<Invocation, HelpText>> Finish(Grammar& grammar) {
@@ -465,9 +507,10 @@ Outcome<std::variant<Invocation, HelpText>> ParseArguments(int argc, const char*
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return HelpText{HelpOf(DeepestNamed(app))};
+    return HelpText{HelpOf(command_line::DeepestNamed(app))};
   } catch (const CLI::Error& error) {
-    return UsageFailure(Describe(error, app), HelpCommand(DeepestNamed(app)) + " --help");
+    return UsageFailure(command_line::Describe(error, app),
+                        command_line::WordsOf(command_line::DeepestNamed(app)) + " --help");
   }
   return Finish(grammar);
 }

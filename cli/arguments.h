@@ -85,7 +85,7 @@ struct PrivacyCalibrateArguments {
 };
 struct PrivacyForecastArguments {
   ScheduleArguments schedule;  ///< `steps`: how far to look.
-  double budget = 0;
+  std::optional<double> budget;
 };
 /// The mechanism to audit, unchecked, and how long to look.
 struct PrivacyAuditArguments {

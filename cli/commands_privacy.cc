@@ -112,7 +112,7 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
   std::string text = arguments.find_steps ? std::to_string(schedule.steps) + " steps: "
                                           : "noise multiplier " + RoundedUp(NoiseOf(schedule.step)) + ": ";
   text += Sentence(schedule, report);
-  if (arguments.cohort && *arguments.cohort > 0) {
+  if (arguments.cohort) {
     if (const auto multiplier = dp::NoiseMultiplier::Create(NoiseOf(schedule.step))) {
       const auto utility = dp::ForecastUtility(MechanismOf(schedule.step), *multiplier, *arguments.cohort);
       data["utility"] = {{"noise_to_signal", utility.noise_to_signal},
@@ -138,12 +138,12 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
     table.push_back({std::to_string(steps), RoundedUp(report.epsilon)});
   }
   std::string text = FormatTable(table);
-  if (arguments.budget > 0) {
-    const auto steps = dp::AffordableSteps(schedule.step, TargetOf(schedule, arguments.budget));
+  if (arguments.budget) {
+    const auto steps = dp::AffordableSteps(schedule.step, TargetOf(schedule, *arguments.budget));
     if (!steps) return UsageFailure(steps.error(), kHint);
-    data["budget"] = arguments.budget;
+    data["budget"] = *arguments.budget;
     data["steps_within_budget"] = *steps;
-    text += "a budget of " + FormatNumber(arguments.budget) + " pays for " + std::to_string(*steps) + " steps\n";
+    text += "a budget of " + FormatNumber(*arguments.budget) + " pays for " + std::to_string(*steps) + " steps\n";
   }
   return Report{.data = data, .text = text, .notes = {}};
 }

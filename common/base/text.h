@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,5 +13,9 @@ std::string Excerpt(std::string_view text);
 /// A number in four significant digits that is never below it: for what must not look better than it is. "-" for no
 /// number.
 std::string RoundedUp(double value);
+
+/// " (did you mean 'size'?)" for the known word that is nearest to an unknown one: a few letters away, or begun with
+/// it; nothing when none is.
+std::string DidYouMean(std::string_view unknown, std::span<const std::string> known);
 
 }  // namespace tacit

@@ -1,5 +1,6 @@
 #include "edge_agent/app/arguments.h"
 
+#include <limits>
 #include <map>
 #include <sstream>
 #include <utility>
@@ -7,6 +8,8 @@
 #include <CLI/CLI.hpp>
 
 #include "common/base/version.h"
+#include "common/command_line/command_line.h"
+#include "dp/types.h"
 
 namespace tacit::agent {
 namespace {
@@ -16,6 +19,9 @@ constexpr const char* kFooter =
     "2 the command line, or a file it names, cannot be used; 3 no connection, or a certificate that is not believed;\n"
     "4 time-out; 5 a fault of tacit-agent.\n"
     "Training data, and every number computed from them but the model update, stay on this device.";
+
+constexpr std::uint64_t kMostRounds = 1'000'000'000;
+constexpr std::uint64_t kMostMemoryMib = std::uint64_t{1} << 20U;
 
 void AddSplit(CLI::App& command, data::Split& split) {
   static const std::map<std::string, data::Split> kSplits = {{"train", data::Split::kTrain},
@@ -32,8 +38,18 @@ void AddData(CLI::App& command, DataArguments& data) {
                      "INDEX/COUNT: the synthetic sensor windows of one of COUNT simulated devices");
   choice->add_option("--config", data.config, "TOML file that describes this device's data");
   choice->require_option(1);
-  command.add_option("--subject", data.subject, "Only this person of --data");
+  command.add_option("--subject", data.subject, "Only this person of --data")
+      ->transform(command_line::Whole({0, std::numeric_limits<std::uint32_t>::max()}));
   AddSplit(command, data.split);
+}
+
+// A number that the rule of a privacy parameter takes.
+template <typename Parameter>
+CLI::Validator Checked() {
+  return command_line::Real([](double value) -> Result<void> {
+    TACIT_TRY_VOID(Parameter::Create(value));
+    return {};
+  });
 }
 
 // A complaint, or nothing.
@@ -45,7 +61,9 @@ std::string IsTaskName(const std::string& text) {
 void AddJoin(CLI::App& app, JoinArguments& join) {
   CLI::App* command = app.add_subcommand("join", "Enrol this device: make its key and get it a certificate");
   command->add_option("--server", join.server, "Host name or address of the server")->required();
-  command->add_option("--enrolment-port", join.enrolment_port, "Port of its enrolment listener")->capture_default_str();
+  command->add_option("--enrolment-port", join.enrolment_port, "Port of its enrolment listener")
+      ->transform(command_line::Whole({1, std::numeric_limits<std::uint16_t>::max()}))
+      ->capture_default_str();
   command->add_option("--ca-fingerprint", join.ca_fingerprint, "sha256:..., as the operator gave it")->required();
   command->add_option("--token-file", join.token_file, "File with the one-time token; - for standard input")
       ->required();
@@ -63,8 +81,11 @@ void AddRun(CLI::App& app, RunArguments& run) {
   command->add_option("--state", run.loop.state_directory, "Directory that join filled")->required();
   AddData(*command, run.data);
   command->add_option("--task", run.task, "Take part in this task only")->check(IsTaskName);
-  command->add_option("--rounds-limit", run.loop.rounds_limit, "End after so many counted updates");
-  command->add_option("--seed", run.loop.seed, "Of the order of the rows in training")->capture_default_str();
+  command->add_option("--rounds-limit", run.loop.rounds_limit, "End after so many counted updates")
+      ->transform(command_line::Whole({1, kMostRounds}));
+  command->add_option("--seed", run.loop.seed, "Of the order of the rows in training")
+      ->transform(command_line::Whole({0, std::numeric_limits<std::uint64_t>::max()}))
+      ->capture_default_str();
   command
       ->add_option("--encoding", run.loop.encoding,
                    "grid: clipped to integers here; float32: as trained, the server clips")
@@ -72,11 +93,16 @@ void AddRun(CLI::App& app, RunArguments& run) {
   command
       ->add_option("--memory-limit-mib", run.loop.memory_limit_mib,
                    "A model whose training would take more is left alone")
+      ->transform(command_line::Whole({1, kMostMemoryMib}))
       ->capture_default_str();
-  CLI::Option* const epsilon = command->add_option(
-      "--max-local-epsilon", run.max_local_epsilon,
-      "Send noised updates only, and for ever no more of them than cost this epsilon, over all tasks; kept in --state");
-  CLI::Option* const delta = command->add_option("--local-delta", run.local_delta, "The delta of --max-local-epsilon");
+  CLI::Option* const epsilon =
+      command
+          ->add_option("--max-local-epsilon", run.max_local_epsilon,
+                       "Send noised updates only, and for ever no more of them than cost this epsilon, over all tasks; "
+                       "kept in --state")
+          ->transform(Checked<dp::Epsilon>());
+  CLI::Option* const delta = command->add_option("--local-delta", run.local_delta, "The delta of --max-local-epsilon")
+                                 ->transform(Checked<dp::Delta>());
   epsilon->needs(delta);
   delta->needs(epsilon);
   command->add_option("--log-level", run.log_level, "debug, info, warn or error")
@@ -121,10 +147,14 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   app.add_subcommand("version", "Version of this program");
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
+  } catch (const CLI::Success& success) {
     std::ostringstream text;
-    const bool asked_for_help = app.exit(error, text, text) == 0;
-    return std::unexpected(Message{text.str(), asked_for_help ? ExitCode::kOk : ExitCode::kUsage});
+    app.exit(success, text, text);
+    return std::unexpected(Message{text.str(), ExitCode::kOk});
+  } catch (const CLI::Error& error) {
+    const std::string help = command_line::WordsOf(command_line::DeepestNamed(app)) + " --help";
+    return std::unexpected(
+        Message{"tacit-agent: " + command_line::Describe(error, app) + "\n  next: " + help + "\n", ExitCode::kUsage});
   }
   if (app.got_subcommand("join")) invocation.command = std::move(join);
   if (app.got_subcommand("run")) invocation.command = std::move(run);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "common/base/toml.h"
 
 namespace tacit::task {
@@ -75,36 +76,6 @@ std::string_view TypeName(toml::node_type type) {
     default:
       return "a date or time";
   }
-}
-
-/// Levenshtein distance, two rows at a time.
-std::size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-std::string Suggestion(std::string_view unknown, const std::set<std::string, std::less<>>& known) {
-  constexpr std::size_t kLongestKey = 40;
-  if (unknown.size() > kLongestKey) return "";
-  std::size_t best = std::max<std::size_t>(1, unknown.size() / 3) + 1;
-  std::string_view closest;
-  for (const std::string& key : known) {
-    const std::size_t distance = EditDistance(unknown, key);
-    if (distance < best) {
-      best = distance;
-      closest = key;
-    }
-  }
-  return closest.empty() ? "" : " (did you mean '" + std::string(closest) + "'?)";
 }
 
 std::string RangeText(IntegerRange range) {
@@ -246,8 +217,8 @@ struct TomlTable::View {
     if (table == nullptr) return;
     for (const auto& [key, node] : *table) {
       if (known.contains(key.str())) continue;
-      file->Note(PositionOf(key.source()),
-                 "unknown key '" + prefix + Shown(key.str()) + "'" + Suggestion(key.str(), known));
+      file->Note(PositionOf(key.source()), "unknown key '" + prefix + Shown(key.str()) + "'" +
+                                               DidYouMean(key.str(), std::vector(known.begin(), known.end())));
     }
   }
 };

@@ -17,7 +17,7 @@ LIBRARY_OWNERS = (
     (r"toml\+\+/", ("common/base",), "use common/base/toml.h: it switches off what is unsafe in the library"),
     (r"zlib\.h$", ("edge_agent/data", "common/model"), "readers unpack, an export needs a CRC"),
     (r"xxhash\.h$", ("common/base",), "use Xxh3 of common/base/bytes.h"),
-    (r"CLI/", ("cli", "server/app", "edge_agent/app"), "command lines are read by the programs"),
+    (r"CLI/", ("common/command_line", "cli", "server/app", "edge_agent/app"), "command lines are read by the programs"),
 )
 
 # Decisions and mathematics: the same input gives the same output, on any machine and in a simulation.

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 
@@ -17,6 +18,15 @@ TEST(Excerpt, IsShortAndCannotWriteToATerminal) {
             "'?[2J?"
             "?'");
   EXPECT_EQ(Excerpt(std::string(20'000'000, 'x')), "'" + std::string(40, 'x') + "...'");
+}
+
+TEST(DidYouMean, NamesTheNearestWordOrNone) {
+  const std::vector<std::string> known = {"size", "min", "over_selection", "deadline"};
+  EXPECT_EQ(DidYouMean("sise", known), " (did you mean 'size'?)");
+  EXPECT_EQ(DidYouMean("dead", known), " (did you mean 'deadline'?)");
+  EXPECT_EQ(DidYouMean("dea", known), "") << "too little to go by";
+  EXPECT_EQ(DidYouMean("population", known), "");
+  EXPECT_EQ(DidYouMean(std::string(20'000'000, 's'), known), "");
 }
 
 TEST(RoundedUp, IsNeverBelowTheNumber) {

@@ -118,7 +118,13 @@ TEST(Arguments, SayWhichHelpToReadWhenTheyAreWrong) {
   EXPECT_EQ(Bad({}).hint, "tacit --help");
   EXPECT_EQ(Bad({"tusk"}).hint, "tacit --help");
   EXPECT_EQ(Bad({"task", "list", "--frobnicate"}).hint, "tacit task list --help");
-  EXPECT_EQ(Bad({"task", "lst"}).error.message, "'lst' is not a command of 'tacit task'");
+  EXPECT_EQ(Bad({"task", "lst"}).error.message, "'lst' is not a command of 'tacit task' (did you mean 'list'?)");
+  EXPECT_EQ(Bad({"privacy", "epsilon", "--noise", "1"}).error.message,
+            "unknown option '--noise' (did you mean '--noise-multiplier'?); --delta is required");
+  EXPECT_EQ(Bad({"task", "create", "task.toml"}).error.message, "'task.toml' is not expected here; --file is required");
+  EXPECT_EQ(Bad({"task", "list", "a", "b"}).error.message, "'a' and 'b' are not expected here");
+  EXPECT_THAT(Bad({"task", "adjust", "har", "--noise-multiplier", "nan"}).error.message,
+              HasSubstr("above 0 and at most 131072"));
 }
 
 TEST(Arguments, ShowTheHelpOfWhatWasNamedWithTheExitCodes) {

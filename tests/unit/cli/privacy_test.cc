@@ -1,4 +1,5 @@
 #include <initializer_list>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 namespace tacit::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 template <typename Arguments>
@@ -39,7 +41,7 @@ TEST(PrivacyEpsilon, IsThatOfTheReferenceWithItsAccountantAndRelation) {
 }
 
 TEST(PrivacyEpsilon, IsNullWhereThereIsNoGuarantee) {
-  const auto answer = Epsilon({"epsilon", "--noise-multiplier", "0", "--steps", "1", "--delta", "1e-5"});
+  const auto answer = Epsilon({"epsilon", "--noise-multiplier", "1e-200", "--steps", "1", "--delta", "1e-5"});
   ASSERT_TRUE(answer);
   EXPECT_TRUE(answer->data.at("epsilon").is_null());
   EXPECT_THAT(answer->text, HasSubstr("no guarantee"));
@@ -67,6 +69,63 @@ TEST(PrivacyCalibrate, FindsTheNoiseAndSaysWhatItDoes) {
   EXPECT_NEAR(answer->data.at("noise_multiplier").get<double>(), 2.6843, 0.001);
   EXPECT_LE(answer->data.at("epsilon").get<double>(), 8);
   EXPECT_EQ(answer->data.at("utility").at("cohort_needed"), 895);
+}
+
+TEST(PrivacyEpsilon, IsPureForLaplaceAtDeltaZero) {
+  const auto answer =
+      Epsilon({"epsilon", "--mechanism", "laplace", "--noise-multiplier", "4", "--steps", "2", "--delta", "0"});
+  ASSERT_TRUE(answer) << answer.error().error.message;
+  EXPECT_NEAR(answer->data.at("epsilon").get<double>(), 0.5, 1e-9);
+}
+
+// An option, a value out of its range, and what the complaint says of that range.
+struct OutOfRange {
+  const char* command;
+  const char* option;
+  const char* value;
+  const char* range;
+};
+
+TEST(PlanningCommands, RefuseNumbersOutOfRangeWithOptionValueAndRange) {
+  const std::string steps = "from 1 to 100000000";
+  const OutOfRange cases[] = {
+      {"epsilon", "--steps", "-3", steps.c_str()},
+      {"epsilon", "--steps", "0", steps.c_str()},
+      {"epsilon", "--steps", "99999999999999999999", steps.c_str()},
+      {"forecast", "--steps", "-40", steps.c_str()},
+      {"calibrate", "--cohort", "-5", "from 1 to 1048576"},
+      {"calibrate", "--cohort", "0", "from 1 to 1048576"},
+      {"calibrate", "--target-epsilon", "0", "a finite number above 0"},
+      {"forecast", "--budget", "0", "a finite number above 0"},
+      {"forecast", "--budget", "-1", "a finite number above 0"},
+      {"epsilon", "--delta", "1", "above 0 and below 1"},
+      {"epsilon", "--delta", "0", "above 0 and below 1"},
+      {"audit", "--delta", "-0.1", "above 0 and below 1"},
+      {"epsilon", "--noise-multiplier", "0", "above 0 and at most 131072"},
+      {"epsilon", "--noise-multiplier", "nan", "above 0 and at most 131072"},
+      {"epsilon", "--sampling-probability", "0", "above 0 and below 1"},
+      {"epsilon", "--sampling-probability", "1.5", "above 0 and below 1"},
+      {"audit", "--trials", "-1", "from 100 to 10000000"},
+      {"audit", "--canaries", "99", "from 100 to 20000"},
+      {"audit", "--confidence", "1", "above 0 and below 1"},
+      {"audit", "--clip-norm", "0", "from 2^-64 to 2^64"},
+      {"audit", "--grid-radius", "-1024", "from 1024 to 1073741824"},
+  };
+  for (const OutOfRange& bad : cases) {
+    // CLI11 takes the last of several values only where it is told to: each command line names an option once.
+    std::vector<std::pair<std::string, std::string>> options = {{"--delta", "1e-5"}};
+    if (bad.command != std::string("calibrate")) options.emplace_back("--noise-multiplier", "1");
+    if (bad.command != std::string("audit")) options.emplace_back("--steps", "10");
+    if (bad.command == std::string("calibrate")) options.emplace_back("--target-epsilon", "2");
+    std::erase_if(options, [&](const auto& option) { return option.first == bad.option; });
+    options.emplace_back(bad.option, bad.value);
+    std::vector<const char*> argv = {"tacit", "privacy", bad.command};
+    for (const auto& [name, value] : options) argv.insert(argv.end(), {name.c_str(), value.c_str()});
+    const auto parsed = ParseArguments(static_cast<int>(argv.size()), argv.data());
+    ASSERT_FALSE(parsed) << bad.command << ' ' << bad.option << ' ' << bad.value;
+    EXPECT_EQ(parsed.error().exit, ExitCode::kUsage);
+    EXPECT_THAT(parsed.error().error.message, AllOf(HasSubstr(bad.option), HasSubstr(bad.value), HasSubstr(bad.range)));
+  }
 }
 
 TEST(PrivacyCalibrate, FindsTheSteps) {

@@ -58,13 +58,22 @@ TEST(Arguments, OfEvaluateAreReadWithJsonBeforeAndBehind) {
 TEST(Arguments, AreRefusedWithTheReasonAndExitCodeTwo) {
   const std::vector<std::pair<std::vector<const char*>, std::string>> cases = {
       {{}, "subcommand"},
-      {{"dance"}, "subcommand"},
+      {{"dance"}, "'dance' is not a command of 'tacit-agent'"},
+      {{"run", "--cfg", "data.toml"}, "unknown option '--cfg'"},
       {{"run", "--synthetic", "0/1"}, "--state"},
       {{"run", "--state", "/s"}, "data"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--data", "d"}, "data"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--task", "Not A Name"}, "a task name"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--inject-fault", "fire"}, "fire"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--rounds-limit", "many"}, "many"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--rounds-limit", "-1"}, "'-1' is not a whole number from 1 to"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--rounds-limit", "0"}, "'0' is not a whole number from 1 to"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--memory-limit-mib", "0"}, "from 1 to 1048576"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--seed", "-1"}, "from 0 to 18446744073709551615"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--max-local-epsilon", "0"}, "--max-local-epsilon: epsilon is 0"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--local-delta", "1"}, "--local-delta: delta is 1"},
+      {{"shape", "--data", "d", "--subject", "-1"}, "from 0 to 4294967295"},
+      {{"join", "--server", "h", "--enrolment-port", "0"}, "from 1 to 65535"},
       {{"join", "--server", "h"}, "required"}};
   for (const auto& [words, reason] : cases) {
     const auto invocation = Parse(words);
