@@ -69,6 +69,7 @@ Result<void> AgentLoop::Run(const std::stop_token& stop) {
                               {"port", identity_.agents.port},
                               {"inputs", dataset_.features},
                               {"classes", dataset_.classes}});
+  SayCapTightened();
   pending_ = store_.Load();
   if (pending_ && !Present(local_ledger_, kOpened).MaySendKept(pending_->round.task)) {
     log_.Warn("agent_update_dropped", {{"task", pending_->round.task.str()}, {"round", pending_->round.round}});
@@ -145,6 +146,18 @@ void AgentLoop::SeekWork() {
   const auto& wait = std::get<codec::Wait>(*reply);
   SayWaiting(wait.reason);
   Pause(std::max(wait.retry_after, kShortestPause));
+}
+
+// Nobody can take it back: it must not happen without a word.
+void AgentLoop::SayCapTightened() {
+  const upload::LocalLedger& ledger = Present(local_ledger_, kOpened);
+  const auto& before = ledger.replaced_cap();
+  const auto& now = ledger.record().cap;
+  if (!before || !now) return;
+  log_.Warn("agent_cap_tightened", {{"epsilon", now->epsilon.value()},
+                                    {"delta", now->delta.value()},
+                                    {"epsilon_before", before->epsilon.value()},
+                                    {"delta_before", before->delta.value()}});
 }
 
 bool AgentLoop::HasCap() const {

@@ -58,6 +58,7 @@ class AgentLoop {
   /// One check-in, and the round it may lead to.
   void SeekWork();
   void TakePart(const codec::Lease& lease);
+  void SayCapTightened();
   [[nodiscard]] bool HasCap() const;
   void Decline(const TaskId& task, const Error& why);
   Result<void> CheckLease(const codec::Lease& lease, const model::ModelSpec& spec) const;

@@ -95,6 +95,18 @@ Result<void> CheckTerms(const std::string& task, const LocalSpend& spend, const 
                                                 " noised updates for " + task + ", as many as it may");
 }
 
+std::string TextOf(const LocalCap& cap) {
+  return "epsilon " + RoundedUp(cap.epsilon.value()) + " at delta " + RoundedUp(cap.delta.value());
+}
+
+Result<void> CheckNotLooser(const LocalCap& kept, const LocalCap& asked) {
+  if (asked.epsilon <= kept.epsilon && asked.delta <= kept.delta) return {};
+  return Fail(ErrorCode::kConflict, "this device is kept to " + TextOf(kept) + ", its limit for ever, and " +
+                                        TextOf(asked) +
+                                        " is not stricter: leave --max-local-epsilon and --local-delta out, or give "
+                                        "an epsilon and a delta of which neither is larger");
+}
+
 }  // namespace
 
 std::string FormatLocalRecord(const LocalRecord& record) {
@@ -159,6 +171,7 @@ Result<LocalLedger> LocalLedger::Open(const std::filesystem::path& state_directo
 Result<void> LocalLedger::UseCap(const std::optional<LocalCap>& cap) {
   const std::optional<LocalCap> used = cap ? cap : record_.cap;
   if (!used) return {};
+  if (record_.cap) TACIT_TRY_VOID(CheckNotLooser(*record_.cap, *used));
   // Where a budget goes furthest for Gaussians does not depend on how much noise they have.
   TACIT_TRY(const auto most_noise, dp::NoiseMultiplier::Create(dp::kMaxNoiseMultiplier));
   TACIT_TRY(auto filter, dp::RenyiFilter::Create(
@@ -171,6 +184,7 @@ Result<void> LocalLedger::UseCap(const std::optional<LocalCap>& cap) {
     LocalRecord changed = record_;
     changed.cap = used;
     TACIT_TRY_VOID(Write(changed));
+    replaced_cap_ = record_.cap;
     record_ = std::move(changed);
   }
   limit_ = Limit{.cap = *used, .filter = filter};
@@ -197,9 +211,8 @@ Result<void> LocalLedger::CheckRoom(const codec::Lease& lease) const {
   if (!limit_) return {};
   const double then = SpentBy(limit_->filter) + limit_->filter.CostOf(dp::LocalRelease(terms->noise));
   if (Releases() < kMostReleases && limit_->filter.Admits(then)) return {};
-  return Fail(ErrorCode::kBudgetExhausted, task + " would bring what this device has spent above epsilon " +
-                                               RoundedUp(limit_->cap.epsilon.value()) + " at delta " +
-                                               RoundedUp(limit_->cap.delta.value()) + ", its limit for ever");
+  return Fail(ErrorCode::kBudgetExhausted,
+              task + " would bring what this device has spent above " + TextOf(limit_->cap) + ", its limit for ever");
 }
 
 Result<void> LocalLedger::Charge(const codec::Lease& lease) {

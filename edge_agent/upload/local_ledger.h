@@ -55,15 +55,16 @@ Result<std::optional<LocalTerms>> LocalTermsOf(const codec::Lease& lease);
 ///
 /// Guarantee: with a cap, all updates that ever left are together (epsilon, delta)-DP under "replace one", whatever the
 ///   server chose them to be, and none left without noise. An update is charged, durably, before it can be sent; a
-///   crash in between counts it although it was not sent. Whoever deletes the file, or makes the cap larger, changes
-///   the promise: that is the device owner's to do.
+///   crash in between counts it although it was not sent. Whoever deletes or edits the file changes the promise: that
+///   is the device owner's to do.
 /// Source: dp::RenyiFilter.
 /// Threads: one at a time, one process a directory.
 class LocalLedger {
  public:
-  /// `cap`, when given, replaces the one that is kept, durably.
-  /// Errors: kDataLoss for a file that cannot be read as one; kInvalidArgument for a cap that is too fine; those of the
-  ///   disk.
+  /// `cap`, when given, is kept durably. It replaces one that is kept already only where neither epsilon nor delta is
+  /// larger: an epsilon at another delta is another statement, and which of two is the looser cannot be told.
+  /// Errors: kDataLoss for a file that cannot be read as one; kConflict for a cap that would loosen the kept one;
+  ///   kInvalidArgument for a cap that is too fine; those of the disk.
   static Result<LocalLedger> Open(const std::filesystem::path& state_directory, const std::optional<LocalCap>& cap);
 
   /// Whether this device may make one more update under this lease.
@@ -80,6 +81,8 @@ class LocalLedger {
   [[nodiscard]] bool MaySendKept(const TaskId& task) const;
 
   [[nodiscard]] const LocalRecord& record() const { return record_; }
+  /// The cap that Open replaced by a stricter one.
+  [[nodiscard]] const std::optional<LocalCap>& replaced_cap() const { return replaced_cap_; }
   /// What all tasks together come to at the cap's delta, by the filter; absent without a cap.
   [[nodiscard]] std::optional<double> EpsilonSpent() const;
 
@@ -91,6 +94,7 @@ class LocalLedger {
   [[nodiscard]] double SpentBy(const dp::RenyiFilter& filter) const;
   std::filesystem::path file_;
   LocalRecord record_;
+  std::optional<LocalCap> replaced_cap_;
   struct Limit {
     LocalCap cap;
     dp::RenyiFilter filter;

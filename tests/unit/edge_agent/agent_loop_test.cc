@@ -180,6 +180,18 @@ TEST_F(AgentLoopTest, WithACapOfItsOwnSendsNothingWithoutNoise) {
   EXPECT_THAT(Log(), HasSubstr("without noise of this device"));
 }
 
+TEST_F(AgentLoopTest, WarnsOfACapThatBecomesStricterAndRunsWithNoneThatBecomesLooser) {
+  options_.rounds_limit = 0;
+  options_.local_cap = {.epsilon = *dp::Epsilon::Create(3), .delta = *dp::Delta::Create(1e-6)};
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), Not(HasSubstr("agent_cap_tightened")));
+  options_.local_cap->epsilon = *dp::Epsilon::Create(2);
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), HasSubstr("\"level\":\"warn\",\"event\":\"agent_cap_tightened\",\"epsilon\":2"));
+  options_.local_cap->epsilon = *dp::Epsilon::Create(3);
+  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kConflict, "is not stricter"));
+}
+
 TEST_F(AgentLoopTest, SaysFromItsFirstCheckInThatItSendsNothingWithoutNoise) {
   RunUntil([&] { return !server_.check_ins().empty(); });
   EXPECT_FALSE(server_.check_ins().back().only_local_noise);

@@ -220,8 +220,8 @@ TEST(MakeUpdate, AddsNoiseOfTheScaleThatIsAccountedFor) {
 
 class LocalLedgerTest : public ::testing::Test {
  protected:
-  static LocalCap CapOf(double epsilon) {
-    return {.epsilon = *dp::Epsilon::Create(epsilon), .delta = *dp::Delta::Create(1e-6)};
+  static LocalCap CapOf(double epsilon, double delta = 1e-6) {
+    return {.epsilon = *dp::Epsilon::Create(epsilon), .delta = *dp::Delta::Create(delta)};
   }
   [[nodiscard]] LocalLedger Open(const std::optional<LocalCap>& cap = std::nullopt) const {
     return *LocalLedger::Open(state_.path(), cap);
@@ -289,9 +289,23 @@ TEST_F(LocalLedgerTest, WithACapLetsNothingOutWithoutNoise) {
 
 TEST_F(LocalLedgerTest, KeepsItsCapWhenAnotherCannotBeKept) {
   EXPECT_THAT(Open(CapOf(4)).MaySendKept(Lease().task), ::testing::IsFalse());
-  EXPECT_THAT(LocalLedger::Open(state_.path(), CapOf(60)), IsError(ErrorCode::kInvalidArgument));
+  EXPECT_THAT(LocalLedger::Open(state_.path(), CapOf(1e-9)), IsError(ErrorCode::kInvalidArgument));
   LocalLedger ledger = Open();
   EXPECT_EQ(ledger.record().cap, CapOf(4));
+}
+
+TEST_F(LocalLedgerTest, TakesAStricterCapAndNoOther) {
+  EXPECT_EQ(Open(CapOf(3)).replaced_cap(), std::nullopt);
+  EXPECT_EQ(Open(CapOf(3)).replaced_cap(), std::nullopt) << "the same again";
+  // What is larger in one and smaller in the other is another statement, and none that is stricter.
+  for (const LocalCap& looser : {CapOf(5), CapOf(3, 1e-5), CapOf(2, 1e-5), CapOf(5, 1e-7)}) {
+    EXPECT_THAT(LocalLedger::Open(state_.path(), looser),
+                IsErrorSaying(ErrorCode::kConflict, "this device is kept to epsilon 3 at delta 1e-06"));
+    EXPECT_EQ(Open().record().cap, CapOf(3));
+  }
+  EXPECT_EQ(Open(CapOf(2)).replaced_cap(), CapOf(3));
+  EXPECT_EQ(Open(CapOf(2, 1e-7)).replaced_cap(), CapOf(2));
+  EXPECT_EQ(Open().record().cap, CapOf(2, 1e-7));
 }
 
 TEST_F(LocalLedgerTest, ChargesNothingThatTheDiskDoesNotTake) {
