@@ -15,6 +15,7 @@
 #include "common/crypto/certificate.h"
 #include "common/model/export.h"
 #include "edge_agent/app/chosen_data.h"
+#include "edge_agent/app/exit_code.h"
 #include "edge_agent/app/state_lock.h"
 #include "edge_agent/enrolment/join.h"
 #include "edge_agent/training/trainer.h"
@@ -38,12 +39,20 @@ Result<std::string> ReadStandardInput() {
   return Fail(ErrorCode::kTooLarge, "standard input: longer than any token");
 }
 
+// A file that the command line names and that cannot be read cannot be used, whether it is its owner or the disk that
+// keeps it back: nobody refused this device anything.
+template <typename T>
+Result<T> Usable(Result<T> read) {
+  if (!read && ExitCodeOf(read.error().code) != ExitCode::kUsage) read.error().code = ErrorCode::kInvalidArgument;
+  return read;
+}
+
 Result<std::string> ReadToken(const std::string& file) {
   std::string text;
   if (file == "-") {
     TACIT_TRY(text, ReadStandardInput());
   } else {
-    TACIT_TRY(const Bytes bytes, ReadFile(file, kLongestToken));
+    TACIT_TRY(const Bytes bytes, Usable(ReadFile(file, kLongestToken)));
     text = AsText(bytes);
   }
   const std::size_t first = text.find_first_not_of(" \t\r\n");
@@ -60,6 +69,12 @@ std::string Percent(double share) {
 std::string CostText(double epsilon, double delta) {
   return std::isfinite(epsilon) ? "epsilon " + RoundedUp(epsilon) + " at delta " + RoundedUp(delta)
                                 : "no differential privacy";
+}
+
+// Whoever asks must not take silence for an answer.
+std::string WithoutOwnNoise(const upload::LocalRecord& record) {
+  if (record.cap || !record.tasks.empty()) return "";
+  return "noise of this device: none; it took part in no task that asks for it, and has no cap of its own\n";
 }
 
 /// What this device keeps itself, of the noise that it adds.
@@ -89,6 +104,7 @@ void AddOwnLedger(const upload::LocalLedger& ledger, Report& report) {
                    std::to_string(spend.max_releases) + " updates, " + CostText(epsilon, spend.noise.delta.value()) +
                    "\n";
   }
+  report.text += WithoutOwnNoise(ledger.record());
   report.data["local"] = std::move(own);
 }
 
@@ -135,7 +151,7 @@ Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const 
   Logger log(STDERR_FILENO, clock, arguments.log_level);
   TACIT_TRY(enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(arguments.loop.state_directory));
   TACIT_TRY(const StateLock lock, StateLock::Take(arguments.loop.state_directory));
-  TACIT_TRY(data::Dataset dataset, LoadChosenData(arguments.data));
+  TACIT_TRY(data::Dataset dataset, Usable(LoadChosenData(arguments.data)));
   LoopOptions options = arguments.loop;
   if (!arguments.task.empty()) {
     TACIT_TRY(options.task, TaskId::Parse(arguments.task));
@@ -166,10 +182,10 @@ Result<Report> Execute(const PrivacyArguments& arguments) {
 }
 
 Result<Report> Execute(const EvaluateArguments& arguments) {
-  TACIT_TRY(const Bytes file, ReadFile(arguments.model, kLargestModelFile));
+  TACIT_TRY(const Bytes file, Usable(ReadFile(arguments.model, kLargestModelFile)));
   auto loaded = model::ParseSafetensors(file);
   if (!loaded) return Annotate(loaded.error(), arguments.model.string());
-  TACIT_TRY(const data::Dataset dataset, LoadChosenData(arguments.data));
+  TACIT_TRY(const data::Dataset dataset, Usable(LoadChosenData(arguments.data)));
   TACIT_TRY(const training::Evaluation score, training::Evaluate(loaded->spec, loaded->parameters, dataset));
   const std::string spec = loaded->spec.CanonicalText();
   return Report{.data = {{"accuracy", score.accuracy}, {"loss", score.loss}, {"rows", score.rows}, {"model", spec}},
@@ -178,15 +194,16 @@ Result<Report> Execute(const EvaluateArguments& arguments) {
 }
 
 Result<Report> Execute(const ShapeArguments& arguments) {
-  TACIT_TRY(const data::Dataset dataset, LoadChosenData(arguments.data));
+  TACIT_TRY(const data::Dataset dataset, Usable(LoadChosenData(arguments.data)));
   return Report{.data = {{"inputs", dataset.features}, {"classes", dataset.classes}, {"rows", dataset.rows}},
                 .text = "inputs " + std::to_string(dataset.features) + "\nclasses " + std::to_string(dataset.classes) +
                         "\nrows " + std::to_string(dataset.rows) + "\n"};
 }
 
 Result<Report> Execute(const SubjectsArguments& arguments) {
-  TACIT_TRY(const std::vector<std::uint32_t> subjects,
-            ListSubjects(Present(arguments.data.people, "the command line demands --data"), arguments.data.split));
+  TACIT_TRY(
+      const std::vector<std::uint32_t> subjects,
+      Usable(ListSubjects(Present(arguments.data.people, "the command line demands --data"), arguments.data.split)));
   Report report{.data = {{"items", subjects}}, .text = {}};
   for (const std::uint32_t subject : subjects) report.text += std::to_string(subject) + "\n";
   return report;

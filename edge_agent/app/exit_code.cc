@@ -15,7 +15,6 @@ ExitCode ExitCodeOf(ErrorCode code) {
     case ErrorCode::kDeadlineExceeded:
       return ExitCode::kTimeOut;
     case ErrorCode::kInternal:
-    case ErrorCode::kDataLoss:
       return ExitCode::kInternal;
     default:
       return ExitCode::kRefused;

@@ -127,6 +127,7 @@ std::string FormatLocalRecord(const LocalRecord& record) {
 
 Result<LocalRecord> ParseLocalRecord(std::string_view text) {
   const Json document = Json::parse(text, nullptr, false);
+  if (document.is_discarded()) return Malformed("is no JSON, or was cut");
   if (!document.is_object() || MemberOf(document, "schema") != kSchema) return Malformed("is not of schema 1");
   const Json& tasks = MemberOf(document, "tasks");
   if (!tasks.is_array() || tasks.size() > kMostTasks) return Malformed("has no list of tasks, or too long a one");

@@ -425,6 +425,8 @@ class NoiseOfDevices(ServerTest):
         alone = json.loads(run(["tacit-agent", "--json", "privacy", "--offline", "--state",
                                 devices[1].state]).stdout)["data"]
         self.assertIsNone(alone["local"]["max_epsilon"])
+        joined = run(["tacit-agent", "privacy", "--offline", "--state", devices[1].state]).stdout
+        self.assertIn("task t: 2 of 2 updates", joined)
         self.assertEqual(alone["local"]["items"], own["local"]["items"])
 
     def synthetic_task(self, **options):
@@ -445,6 +447,14 @@ class NoiseOfDevices(ServerTest):
         self.assertEqual(self.server.events_named("round_opened"), [])
         self.assertEqual(self.server.cli("privacy", "show", "t")["data"]["epsilon_spent"], 0)
         self.assertEqual(other.lease().round, 1)
+
+    def test_a_device_without_noise_of_its_own_says_so(self):
+        device, = self.devices("a")
+        own = run(["tacit-agent", "privacy", "--offline", "--state", device.state]).stdout
+        self.assertIn("noise of this device: none", own)
+        (device.state / "local_privacy.json").write_text('{"schema": 1, "cap": nul')
+        damaged = run(["tacit-agent", "privacy", "--offline", "--state", device.state], expect=1)
+        self.assertIn("was cut", damaged.stderr)
 
     def test_a_device_declines_what_its_cap_does_not_pay_for_and_gives_its_place_back(self):
         self.synthetic_task(size=1, minimum=1, rounds=3, privacy=LOCAL)

@@ -166,6 +166,18 @@ TEST_F(Recordings, ShapeIsWhatATaskNeeds) {
   EXPECT_EQ(report->data, nlohmann::ordered_json({{"inputs", 2}, {"classes", 6}, {"rows", 4}}));
 }
 
+TEST(ExitCodes, AreOneOfUseForFilesAndOneOfStateForWhatThisDeviceKeeps) {
+  const ScratchDirectory directory;
+  // Its first page is mapped by no program: it can be opened and not be read, by root either.
+  const auto config =
+      directory.Write("agent.toml", "[data]\nfeatures = 'd.csv'\nlabel_column = 'class'\nclasses = ['x', 'y']\n");
+  std::filesystem::create_symlink("/proc/self/mem", directory.path() / "d.csv");
+  const auto unreadable = Execute(ShapeArguments{{.config = config}});
+  ASSERT_FALSE(unreadable);
+  EXPECT_EQ(ExitCodeOf(unreadable.error().code), ExitCode::kUsage);
+  EXPECT_EQ(ExitCodeOf(ErrorCode::kDataLoss), ExitCode::kRefused) << "a damaged file is no fault of the program";
+}
+
 TEST(Join, RefusesAnEmptyTokenAndABadFingerprintBeforeItConnects) {
   const ScratchDirectory directory;
   const SystemClock clock;

@@ -340,6 +340,12 @@ TEST_F(LocalLedgerTest, SendsNothingWhenItsFileIsDamaged) {
   }
 }
 
+TEST_F(LocalLedgerTest, TellsAFileThatWasCutFromOneOfAnotherSchema) {
+  EXPECT_THAT(ParseLocalRecord("{\"schema\": 1, \"cap\": nu"), IsErrorSaying(ErrorCode::kMalformed, "was cut"));
+  EXPECT_THAT(ParseLocalRecord(""), IsErrorSaying(ErrorCode::kMalformed, "was cut"));
+  EXPECT_THAT(ParseLocalRecord("{\"schema\": 2}"), IsErrorSaying(ErrorCode::kMalformed, "is not of schema 1"));
+}
+
 TEST(MakeUpdate, RefusesWhatNoServerWouldTake) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(MakeUpdate(Lease(), std::vector<float>{0, 0, nan, 0}, {}),
