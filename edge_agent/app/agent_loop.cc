@@ -69,6 +69,11 @@ Result<void> AgentLoop::Run(const std::stop_token& stop) {
                               {"port", identity_.agents.port},
                               {"inputs", dataset_.features},
                               {"classes", dataset_.classes}});
+  // That some were is no number computed from the data, and all that leaves their owner's eyes: a log may be collected.
+  if (dataset_.left_out.rows > 0)
+    log_.Warn("agent_labels_left_out", {{"reason",
+                                         "labels of the data that are none of the classes are left out, with "
+                                         "what belongs to them; 'tacit-agent shape' says which"}});
   SayCapTightened();
   pending_ = store_.Load();
   if (pending_ && !Present(local_ledger_, kOpened).MaySendKept(pending_->round.task)) {

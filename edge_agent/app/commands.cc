@@ -125,6 +125,30 @@ void AddServersAnswer(const codec::PrivacyReply& reply, Report& report) {
   }
 }
 
+/// A class without rows is shown too: it may be misspelt.
+void AddRowsOfClasses(const data::Dataset& dataset, Report& report) {
+  constexpr std::size_t kMostLines = 100;
+  std::vector<std::uint64_t> rows(dataset.classes);
+  for (const std::uint32_t row_class : dataset.y) ++rows[row_class];
+  report.data["rows_by_class"] = nlohmann::ordered_json::array();
+  for (std::uint32_t i = 0; i < dataset.classes; ++i) {
+    const std::string label = data::LabelOf(dataset.labels, i);
+    report.data["rows_by_class"].push_back({{"label", label}, {"rows", rows[i]}});
+    if (i < kMostLines) report.text += "rows of class " + Excerpt(label) + ": " + std::to_string(rows[i]) + "\n";
+  }
+  if (rows.size() > kMostLines)
+    report.text += "and " + std::to_string(rows.size() - kMostLines) + " more classes, which --json has\n";
+}
+
+void AddLeftOut(const data::LeftOut& left_out, Report& report) {
+  report.data["left_out"] = {{"rows", left_out.rows}, {"labels", left_out.labels}};
+  if (left_out.rows == 0) return;
+  report.text += "rows left out: " + std::to_string(left_out.rows) + ", with labels that are none of the classes:";
+  for (std::size_t i = 0; i < left_out.labels.size(); ++i)
+    report.text += (i == 0 ? " " : ", ") + Excerpt(left_out.labels[i]);
+  report.text += left_out.labels.size() == data::kMaxLabelsLeftOut ? ", and perhaps more\n" : "\n";
+}
+
 }  // namespace
 
 Result<Report> Execute(const JoinArguments& arguments, const Clock& clock) {
@@ -195,9 +219,12 @@ Result<Report> Execute(const EvaluateArguments& arguments) {
 
 Result<Report> Execute(const ShapeArguments& arguments) {
   TACIT_TRY(const data::Dataset dataset, Usable(LoadChosenData(arguments.data)));
-  return Report{.data = {{"inputs", dataset.features}, {"classes", dataset.classes}, {"rows", dataset.rows}},
+  Report report{.data = {{"inputs", dataset.features}, {"classes", dataset.classes}, {"rows", dataset.rows}},
                 .text = "inputs " + std::to_string(dataset.features) + "\nclasses " + std::to_string(dataset.classes) +
                         "\nrows " + std::to_string(dataset.rows) + "\n"};
+  AddRowsOfClasses(dataset, report);
+  AddLeftOut(dataset.left_out, report);
+  return report;
 }
 
 Result<Report> Execute(const SubjectsArguments& arguments) {

@@ -20,7 +20,7 @@ Result<std::unique_ptr<RowReader>> OpenTable(const std::filesystem::path& path, 
   return OpenRows(std::move(stream), header);
 }
 
-std::uint32_t CountClasses(const std::variant<LabelRange, LabelNames>& classes) {
+std::uint32_t CountClasses(const Labels& classes) {
   if (const auto* names = std::get_if<LabelNames>(&classes)) return static_cast<std::uint32_t>(names->size());
   return std::get<LabelRange>(classes).classes;
 }
@@ -68,10 +68,14 @@ class LabelColumn {
                 name_ + ": expected " + std::to_string(rows) + " labels, one a row of the features, found more");
   }
 
+  [[nodiscard]] std::string TextOf(const RowReader& features) const {
+    return (table_ == nullptr ? features : *table_).Text(column_);
+  }
+
   /// nullopt for a label that is none of the classes.
   Result<std::optional<std::uint32_t>> ClassOf(const RowReader& features) const {
     const RowReader& table = table_ == nullptr ? features : *table_;
-    const std::string text = table.Text(column_);
+    const std::string text = TextOf(features);
     if (const auto* names = std::get_if<LabelNames>(classes_)) {
       const auto found = std::ranges::find(*names, text);
       if (found == names->end()) return std::nullopt;
@@ -92,9 +96,9 @@ class LabelColumn {
   }
 
  private:
-  explicit LabelColumn(const std::variant<LabelRange, LabelNames>& classes) : classes_(&classes) {}
+  explicit LabelColumn(const Labels& classes) : classes_(&classes) {}
 
-  const std::variant<LabelRange, LabelNames>* classes_;
+  const Labels* classes_;
   std::unique_ptr<RowReader> table_;
   std::string name_;
   std::size_t column_ = 0;
@@ -162,10 +166,22 @@ Result<void> AppendRow(const DataSource& source, const RowReader& table, const s
   return {};
 }
 
+void Count(LeftOut& left_out, const std::string& label) {
+  ++left_out.rows;
+  if (left_out.labels.size() >= kMaxLabelsLeftOut) return;
+  std::string shown = label.substr(0, kMaxLabelBytes);
+  if (std::ranges::find(left_out.labels, shown) == left_out.labels.end()) left_out.labels.push_back(std::move(shown));
+}
+
 Result<void> CheckNotEmpty(const DataSource& source, const Dataset& dataset, std::uint64_t rows_read) {
   if (dataset.rows > 0) return {};
-  return Fail(ErrorCode::kInvalidArgument, source.features.string() + ": none of its " + std::to_string(rows_read) +
-                                               " rows is selected; check the row selection and the labels");
+  std::string found;
+  for (const std::string& label : dataset.left_out.labels) found += (found.empty() ? " " : ", ") + Excerpt(label);
+  const std::string why =
+      found.empty() ? "check the row selection"
+                    : std::to_string(dataset.left_out.rows) + " have labels that are none of the classes:" + found;
+  return Fail(ErrorCode::kInvalidArgument,
+              source.features.string() + ": none of its " + std::to_string(rows_read) + " rows is selected; " + why);
 }
 
 std::filesystem::path PlainOrGzip(const std::filesystem::path& plain) {
@@ -177,13 +193,19 @@ std::filesystem::path PlainOrGzip(const std::filesystem::path& plain) {
 
 }  // namespace
 
+std::string LabelOf(const Labels& labels, std::uint32_t index) {
+  if (const auto* names = std::get_if<LabelNames>(&labels)) return names->at(index);
+  return std::to_string(std::get<LabelRange>(labels).first + index);
+}
+
 Result<Dataset> LoadDataset(const DataSource& source) {
   TACIT_TRY_VOID(CheckSource(source));
   TACIT_TRY(const std::unique_ptr<RowReader> table, OpenTable(source.features, source.header));
   TACIT_TRY(LabelColumn label, LabelColumn::Create(source, *table));
   TACIT_TRY(const std::unique_ptr<RowFilter> filter, MakeRowFilter(source, *table));
   TACIT_TRY(const std::vector<std::size_t> columns, FeatureColumns(source, *table, label.own_column()));
-  Dataset dataset{.features = columns.size(), .classes = CountClasses(source.classes), .x = {}, .y = {}};
+  Dataset dataset{
+      .features = columns.size(), .classes = CountClasses(source.classes), .x = {}, .y = {}, .labels = source.classes};
   std::uint64_t row = 0;
   for (;; ++row) {
     TACIT_TRY(const bool more, table->Next());
@@ -192,7 +214,10 @@ Result<Dataset> LoadDataset(const DataSource& source) {
     TACIT_TRY(const bool wanted, filter->Wants(row, *table));
     if (!wanted) continue;
     TACIT_TRY(const std::optional<std::uint32_t> row_class, label.ClassOf(*table));
-    if (!row_class) continue;
+    if (!row_class) {
+      Count(dataset.left_out, label.TextOf(*table));
+      continue;
+    }
     TACIT_TRY_VOID(AppendRow(source, *table, columns, dataset));
     dataset.y.push_back(*row_class);
   }

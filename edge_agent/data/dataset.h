@@ -14,6 +14,27 @@
 
 namespace tacit::data {
 
+/// Labels first, first + 1, ..., first + classes - 1 become classes 0, 1, ...; rows of other labels are left out.
+struct LabelRange {
+  std::int64_t first = 0;
+  std::uint32_t classes = 0;
+};
+/// Labels become classes by their place in this list, compared as text; rows of other labels are left out.
+using LabelNames = std::vector<std::string>;
+using Labels = std::variant<LabelRange, LabelNames>;
+/// What class number `index` is called in the data.
+std::string LabelOf(const Labels& labels, std::uint32_t index);
+
+inline constexpr std::size_t kMaxLabelsLeftOut = 10;
+inline constexpr std::size_t kMaxLabelBytes = 40;
+
+/// Rows that belong to this device and have a label that is none of the classes. One class that is misspelt leaves all
+/// its rows out.
+struct LeftOut {
+  std::uint64_t rows = 0;
+  std::vector<std::string> labels;  ///< The first ones, each once and cut; at most kMaxLabelsLeftOut.
+};
+
 /// What a device trains on. It never leaves the device, nor does a number computed from it other than the clipped
 /// update. Shape: `x` is rows x features, row-major and finite; `y` has one class in [0, classes) for each row.
 struct Dataset {
@@ -22,15 +43,9 @@ struct Dataset {
   std::uint32_t classes = 0;
   std::vector<float> x;
   std::vector<std::uint32_t> y;
+  Labels labels = {};  ///< What the classes are called.
+  LeftOut left_out = {};
 };
-
-/// Labels first, first + 1, ..., first + classes - 1 become classes 0, 1, ...; rows of other labels are left out.
-struct LabelRange {
-  std::int64_t first = 0;
-  std::uint32_t classes = 0;
-};
-/// Labels become classes by their place in this list, compared as text; rows of other labels are left out.
-using LabelNames = std::vector<std::string>;
 
 struct AllRows {};
 /// Rows where a column is `value`: of a file beside the features when `file` is set, else of the features' own table.
@@ -53,7 +68,7 @@ struct DataSource {
   std::optional<std::filesystem::path> labels = std::nullopt;
   std::optional<std::string> label_column =
       std::nullopt;  ///< Of the features' table: a name, or a number counted from 1.
-  std::variant<LabelRange, LabelNames> classes;
+  Labels classes;
   std::vector<std::string> ignored_columns = {};  ///< Of the features' table, besides the label and a selecting column.
   double scale = 1;                               ///< Every feature is multiplied by it.
   std::optional<double> missing =
@@ -65,7 +80,7 @@ struct DataSource {
 
 /// Reads the rows that `source` selects, in file order. Memory: the rows selected, and one row of each file.
 /// Errors: kMalformed with file, place, what was expected and found; kNotFound for a missing file; kTooLarge over
-/// `max_values`; kInvalidArgument for a source that contradicts itself or selects nothing.
+/// `max_values`; kInvalidArgument for a source that contradicts itself or selects nothing, with labels that were found.
 Result<Dataset> LoadDataset(const DataSource& source);
 
 enum class Split : std::uint8_t { kTrain, kTest };

@@ -44,7 +44,9 @@ class AgentLoopTest : public ::testing::Test {
   Result<void> Run(std::stop_token stop = {}) {
     log_.reset(std::tmpfile());
     Logger logger(::fileno(log_.get()), clock_, LogLevel::kInfo);
-    AgentLoop loop(device_, *data::SyntheticSensorWindows({.rows = 64}), options_, logger, clock_);
+    data::Dataset dataset = *data::SyntheticSensorWindows({.rows = 64});
+    dataset.left_out = left_out_;
+    AgentLoop loop(device_, std::move(dataset), options_, logger, clock_);
     return loop.Run(stop);
   }
 
@@ -84,6 +86,7 @@ class AgentLoopTest : public ::testing::Test {
   FakeAgentsServer server_{*model::ModelSpec::Create({.inputs = data::kSyntheticFeatures, .hidden = {}, .classes = 6})};
   enrolment::EnrolledIdentity device_ = server_.Device();
   LoopOptions options_;
+  data::LeftOut left_out_;
   std::unique_ptr<std::FILE, CloseFile> log_;
 };
 
@@ -110,6 +113,16 @@ TEST_F(AgentLoopTest, TellsNobodyItsLossOrItsNumberOfRows) {
   ASSERT_THAT(Run(), IsOk());
   EXPECT_THAT(Log(), AllOf(Not(HasSubstr("loss")), Not(HasSubstr("rows")), Not(HasSubstr("examples"))));
   EXPECT_EQ(server_.uploads().at(0).header.example_count, 0U);
+}
+
+TEST_F(AgentLoopTest, WarnsAtItsStartThatLabelsAreLeftOutAndSaysNeitherWhichNorHowMany) {
+  options_.rounds_limit = 0;
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), Not(HasSubstr("agent_labels_left_out")));
+  left_out_ = {.rows = 4711, .labels = {"readmitted"}};
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"level\":\"warn\",\"event\":\"agent_labels_left_out\""), Not(HasSubstr("4711")),
+                           Not(HasSubstr("readmitted"))));
 }
 
 codec::Lease WithLocalNoise(codec::Lease lease, std::uint64_t max_releases = 5) {

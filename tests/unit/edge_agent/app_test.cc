@@ -12,12 +12,14 @@
 namespace tacit::agent {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using testing::Gzip;
 using ::testing::HasSubstr;
 using testing::IsError;
 using testing::IsErrorSaying;
 using testing::IsOk;
+using ::testing::Not;
 using testing::Npy;
 using testing::ScratchDirectory;
 
@@ -163,7 +165,28 @@ TEST_F(Recordings, EvaluateNamesTheFileThatIsNoModel) {
 TEST_F(Recordings, ShapeIsWhatATaskNeeds) {
   const auto report = Execute(ShapeArguments{{.people = directory_.path(), .split = data::Split::kTest}});
   ASSERT_THAT(report, IsOk());
-  EXPECT_EQ(report->data, nlohmann::ordered_json({{"inputs", 2}, {"classes", 6}, {"rows", 4}}));
+  EXPECT_EQ(report->data.at("inputs"), 2);
+  EXPECT_EQ(report->data.at("classes"), 6);
+  EXPECT_EQ(report->data.at("rows"), 4);
+  EXPECT_EQ(report->data.at("rows_by_class").at(0), nlohmann::ordered_json({{"label", "1"}, {"rows", 3}}));
+  EXPECT_EQ(report->data.at("rows_by_class").at(5), nlohmann::ordered_json({{"label", "6"}, {"rows", 0}}));
+  EXPECT_EQ(report->data.at("left_out").at("rows"), 0);
+  EXPECT_THAT(report->text, Not(HasSubstr("left out")));
+}
+
+TEST(Shape, ShowsAMisspeltClassByTheRowsThatItLeavesOut) {
+  const ScratchDirectory directory;
+  directory.Write("t.csv", "a,class\n1,recovered\n2,readmitted\n3,readmitted\n");
+  const auto config = directory.Write("agent.toml",
+                                      "[data]\nfeatures = 't.csv'\nlabel_column = 'class'\n"
+                                      "classes = ['recovered', 'readmited']\n");
+  const auto report = Execute(ShapeArguments{{.config = config}});
+  ASSERT_THAT(report, IsOk());
+  EXPECT_THAT(report->text,
+              AllOf(HasSubstr("rows of class 'recovered': 1\n"), HasSubstr("rows of class 'readmited': 0\n"),
+                    HasSubstr("rows left out: 2, with labels that are none of the classes: 'readmitted'\n")));
+  EXPECT_EQ(report->data.at("left_out"),
+            nlohmann::ordered_json({{"rows", 2}, {"labels", std::vector<std::string>{"readmitted"}}}));
 }
 
 TEST(ExitCodes, AreOneOfUseForFilesAndOneOfStateForWhatThisDeviceKeeps) {

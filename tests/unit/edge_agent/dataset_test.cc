@@ -131,6 +131,29 @@ TEST_F(DatasetTable, TakesLabelsByNameAndLeavesOutTheLabelAndTheSelectingColumn)
   EXPECT_THAT(dataset->y, ElementsAre(0, 1));
 }
 
+TEST_F(DatasetTable, CountsTheRowsWhoseLabelIsNoClassAndNamesSuchLabels) {
+  EXPECT_EQ(LoadDataset(Table())->left_out.rows, 1U) << "of the selected rows only";
+  EXPECT_THAT(LoadDataset(Table())->left_out.labels, ElementsAre("Sitting"));
+  EXPECT_EQ(LabelOf(LoadDataset(Table())->labels, 1), "Walking");
+  DataSource source = Table();
+  source.classes = LabelNames{"walking", "jogging"};
+  EXPECT_THAT(LoadDataset(source), IsErrorSaying(ErrorCode::kInvalidArgument,
+                                                 "none of its 4 rows is selected; 3 have labels that are none of the "
+                                                 "classes: 'Jogging', 'Sitting', 'Walking'"));
+}
+
+TEST(Dataset, NamesFewAndShortLabelsOfThoseLeftOut) {
+  const ScratchDirectory directory;
+  std::string text = "a,class\n1,x\n";
+  for (int i = 0; i < 100; ++i) text += "1,y" + std::to_string(i) + std::string(1000, 'z') + "\n";
+  const auto dataset =
+      LoadDataset({.features = directory.Write("t.csv", text), .label_column = "class", .classes = LabelNames{"x"}});
+  ASSERT_THAT(dataset, IsOk());
+  EXPECT_EQ(dataset->left_out.rows, 100U);
+  ASSERT_EQ(dataset->left_out.labels.size(), kMaxLabelsLeftOut);
+  for (const std::string& label : dataset->left_out.labels) EXPECT_EQ(label.size(), kMaxLabelBytes);
+}
+
 TEST_F(DatasetTable, TakesColumnsByNumber) {
   DataSource source = Table();
   source.label_column = "2";
