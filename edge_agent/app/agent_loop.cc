@@ -85,11 +85,7 @@ Result<void> AgentLoop::Run(const std::stop_token& stop) {
     log_.Info("agent_update_found", {{"task", pending_->round.task.str()}, {"round", pending_->round.round}});
   while (!stop_.stop_requested() && rounds_counted_ != options_.rounds_limit) {
     TACIT_TRY_VOID(RenewWhenDue());
-    if (pending_) {
-      SendPending();
-    } else {
-      SeekWork();
-    }
+    TACIT_TRY_VOID(pending_ ? SendPending() : SeekWork());
   }
   log_.Info("agent_stopped", {{"rounds_counted", rounds_counted_}});
   return {};
@@ -139,18 +135,36 @@ Result<void> AgentLoop::RenewWhenDue() {
   return {};
 }
 
-void AgentLoop::SeekWork() {
+// A revocation is for ever, and what was never enrolled here does not become so: asking again helps nobody.
+Error AgentLoop::ShutOut(const Error& refusal) const {
+  return {ErrorCode::kPermissionDenied,
+          "the server at " + identity_.agents.host + " shuts this device out (" + refusal.message +
+              "); to take part again it needs a new token, and to join with a fresh state directory"};
+}
+
+Result<void> AgentLoop::SeekWork() {
   const auto reply = session_->CheckIn({.task = options_.task,
                                         .inputs = static_cast<std::uint32_t>(dataset_.features),
                                         .classes = dataset_.classes,
                                         .declined = declined_,
                                         .only_local_noise = HasCap()});
-  if (!reply) return WaitAfter("check_in", reply.error());
-  if (const auto* lease = std::get_if<codec::Lease>(&*reply)) return TakePart(*lease);
+  // A check-in is refused for who the device is, and for nothing else.
+  if (!reply && reply.error().code == ErrorCode::kPermissionDenied) return std::unexpected(ShutOut(reply.error()));
+  if (!reply) {
+    const bool missing = options_.task && reply.error().code == ErrorCode::kNotFound;
+    missing ? WaitForTask(reply.error()) : WaitAfter("check_in", reply.error());
+    return {};
+  }
+  task_is_missing_ = false;
+  if (const auto* lease = std::get_if<codec::Lease>(&*reply)) {
+    TakePart(*lease);
+    return {};
+  }
   backoff_.Reset();
   const auto& wait = std::get<codec::Wait>(*reply);
   SayWaiting(wait.reason);
   Pause(std::max(wait.retry_after, kShortestPause));
+  return {};
 }
 
 // Nobody can take it back: it must not happen without a word.
@@ -251,12 +265,21 @@ void AgentLoop::Keep(upload::PendingUpdate update) {
   pending_ = std::move(update);
 }
 
-void AgentLoop::SendPending() {
+Result<void> AgentLoop::SendPending() {
   const upload::PendingUpdate& update = Present(pending_, "it is called with an update to send");
   const std::string task = update.round.task.str();
   const RoundNumber round = update.round.round;
   const auto answer = session_->Upload(update);
-  if (!answer) return WaitAfter("upload", answer.error());
+  if (!answer) {
+    // An upload may be refused because of its round too; what the device spent is kept from nobody but who is shut out.
+    if (answer.error().code == ErrorCode::kPermissionDenied) {
+      const auto standing = session_->Privacy();
+      if (!standing && standing.error().code == ErrorCode::kPermissionDenied)
+        return std::unexpected(ShutOut(standing.error()));
+    }
+    WaitAfter("upload", answer.error());
+    return {};
+  }
   store_.Drop();
   pending_.reset();
   const std::optional<Error>& refused = *answer;
@@ -264,7 +287,7 @@ void AgentLoop::SendPending() {
     ++rounds_counted_;
     backoff_.Reset();
     log_.Info("agent_update_counted", {{"task", task}, {"round", round}});
-    return;
+    return {};
   }
   const Error& refusal = *refused;
   const Millis delay = backoff_.Next(session_->retry_after());
@@ -274,6 +297,18 @@ void AgentLoop::SendPending() {
                                      {"reason", refusal.message},
                                      {"delay_ms", delay.count()}});
   Pause(delay);
+  return {};
+}
+
+// It may be made later; that it may be misspelt is for a person to see.
+void AgentLoop::WaitForTask(const Error& error) {
+  if (stop_.stop_requested()) return;
+  if (!task_is_missing_)
+    log_.Warn("agent_task_missing",
+              {{"task", Present(options_.task, "only a task that is asked for can be missing").str()},
+               {"reason", error.message}});
+  task_is_missing_ = true;
+  Pause(backoff_.Next(session_->retry_after()));
 }
 
 void AgentLoop::SayWaiting(const std::string& reason) {

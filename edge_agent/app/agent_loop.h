@@ -48,15 +48,16 @@ class AgentLoop {
             const Clock& clock);
 
   /// Returns when `stop` is requested or the limit of rounds is reached.
-  /// Errors: kUnauthenticated when the certificate has expired and could not be renewed; kInvalidArgument for an
-  /// identity that cannot be used; those of LocalLedger::Open. All else is waited out.
+  /// Errors: kUnauthenticated when the certificate has expired and could not be renewed; kPermissionDenied when the
+  ///   server shuts this device out; kInvalidArgument for an identity that cannot be used; those of LocalLedger::Open.
+  ///   All else is waited out.
   Result<void> Run(const std::stop_token& stop);
 
  private:
   Result<void> Connect();
   Result<void> RenewWhenDue();
   /// One check-in, and the round it may lead to.
-  void SeekWork();
+  Result<void> SeekWork();
   void TakePart(const codec::Lease& lease);
   void SayCapTightened();
   [[nodiscard]] bool HasCap() const;
@@ -66,8 +67,11 @@ class AgentLoop {
   Result<upload::PendingUpdate> Train(const codec::Lease& lease, const model::ModelSpec& spec,
                                       std::span<const float> start);
   void Keep(upload::PendingUpdate update);
-  void SendPending();
+  Result<void> SendPending();
   void SayWaiting(const std::string& reason);
+  /// That the one task that is wanted does not exist, once; and waits before it is asked for again.
+  void WaitForTask(const Error& error);
+  [[nodiscard]] Error ShutOut(const Error& refusal) const;
   /// Says what failed and waits before it is tried again.
   void WaitAfter(std::string_view what, const Error& error);
   void Pause(Millis time);
@@ -88,6 +92,7 @@ class AgentLoop {
   std::uint64_t rounds_counted_ = 0;
   std::string last_reason_;
   SteadyTime last_reason_at_{};
+  bool task_is_missing_ = false;
   std::stop_token stop_;
 
   // The session is made and used by Run, and cancelled from the thread that requests the stop.

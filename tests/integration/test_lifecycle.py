@@ -167,6 +167,21 @@ class Life(ServerTest):
         self.server.restart()
         self.assertEqual(device.request("POST", "/v1/checkin", b"x").status, 403)
 
+    def test_an_agent_that_is_revoked_ends_and_one_whose_task_is_not_there_says_so_and_waits(self):
+        self.server.create_task(task_text())
+        state = self.devices("a")[0].state
+        agent = subprocess.Popen([BIN / "tacit-agent", "run", "--state", state, "--synthetic", "0/2", "--task", "nope"],
+                                 stderr=subprocess.PIPE, text=True)
+        self.addCleanup(agent.kill)
+        # Its own words stand behind its log, on a line that is no event.
+        missing = next(line for line in agent.stderr if "agent_task_missing" in line)
+        self.assertIn("there is no task named nope", missing)
+        self.server.cli("device", "revoke", "a")
+        rest = agent.communicate(timeout=harness.PATIENCE)[1]
+        self.assertEqual(agent.returncode, 1, rest)
+        self.assertIn("shuts this device out (device a is revoked)", rest)
+        self.assertNotIn("agent_task_missing", rest)
+
     def test_state_survives_a_kill_and_an_acknowledged_update_is_not_lost(self):
         devices, leases, d = self.open_round_of_three()
         self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 3.0)).status, 200)

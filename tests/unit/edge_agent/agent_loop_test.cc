@@ -348,6 +348,38 @@ TEST_F(AgentLoopTest, EndsWhenItsCertificateHasExpiredAndIsNotRenewed) {
   EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kUnauthenticated, "join again"));
 }
 
+TEST_F(AgentLoopTest, EndsWhenTheServerShutsItOut) {
+  const Error revoked{ErrorCode::kPermissionDenied, "device pump-3 is revoked"};
+  server_.RefuseCheckIns({revoked});
+  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kPermissionDenied, "shuts this device out (device pump-3 is revoked)"));
+  EXPECT_EQ(server_.check_ins().size(), 1U);
+  // With an update to send, too: what it is refused with may have been about its round.
+  server_.Script({server_.LeaseOf(1)});
+  server_.RefuseUploads({revoked});
+  server_.RefusePrivacy(revoked);
+  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kPermissionDenied, "shuts this device out"));
+  EXPECT_EQ(server_.uploads().size(), 1U);
+}
+
+TEST_F(AgentLoopTest, SendsAgainWhatIsRefusedBecauseOfItsRound) {
+  server_.Script({server_.LeaseOf(1)});
+  server_.RefuseUploads({{ErrorCode::kPermissionDenied, "the coin of round 1 did not choose this device"}});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_EQ(server_.uploads().size(), 2U);
+}
+
+TEST_F(AgentLoopTest, WarnsOnceOfATaskThatIsNotThereAndWaitsForIt) {
+  options_.task = *TaskId::Parse("har");
+  server_.RefuseCheckIns(std::vector<Error>(3, {ErrorCode::kNotFound, "there is no task named har"}));
+  server_.Script({server_.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const std::string log = Log();
+  const std::size_t first = log.find("\"level\":\"warn\",\"event\":\"agent_task_missing\",\"task\":\"har\"");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(log.find("agent_task_missing", first + 50), std::string::npos);
+  EXPECT_THAT(log, Not(HasSubstr("agent_retrying")));
+}
+
 TEST_F(AgentLoopTest, GoesOnWhileARenewalFailsBeforeTheEnd) {
   device_.not_before = clock_.Now() - std::chrono::hours(48);
   device_.not_after = clock_.Now() + std::chrono::hours(24);

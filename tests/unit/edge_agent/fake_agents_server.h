@@ -75,6 +75,16 @@ class FakeAgentsServer {
     const std::scoped_lock lock(mutex_);
     refusals_ = std::move(errors);
   }
+  /// What check-ins are refused with, in turn; afterwards they are answered as scripted.
+  void RefuseCheckIns(std::vector<Error> errors) {
+    const std::scoped_lock lock(mutex_);
+    check_in_refusals_ = std::move(errors);
+  }
+  /// What questions for the device's own spend are refused with.
+  void RefusePrivacy(Error error) {
+    const std::scoped_lock lock(mutex_);
+    privacy_refusal_ = std::move(error);
+  }
   /// Answers so many requests for the model with "unavailable".
   void BreakModelAnswers(int count) { broken_model_answers_ = count; }
   void ServeWrongModel() { wrong_model_ = true; }
@@ -112,6 +122,7 @@ class FakeAgentsServer {
   }
 
   static net::Task<net::HttpResponse> Answer(FakeAgentsServer& self, net::HttpRequest& request) {
+    if (request.path() == "/v1/privacy") co_return self.Privacy(request.path());
     if (request.method() == "GET") co_return self.Model(request);
     auto body = co_await request.ReadBody(std::size_t{64} << 20U);
     if (!body) co_return net::Problem(body.error(), request.path());
@@ -119,10 +130,26 @@ class FakeAgentsServer {
     if (request.path() != "/v1/checkin") {
       co_return net::Problem({ErrorCode::kUnavailable, "not here"}, request.path());
     }
+    if (const auto refusal = self.CheckInRefusal(*body)) co_return net::Problem(*refusal, request.path());
     if (const auto reply = self.CheckIn(*body)) co_return Message(codec::Encode(*reply));
     net::WakeUp never;
     co_await never.WaitUntil(net::testing::In(self.hold_.load()));
     co_return Message(codec::Encode(codec::CheckInReply(codec::Wait{Millis(1), "round 1 waits for 2 of at least 3"})));
+  }
+
+  net::HttpResponse Privacy(const std::string& path) {
+    const std::scoped_lock lock(mutex_);
+    if (privacy_refusal_) return net::Problem(*privacy_refusal_, path);
+    return Message(codec::Encode(codec::PrivacyReply{}));
+  }
+
+  std::optional<Error> CheckInRefusal(const Bytes& body) {
+    const std::scoped_lock lock(mutex_);
+    if (check_in_refusals_.empty()) return std::nullopt;
+    check_ins_.push_back(*codec::ParseCheckInRequest(body));
+    Error error = check_in_refusals_.front();
+    check_in_refusals_.erase(check_in_refusals_.begin());
+    return error;
   }
 
   std::optional<codec::CheckInReply> CheckIn(const Bytes& body) {
@@ -176,6 +203,8 @@ class FakeAgentsServer {
   mutable std::mutex mutex_;
   std::vector<codec::CheckInReply> replies_;
   std::vector<Error> refusals_;
+  std::vector<Error> check_in_refusals_;
+  std::optional<Error> privacy_refusal_;
   std::vector<Upload> uploads_;
   std::vector<codec::CheckInRequest> check_ins_;
   std::vector<std::string> ranges_;
