@@ -95,8 +95,7 @@ Result<void> AgentLoop::Connect() {
   TACIT_TRY(upload::AgentSession session,
             upload::AgentSession::Create({.server = enrolment::ClientOptionsFor(identity_),
                                           .state_directory = options_.state_directory,
-                                          .agent_version = std::string(kProgram) + std::string(kVersion),
-                                          .long_poll = options_.long_poll}));
+                                          .agent_version = std::string(kProgram) + std::string(kVersion)}));
   const std::scoped_lock lock(mutex_);
   session_ = std::make_unique<upload::AgentSession>(std::move(session));
   // A stop that came while there was no session, or an old one, must reach this one too.
@@ -143,11 +142,15 @@ Error AgentLoop::ShutOut(const Error& refusal) const {
 }
 
 Result<void> AgentLoop::SeekWork() {
+  // At first an answer at once: whoever starts an agent wants to see what it waits for, above all when it is because
+  // its data do not fit.
+  const bool first = !was_answered_;
   const auto reply = session_->CheckIn({.task = options_.task,
                                         .inputs = static_cast<std::uint32_t>(dataset_.features),
                                         .classes = dataset_.classes,
                                         .declined = declined_,
-                                        .only_local_noise = HasCap()});
+                                        .only_local_noise = HasCap(),
+                                        .wait = first ? Millis(0) : options_.long_poll});
   // A check-in is refused for who the device is, and for nothing else.
   if (!reply && reply.error().code == ErrorCode::kPermissionDenied) return std::unexpected(ShutOut(reply.error()));
   if (!reply) {
@@ -156,6 +159,7 @@ Result<void> AgentLoop::SeekWork() {
     return {};
   }
   task_is_missing_ = false;
+  was_answered_ = true;
   if (const auto* lease = std::get_if<codec::Lease>(&*reply)) {
     TakePart(*lease);
     return {};
@@ -163,7 +167,7 @@ Result<void> AgentLoop::SeekWork() {
   backoff_.Reset();
   const auto& wait = std::get<codec::Wait>(*reply);
   SayWaiting(wait.reason);
-  Pause(std::max(wait.retry_after, kShortestPause));
+  Pause(first ? kShortestPause : std::max(wait.retry_after, kShortestPause));
   return {};
 }
 

@@ -93,6 +93,7 @@ class AgentLoop {
   std::string last_reason_;
   SteadyTime last_reason_at_{};
   bool task_is_missing_ = false;
+  bool was_answered_ = false;  // some check-in was
   std::stop_token stop_;
 
   // The session is made and used by Run, and cancelled from the thread that requests the stop.

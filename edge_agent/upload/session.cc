@@ -90,7 +90,7 @@ Result<net::ClientResponse> AgentSession::Send(const net::ClientRequest& request
 
 Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
   const Bytes body = codec::Encode(codec::CheckInRequest{.agent_version = options_.agent_version,
-                                                         .wait = options_.long_poll,
+                                                         .wait = wish.wait,
                                                          .task = wish.task,
                                                          .inputs = wish.inputs,
                                                          .classes = wish.classes,
@@ -99,7 +99,7 @@ Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
   net::ClientRequest request = Request("POST", "/v1/checkin");
   request.headers = {{"Content-Type", kProtobuf}};
   request.body = {body};
-  request.timeout = options_.long_poll + kAnswerTime;
+  request.timeout = wish.wait + kAnswerTime;
   TACIT_TRY(const Bytes answer, net::BodyOrProblem(Send(request)));
   return codec::ParseCheckInReply(answer);
 }

@@ -21,7 +21,6 @@ struct SessionOptions {
   net::ClientOptions server;              ///< With this device's certificate and key.
   std::filesystem::path state_directory;  ///< Models are kept below it.
   std::string agent_version;
-  Millis long_poll{30'000};  ///< How long the server is asked to hold a check-in back when there is no work.
 };
 
 /// What this device can train, told at check-in.
@@ -31,6 +30,7 @@ struct Wish {
   std::uint32_t classes = 0;
   std::vector<TaskId> declined = {};  ///< Tasks that are not wanted.
   bool only_local_noise = false;      ///< Only tasks whose devices add noise are wanted.
+  Millis wait{0};                     ///< How long the server may hold the answer back when there is no work.
 };
 
 /// The model that a lease is for.
@@ -45,7 +45,7 @@ class AgentSession {
   /// Does not connect yet. Errors: kInvalidArgument for unusable certificates.
   static Result<AgentSession> Create(SessionOptions options);
 
-  /// Asks for work and waits for it, up to the long poll.
+  /// Asks for work and waits for it as long as the wish says.
   Result<codec::CheckInReply> CheckIn(const Wish& wish);
 
   /// The lease's model: from this device's disk, or downloaded in ranges, so that a download that breaks off goes on

@@ -294,6 +294,16 @@ TEST_F(AgentLoopTest, StopsQuicklyInTheMiddleOfAPauseAndOfTraining) {
   EXPECT_TRUE(server_.uploads().empty());
 }
 
+TEST_F(AgentLoopTest, AsksForAnAnswerAtOnceFirstAndThenWaits) {
+  server_.RefuseCheckIns({{ErrorCode::kUnavailable, "starting"}});
+  server_.Script({codec::Wait{std::chrono::hours(1), "task har takes 7 inputs"}});
+  RunUntil([this] { return server_.check_ins().size() >= 3; });
+  EXPECT_EQ(server_.check_ins().at(0).wait, Millis(0));
+  EXPECT_EQ(server_.check_ins().at(1).wait, Millis(0)) << "the first was not answered";
+  EXPECT_EQ(server_.check_ins().at(2).wait, Millis(1000));
+  EXPECT_THAT(Log(), HasSubstr("\"agent_waiting\",\"reason\":\"task har takes 7 inputs\""));
+}
+
 TEST_F(AgentLoopTest, SaysTheSameReasonOnce) {
   RunUntil([this] { return server_.check_ins().size() >= 3; });
   const std::string log = Log();

@@ -25,8 +25,7 @@ class SessionTest : public ::testing::Test {
   AgentSession Connect() {
     auto session = AgentSession::Create({.server = enrolment::ClientOptionsFor(server_.Device()),
                                          .state_directory = state_.path(),
-                                         .agent_version = "tacit-agent test",
-                                         .long_poll = Millis(1000)});
+                                         .agent_version = "tacit-agent test"});
     EXPECT_THAT(session, IsOk());
     return *std::move(session);
   }
@@ -41,7 +40,8 @@ class SessionTest : public ::testing::Test {
 
 TEST_F(SessionTest, ChecksInWithWhatTheDeviceCanTrain) {
   server_.Script({server_.LeaseOf(1)});
-  const auto reply = session_.CheckIn({.task = *TaskId::Parse("har"), .inputs = 99'999, .classes = 3});
+  const auto reply =
+      session_.CheckIn({.task = *TaskId::Parse("har"), .inputs = 99'999, .classes = 3, .wait = Millis(1000)});
   ASSERT_THAT(reply, IsOk());
   EXPECT_EQ(std::get<codec::Lease>(*reply), server_.LeaseOf(1));
   const codec::CheckInRequest seen = server_.check_ins().at(0);
