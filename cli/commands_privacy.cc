@@ -110,7 +110,7 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
                {"noise_multiplier", NoiseOf(schedule.step)},
                {"steps", schedule.steps}});
   std::string text = arguments.find_steps ? std::to_string(schedule.steps) + " steps: "
-                                          : "noise multiplier " + RoundedUp(NoiseOf(schedule.step)) + ": ";
+                                          : "noise multiplier " + FormatNoise(NoiseOf(schedule.step)) + ": ";
   text += Sentence(schedule, report);
   if (arguments.cohort) {
     if (const auto multiplier = dp::NoiseMultiplier::Create(NoiseOf(schedule.step))) {

@@ -1,5 +1,6 @@
 #include "cli/describe.h"
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,10 @@
 
 namespace tacit::cli {
 namespace {
+
+std::string NoiseAt(const Json& object) {
+  return FormatNoise(NumberAt(object, "noise_multiplier", std::numeric_limits<double>::quiet_NaN()));
+}
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
@@ -60,8 +65,7 @@ void AddUtility(const Json& utility, Pairs& pairs) {
 
 // "gaussian, noise multiplier 8, added by each device".
 std::string LocalNoiseOf(const Json& local) {
-  return TextAt(local, "mechanism") + ", noise multiplier " + ShortNumberAt(local, "noise_multiplier") +
-         ", added by each device";
+  return TextAt(local, "mechanism") + ", noise multiplier " + NoiseAt(local) + ", added by each device";
 }
 
 void AddLocalCost(const Json& local, Pairs& pairs) {
@@ -80,7 +84,7 @@ void AddCost(const Json& plan, Pairs& pairs) {
     pairs.emplace_back("privacy", "none: this task would add no noise");
     return;
   }
-  pairs.emplace_back("noise multiplier", ShortNumberAt(plan, "noise_multiplier"));
+  pairs.emplace_back("noise multiplier", NoiseAt(plan));
   pairs.emplace_back("epsilon", CostAt(plan, "epsilon"));
   pairs.emplace_back("epsilon budget", ShortNumberAt(plan, "epsilon_budget"));
   pairs.emplace_back("delta", CostAt(plan, "delta"));
@@ -98,7 +102,7 @@ std::string DescribeTask(const Json& task) {
                        "version " + TextAt(task, "latest_version") + ", " + TextAt(task, "parameters") + " parameters"},
                       {"cohort", TextAt(task, "cohort_size") + ", at least " + TextAt(task, "cohort_min")},
                       {"mechanism", TextAt(task, "mechanism")},
-                      {"noise multiplier", ShortNumberAt(task, "noise_multiplier")},
+                      {"noise multiplier", NoiseAt(task)},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},
                       {"delta", CostAt(task, "delta")},
                       {"epsilon spent", SpentOfBudget(task)}});
@@ -106,8 +110,7 @@ std::string DescribeTask(const Json& task) {
 
 std::string DescribeAdjustment(const Json& adjustment) {
   return FormatPairs({{"task", TextAt(adjustment, "task")},
-                      {"noise multiplier", ShortNumberAt(adjustment, "noise_multiplier") + ", after round " +
-                                               TextAt(adjustment, "after_round")},
+                      {"noise multiplier", NoiseAt(adjustment) + ", after round " + TextAt(adjustment, "after_round")},
                       {"accountant", TextAt(adjustment, "accountant")},
                       {"epsilon spent", CostAt(adjustment, "epsilon_spent")},
                       {"rounds left", RoundsLeftOf(adjustment)}});
@@ -149,11 +152,11 @@ namespace {
 
 // "6; rounds so far: 2 with 4 1 with 6", where it was changed on the way.
 std::string NoiseOfRounds(const Json& privacy) {
-  std::string text = ShortNumberAt(privacy, "noise_multiplier");
+  std::string text = NoiseAt(privacy);
   if (!MemberAt(privacy, "filter").is_object()) return text;
   text += "; rounds so far:";
   for (const Json& each : MemberAt(privacy, "rounds_by_noise"))
-    text += " " + TextAt(each, "rounds") + " with " + ShortNumberAt(each, "noise_multiplier");
+    text += " " + TextAt(each, "rounds") + " with " + NoiseAt(each);
   return text;
 }
 
@@ -203,7 +206,7 @@ std::string DescribeLedger(const Json& items) {
   std::vector<std::vector<std::string>> rows = {{"ENTRY", "KIND", "ROUND", "COHORT", "NOISE", "EPSILON", "HASH"}};
   for (const Json& entry : items) {
     rows.push_back({TextAt(entry, "sequence"), TextAt(entry, "kind"), TextAt(entry, "round"), TextAt(entry, "cohort"),
-                    ShortNumberAt(entry, "noise_multiplier"), CostAt(entry, "epsilon_after"), TextAt(entry, "hash")});
+                    NoiseAt(entry), CostAt(entry, "epsilon_after"), TextAt(entry, "hash")});
   }
   return FormatTable(rows);
 }

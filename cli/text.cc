@@ -61,6 +61,13 @@ std::string FormatNumber(double value) {
   return text.data();
 }
 
+std::string FormatNoise(double value) {
+  if (!std::isfinite(value)) return "-";
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", value);
+  return text.data();
+}
+
 std::string ShellQuote(std::string_view text) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,";
   if (!text.empty() && text.find_first_not_of(kPlain) == text.npos) return std::string(text);

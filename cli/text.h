@@ -19,6 +19,10 @@ std::string FormatPairs(const std::vector<std::pair<std::string, std::string>>& 
 /// Up to four significant digits; '-' for what is not finite.
 std::string FormatNumber(double value);
 
+/// A noise multiplier with the six significant digits that a computed one has: it is copied into task files, and one
+/// digit less could be less noise than what is said of it. '-' for what is not finite.
+std::string FormatNoise(double value);
+
 /// `text` as one word of a shell command.
 std::string ShellQuote(std::string_view text);
 

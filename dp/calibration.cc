@@ -1,5 +1,8 @@
 #include "dp/calibration.h"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <type_traits>
 
@@ -35,6 +38,18 @@ Result<Step> WithNoise(const Step& step, double noise_multiplier) {
 
 }  // namespace
 
+double RoundedUpToSixDigits(double value) {
+  std::array<char, 32> text{};
+  const double step = std::pow(10.0, std::floor(std::log10(value)) - 5);
+  for (double candidate = value;; candidate += step / 2) {
+    const auto end =
+        std::to_chars(text.data(), text.data() + text.size(), candidate, std::chars_format::scientific, 5).ptr;
+    double rounded = 0;
+    std::from_chars(text.data(), end, rounded);
+    if (rounded >= value) return rounded;
+  }
+}
+
 Result<double> CalibratedNoise(const Step& step, std::uint64_t count, const Target& target) {
   const auto excess = [&](double noise) -> Result<double> {
     TACIT_TRY(const Step tried, WithNoise(step, noise));
@@ -56,7 +71,7 @@ Result<double> CalibratedNoise(const Step& step, std::uint64_t count, const Targ
     TACIT_TRY(at_high, excess(high));
   }
   while (at_low <= 0) {  // less noise
-    if (low <= kLeastNoise) return low;
+    if (low <= kLeastNoise) return RoundedUpToSixDigits(low);
     high = low;
     at_high = at_low;
     low /= 2;
@@ -80,7 +95,7 @@ Result<double> CalibratedNoise(const Step& step, std::uint64_t count, const Targ
       at_low = at_middle;
     }
   }
-  return high;
+  return RoundedUpToSixDigits(high);
 }
 
 Result<std::uint64_t> AffordableSteps(const Step& step, const Target& target) {

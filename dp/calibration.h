@@ -14,8 +14,12 @@ struct Target {
   Accountant accountant = Accountant::kTightest;
 };
 
-/// The least noise multiplier, to one part in 20,000, at which `count` repetitions of `step` cost at most the target.
-/// The step's own multiplier does not matter.
+/// The least number of six significant decimal digits that is not below `value`, which is above 0: what people copy
+/// from an answer into a task file must be no other noise than the one that was accounted for.
+double RoundedUpToSixDigits(double value);
+
+/// The least noise multiplier, to one part in 20,000, at which `count` repetitions of `step` cost at most the target,
+/// rounded up to six significant decimal digits. The step's own multiplier does not matter.
 /// Guarantee: what comes back meets the target.
 /// Errors: kInvalidArgument as ComposedEpsilon, for a step without a noise multiplier, and for a target that no noise
 ///   within 2^-10 to 2^17 meets.

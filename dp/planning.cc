@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "common/base/check.h"
+#include "dp/calibration.h"
 #include "dp/noise.h"
 
 namespace tacit::dp {
@@ -35,19 +36,6 @@ double Bisect(const CalibrationTarget& target, double low, double high) {
     (EpsilonOf(target, middle) <= target.epsilon.value() ? high : low) = middle;
   }
   return high;
-}
-
-/// The least number of six significant decimal digits that is not below `value`: what people copy into a task file.
-double RoundUpToSixDigits(double value) {
-  std::array<char, 32> text{};
-  const double step = std::pow(10.0, std::floor(std::log10(value)) - 5);
-  for (double candidate = value;; candidate += step / 2) {
-    const auto end =
-        std::to_chars(text.data(), text.data() + text.size(), candidate, std::chars_format::scientific, 5).ptr;
-    double rounded = 0;
-    std::from_chars(text.data(), end, rounded);
-    if (rounded >= value) return rounded;
-  }
 }
 
 EpsilonReport AccountOf(const BudgetQuestion& question, std::uint64_t compositions) {
@@ -117,7 +105,7 @@ Result<NoiseMultiplier> CalibrateNoise(const CalibrationTarget& target) {
   }
   double low = high / 2;
   while (low > 0x1p-40 && EpsilonOf(target, low) <= epsilon) low /= 2;
-  return NoiseMultiplier::Create(RoundUpToSixDigits(Bisect(target, low, 2 * low)));
+  return NoiseMultiplier::Create(RoundedUpToSixDigits(Bisect(target, low, 2 * low)));
 }
 
 std::uint64_t RoundsWithinBudget(const BudgetQuestion& question) {

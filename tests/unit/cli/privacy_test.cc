@@ -69,6 +69,11 @@ TEST(PrivacyCalibrate, FindsTheNoiseAndSaysWhatItDoes) {
   EXPECT_NEAR(answer->data.at("noise_multiplier").get<double>(), 2.6843, 0.001);
   EXPECT_LE(answer->data.at("epsilon").get<double>(), 8);
   EXPECT_EQ(answer->data.at("utility").at("cohort_needed"), 895);
+  // What is copied from the answer costs what the answer says.
+  const std::string noise = answer->data.at("noise_multiplier").dump();
+  EXPECT_THAT(answer->text, HasSubstr("noise multiplier " + noise + ": "));
+  const auto again = Epsilon({"epsilon", "--noise-multiplier", noise.c_str(), "--steps", "20", "--delta", "1e-5"});
+  EXPECT_EQ(again->data.at("epsilon"), answer->data.at("epsilon"));
 }
 
 TEST(PrivacyEpsilon, IsPureForLaplaceAtDeltaZero) {

@@ -1,6 +1,9 @@
 #include "dp/composition.h"
 
+#include <array>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <vector>
 
@@ -412,6 +415,10 @@ TEST(CalibratedNoise, MeetsItsTargetAndHardlyMore) {
   EXPECT_NEAR(*noise / 1.02903, 1, 0.002);
   EXPECT_LE(Epsilon(PoissonGaussianStep{*noise, 0.01}, 1000, 1e-6, Accountant::kTightest), 2);
   EXPECT_NEAR(*CalibratedNoise(GaussianStep{0}, 1, {.epsilon = 1, .delta = 1e-5}) / 3.7306316, 1, 0.0002);
+  // What is shown of it is all of it.
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", *noise);
+  EXPECT_EQ(std::strtod(text.data(), nullptr), *noise);
   EXPECT_THAT(CalibratedNoise(BlackBoxStep{0.1, 0}, 1, {.epsilon = 1, .delta = 1e-5}),
               IsErrorSaying(ErrorCode::kInvalidArgument, "no noise multiplier to choose"));
   EXPECT_THAT(CalibratedNoise(GaussianStep{0}, 1, {.epsilon = 0, .delta = 1e-5}),
