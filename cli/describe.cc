@@ -42,6 +42,9 @@ std::string SamplingOf(const Json& object) {
 }
 
 std::string RoundsLeftOf(const Json& object) {
+  // What a budget would still pay for is of no use to a task that opens no more rounds.
+  const std::string state = TextAt(object, "state");
+  if (state != "-" && state != "active") return "none: the task is " + state;
   return MemberAt(object, "rounds_left").is_number() ? TextAt(object, "rounds_left") : "no limit by the budget";
 }
 
@@ -150,14 +153,14 @@ std::string DescribePlan(const Json& plan) {
 
 namespace {
 
-// "6; rounds so far: 2 with 4 1 with 6", where it was changed on the way.
+// "6; rounds so far: 2 with 4, 1 with 6", where it was changed on the way.
 std::string NoiseOfRounds(const Json& privacy) {
   std::string text = NoiseAt(privacy);
   if (!MemberAt(privacy, "filter").is_object()) return text;
-  text += "; rounds so far:";
+  std::string rounds;
   for (const Json& each : MemberAt(privacy, "rounds_by_noise"))
-    text += " " + TextAt(each, "rounds") + " with " + NoiseAt(each);
-  return text;
+    rounds += (rounds.empty() ? " " : ", ") + TextAt(each, "rounds") + " with " + NoiseAt(each);
+  return text + "; rounds so far:" + (rounds.empty() ? " none" : rounds);
 }
 
 std::string NotCoveredLines(const Json& list) {

@@ -257,7 +257,8 @@ Json PrivacyJson(const coordinator::TaskView& view) {
   }
   const coordinator::PrivacyView& figures = *view.privacy;
   const task::Privacy::Promise promise = privacy.promise();
-  json.update({{"unit", kUnit},
+  json.update({{"state", store::NameOf(view.record.state)},
+               {"unit", kUnit},
                {"neighbouring", privacy.coin ? kNeighbouringBehindACoin : kNeighbouring},
                {"sampling", SamplingText(privacy)},
                {"sampling_probability", privacy.coin ? Json(privacy.coin->probability.value()) : Json(nullptr)},

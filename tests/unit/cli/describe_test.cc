@@ -82,6 +82,15 @@ TEST(DescribePrivacy, ShowsTheClaimItsLimitsAndWhatItMeansForTheModel) {
     "max_participations":20,"rounds_left":null,
     "utility":{"noise_to_signal":0.0476,"meaning":"drowned","cohort_needed":400},"not_covered":["timing"]})");
   const std::string text = DescribePrivacy(privacy);
+  EXPECT_THAT(text, HasSubstr("no limit by the budget"));
+  Json ended = privacy;
+  ended["state"] = "finished";
+  EXPECT_THAT(DescribePrivacy(ended), HasSubstr("none: the task is finished"));
+  ended["state"] = "active";
+  ended["filter"] = Json::object();
+  ended["rounds_by_noise"] =
+      Json::parse(R"([{"rounds":5,"noise_multiplier":8.0},{"rounds":3,"noise_multiplier":12.5}])");
+  EXPECT_THAT(DescribePrivacy(ended), HasSubstr("1; rounds so far: 5 with 8, 3 with 12.5\n"));
   EXPECT_THAT(text, HasSubstr("1 of 8"));
   EXPECT_THAT(text, HasSubstr("drowned"));
   EXPECT_THAT(text, HasSubstr("  - timing"));
