@@ -1,5 +1,6 @@
 #include "edge_agent/app/arguments.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <sstream>
@@ -7,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/command_line/command_line.h"
 #include "dp/types.h"
@@ -58,9 +60,19 @@ std::string IsTaskName(const std::string& text) {
   return task ? "" : task.error().message;
 }
 
+// A complaint, or nothing. An IPv6 address has more colons than one.
+std::string IsHostAlone(const std::string& text) {
+  if (std::ranges::count(text, ':') != 1 && !text.contains(']')) return "";
+  return Excerpt(text) +
+         " is more than a host: give its name or address alone, an IPv6 address without brackets, and the port of the "
+         "enrolment listener with --enrolment-port";
+}
+
 void AddJoin(CLI::App& app, JoinArguments& join) {
   CLI::App* command = app.add_subcommand("join", "Enrol this device: make its key and get it a certificate");
-  command->add_option("--server", join.server, "Host name or address of the server")->required();
+  command->add_option("--server", join.server, "Host name or address of the server, without a port")
+      ->required()
+      ->check(IsHostAlone);
   command->add_option("--enrolment-port", join.enrolment_port, "Port of its enrolment listener")
       ->transform(command_line::Whole({1, std::numeric_limits<std::uint16_t>::max()}))
       ->capture_default_str();

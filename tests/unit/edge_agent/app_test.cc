@@ -43,6 +43,15 @@ TEST(Arguments, OfRunAreRead) {
   EXPECT_EQ(run.data.split, data::Split::kTrain);
 }
 
+TEST(Arguments, OfJoinTakeEveryKindOfHost) {
+  for (const char* host : {"a.example", "127.0.0.1", "::1", "fe80::1:2"}) {
+    const auto invocation =
+        Parse({"join", "--server", host, "--ca-fingerprint", "f", "--token-file", "t", "--state", "s"});
+    ASSERT_TRUE(invocation.has_value()) << invocation.error().text;
+    EXPECT_EQ(std::get<JoinArguments>(invocation->command).server, host);
+  }
+}
+
 TEST(Arguments, OfEvaluateAreReadWithJsonBeforeAndBehind) {
   for (const auto& words :
        {std::vector<const char*>{"--json", "evaluate", "--model", "m", "--data", "d", "--split", "test"},
@@ -76,6 +85,8 @@ TEST(Arguments, AreRefusedWithTheReasonAndExitCodeTwo) {
       {{"run", "--state", "/s", "--synthetic", "0/1", "--local-delta", "1"}, "--local-delta: delta is 1"},
       {{"shape", "--data", "d", "--subject", "-1"}, "from 0 to 4294967295"},
       {{"join", "--server", "h", "--enrolment-port", "0"}, "from 1 to 65535"},
+      {{"join", "--server", "127.0.0.1:8445"}, "'127.0.0.1:8445' is more than a host"},
+      {{"join", "--server", "[::1]:8445"}, "the port of the enrolment listener with --enrolment-port"},
       {{"join", "--server", "h"}, "required"}};
   for (const auto& [words, reason] : cases) {
     const auto invocation = Parse(words);
