@@ -10,7 +10,9 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/text.h"
+#include "common/base/bytes.h"
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "common/command_line/command_line.h"
 #include "dp/audit.h"
 #include "dp/calibration.h"
@@ -163,6 +165,11 @@ Outcome<Command> MakePrivacyLedger(const RawArguments& raw) {
 }
 
 Outcome<Command> MakePrivacyVerify(const RawArguments& raw) {
+  constexpr std::size_t kHexDigits = 2 * sizeof(Digest256);
+  if (!raw.head.empty() && (raw.head.size() != kHexDigits || !ParseHex(raw.head))) {
+    return UsageFailure("--head: " + Excerpt(raw.head) + " is not the 64 hexadecimal digits of a hash",
+                        "tacit privacy verify FILE prints the hash of its newest entry");
+  }
   return PrivacyVerifyArguments{raw.file, raw.head};
 }
 

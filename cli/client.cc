@@ -68,6 +68,11 @@ std::string HintForTransport(const Error& error, const Context& context) {
     return "check that --context (or --ca, --cert, --key) belongs to this server: " +
            FormatEndpoint(context.client.server);
   }
+  // Nothing that runs or does not run is at fault when the name is not known.
+  if (error.message.starts_with("cannot resolve"))
+    return context.directory.empty() ? "check the host of --server"
+                                     : "check the host of --server, or of \"server\" in " +
+                                           ShellQuote((context.directory / kContextFile).string());
   if (context.directory.empty())
     return "check that tacitd runs and listens at " + FormatEndpoint(context.client.server);
   return "tacitd --config " + ShellQuote((context.directory / "tacitd.toml").string());

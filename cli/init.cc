@@ -179,6 +179,9 @@ Result<void> CheckTarget(const std::filesystem::path& target) {
   std::error_code failure;
   const auto status = std::filesystem::symlink_status(target, failure);
   if (status.type() == std::filesystem::file_type::not_found) return {};
+  if (!std::filesystem::status_known(status)) {
+    return Fail(ErrorCode::kPermissionDenied, "cannot look at " + target.string() + ": " + failure.message());
+  }
   if (std::filesystem::equivalent(target, std::filesystem::current_path(failure), failure)) {
     return Fail(ErrorCode::kConflict, target.string() + " is the current directory; nothing was written");
   }
@@ -239,14 +242,18 @@ Report MakeReport(const InitArguments& arguments, const std::filesystem::path& d
 }
 
 Failure Refusal(const Error& error) {
-  const bool usage = error.code == ErrorCode::kInvalidArgument;
-  return {usage ? ExitCode::kUsage : ExitCode::kRefused, error,
-          usage ? "tacit init --help" : "tacit init --dir DIR with the name of a directory that is not there yet"};
+  if (error.code == ErrorCode::kInvalidArgument) return {ExitCode::kUsage, error, "tacit init --help"};
+  const bool taken = error.code == ErrorCode::kConflict;
+  return {ExitCode::kRefused, error,
+          taken ? "tacit init --dir DIR with the name of a directory that is not there yet"
+                : "tacit init --dir DIR below a directory that you may write to"};
 }
 
 }  // namespace
 
 Outcome<Report> Init(const InitArguments& arguments, WallTime now) {
+  if (arguments.directory.empty())
+    return std::unexpected(Refusal({ErrorCode::kInvalidArgument, "--dir is empty: it names the directory to make"}));
   std::error_code failure;
   std::filesystem::path target = std::filesystem::absolute(arguments.directory, failure).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();

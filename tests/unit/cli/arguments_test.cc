@@ -127,6 +127,15 @@ TEST(Arguments, SayWhichHelpToReadWhenTheyAreWrong) {
               HasSubstr("above 0 and at most 131072"));
 }
 
+TEST(Arguments, TakeNothingButAHashForTheHeadOfALedger) {
+  const std::string head(64, 'a');
+  EXPECT_EQ(Command<PrivacyVerifyArguments>({"privacy", "verify", "l.json", "--head", head.c_str()}).head, head);
+  for (const std::string& bad : {std::string("00"), std::string(64, 'g'), std::string(66, 'a')}) {
+    EXPECT_THAT(Bad({"privacy", "verify", "l.json", "--head", bad.c_str()}).error.message,
+                HasSubstr("is not the 64 hexadecimal digits of a hash"));
+  }
+}
+
 TEST(Arguments, ShowTheHelpOfWhatWasNamedWithTheExitCodes) {
   const auto top = Parse({"--help"});
   ASSERT_TRUE(top.has_value());

@@ -200,6 +200,19 @@ TEST(Init, RefusesALinkAFileAndWhatItsParentDoesNotAllow) {
   EXPECT_THAT(NamesIn(parent.path()), UnorderedElementsAre("link", "file"));
 }
 
+TEST(Init, DoesNotTakeWhatItCannotLookAtForSomethingThatIsThere) {
+  const TempDirectory parent;
+  // Root may look everywhere; a name that no file system takes, nobody.
+  const auto refused = Init(In(parent / std::string(300, 'x')), kNow);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().error.message, HasSubstr("cannot look at"));
+  EXPECT_THAT(refused.error().hint, HasSubstr("below a directory that you may write to"));
+  const auto empty = Init(In(""), kNow);
+  ASSERT_FALSE(empty.has_value());
+  EXPECT_EQ(empty.error().exit, ExitCode::kUsage);
+  EXPECT_THAT(empty.error().error.message, HasSubstr("--dir is empty"));
+}
+
 TEST(Init, RefusesBadNamesBeforeItWritesAnything) {
   const TempDirectory parent;
   for (const InitArguments& bad :

@@ -77,6 +77,18 @@ TEST(FailureOfAnswer, TellsTheDetailAndSomethingToTryForEveryCode) {
   }
 }
 
+TEST(HintForTransport, DoesNotSendAnyoneToTheServerWhenItsNameIsNotKnown) {
+  Context context;
+  context.directory = "fleet";
+  context.client.server = {"nowhere.invalid", 8444};
+  const Error unknown{ErrorCode::kUnavailable, "cannot resolve the server's name 'nowhere.invalid': unknown"};
+  EXPECT_EQ(HintForTransport(unknown, context), "check the host of --server, or of \"server\" in fleet/cli.json");
+  const Error refused{ErrorCode::kUnavailable, "connection refused"};
+  EXPECT_EQ(HintForTransport(refused, context), "tacitd --config fleet/tacitd.toml");
+  context.directory.clear();
+  EXPECT_EQ(HintForTransport(unknown, context), "check the host of --server");
+}
+
 TEST(FailureOfAnswer, MakesDoWithAnAnswerThatIsNoProblem) {
   EXPECT_EQ(FailureOfAnswer(Answer(502, "<html>bad gateway</html>")).error.code, ErrorCode::kUnavailable);
   EXPECT_EQ(FailureOfAnswer(Answer(404, "")).error.code, ErrorCode::kNotFound);
