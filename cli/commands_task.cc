@@ -31,8 +31,10 @@ Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client) {
     Failure failure = std::move(answer).error();
     const bool bad_file =
         failure.error.code == ErrorCode::kInvalidArgument || failure.error.code == ErrorCode::kMalformed;
-    if (bad_file)
+    if (bad_file) {
+      failure.exit = ExitCode::kUsage;
       failure.hint = "correct the file, then: tacit task create --dry-run -f " + ShellQuote(arguments.file.string());
+    }
     return std::unexpected(std::move(failure));
   }
   Report report{*answer, arguments.dry_run ? DescribePlan(*answer) : DescribeTask(*answer), {}};

@@ -113,7 +113,7 @@ class Coin(ServerTest):
         self.server.wait_for_event("round_opened")
 
     def test_a_cap_within_seven_deviations_is_refused(self):
-        answer = self.server.create_task(coin_task(over_selection=1.5), expect=1)
+        answer = self.server.create_task(coin_task(over_selection=1.5), expect=2)
         self.assertIn("seven standard deviations", answer["error"]["message"])
 
 

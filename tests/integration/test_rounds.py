@@ -214,7 +214,7 @@ class Rounds(ServerTest):
                             (GAUSSIAN.replace("delta = 1e-5", "delta = 0"), "delta"),
                             (GAUSSIAN.replace('"gaussian"', '"magic"'), "mechanism"),
                             (GAUSSIAN.replace("clip_norm = 1.0", ""), "clip_norm")):
-            answer = self.server.create_task(task_text(privacy=wrong), expect=1)
+            answer = self.server.create_task(task_text(privacy=wrong), expect=2)
             self.assertEqual(answer["error"]["code"], "invalid_argument")
             self.assertIn(word, answer["error"]["message"])
             self.assertRegex(answer["error"]["message"], r"task\.toml:\d+:\d+: ")
@@ -223,7 +223,7 @@ class Rounds(ServerTest):
     def test_delta_must_be_below_one_over_the_enrolled_devices(self):
         self.devices(*(f"d{i}" for i in range(4)))
         loose = GAUSSIAN.replace("delta = 1e-5", "delta = 0.3").replace("population = 100", "population = 3")
-        answer = self.server.create_task(task_text(size=2, privacy=loose), expect=1)
+        answer = self.server.create_task(task_text(size=2, privacy=loose), expect=2)
         self.assertIn("enrolled", answer["error"]["message"])
 
     def test_a_stopped_task_opens_no_more_rounds_also_after_a_restart(self):
