@@ -224,7 +224,6 @@ def idle(clients=10_000):
         row(f"idle.{clients}.bytes_each", seen["bytes_each_waiting"] / 1024, "KiB", None, 32)
         row(f"idle.{clients}.bytes_each_connected", seen["bytes_each_connected"] / 1024, "KiB")
         row(f"idle.{clients}.check_in_p99", 1e3 * seen["check_in_p99"], "ms", None, 50)
-        row(f"idle.{clients}.check_in_cpu", 1e6 * seen["check_in_cpu"], "us/check-in")
         scene.create_task("all", shape, 1)
         seen = scene.load("rounds", task="all", rounds=1, parameters=parameters(shape))
         row(f"idle.{clients}.round_of_all.updates", seen["updates"], "updates")

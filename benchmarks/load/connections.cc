@@ -66,7 +66,6 @@ Result<nlohmann::json> RunIdle(const Scene& scene, const IdleOptions& options) {
     fleet.clients()[i]->Send(CheckIn(options.task, kLongPoll), [](Client&, const Answer&) {});
   fleet.loop().RunUntil(Now() + seconds(5));
   TACIT_TRY(const ResidentMemory waiting, MemoryOf(scene.server));
-  TACIT_TRY(const double before, CpuSeconds(scene.server));
   std::vector<double> latencies;
   for (std::size_t i = 0; i < measured; ++i) {
     const SteadyTime start = Now();
@@ -76,15 +75,13 @@ Result<nlohmann::json> RunIdle(const Scene& scene, const IdleOptions& options) {
     });
     fleet.loop().RunUntil(Now() + seconds(10));
   }
-  TACIT_TRY(const double after, CpuSeconds(scene.server));
   if (latencies.size() != measured) return Fail(ErrorCode::kInternal, "a check-in was not answered");
   const auto clients = static_cast<double>(scene.clients);
   return nlohmann::json{{"clients", scene.clients},
                         {"bytes_each_connected", static_cast<double>(connected.now - alone.now) / clients},
                         {"bytes_each_waiting", static_cast<double>(waiting.now - alone.now) / clients},
                         {"check_in_p50", Quantile(latencies, 0.5)},
-                        {"check_in_p99", Quantile(latencies, 0.99)},
-                        {"check_in_cpu", (after - before) / static_cast<double>(measured)}};
+                        {"check_in_p99", Quantile(latencies, 0.99)}};
 }
 
 Result<nlohmann::json> RunStorm(const Scene& scene, const StormOptions& options) {
