@@ -239,11 +239,18 @@ std::string DescribeToken(const Json& token, const std::string& host) {
   const std::string command = "tacit-agent join --server " + ShellQuote(host) + " --enrolment-port " +
                               TextAt(token, "enrolment_port") + " --ca-fingerprint " +
                               ShellQuote(TextAt(token, "ca_fingerprint")) + " --token-file FILE --state DIR";
-  return FormatPairs({{"token", TextAt(token, "token")},
-                      {"good until", TextAt(token, "expires_at")},
-                      {"uses", TextAt(token, "uses")},
-                      {"CA fingerprint", TextAt(token, "ca_fingerprint")}}) +
-         "\nThe token is shown this once. On the device, with the token in FILE:\n  " + command + "\n";
+  std::string text = FormatPairs({{"token", TextAt(token, "token")},
+                                  {"good until", TextAt(token, "expires_at")},
+                                  {"uses", TextAt(token, "uses")},
+                                  {"CA fingerprint", TextAt(token, "ca_fingerprint")}});
+  if (MemberAt(token, "readmits") == true) {
+    text +=
+        "\nA device '" + TextAt(token, "device") +
+        "' is enrolled: this token readmits it. Whoever uses it takes that device's place, with a new certificate; "
+        "the one before is\nrefused from then on, and what the device has spent stays. With the DIR it had, it also "
+        "keeps its own account of local noise.\n";
+  }
+  return text + "\nThe token is shown this once. On the device, with the token in FILE:\n  " + command + "\n";
 }
 
 std::string DescribeRound(const Json& round) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
@@ -17,6 +18,8 @@ struct PeerIdentity {
   std::string spiffe_uri;
   /// SHA-256 of the certificate's DER, lower-case hexadecimal; empty when no certificate was shown.
   std::string certificate_sha256;
+  /// SHA-256 of the SubjectPublicKeyInfo in DER: the key that the handshake was signed with. Zero when none was shown.
+  Digest256 public_key_sha256{};
   /// When the certificate ends; the epoch when none was shown.
   WallTime not_after{};
   /// The peer's IP address as text, IPv4 also when it came through an IPv6 socket.

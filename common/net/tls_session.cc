@@ -395,6 +395,7 @@ PeerIdentity IdentityOf(const TlsSession& session, std::string address) {
   const crypto::Certificate certificate = crypto::Certificate::FromNative(peer);
   identity.spiffe_uri = certificate.SpiffeUri().value_or("");
   identity.certificate_sha256 = ToHex(certificate.Fingerprint());
+  identity.public_key_sha256 = certificate.PublicKeySha256();
   identity.not_after = certificate.NotAfter();
   return identity;
 }

@@ -120,10 +120,11 @@ Result<void> AgentLoop::RenewWhenDue() {
     return Connect();
   }
   if (clock_.Now() >= identity_.not_after) {
-    return Fail(ErrorCode::kUnauthenticated, "this device's certificate expired at " +
-                                                 FormatRfc3339(identity_.not_after) + " and could not be renewed (" +
-                                                 renewed.error().message +
-                                                 "); get a new token and join again with a fresh state directory");
+    return Fail(ErrorCode::kUnauthenticated,
+                "this device's certificate expired at " + FormatRfc3339(identity_.not_after) +
+                    " and could not be renewed (" + renewed.error().message +
+                    "); have an operator run 'tacit device token create --name " + identity_.device.str() +
+                    "', and 'tacit-agent join' with that token and this state directory");
   }
   const Millis delay = renewal_backoff_.Next();
   renewal_not_before_ = clock_.SteadyNow() + delay;

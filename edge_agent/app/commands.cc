@@ -4,7 +4,10 @@
 
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -159,6 +162,11 @@ Result<Report> Execute(const JoinArguments& arguments, const Clock& clock) {
     TACIT_TRY(options.label, DeviceId::Parse(arguments.label));
   }
   TACIT_TRY(options.token, ReadToken(arguments.token_file));
+  // Only an expired identity is replaced; an agent that still runs with it would go on with what it has read.
+  std::optional<StateLock> lock;
+  if (std::error_code failure; std::filesystem::exists(enrolment::StateFiles(arguments.state).identity, failure)) {
+    TACIT_TRY(lock, StateLock::Take(arguments.state));
+  }
   TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::Join(options, clock));
   const std::string not_after = FormatRfc3339(identity.not_after);
   return Report{.data = {{"device", identity.device.str()},

@@ -57,7 +57,7 @@ Result<EnrolledIdentity> CompleteIdentity(IdentityRecord record, const StateFile
 Error AsDataLoss(const Error& error, const std::filesystem::path& directory) {
   if (error.code == ErrorCode::kPermissionDenied || error.code == ErrorCode::kUnavailable) return error;
   return {ErrorCode::kDataLoss, "the identity in " + directory.string() + " is damaged (" + error.message +
-                                    "): move the directory away and join again with a new token"};
+                                    "): move the directory away and join again with a token for its name"};
 }
 
 }  // namespace

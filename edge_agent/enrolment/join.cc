@@ -38,14 +38,26 @@ Result<void> PrepareDirectory(const std::filesystem::path& directory) {
               "cannot make the directory " + directory.string() + ": " + std::system_category().message(errno));
 }
 
-Result<void> RefuseFinished(const StateFiles& files) {
+// A finished join is repeated only to bring the same device back: what else is in its directory, such as an update that
+// the server may have counted already, must not be sent under a second name.
+Result<void> CheckFinished(const JoinOptions& options, WallTime now) {
+  const StateFiles files(options.state_directory);
   std::error_code failure;
   if (!std::filesystem::exists(files.identity, failure)) return {};
-  return Fail(ErrorCode::kConflict, "this device has joined already (" + files.identity.string() +
-                                        "): use 'tacit-agent run', or another state directory for another identity");
+  TACIT_TRY(const EnrolledIdentity identity, LoadIdentity(options.state_directory));
+  if (now < identity.not_after) {
+    return Fail(ErrorCode::kConflict, "this device has joined already (" + files.identity.string() +
+                                          "): use 'tacit-agent run', or another state directory for another identity");
+  }
+  if (codec::NameInToken(options.token) == identity.device) return {};
+  return Fail(ErrorCode::kInvalidArgument, options.state_directory.string() + " is of the device " +
+                                               identity.device.str() + ", whose certificate expired at " +
+                                               FormatRfc3339(identity.not_after) +
+                                               "; it takes a token for that name: 'tacit device token create --name " +
+                                               identity.device.str() + "'. No token was sent");
 }
 
-// The key of an unfinished join, when it is whole: the server may know it already.
+// The key of an earlier join, when it is whole: the server may know it already.
 std::optional<crypto::PrivateKey> ReadKey(const std::filesystem::path& path) {
   auto pem = ReadFile(path, kLargestKeyFile);
   if (!pem) return std::nullopt;
@@ -120,7 +132,7 @@ Result<EnrolledIdentity> Join(const JoinOptions& options, const Clock& clock) {
   const StateFiles files(options.state_directory);
   TACIT_TRY_VOID(CheckToken(options.token));
   TACIT_TRY_VOID(PrepareDirectory(options.state_directory));
-  TACIT_TRY_VOID(RefuseFinished(files));
+  TACIT_TRY_VOID(CheckFinished(options, clock.Now()));
   TACIT_TRY(const crypto::PrivateKey key, ReadOrMakeKey(files.key));
   TACIT_TRY(const std::string ca_pem, FetchCa(options));
   TACIT_TRY(const codec::EnrolReply reply, Enrol(options, ca_pem, key));

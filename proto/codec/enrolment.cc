@@ -23,6 +23,13 @@ Result<std::optional<DeviceId>> ParseLabel(std::string_view text) {
 
 }  // namespace
 
+std::optional<DeviceId> NameInToken(std::string_view token) {
+  const std::size_t dot = token.find('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  auto name = DeviceId::Parse(token.substr(dot + 1));
+  return name ? std::optional(*std::move(name)) : std::nullopt;
+}
+
 Bytes Encode(const EnrolRequest& request) {
   v1::EnrolRequest message;
   message.set_token(request.token);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/base/bytes.h"
 #include "common/base/ids.h"
@@ -39,6 +40,9 @@ struct RenewReply {
   std::string certificate_chain_pem;
   bool operator==(const RenewReply&) const = default;
 };
+
+/// The only device name that a token can admit, when it carries one: what stands behind its dot.
+std::optional<DeviceId> NameInToken(std::string_view token);
 
 Bytes Encode(const EnrolRequest& request);
 Bytes Encode(const EnrolReply& reply);

@@ -29,7 +29,7 @@ constexpr std::size_t kVerifiedAtOnce = std::size_t{256} * 1024;
 Result<DeviceId> IdentifyDevice(const Context& context, const HttpRequest& request) {
   TACIT_TRY(const auto id, Identify(context, request, "device"));
   TACIT_TRY(DeviceId device, DeviceId::Parse(id.name));
-  TACIT_TRY_VOID(context.coordinator.devices().CheckActive(device));
+  TACIT_TRY_VOID(context.coordinator.devices().CheckActive(device, request.peer().public_key_sha256));
   context.coordinator.devices().Saw(device, context.clock.Now());
   return device;
 }
@@ -99,6 +99,7 @@ Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
   const auto watch = request.WatchPeer([presence] { presence->Leave(); });
   TACIT_CO_TRY(const auto reply,
                co_await context.coordinator.CheckIn(CheckInQuery{.device = std::move(device),
+                                                                 .key = request.peer().public_key_sha256,
                                                                  .task = std::move(wish.task),
                                                                  .inputs = wish.inputs,
                                                                  .classes = wish.classes,
@@ -235,6 +236,7 @@ Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const Devi
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
   co_return co_await context.coordinator.Submit(Submission{.round = announced.round,
                                                            .device = device,
+                                                           .key = request.peer().public_key_sha256,
                                                            .digest = announced.header.payload_digest,
                                                            .update = std::move(update),
                                                            .weight = weight});

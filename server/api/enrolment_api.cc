@@ -21,7 +21,7 @@ std::string RandomHex(std::size_t bytes) {
 }
 
 DeviceId ChooseName(const codec::EnrolRequest& wish) {
-  if (auto fixed = NameInToken(wish.token)) return *std::move(fixed);
+  if (auto fixed = codec::NameInToken(wish.token)) return *std::move(fixed);
   if (wish.label) return *wish.label;
   auto fresh = DeviceId::Parse("d-" + RandomHex(8));
   TACIT_CHECK(fresh.has_value(), "hexadecimal digits make a good name");
@@ -55,18 +55,27 @@ Task<Result<HttpResponse>> Enrol(Context& context, HttpRequest& request) {
                                 .last_seen = std::nullopt,
                                 .token_hash_hex = {}};
   const Digest256 hash = crypto::Sha256(AsBytes(wish.token));
-  const auto redeemed = co_await context.coordinator.store().Call(
-      "redeem_token", [&](store::Store& store) { return store.RedeemToken(hash, now, row); });
-  context.metrics.Enrolment(redeemed ? "enrolled" : TraitsOf(redeemed.error().code).name);
+  const auto redeemed = co_await context.coordinator.store().Call("redeem_token", [&](store::Store& store) {
+    auto outcome = store.RedeemToken(hash, now, row);
+    if (outcome) context.coordinator.devices().Admit(device, row.public_key_sha256, now);
+    return outcome;
+  });
   if (!redeemed) {
+    context.metrics.Enrolment(TraitsOf(redeemed.error().code).name);
     context.log.Warn("enrolment_refused", {{"address", request.peer().address}, {"reason", redeemed.error().message}});
     co_return std::unexpected(redeemed.error());
   }
-  context.coordinator.devices().Enrol(device, now);
-  TACIT_CO_TRY_VOID(co_await Audit(context, "token/" + ToHex(hash).substr(0, 16), "device_enrol",
-                                   "device/" + device.str(),
+  const bool readmitted = *redeemed == store::Redemption::kReadmitted;
+  context.metrics.Enrolment(readmitted ? "readmitted" : "enrolled");
+  if (readmitted) context.close_connections(device);
+  TACIT_CO_TRY_VOID(co_await Audit(context, "token/" + ToHex(hash).substr(0, 16),
+                                   readmitted ? "device_readmit" : "device_enrol", "device/" + device.str(),
                                    "serial " + row.certificate_serial + " from " + request.peer().address));
-  context.log.Info("device_enrolled", {{"device", device.str()}, {"address", request.peer().address}});
+  if (readmitted) {
+    context.log.Warn("device_readmitted", {{"device", device.str()}, {"address", request.peer().address}});
+  } else {
+    context.log.Info("device_enrolled", {{"device", device.str()}, {"address", request.peer().address}});
+  }
   co_return ProtobufResponse(codec::Encode(codec::EnrolReply{.device = device,
                                                              .certificate_chain_pem = certificate.ToPem(),
                                                              .ca_pem = context.ca.CertPem(),
@@ -87,13 +96,6 @@ std::string MakeToken(const std::optional<DeviceId>& fixed_name) {
   std::string token = "tct_" + RandomHex(16);
   if (fixed_name) token += "." + fixed_name->str();
   return token;
-}
-
-std::optional<DeviceId> NameInToken(std::string_view token) {
-  const std::size_t dot = token.find('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  auto name = DeviceId::Parse(token.substr(dot + 1));
-  return name ? std::optional(*std::move(name)) : std::nullopt;
 }
 
 std::vector<Route> EnrolmentRoutes(Context& context) {

@@ -11,11 +11,7 @@ namespace tacit::api {
 std::vector<Route> EnrolmentRoutes(Context& context);
 
 /// A fresh enrolment token: `tct_` and 32 hexadecimal digits, and, for a token that can enrol one device name only, a
-/// dot and that name, so that whoever holds the token need not be told the name separately. The server keeps its
-/// SHA-256.
+/// dot and that name, as codec::NameInToken reads it. The server keeps its SHA-256.
 std::string MakeToken(const std::optional<DeviceId>& fixed_name);
-
-/// The device name that a token carries, if any.
-std::optional<DeviceId> NameInToken(std::string_view token);
 
 }  // namespace tacit::api

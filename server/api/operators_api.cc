@@ -339,6 +339,13 @@ Result<TokenWish> ParseTokenWish(const Json& json) {
   return wish;
 }
 
+std::string TokenText(const store::TokenRecord& token, store::TokenPurpose purpose) {
+  std::string text = std::to_string(token.uses_left) + " uses until " + FormatRfc3339(token.expires_at);
+  if (!token.fixed_name) return text;
+  return text + (purpose == store::TokenPurpose::kReadmits ? ", readmits device/" : ", admits device/") +
+         token.fixed_name->str();
+}
+
 Task<Result<HttpResponse>> PostToken(Context& context, HttpRequest& request) {
   TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
   TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
@@ -352,12 +359,15 @@ Task<Result<HttpResponse>> PostToken(Context& context, HttpRequest& request) {
                                   .expires_at = now + std::chrono::seconds(wish.ttl_s),
                                   .fixed_name = wish.name,
                                   .created_at = now};
-  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call(
-      "create_token", [&record](store::Store& store) { return store.CreateToken(record); }));
+  TACIT_CO_TRY(const store::TokenPurpose purpose,
+               co_await context.coordinator.store().Call(
+                   "create_token", [&record](store::Store& store) { return store.CreateToken(record); }));
+  // Before the token is told: nobody takes a device's place without an entry that says who allowed it.
   TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "token_create",
-                                   "token/" + ToHex(record.hash).substr(0, 16),
-                                   std::to_string(wish.uses) + " uses until " + FormatRfc3339(record.expires_at)));
+                                   "token/" + ToHex(record.hash).substr(0, 16), TokenText(record, purpose)));
   co_return JsonResponse({{"token", token},
+                          {"device", wish.name ? Json(wish.name->str()) : Json()},
+                          {"readmits", purpose == store::TokenPurpose::kReadmits},
                           {"uses", wish.uses},
                           {"expires_at", FormatRfc3339(record.expires_at)},
                           {"ca_fingerprint", crypto::FormatFingerprint(context.ca.certificate().Fingerprint())},

@@ -198,7 +198,7 @@ net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query
       co_return WaitView{kWithoutTasks, "the device has left"};
     }
     // Asked again after every wait: a revocation must reach a device that is waiting, too.
-    TACIT_CO_TRY_VOID(devices_.CheckActive(query.device));
+    TACIT_CO_TRY_VOID(devices_.CheckActive(query.device, query.key));
     if (query.task) TACIT_CO_TRY_VOID(Find(*query.task));
     CheckInReply reply = AskRunners(query);
     asked_at = services_.clock.SteadyNow();
@@ -246,8 +246,8 @@ net::Task<Result<void>> Coordinator::Submit(Submission submission) {
   // Held by pointer because a function object must be copyable, and the update is not.
   auto held = std::make_shared<Submission>(std::move(submission));
   return OnControl<void>([this, held]() -> net::Task<Result<void>> {
-    // Asked again: it may have been revoked while its update was read and checked.
-    TACIT_CO_TRY_VOID(devices_.CheckActive(held->device));
+    // Asked again: it may have been revoked or replaced while its update was read and checked.
+    TACIT_CO_TRY_VOID(devices_.CheckActive(held->device, held->key));
     const auto runner = Find(held->round.task);
     TACIT_CHECK(runner.has_value(), "PlanUpload found the task, and tasks are never removed");
     co_return co_await (*runner)->Submit(std::move(*held));

@@ -8,12 +8,12 @@ namespace tacit::coordinator {
 void DeviceRegistry::Load(std::span<const store::DeviceRecord> devices) {
   const std::unique_lock lock(mutex_);
   for (const store::DeviceRecord& device : devices)
-    devices_.insert_or_assign(device.id, Entry{device.state, device.enrolled_at});
+    devices_.insert_or_assign(device.id, Entry{device.state, device.public_key_sha256, device.enrolled_at});
 }
 
-void DeviceRegistry::Enrol(const DeviceId& device, WallTime at) {
+void DeviceRegistry::Admit(const DeviceId& device, const Digest256& key, WallTime at) {
   const std::unique_lock lock(mutex_);
-  devices_.try_emplace(device, Entry{store::DeviceState::kActive, at});
+  devices_.try_emplace(device, Entry{store::DeviceState::kActive, key, at}).first->second.key = key;
 }
 
 void DeviceRegistry::Revoke(const DeviceId& device) {
@@ -21,7 +21,7 @@ void DeviceRegistry::Revoke(const DeviceId& device) {
   devices_[device].state = store::DeviceState::kRevoked;
 }
 
-Result<void> DeviceRegistry::CheckActive(const DeviceId& device) const {
+Result<void> DeviceRegistry::CheckActive(const DeviceId& device, const Digest256& key) const {
   const std::shared_lock lock(mutex_);
   const auto found = devices_.find(device);
   if (found == devices_.end()) {
@@ -30,6 +30,11 @@ Result<void> DeviceRegistry::CheckActive(const DeviceId& device) const {
   }
   if (found->second.state == store::DeviceState::kRevoked) {
     return Fail(ErrorCode::kPermissionDenied, "device " + device.str() + " is revoked");
+  }
+  if (found->second.key != key) {
+    return Fail(ErrorCode::kPermissionDenied, "device " + device.str() +
+                                                  " was admitted again with another key: a certificate for the one "
+                                                  "before is good for nothing");
   }
   return {};
 }

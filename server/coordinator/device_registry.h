@@ -14,21 +14,22 @@
 
 namespace tacit::coordinator {
 
-/// Which devices may do anything at all, in memory, because every request asks. The store's table is the truth; this is
-/// filled from it at start and changed together with it. About 100 bytes a device.
-/// Threads: any.
+/// Which devices may do anything at all, and with which key, in memory, because every request asks. The store's table
+/// is the truth; this is filled from it at start and changed together with it. About 150 bytes a device. Threads: any.
 class DeviceRegistry {
  public:
   void Load(std::span<const store::DeviceRecord> devices);
-  /// Lets a new device in. A known one stays as it is: whoever was revoked meanwhile stays revoked, in whatever order
-  /// the two arrive here.
-  void Enrol(const DeviceId& device, WallTime at);
+  /// Lets a device in with this key, and with no other from now on; a known one stays enrolled as long as it was.
+  /// Whoever was revoked meanwhile stays revoked, in whatever order the two arrive here; two admissions of one device
+  /// must arrive in the store's order, so they are told on its thread.
+  void Admit(const DeviceId& device, const Digest256& key, WallTime at);
   /// For ever.
   void Revoke(const DeviceId& device);
 
-  /// Errors: kPermissionDenied for a device that was never enrolled here or is revoked. A certificate alone is not
-  /// enough: it may outlive what it stood for.
-  [[nodiscard]] Result<void> CheckActive(const DeviceId& device) const;
+  /// Whether a device may act that proved to hold `key`: SHA-256 of the SubjectPublicKeyInfo, as in the store's table.
+  /// Errors: kPermissionDenied for a device that was never enrolled here, is revoked, or was admitted with another key.
+  /// A certificate alone is not enough: it may outlive what it stood for.
+  [[nodiscard]] Result<void> CheckActive(const DeviceId& device, const Digest256& key) const;
 
   /// Notes that a device was seen; flushed to the store now and then.
   void Saw(const DeviceId& device, WallTime at);
@@ -41,6 +42,7 @@ class DeviceRegistry {
  private:
   struct Entry {
     store::DeviceState state = store::DeviceState::kActive;
+    Digest256 key{};
     WallTime enrolled_at;
   };
 

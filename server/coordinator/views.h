@@ -36,6 +36,7 @@ class Presence {
 /// A device asks for work.
 struct CheckInQuery {
   DeviceId device;
+  Digest256 key{};             ///< That its certificate is for: asked about again after each wait.
   std::optional<TaskId> task;  ///< Only this task.
   std::uint32_t inputs = 0;    ///< The shape of the device's data; 0 where it is not told.
   std::uint32_t classes = 0;
@@ -79,6 +80,7 @@ struct UploadPlan {
 struct Submission {
   RoundKey round;
   DeviceId device;
+  Digest256 key{};  ///< That its certificate is for: asked about again once its bytes are here.
   Digest128 digest{};
   dp::VerifiedUpdate update;
   std::uint64_t weight = 1;

@@ -57,6 +57,10 @@ Result<void> SetCertificate(Database& database, const DeviceId& id, const Device
   return update.Bind(id.str()).Run();
 }
 
+DeviceCertificate CertificateOf(const DeviceRecord& device) {
+  return {device.public_key_sha256, device.certificate_serial, device.certificate_not_after};
+}
+
 Result<TokenRecord> TakeToken(Query& query) {
   TokenRecord token;
   token.hash = query.TakeDigest<Digest256>();
@@ -85,9 +89,33 @@ Result<TokenRecord> UsableToken(Database& database, const Digest256& hash, WallT
 }
 
 Result<void> ConsumeUse(Database& database, const TokenRecord& token) {
-  if (token.uses_left == 0) return Fail(ErrorCode::kUnauthenticated, "the enrolment token is used up");
+  if (token.uses_left == 0) {
+    return Fail(ErrorCode::kUnauthenticated, token.fixed_name
+                                                 ? "the enrolment token is used up, or another one admitted '" +
+                                                       token.fixed_name->str() + "' since it was made"
+                                                 : "the enrolment token is used up");
+  }
   TACIT_TRY(Query update, database.Prepare("UPDATE tokens SET uses_left = uses_left - 1 WHERE hash = ?"));
   return update.Bind(token.hash).Run();
+}
+
+/// A token that was made before a device was admitted under its name must not replace this one.
+Result<void> UseUpTokensFor(Database& database, const DeviceId& name) {
+  TACIT_TRY(Query update, database.Prepare("UPDATE tokens SET uses_left = 0 WHERE fixed_name = ?"));
+  return update.Bind(name.str()).Run();
+}
+
+std::unexpected<Error> NameIsRevoked(const DeviceId& name) {
+  return Fail(ErrorCode::kConflict,
+              "device '" + name.str() + "' is revoked, and stays so: a device that is to come in needs another name");
+}
+
+/// The key and certificate of `recorded` become those of `device`.
+Result<void> Readmit(Database& database, const DeviceRecord& recorded, const DeviceRecord& device) {
+  if (recorded.state == DeviceState::kRevoked) return NameIsRevoked(recorded.id);
+  TACIT_TRY_VOID(SetCertificate(database, device.id, CertificateOf(device)));
+  TACIT_TRY(Query update, database.Prepare("UPDATE devices SET token_hash = ? WHERE id = ?"));
+  return update.Bind(device.token_hash_hex).Bind(device.id.str()).Run();
 }
 
 /// The same device asking again, because the answer to its first request was lost.
@@ -142,6 +170,12 @@ Result<void> SqliteStore::UpdateDeviceCertificate(const DeviceId& id, const Devi
   if (device.state == DeviceState::kRevoked) {
     return Fail(ErrorCode::kPermissionDenied, "device '" + id.str() + "' is revoked");
   }
+  // Also what keeps a renewal that an admission overtook from bringing the replaced key back.
+  if (device.public_key_sha256 != certificate.public_key_sha256) {
+    return Fail(ErrorCode::kPermissionDenied, "device '" + id.str() +
+                                                  "' was admitted with another key; a token for its "
+                                                  "name admits it with a new one");
+  }
   TACIT_TRY_VOID(SetCertificate(*database_, id, certificate));
   After("device_certificate");
   return {};
@@ -157,8 +191,14 @@ Result<void> SqliteStore::TouchDevices(std::span<const DeviceSighting> sightings
   return CommitStep(step, "devices_touched");
 }
 
-Result<void> SqliteStore::CreateToken(const TokenRecord& token) {
+Result<TokenPurpose> SqliteStore::CreateToken(const TokenRecord& token) {
   if (token.uses_left == 0) return Fail(ErrorCode::kInvalidArgument, "a token needs at least one use");
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  std::optional<DeviceRecord> holder;
+  if (token.fixed_name) {
+    TACIT_TRY(holder, FindDevice(*database_, *token.fixed_name));
+  }
+  if (holder && holder->state == DeviceState::kRevoked) return NameIsRevoked(holder->id);
   TACIT_TRY(Query insert, database_->Prepare("INSERT INTO tokens (hash, uses_left, expires_at, fixed_name, created_at)"
                                              " VALUES (?, ?, ?, ?, ?)"));
   insert.Bind(token.hash).Bind(token.uses_left).Bind(token.expires_at);
@@ -168,8 +208,8 @@ Result<void> SqliteStore::CreateToken(const TokenRecord& token) {
     insert.BindNull();
   }
   TACIT_TRY_VOID(insert.Bind(token.created_at).Run());
-  After("token_row");
-  return {};
+  TACIT_TRY_VOID(CommitStep(step, "token_row"));
+  return holder ? TokenPurpose::kReadmits : TokenPurpose::kAdmits;
 }
 
 Result<Redemption> SqliteStore::RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) {
@@ -179,16 +219,16 @@ Result<Redemption> SqliteStore::RedeemToken(const Digest256& hash, WallTime now,
   TACIT_TRY(const TokenRecord token, UsableToken(*database_, hash, now, device.id));
   TACIT_TRY(const std::optional<DeviceRecord> recorded, FindDevice(*database_, device.id));
   if (recorded && IsRepeat(*recorded, enrolled)) {
-    const DeviceCertificate certificate{device.public_key_sha256, device.certificate_serial,
-                                        device.certificate_not_after};
-    TACIT_TRY_VOID(SetCertificate(*database_, device.id, certificate));
+    TACIT_TRY_VOID(SetCertificate(*database_, device.id, CertificateOf(device)));
     TACIT_TRY_VOID(CommitStep(step, "token_repeated"));
     return Redemption::kRepeat;
   }
   TACIT_TRY_VOID(ConsumeUse(*database_, token));
-  TACIT_TRY_VOID(InsertDevice(*database_, enrolled));
+  const bool readmits = recorded && token.fixed_name;
+  TACIT_TRY_VOID(readmits ? Readmit(*database_, *recorded, enrolled) : InsertDevice(*database_, enrolled));
+  TACIT_TRY_VOID(UseUpTokensFor(*database_, device.id));
   TACIT_TRY_VOID(CommitStep(step, "token_redeemed"));
-  return Redemption::kFirst;
+  return readmits ? Redemption::kReadmitted : Redemption::kFirst;
 }
 
 }  // namespace tacit::store

@@ -143,10 +143,17 @@ struct TokenRecord {
   WallTime created_at;
 };
 
+/// What a token does once it is redeemed.
+enum class TokenPurpose : std::uint8_t {
+  kAdmits,    ///< Adds a device.
+  kReadmits,  ///< Gives the device that has its fixed name another key and certificate.
+};
+
 enum class Redemption : std::uint8_t {
-  kFirst,   ///< A use was consumed and the device added.
-  kRepeat,  ///< The same key, name and token again (the first answer was lost): its certificate was replaced, no use
-            ///< consumed.
+  kFirst,       ///< A use was consumed and the device added.
+  kReadmitted,  ///< A use was consumed, and the key and certificate of an enrolled device were replaced.
+  kRepeat,      ///< The same key, name and token again (the first answer was lost): its certificate was replaced, no
+                ///< use consumed.
 };
 
 struct AuditEvent {

@@ -143,8 +143,13 @@ CREATE TRIGGER audit_grows BEFORE INSERT ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 )sql";
 
+// Whatever admits a device looks for the tokens of its name.
+constexpr const char* kSchema2 = R"sql(
+CREATE INDEX tokens_by_name ON tokens (fixed_name) WHERE fixed_name IS NOT NULL;
+)sql";
+
 /// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
-constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1};
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2};
 
 Result<void> SetVersion(Database& database, std::uint64_t version) {
   TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));

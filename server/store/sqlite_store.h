@@ -68,7 +68,7 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<void> UpdateDeviceCertificate(const DeviceId& id, const DeviceCertificate& certificate) override;
   Result<void> TouchDevices(std::span<const DeviceSighting> sightings) override;
 
-  Result<void> CreateToken(const TokenRecord& token) override;
+  Result<TokenPurpose> CreateToken(const TokenRecord& token) override;
   Result<Redemption> RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) override;
 
   Result<AuditRecord> AppendAudit(const AuditEvent& event) override;

@@ -120,7 +120,8 @@ class Store {
   [[nodiscard]] virtual Result<DeviceCounts> CountDevices() = 0;
   /// For ever; can be repeated. Errors: kNotFound.
   [[nodiscard]] virtual Result<void> RevokeDevice(const DeviceId& id) = 0;
-  /// Errors: kNotFound; kPermissionDenied when it is revoked.
+  /// A fresh certificate for the key that the device was admitted with.
+  /// Errors: kNotFound; kPermissionDenied when it is revoked, or was admitted with another key.
   [[nodiscard]] virtual Result<void> UpdateDeviceCertificate(const DeviceId& id,
                                                              const DeviceCertificate& certificate) = 0;
   /// Moves `last_seen` forward, never back, for each known device; unknown ones are skipped.
@@ -128,12 +129,17 @@ class Store {
 
   // --- Enrolment tokens ---
 
-  /// Errors: kConflict when the hash is recorded; kInvalidArgument without uses.
-  [[nodiscard]] virtual Result<void> CreateToken(const TokenRecord& token) = 0;
-  /// Consumes a use and adds the device, in one step. `device.token_hash_hex` is set from `hash`.
+  /// Says what the token will do: that holds until it is redeemed, because whatever admits a device under a name uses
+  /// up every token that was made for this name before. Errors: kConflict when the hash is recorded, or the token is
+  /// for the name of a revoked device; kInvalidArgument
+  ///   without uses.
+  [[nodiscard]] virtual Result<TokenPurpose> CreateToken(const TokenRecord& token) = 0;
+  /// Consumes a use, and adds the device or, with a token for its name alone, replaces the key and certificate of the
+  /// one that is enrolled; all of it in one step. What that one was counted in stays, as does when it was enrolled.
+  /// `device.token_hash_hex` is set from `hash`.
   /// Errors: kUnauthenticated for an unknown, expired or used-up token; kPermissionDenied when the token is for another
   /// name;
-  ///   kConflict when the name is taken by another key or token, or is revoked.
+  ///   kConflict when the name is revoked, or taken and the token is not for it alone.
   [[nodiscard]] virtual Result<Redemption> RedeemToken(const Digest256& hash, WallTime now,
                                                        const DeviceRecord& device) = 0;
 

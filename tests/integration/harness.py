@@ -207,7 +207,9 @@ class Server:
 
     def enrol(self, name):
         token = self.cli("device", "token", "create", "--name", name)["data"]
-        state = self.directory / "devices" / name
+        return self.join(token, self.directory / "devices" / name)
+
+    def join(self, token, state):
         state.mkdir(parents=True, exist_ok=True)
         token_file = state / "token"
         token_file.write_text(token["token"])

@@ -297,5 +297,101 @@ class Life(ServerTest):
                 self.assertEqual(agent.wait(timeout=harness.PATIENCE), 0, "an agent did not stop cleanly")
 
 
+class ComingBack(ServerTest):
+    """A device whose certificate has ended, or that has lost it, comes back under its name."""
+
+    server_options = {"config_edits": [(r'(?m)^#? *certificate_lifetime *=.*', 'certificate_lifetime = "10s"')]}
+
+    def token(self, name, expect=0):
+        return self.server.cli("device", "token", "create", "--name", name, expect=expect)
+
+    def check_in(self, device):
+        return device.request("POST", "/v1/checkin", harness.agent_pb2.CheckInRequest(
+            protocol_version=1, agent_version="t").SerializeToString()).status
+
+    def audited(self, action):
+        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
+            return database.execute("SELECT actor, target, detail FROM audit WHERE action = ?", (action,)).fetchall()
+
+    def test_with_its_state_directory_after_its_certificate_expired(self):
+        self.server.create_task(task_text(privacy=NO_PRIVACY))
+        device = self.server.enrol("bed-1")
+        self.assertEqual(self.check_in(device), 200)
+        early = self.token("bed-1")["data"]
+        self.assertTrue(early["readmits"])
+        (device.state / "token").write_text(early["token"])
+        join = ["tacit-agent", "join", "--server", "127.0.0.1", "--enrolment-port", self.server.ports["enrolment"],
+                "--ca-fingerprint", early["ca_fingerprint"], "--token-file", device.state / "token", "--state",
+                device.state]
+        self.assertIn("joined already", run(join, expect=1).stderr)
+        harness.wait_until(lambda: self.refused_in_handshake(device), "the end of the certificate")
+        # The agent says what to do, and that is what works.
+        ended = run(["tacit-agent", "run", "--state", device.state, "--synthetic", "0/16", "--max-local-epsilon", 1,
+                     "--local-delta", "1e-6"], expect=3)
+        self.assertIn("tacit device token create --name bed-1", ended.stderr)
+        account = (device.state / "local_privacy.json").read_text()
+        back = self.server.join(self.token("bed-1")["data"], device.state)
+        self.assertEqual(self.check_in(back), 200)
+        self.assertEqual((device.state / "local_privacy.json").read_text(), account)
+        items = self.server.cli("device", "list")["data"]["items"]
+        self.assertEqual([item["name"] for item in items], ["bed-1"])
+        # The token that was not needed is not good for a third time.
+        other = self.server.directory / "devices" / "other"
+        other.mkdir()
+        (other / "token").write_text(early["token"])
+        self.assertIn("used up", run([*join[:-3], other / "token", "--state", other], expect=3).stderr)
+        self.assertIn(("operator/admin", "readmits device/bed-1"),
+                      [(actor, detail.split(", ")[-1]) for actor, _, detail in self.audited("token_create")])
+        self.assertEqual([target for _, target, _ in self.audited("device_readmit")], ["device/bed-1"])
+
+    def refused_in_handshake(self, device):
+        try:
+            self.check_in(device)
+        except OSError:
+            return True
+        return False
+
+    def test_with_another_key_and_the_one_before_is_good_for_nothing(self):
+        self.server.create_task(task_text(privacy=NO_PRIVACY))
+        before = self.server.enrol("bed-1")
+        cut = []
+
+        def wait():
+            try:
+                cut.append(before.check_in(wait_ms=8000))
+            except (OSError, harness.http.client.HTTPException):
+                cut.append("cut")
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.5)
+        after = self.server.join(self.token("bed-1")["data"], self.server.directory / "devices" / "new")
+        waiting.join(timeout=harness.PATIENCE)
+        self.assertEqual(cut, ["cut"])
+        self.assertEqual(self.check_in(after), 200)
+        self.assertEqual(self.check_in(before), 403)
+        # It has a good certificate, but can make no better one of it, and a restart changes nothing.
+        self.assertEqual(before.request("POST", "/v1/certificate", b"x").status, 403)
+        self.server.wait_for_event("device_readmitted", device="bed-1")
+        self.assertEqual(self.server.metric('tacit_enrolments_total{outcome="readmitted"}'), 1)
+        self.server.stop()
+        self.server.restart()
+        self.assertEqual(self.check_in(before), 403)
+        self.assertEqual(self.check_in(after), 200)
+
+    def test_but_not_once_it_is_revoked(self):
+        self.server.enrol("bed-1")
+        made_before = self.token("bed-1")["data"]
+        self.server.cli("device", "revoke", "bed-1")
+        self.assertIn("'bed-1' is revoked", self.token("bed-1", expect=1)["error"]["message"])
+        state = self.server.directory / "devices" / "new"
+        state.mkdir()
+        (state / "token").write_text(made_before["token"])
+        refused = run(["tacit-agent", "join", "--server", "127.0.0.1", "--enrolment-port",
+                       self.server.ports["enrolment"], "--ca-fingerprint", made_before["ca_fingerprint"],
+                       "--token-file", state / "token", "--state", state], expect=1)
+        self.assertIn("'bed-1' is revoked", refused.stderr)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

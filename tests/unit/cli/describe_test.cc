@@ -106,6 +106,14 @@ TEST(DescribeToken, PrintsTheCommandForTheDevice) {
     "ca_fingerprint":"sha256:ab","enrolment_port":8445})");
   EXPECT_THAT(DescribeToken(token, "::1"), HasSubstr("tacit-agent join --server ::1 --enrolment-port 8445 "
                                                      "--ca-fingerprint sha256:ab --token-file FILE --state DIR"));
+  EXPECT_THAT(DescribeToken(token, "::1"), Not(HasSubstr("readmits")));
+}
+
+TEST(DescribeToken, SaysWhenItReplacesADevice) {
+  const Json token = Json::parse(
+      R"({"token":"tct_1.bed-1","device":"bed-1","readmits":true,"expires_at":"2026-01-01T00:00:00.000Z","uses":1,
+    "ca_fingerprint":"sha256:ab","enrolment_port":8445})");
+  EXPECT_THAT(DescribeToken(token, "::1"), HasSubstr("device 'bed-1' is enrolled: this token readmits it"));
 }
 
 }  // namespace

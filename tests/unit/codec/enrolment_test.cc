@@ -22,6 +22,13 @@ TEST(EnrolRequest, ComesBackAsItWasSentWithAndWithoutALabel) {
   EXPECT_EQ(ParseEnrolRequest(Encode(request)), request);
 }
 
+TEST(NameInToken, IsWhatStandsBehindTheDotWhenThatIsAName) {
+  EXPECT_EQ(NameInToken("tct_00.pump-3"), *DeviceId::Parse("pump-3"));
+  EXPECT_EQ(NameInToken("tct_00"), std::nullopt);
+  EXPECT_EQ(NameInToken("tct_00."), std::nullopt);
+  EXPECT_EQ(NameInToken("tct_00.../etc"), std::nullopt);
+}
+
 TEST(EnrolRequest, NamesTheFieldThatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(v1::EnrolRequest&)>>> cases = {
       {"token must be 1 to 128 bytes, not 0", [](auto& m) { m.clear_token(); }},

@@ -355,7 +355,7 @@ TEST_F(AgentLoopTest, InjectsAnUploadAfterTheDeadline) {
 TEST_F(AgentLoopTest, EndsWhenItsCertificateHasExpiredAndIsNotRenewed) {
   device_.not_before = clock_.Now() - std::chrono::hours(48);
   device_.not_after = clock_.Now() - std::chrono::hours(1);
-  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kUnauthenticated, "join again"));
+  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kUnauthenticated, "token create --name " + device_.device.str()));
 }
 
 TEST_F(AgentLoopTest, EndsWhenTheServerShutsItOut) {

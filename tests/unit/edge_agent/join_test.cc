@@ -52,6 +52,7 @@ class EnrolmentServer {
   }
 
   void set_fault(Fault fault) { fault_ = fault; }
+  void set_lifetime(std::chrono::hours lifetime) { lifetime_ = lifetime; }
   /// In the order of the requests.
   [[nodiscard]] std::vector<codec::EnrolRequest> seen() const {
     const std::scoped_lock lock(mutex_);
@@ -102,7 +103,7 @@ class EnrolmentServer {
                       .spiffe_uri = "spiffe://t/device/" + device.str(),
                       .common_name = device.str(),
                       .now = now,
-                      .lifetime = std::chrono::hours(24)})
+                      .lifetime = lifetime_.load()})
         ->ToPem();
   }
 
@@ -115,6 +116,7 @@ class EnrolmentServer {
 
   const net::testing::Pki& pki_;
   std::atomic<Fault> fault_ = Fault::kNone;
+  std::atomic<std::chrono::hours> lifetime_ = std::chrono::hours(24);
   mutable std::mutex mutex_;
   std::vector<codec::EnrolRequest> seen_;
 };
@@ -247,6 +249,39 @@ TEST_F(JoinTest, KeepsNothingOfACertificateItCannotBelieve) {
   EXPECT_THAT(Join(Options(), clock_), IsError(ErrorCode::kMalformed));
   EXPECT_FALSE(std::filesystem::exists(StateFiles(state_).certificate));
   EXPECT_FALSE(std::filesystem::exists(StateFiles(state_).identity));
+}
+
+// Later than it is.
+class LateClock final : public Clock {
+ public:
+  [[nodiscard]] WallTime Now() const override { return SystemClock().Now() + std::chrono::hours(25); }
+  [[nodiscard]] SteadyTime SteadyNow() const override { return SystemClock().SteadyNow(); }
+};
+
+TEST_F(JoinTest, BringsTheSameDeviceBackOnceItsCertificateHasExpired) {
+  JoinOptions options = Options();
+  options.label = *DeviceId::Parse("pump-3");
+  ASSERT_THAT(Join(options, clock_), IsOk());
+  const std::filesystem::path account = state_ / "local_privacy.json";
+  ASSERT_THAT(WriteFileAtomic(account, AsBytes("what was spent"), 0600), IsOk());
+  const std::string key = KeyText();
+  fleet_.set_lifetime(std::chrono::hours(48));
+
+  // A token that would make it another device is not even sent.
+  for (const char* token : {"tct_secret", "tct_secret.pump-4"}) {
+    options.token = token;
+    EXPECT_THAT(Join(options, LateClock()), IsErrorSaying(ErrorCode::kInvalidArgument, "token create --name pump-3"));
+  }
+  ASSERT_THAT(fleet_.seen(), SizeIs(1));
+  options.token = "tct_secret.pump-3";
+  EXPECT_THAT(Join(options, clock_), IsErrorSaying(ErrorCode::kConflict, "joined already")) << "not expired";
+  const auto back = Join(options, LateClock());
+  ASSERT_THAT(back, IsOk());
+  EXPECT_EQ(back->device.str(), "pump-3");
+  EXPECT_GT(back->not_after, LateClock().Now());
+  EXPECT_EQ(KeyText(), key);
+  EXPECT_EQ(AsText(*ReadFile(account, 64)), "what was spent");
+  EXPECT_THAT(Join(options, LateClock()), IsError(ErrorCode::kConflict)) << "it is back";
 }
 
 class RenewTest : public JoinTest {

@@ -85,7 +85,14 @@ TEST_F(Opening, RefusesTheSchemaOfANewerRelease) {
   Close();
   ASSERT_EQ(RunSql(database(), "UPDATE schema_version SET version = 99"), "");
   EXPECT_THAT(SqliteStore::Open({.data_dir = data_dir()}),
-              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 1"));
+              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 2"));
+}
+
+TEST_F(Opening, BringsTheFirstSchemaForward) {
+  Close();
+  ASSERT_EQ(RunSql(database(), "DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"), "");
+  ASSERT_THAT(SqliteStore::Open({.data_dir = data_dir()}), IsOk());
+  EXPECT_EQ(RunSql(database(), "DROP INDEX tokens_by_name"), "") << "it is there again";
 }
 
 TEST_F(Opening, RefusesADatabaseOfAnotherProgram) {

@@ -27,12 +27,11 @@ Digest256 Hash(std::uint8_t byte) {
 class Tokens : public StoreTest {
  protected:
   void Token(std::uint64_t uses, std::optional<DeviceId> name = {}) {
-    ASSERT_THAT(store().CreateToken({.hash = Hash(7),
-                                     .uses_left = uses,
-                                     .expires_at = At(100),
-                                     .fixed_name = std::move(name),
-                                     .created_at = At(0)}),
-                IsOk());
+    ASSERT_THAT(Create(Hash(7), uses, std::move(name)), IsOk());
+  }
+  Result<TokenPurpose> Create(const Digest256& hash, std::uint64_t uses, std::optional<DeviceId> name) {
+    return store().CreateToken(
+        {.hash = hash, .uses_left = uses, .expires_at = At(100), .fixed_name = std::move(name), .created_at = At(0)});
   }
   Result<Redemption> Redeem(const DeviceRecord& device, WallTime now = At(50)) {
     return store().RedeemToken(Hash(7), now, device);
@@ -86,15 +85,23 @@ TEST_F(Devices, ArePagedByNameAndCountedByState) {
 
 TEST_F(Devices, RenewTheirCertificateUnlessRevoked) {
   ASSERT_THAT(store().AddDevice(NewDevice("phone")), IsOk());
-  ASSERT_THAT(store().UpdateDeviceCertificate(Device("phone"), {Hash(9), "ff", At(5000)}), IsOk());
+  ASSERT_THAT(store().UpdateDeviceCertificate(Device("phone"), {Hash(1), "ff", At(5000)}), IsOk());
   const auto renewed = store().Device(Device("phone"));
-  EXPECT_EQ(renewed->public_key_sha256, Hash(9));
   EXPECT_EQ(renewed->certificate_serial, "ff");
   EXPECT_EQ(renewed->certificate_not_after, At(5000));
   ASSERT_THAT(store().RevokeDevice(Device("phone")), IsOk());
   EXPECT_THAT(store().UpdateDeviceCertificate(Device("phone"), {Hash(1), "00", At(9000)}),
               IsError(ErrorCode::kPermissionDenied));
   EXPECT_EQ(store().Device(Device("phone"))->certificate_serial, "ff");
+}
+
+// A renewal that a new admission overtook must not bring the replaced key back.
+TEST_F(Devices, RenewTheirCertificateForNoOtherKey) {
+  ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
+  EXPECT_THAT(store().UpdateDeviceCertificate(Device("phone"), {Hash(9), "ff", At(5000)}),
+              IsErrorSaying(ErrorCode::kPermissionDenied, "another key"));
+  EXPECT_EQ(store().Device(Device("phone"))->public_key_sha256, Hash(1));
+  EXPECT_EQ(store().Device(Device("phone"))->certificate_serial, "0a1b");
 }
 
 TEST_F(Devices, AreSeenLaterButNeverEarlier) {
@@ -160,6 +167,69 @@ TEST_F(Tokens, DoNotBringARevokedDeviceBackWhileUsesAreLeft) {
   ASSERT_EQ(*Redeem(NewDevice("phone", 1)), Redemption::kFirst);
   ASSERT_THAT(store().RevokeDevice(Device("phone")), IsOk());
   EXPECT_THAT(Redeem(NewDevice("phone", 1)), IsError(ErrorCode::kConflict));
+}
+
+TEST_F(Tokens, ForTheNameOfAnEnrolledDeviceGiveItAnotherKeyAndKeepTheRest) {
+  ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
+  ASSERT_THAT(store().TouchDevices(std::array<DeviceSighting, 1>{{{Device("phone"), At(30)}}}), IsOk());
+  EXPECT_EQ(*Create(Hash(7), 1, Device("phone")), TokenPurpose::kReadmits);
+  DeviceRecord back = NewDevice("phone", 2);
+  back.certificate_serial = "22";
+  back.certificate_not_after = At(9000);
+  back.enrolled_at = At(50);
+  EXPECT_EQ(*Redeem(back), Redemption::kReadmitted);
+  Open();
+  const auto device = store().Device(Device("phone"));
+  EXPECT_EQ(device->state, DeviceState::kActive);
+  EXPECT_EQ(device->public_key_sha256, Hash(2));
+  EXPECT_EQ(device->certificate_serial, "22");
+  EXPECT_EQ(device->certificate_not_after, At(9000));
+  EXPECT_EQ(device->token_hash_hex, ToHex(Hash(7)));
+  EXPECT_EQ(device->enrolled_at, At(1)) << "it is the same device";
+  EXPECT_EQ(device->last_seen, At(30));
+  EXPECT_EQ(store().CountDevices()->active, 1U);
+  // The answer was lost; then somebody else has the token.
+  EXPECT_EQ(*Redeem(back), Redemption::kRepeat);
+  EXPECT_THAT(Redeem(NewDevice("phone", 3)), IsErrorSaying(ErrorCode::kUnauthenticated, "used up"));
+  EXPECT_EQ(store().Device(Device("phone"))->public_key_sha256, Hash(2));
+}
+
+TEST_F(Tokens, WithoutANameReplaceNoDevice) {
+  ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
+  EXPECT_EQ(*Create(Hash(7), 1, {}), TokenPurpose::kAdmits);
+  EXPECT_THAT(Redeem(NewDevice("phone", 2)), IsErrorSaying(ErrorCode::kConflict, "taken"));
+  EXPECT_EQ(store().Device(Device("phone"))->public_key_sha256, Hash(1));
+}
+
+// Two tokens are made for a device that is not there yet. The one that is left over was not meant to replace it.
+TEST_F(Tokens, ForANameAreUsedUpByWhateverAdmitsADeviceUnderIt) {
+  EXPECT_EQ(*Create(Hash(7), 1, Device("phone")), TokenPurpose::kAdmits);
+  EXPECT_EQ(*Create(Hash(8), 1, Device("phone")), TokenPurpose::kAdmits);
+  EXPECT_EQ(*Create(Hash(9), 1, Device("tablet")), TokenPurpose::kAdmits);
+  EXPECT_EQ(*Create(Hash(10), 1, {}), TokenPurpose::kAdmits);
+  EXPECT_EQ(*Redeem(NewDevice("phone", 1)), Redemption::kFirst);
+  EXPECT_THAT(store().RedeemToken(Hash(8), At(50), NewDevice("phone", 2)),
+              IsErrorSaying(ErrorCode::kUnauthenticated, "another one admitted 'phone'"));
+  // Nor may one that readmits it outlive the next that does, or a device that came by a token for any name.
+  EXPECT_EQ(*Create(Hash(11), 1, Device("phone")), TokenPurpose::kReadmits);
+  EXPECT_EQ(*Create(Hash(12), 1, Device("phone")), TokenPurpose::kReadmits);
+  EXPECT_EQ(*store().RedeemToken(Hash(11), At(50), NewDevice("phone", 3)), Redemption::kReadmitted);
+  EXPECT_THAT(store().RedeemToken(Hash(12), At(50), NewDevice("phone", 4)), IsError(ErrorCode::kUnauthenticated));
+  EXPECT_EQ(*store().RedeemToken(Hash(10), At(50), NewDevice("tablet", 5)), Redemption::kFirst);
+  EXPECT_THAT(store().RedeemToken(Hash(9), At(50), NewDevice("tablet", 6)), IsError(ErrorCode::kUnauthenticated));
+  EXPECT_EQ(store().Device(Device("phone"))->public_key_sha256, Hash(3));
+  EXPECT_EQ(store().Device(Device("tablet"))->public_key_sha256, Hash(5));
+}
+
+TEST_F(Tokens, ForTheNameOfARevokedDeviceAreNeitherMadeNorTaken) {
+  ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
+  Token(1, Device("phone"));
+  ASSERT_THAT(store().RevokeDevice(Device("phone")), IsOk());
+  EXPECT_THAT(Create(Hash(8), 1, Device("phone")), IsErrorSaying(ErrorCode::kConflict, "'phone' is revoked"));
+  // The revocation came between the making of a token and its use.
+  EXPECT_THAT(Redeem(NewDevice("phone", 2)), IsErrorSaying(ErrorCode::kConflict, "'phone' is revoked"));
+  EXPECT_EQ(store().Device(Device("phone"))->public_key_sha256, Hash(1));
+  EXPECT_EQ(store().Device(Device("phone"))->state, DeviceState::kRevoked);
 }
 
 TEST_F(Tokens, AreMadeOnceWithAtLeastOneUse) {
