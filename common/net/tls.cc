@@ -1,6 +1,10 @@
 #include "common/net/tls.h"
 
+#include <chrono>
 #include <mutex>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include "common/base/files.h"
 #include "common/net/tls_session.h"
@@ -42,6 +46,24 @@ Result<std::shared_ptr<SSL_CTX>> Load(const TlsServerOptions& options) {
 }
 
 }  // namespace
+
+Result<void> CheckServerChain(const TlsServerOptions& options, WallTime now) {
+  TACIT_TRY(const std::shared_ptr<SSL_CTX> context, Load(options));
+  X509_VERIFY_PARAM* asked = X509_STORE_get0_param(SSL_CTX_get_cert_store(context.get()));
+  X509_VERIFY_PARAM_set_time(asked, std::chrono::system_clock::to_time_t(now));
+  X509_VERIFY_PARAM_set_purpose(asked, X509_PURPOSE_SSL_SERVER);
+  ERR_clear_error();
+  if (SSL_CTX_build_cert_chain(context.get(), SSL_BUILD_CHAIN_FLAG_UNTRUSTED) == 1) return {};
+  // OpenSSL says why only beside its error.
+  const char* detail = nullptr;
+  int flags = 0;
+  ERR_peek_last_error_data(&detail, &flags);
+  const std::string why = (flags & ERR_TXT_STRING) != 0 && detail != nullptr ? detail : "no reason given";
+  ERR_clear_error();
+  return Fail(ErrorCode::kUnauthenticated, options.certificate_chain_path +
+                                               " cannot be believed by whoever believes only " +
+                                               options.client_ca_path + ": " + why);
+}
 
 struct TlsServerContext::State {
   TlsServerOptions options;

@@ -36,6 +36,10 @@ struct TlsServerOptions {
   ClientAuth client_auth = ClientAuth::kRequired;
 };
 
+/// Whether somebody who believes nothing but `client_ca_path` can believe the chain, at `now`, and its key fits: what
+/// loading it does not ask. Errors: those of TlsServerContext::Create; kUnauthenticated.
+Result<void> CheckServerChain(const TlsServerOptions& options, WallTime now);
+
 /// The server's half of TLS 1.3: AES-128-GCM first, no tickets and no session cache (every connection proves its
 /// certificate anew), ALPN `http/1.1`. Threads: any.
 class TlsServerContext {

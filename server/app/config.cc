@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "common/base/files.h"
@@ -26,10 +27,26 @@ constexpr Millis kSecond{1000};
 constexpr Millis kDay{86'400'000};
 constexpr std::array kLogLevels = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError};
 
-bool IsIpAddress(const std::string& text) {
-  std::array<unsigned char, 16> address{};
-  return ::inet_pton(AF_INET, text.c_str(), address.data()) == 1 ||
-         ::inet_pton(AF_INET6, text.c_str(), address.data()) == 1;
+/// In the form of IPv6, in which IPv4 has a place of its own.
+using BinaryAddress = std::array<unsigned char, 16>;
+constexpr std::size_t kMappedPrefixBytes = 12;
+constexpr BinaryAddress kEveryAddress{};
+constexpr BinaryAddress kEveryIpv4Address{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+std::optional<BinaryAddress> ParseAddress(const std::string& text) {
+  BinaryAddress address = kEveryIpv4Address;
+  if (::inet_pton(AF_INET, text.c_str(), address.data() + kMappedPrefixBytes) == 1) return address;
+  if (::inet_pton(AF_INET6, text.c_str(), address.data()) == 1) return address;
+  return std::nullopt;
+}
+
+/// Whether one connection could be meant for either. "::" takes IPv4 as well.
+bool Overlap(const BinaryAddress& a, const BinaryAddress& b) {
+  const auto covers = [](const BinaryAddress& all, const BinaryAddress& one) {
+    return all == kEveryAddress ||
+           (all == kEveryIpv4Address && std::equal(all.begin(), all.begin() + kMappedPrefixBytes, one.begin()));
+  };
+  return a == b || covers(a, b) || covers(b, a);
 }
 
 /// A DNS name or an IP address, as far as characters and length go.
@@ -54,10 +71,30 @@ ListenerConfig ReadListener(TomlTable table, const ListenerDefaults& defaults) {
   listener.port = static_cast<std::uint16_t>(table.Integer("port", {0, 65535}, defaults.port));
   listener.max_connections =
       static_cast<std::uint32_t>(table.Integer("max_connections", {1, kMostConnections}, defaults.max_connections));
-  if (table.HasGood("address") && !IsIpAddress(listener.address)) {
+  if (table.HasGood("address") && !ParseAddress(listener.address)) {
     table.Complain("address", "'address' must be an IP address such as \"0.0.0.0\", \"127.0.0.1\" or \"::\"");
   }
   return listener;
+}
+
+struct NamedListener {
+  std::string_view name;
+  const ListenerConfig& config;
+};
+
+void RefuseClashes(TomlTable& root, std::span<const NamedListener> listeners) {
+  for (std::size_t later = 1; later < listeners.size(); ++later) {
+    const auto& [name, config] = listeners[later];
+    TomlTable table = root.Table(name);
+    const auto address = ParseAddress(config.address);
+    for (const NamedListener& earlier : listeners.first(later)) {
+      const auto other = ParseAddress(earlier.config.address);
+      const bool good = address && other && table.Good({"port"}) && root.Table(earlier.name).Good({"port"});
+      if (!good || config.port == 0 || config.port != earlier.config.port || !Overlap(*address, *other)) continue;
+      table.Complain("port", "'" + std::string(name) + ".port' " + std::to_string(config.port) + " is that of [" +
+                                 std::string(earlier.name) + "], which listens on " + earlier.config.address + " too");
+    }
+  }
 }
 
 std::string ReadTrustDomain(TomlTable& table) {
@@ -142,17 +179,25 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   config.enrolment = ReadEnrolment(root.Table("enrolment"));
   config.api = ReadListener(root.Table("api"), {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
   config.metrics = ReadListener(root.Table("metrics"), {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
+  RefuseClashes(root, std::array<NamedListener, 4>{{{"agents", config.agents},
+                                                    {"enrolment", config.enrolment.listener},
+                                                    {"api", config.api},
+                                                    {"metrics", config.metrics}}});
   config.pki = ReadPki(root.Table("pki"), base);
   config.limits = ReadLimits(root.Table("limits"));
   TACIT_TRY_VOID(file.Finish());
   return config;
 }
 
-Result<ServerConfig> LoadConfig(const std::filesystem::path& path) {
+Result<ServerConfig> LoadConfig(const std::filesystem::path& path, WallTime now) {
   TACIT_TRY(const Bytes text, ReadFile(path, kMaxConfigBytes));
   TACIT_TRY(ServerConfig config, ParseConfig(AsText(text), path.string()));
-  if (auto fits = CheckMemory(config); !fits) return Annotate(fits.error(), path.string());
-  return config;
+  std::vector<std::string> faults = FindFileFaults(config, now);
+  if (auto fits = CheckMemory(config); !fits) faults.push_back(fits.error().message);
+  if (faults.empty()) return config;
+  std::string all;
+  for (const std::string& fault : faults) all += (all.empty() ? "" : "\n") + path.string() + ": " + fault;
+  return Fail(ErrorCode::kInvalidArgument, std::move(all));
 }
 
 }  // namespace tacit::app

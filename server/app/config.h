@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -64,9 +65,15 @@ struct ServerConfig {
 /// Errors: kInvalidArgument with every problem of the file, one a line, each `file:line:column: what`; kTooLarge.
 Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_name);
 
-/// Reads and parses a configuration file, and checks that its limits fit its memory ceiling.
-/// Errors: those of ParseConfig, of reading the file, and of CheckMemory.
-Result<ServerConfig> LoadConfig(const std::filesystem::path& path);
+/// Reads and parses a configuration file, and checks what it says: that its limits fit its memory ceiling, that the
+/// files it names are there and go together at `now`, and that its data directory can be used or made. Changes nothing,
+/// and takes no port.
+/// Errors: those of ParseConfig and of reading the file; kInvalidArgument with everything else that is wrong, one a
+/// line.
+Result<ServerConfig> LoadConfig(const std::filesystem::path& path, WallTime now);
+
+/// What keeps a server from using the files that its configuration names; empty when nothing does.
+std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now);
 
 /// The most memory that a server with these limits can take, by what takes it. Units: bytes.
 struct MemoryPlan {

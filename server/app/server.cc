@@ -287,7 +287,8 @@ int RunServer(int argc, char** argv, const ServerSeams& seams) {
   std::string check_path;
   bool show_version = false;
   auto* config_option = app.add_option("--config", config_path, "Run with this configuration file");
-  app.add_option("--check-config", check_path, "Check a configuration file and exit: 0 good, 2 not")
+  app.add_option("--check-config", check_path,
+                 "Check a configuration file and the files it names, and exit: 0 good, 2 not")
       ->excludes(config_option);
   app.add_flag("--version", show_version, "Show the version and exit");
   app.footer("Exit codes: 0 stopped cleanly, 1 could not run, 2 bad command line or configuration.");
@@ -305,7 +306,8 @@ int RunServer(int argc, char** argv, const ServerSeams& seams) {
     std::cerr << "tacitd: --config FILE is needed; 'tacit init --dir DIR' makes one\n";
     return 2;
   }
-  const auto config = LoadConfig(path);
+  const SystemClock clock;
+  const auto config = LoadConfig(path, clock.Now());
   if (!config) {
     std::cerr << config.error().message << "\n";
     return 2;
@@ -315,7 +317,6 @@ int RunServer(int argc, char** argv, const ServerSeams& seams) {
     return 0;
   }
   Signals signals;
-  const SystemClock clock;
   Logger log(STDERR_FILENO, clock, config->log_level);
   auto server = Server::Start(*config, seams, log);
   if (!server) {

@@ -55,6 +55,19 @@ class Configuration(unittest.TestCase):
             self.assertIn(place, result.stderr)
         self.assertIn("io_threads", result.stderr)  # did you mean
 
+    def test_what_it_names_is_checked_too_and_nothing_is_made(self):
+        with tempfile.TemporaryDirectory() as directory:
+            root = pathlib.Path(directory) / "server"
+            run(["tacit", "init", "--dir", root])
+            (root / "pki/ca.key").unlink()
+            (root / "pki/server.crt").write_text("no certificate")
+            before = sorted(root.rglob("*"))
+            for option in ("--check-config", "--config"):
+                result = run(["tacitd", option, root / "tacitd.toml"], expect=2)
+                self.assertIn("'pki.ca_key'", result.stderr)
+                self.assertIn("'pki.certificate'", result.stderr)
+            self.assertEqual(before, sorted(root.rglob("*")))
+
 
 class Life(ServerTest):
     server_options = {"binary": "tacitd_testing"}

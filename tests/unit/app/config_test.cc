@@ -1,11 +1,15 @@
 #include "server/app/config.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 
+#include "common/crypto/ca.h"
+#include "common/crypto/keys.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -241,16 +245,136 @@ TEST(CheckMemory, FailsOneByteAboveTheCeilingAndSaysWhatToLower) {
   }
 }
 
-TEST(LoadConfig, ReadsAFileAndChecksItsMemory) {
-  const testing::TempDirectory directory;
-  const auto path = directory.path() / "tacitd.toml";
-  EXPECT_THAT(LoadConfig(path), IsError(ErrorCode::kNotFound));
-  std::ofstream(path) << kMinimal;
-  const auto config = LoadConfig(path);
+TEST(ParseConfig, RefusesTwoListenersOnOnePort) {
+  const struct {
+    std::string_view agents;
+    std::string_view api;
+    bool clash;
+  } cases[] = {
+      {"127.0.0.1", "127.0.0.1", true}, {"0.0.0.0", "127.0.0.1", true}, {"10.0.0.1", "0.0.0.0", true},
+      {"::", "127.0.0.1", true},        {"::", "0.0.0.0", true},        {"::1", "0:0:0:0:0:0:0:1", true},
+      {"127.0.0.1", "10.0.0.1", false}, {"0.0.0.0", "::1", false},
+  };
+  for (const auto& test : cases) {
+    const auto parsed = Parse(With("[agents]\naddress = '" + std::string(test.agents) + "'\n[api]\naddress = '" +
+                                   std::string(test.api) + "'\nport = 8443\n"));
+    EXPECT_EQ(parsed.has_value(), !test.clash) << test.agents << " and " << test.api;
+    if (test.clash) {
+      EXPECT_THAT(parsed, IsErrorSaying(ErrorCode::kInvalidArgument, ":13:8: 'api.port' 8443 is that of [agents]"));
+    }
+  }
+  EXPECT_THAT(Parse(With("[agents]\nport = 0\n[enrolment]\nport = 0\n")), IsOk()) << "any free port, twice";
+  EXPECT_THAT(Parse(With("[agents]\nport = 8445\n")), IsError(ErrorCode::kInvalidArgument))
+      << "a default is a port, too";
+}
+
+constexpr WallTime kNow{Millis(1'790'000'000'000)};
+
+class LoadConfigTest : public ::testing::Test {
+ protected:
+  LoadConfigTest() : ca_(MakeAuthority()) {
+    Write("ca.pem", ca_.CertPem());
+    Write("ca.key", *ca_.KeyPem());
+    MakeServer(ca_, "spiffe://fleet.example/server/tacitd", kNow);
+    WriteConfig();
+  }
+
+  static crypto::CertificateAuthority MakeAuthority() {
+    return *crypto::CertificateAuthority::CreateSelfSigned(
+        {.common_name = "CA", .now = kNow, .lifetime = std::chrono::hours(1000)});
+  }
+  void MakeServer(const crypto::CertificateAuthority& ca, std::string uri, WallTime now) {
+    const auto key = *crypto::PrivateKey::GenerateP256();
+    const auto certificate = ca.IssueServer({.csr_pem = *crypto::MakeCsrPem(key, "x"),
+                                             .dns_names = {"localhost"},
+                                             .ip_addresses = {},
+                                             .spiffe_uri = std::move(uri),
+                                             .common_name = "x",
+                                             .now = now,
+                                             .lifetime = std::chrono::hours(24)});
+    Write("server.pem", certificate->ToPem());
+    Write("server.key", *key.ToPem());
+  }
+  void Write(std::string_view name, std::string_view text) const { std::ofstream(directory_.path() / name) << text; }
+  void WriteConfig(std::string_view more = "", std::string_view data_dir = "data") const {
+    Write("tacitd.toml", "[server]\ndata_dir = '" + std::string(data_dir) + "'\ntrust_domain = 'fleet.example'\n" +
+                             "[pki]\nca_certificate = 'ca.pem'\nca_key = 'ca.key'\ncertificate = 'server.pem'\n"
+                             "private_key = 'server.key'\n" +
+                             std::string(more));
+  }
+  [[nodiscard]] Result<ServerConfig> Load(WallTime now = kNow) const {
+    return LoadConfig(directory_.path() / "tacitd.toml", now);
+  }
+  void ExpectFault(std::string_view says, WallTime now = kNow) const {
+    EXPECT_THAT(Load(now), IsErrorSaying(ErrorCode::kInvalidArgument, std::string(says)));
+  }
+
+  const testing::TempDirectory directory_;
+  crypto::CertificateAuthority ca_;
+};
+
+TEST_F(LoadConfigTest, ReadsAFileAndChecksItsMemory) {
+  const auto config = Load();
   ASSERT_THAT(config, IsOk());
-  EXPECT_EQ(config->data_dir, directory.path() / "data");
-  std::ofstream(path) << kMinimal << "[limits]\nmemory_ceiling = '1GiB'\n";
-  EXPECT_THAT(LoadConfig(path), IsErrorSaying(ErrorCode::kInvalidArgument, "lower limits.upload_memory"));
+  EXPECT_EQ(config->data_dir, directory_.path() / "data");
+  EXPECT_FALSE(std::filesystem::exists(config->data_dir));
+  WriteConfig("[limits]\nmemory_ceiling = '1GiB'\n");
+  ExpectFault("lower limits.upload_memory");
+  EXPECT_THAT(LoadConfig(directory_.path() / "none.toml", kNow), IsError(ErrorCode::kNotFound));
+}
+
+TEST_F(LoadConfigTest, TellsEverythingThatIsWrongWithItsFilesAtOnce) {
+  for (const char* name : {"ca.pem", "server.pem"}) std::filesystem::remove(directory_.path() / name);
+  Write("ca.key", "no key");
+  Write("server.key", "");
+  WriteConfig("[limits]\nmemory_ceiling = '1GiB'\n", "no/such/data");
+  const auto loaded = Load();
+  ASSERT_FALSE(loaded);
+  for (const std::string_view key : {"'pki.ca_certificate' ", "'pki.ca_key' ", "'pki.certificate' ",
+                                     "'pki.private_key' ", "'server.data_dir' ", "limits.memory_ceiling"}) {
+    EXPECT_THAT(loaded.error().message, HasSubstr(key));
+  }
+  EXPECT_EQ(std::count(loaded.error().message.begin(), loaded.error().message.end(), '\n'), 5);
+}
+
+TEST_F(LoadConfigTest, RefusesFilesThatDoNotGoTogether) {
+  Write("ca.key", *MakeAuthority().KeyPem());
+  ExpectFault("ca.key is not the key of 'pki.ca_certificate'");
+  Write("ca.key", *ca_.KeyPem());
+  Write("server.key", *crypto::PrivateKey::GenerateP256()->ToPem());
+  ExpectFault("server.key is not the key of 'pki.certificate'");
+  MakeServer(ca_, "spiffe://other.example/server/tacitd", kNow);
+  ExpectFault("'server.trust_domain' is 'fleet.example', but 'pki.certificate'");
+  MakeServer(MakeAuthority(), "spiffe://fleet.example/server/tacitd", kNow);
+  ExpectFault("server.pem cannot be believed");
+  MakeServer(ca_, "", kNow);
+  EXPECT_THAT(Load(), IsOk()) << "a certificate need not name a trust domain";
+  // A chain may end with the root, so that a joining device finds its fingerprint there.
+  std::ofstream(directory_.path() / "server.pem", std::ios::app) << ca_.CertPem();
+  EXPECT_THAT(Load(), IsOk());
+  // The CA's certificate in the server's place, and the other way round.
+  Write("server.pem", ca_.CertPem());
+  Write("server.key", *ca_.KeyPem());
+  ExpectFault("server.pem cannot be believed");
+  MakeServer(ca_, "", kNow);
+  std::filesystem::copy_file(directory_.path() / "server.pem", directory_.path() / "ca.pem",
+                             std::filesystem::copy_options::overwrite_existing);
+  ExpectFault("ca.pem is not the certificate of a CA");
+}
+
+TEST_F(LoadConfigTest, RefusesCertificatesOutOfTheirTime) {
+  ExpectFault("server.pem is valid from", kNow + std::chrono::hours(25));
+  ExpectFault("ca.pem is valid from", kNow + std::chrono::hours(2000));
+  ExpectFault("ca.pem is valid from", kNow - std::chrono::hours(1));
+}
+
+TEST_F(LoadConfigTest, RefusesADataDirectoryThatIsNone) {
+  WriteConfig("", "ca.pem");
+  ExpectFault("ca.pem is not a directory");
+  WriteConfig("", "ca.pem/data");
+  ExpectFault("cannot be made in");
+  WriteConfig("", "data/");
+  EXPECT_THAT(Load(), IsOk());
 }
 
 }  // namespace

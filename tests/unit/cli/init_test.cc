@@ -109,7 +109,7 @@ TEST(Init, WritesAConfigurationThatTheServerTakesAndAContextThatThisCommandTakes
   const TempDirectory parent;
   const auto directory = parent / "srv";
   ASSERT_TRUE(Init({directory, "tacit.test", {"10.1.2.3"}}, kNow).has_value());
-  const auto config = app::LoadConfig(directory / "tacitd.toml");
+  const auto config = app::LoadConfig(directory / "tacitd.toml", kNow);
   ASSERT_THAT(config, IsOk());
   EXPECT_EQ(config->trust_domain, "tacit.test");
   EXPECT_EQ(config->pki.ca_key, directory / "pki/ca.key");
