@@ -140,9 +140,8 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     State& state_;
   };
 
-  State(ListenerOptions its_options, Handler its_handler, ServerObserver& its_observer, tcp::acceptor its_acceptor)
+  State(ListenerOptions its_options, ServerObserver& its_observer, tcp::acceptor its_acceptor)
       : options(std::move(its_options)),
-        handler(std::move(its_handler)),
         observer(its_observer),
         acceptor(std::move(its_acceptor)),
         accept_retry(acceptor.get_executor()),
@@ -160,7 +159,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   bool WaitUntilEmpty(SteadyTime deadline);
 
   const ListenerOptions options;
-  const Handler handler;
+  Handler handler;  // set by Serve, before any thread reads it
   ServerObserver& observer;
   std::uint16_t port = 0;
   tcp::acceptor acceptor;           // on the first lane's thread
@@ -288,20 +287,25 @@ bool HttpServer::State::WaitUntilEmpty(SteadyTime deadline) {
   return changed.wait_until(lock, deadline, [this] { return connections == 0 && !accepting; });
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::Create(IoThreads& threads, ListenerOptions options, Handler handler,
+Result<std::unique_ptr<HttpServer>> HttpServer::Create(IoThreads& threads, ListenerOptions options,
                                                        ServerObserver& observer) {
   TACIT_TRY_VOID(CheckOptions(options));
   TACIT_TRY(tcp::acceptor acceptor, Listen(threads.executor(0), options));
   boost::system::error_code error;
   const std::uint16_t port = acceptor.local_endpoint(error).port();
-  auto state = std::make_shared<State>(std::move(options), std::move(handler), observer, std::move(acceptor));
+  auto state = std::make_shared<State>(std::move(options), observer, std::move(acceptor));
   state->port = port;
   for (std::size_t i = 0; i < threads.size(); ++i) state->AddLane(threads.executor(i));
-  asio::post(threads.executor(0), [state] {
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
+}
+
+void HttpServer::Serve(Handler handler) {
+  TACIT_CHECK(!state_->handler, "a listener is served once");
+  state_->handler = std::move(handler);
+  asio::post(state_->acceptor.get_executor(), [state = state_] {
     if (!state->accept_group.Spawn(State::Accept(state)))
       state->observer.OnHandlerException(state->options.name, "", "");
   });
-  return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }
 
 HttpServer::HttpServer(std::shared_ptr<State> state) : state_(std::move(state)) {}

@@ -78,21 +78,24 @@ struct ListenerOptions {
   std::size_t max_header_bytes = 16 * 1024;
 };
 
-/// One listener: accepts, does the TLS handshake, reads requests one after the other and runs the handler for each.
-/// Connections are spread over the I/O threads in turn and stay on theirs. A client whose certificate ends while its
-/// connection is kept alive gets 401 for its next request, and the connection is closed. Threads: every method from any
-/// thread that is not an I/O thread. The handler and the observer must live until Drain has returned 0, or
-/// IoThreads::StopAndJoin has returned.
+/// One listener: takes its port when it is made, and from Serve on accepts, does the TLS handshake, reads requests one
+/// after the other and runs the handler for each. Connections are spread over the I/O threads in turn and stay on
+/// theirs. A client whose certificate ends while its connection is kept alive gets 401 for its next request, and the
+/// connection is closed. Threads: every method from any thread that is not an I/O thread. The handler and the observer
+/// must live until Drain has returned 0, or IoThreads::StopAndJoin has returned.
 class HttpServer {
  public:
-  /// Binds and begins to accept as soon as the threads run.
+  /// Binds. Who connects before Serve waits.
   /// Errors: kInvalidArgument for options out of range, kUnavailable when the address cannot be bound (it says why).
-  static Result<std::unique_ptr<HttpServer>> Create(IoThreads& threads, ListenerOptions options, Handler handler,
+  static Result<std::unique_ptr<HttpServer>> Create(IoThreads& threads, ListenerOptions options,
                                                     ServerObserver& observer);
   /// As Drain with a deadline that has passed.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
+
+  /// Begins to accept as soon as the threads run. Called once.
+  void Serve(Handler handler);
 
   /// The port that was bound.
   [[nodiscard]] std::uint16_t port() const;

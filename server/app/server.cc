@@ -109,24 +109,51 @@ struct Server::Parts {
   std::atomic<bool> ready = false;
   bool stopped = false;
 
-  Result<void> OpenStore(const ServerSeams& seams);
+  Result<void> Bind();
   Result<void> StartThreads(const ServerSeams& seams);
   void MakeContext();
-  Result<void> Listen();
-  Result<std::unique_ptr<net::HttpServer>> MakeListener(net::ListenerOptions options, std::vector<api::Route> routes);
+  void Serve();
+  Result<std::unique_ptr<net::HttpServer>> MakeListener(net::ListenerOptions options);
   void CloseConnections(const DeviceId& device);
   void SayReady() const;
 };
 
-Result<void> Server::Parts::OpenStore(const ServerSeams& seams) {
-  TACIT_TRY(store, store::SqliteStore::Open({.data_dir = config.data_dir, .after_step = seams.after_store_step}));
-  TACIT_TRY(auto authority, LoadAuthority(config));
-  ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
+// Every port is taken before anything is made that a start which fails would leave behind; who connects meanwhile
+// waits.
+Result<void> Server::Parts::Bind() {
+  TACIT_TRY(io, net::IoThreads::Create(config.io_threads));
+  // Running before the first listener is made, so that a later one that cannot bind ends the others at once.
+  io->Start();
+  TACIT_TRY(const auto mutual_tls, MakeTls(config, net::ClientAuth::kRequired));
+  TACIT_TRY(const auto one_way_tls, MakeTls(config, net::ClientAuth::kNone));
+  TACIT_TRY(agents, MakeListener({.name = "agents",
+                                  .address = config.agents.address,
+                                  .port = config.agents.port,
+                                  .tls = mutual_tls,
+                                  .max_connections = config.agents.max_connections,
+                                  .max_connections_per_source = config.agents.max_connections}));
+  TACIT_TRY(enrolment, MakeListener({.name = "enrolment",
+                                     .address = config.enrolment.listener.address,
+                                     .port = config.enrolment.listener.port,
+                                     .tls = one_way_tls,
+                                     .max_connections = config.enrolment.listener.max_connections,
+                                     .max_connections_per_source = kEnrolmentConnectionsPerSource}));
+  TACIT_TRY(operators, MakeListener({.name = "api",
+                                     .address = config.api.address,
+                                     .port = config.api.port,
+                                     .tls = mutual_tls,
+                                     .max_connections = config.api.max_connections,
+                                     .max_connections_per_source = config.api.max_connections}));
+  TACIT_TRY(metrics_listener, MakeListener({.name = "metrics",
+                                            .address = config.metrics.address,
+                                            .port = config.metrics.port,
+                                            .tls = nullptr,
+                                            .max_connections = config.metrics.max_connections,
+                                            .max_connections_per_source = config.metrics.max_connections}));
   return {};
 }
 
 Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
-  TACIT_TRY(io, net::IoThreads::Create(config.io_threads));
   TACIT_TRY(control, net::IoThreads::Create(1));
   TACIT_TRY(store_io, net::IoThreads::Create(1));
   compute = std::make_unique<net::ComputePool>(config.compute_threads, config.agents.max_connections);
@@ -171,58 +198,22 @@ void Server::Parts::MakeContext() {
       .advertised_host = config.enrolment.advertised_host,
       .certificate_lifetime = std::chrono::duration_cast<std::chrono::seconds>(config.enrolment.certificate_lifetime),
       .max_update_bytes = config.limits.max_update_bytes,
-      .agents_port = 0,
-      .enrolment_port = 0,
+      .agents_port = agents->port(),
+      .enrolment_port = enrolment->port(),
       .ready = [this] { return ready.load(); },
       .close_connections = [this](const DeviceId& device) { CloseConnections(device); }});
 }
 
-Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::ListenerOptions options,
-                                                                     std::vector<api::Route> routes) {
-  const std::string name = options.name;
-  auto server = net::HttpServer::Create(*io, std::move(options), api::MakeRouter(std::move(routes)), observer);
-  if (!server) return Annotate(server.error(), "listener " + name);
-  return server;
+Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::ListenerOptions options) {
+  return net::HttpServer::Create(*io, std::move(options), observer);
 }
 
-Result<void> Server::Parts::Listen() {
-  // Running before the first listener is made, so that a later one that cannot bind ends the others at once. Each port
-  // is in the context before the listener whose handlers read it exists.
-  io->Start();
-  TACIT_TRY(auto mutual_tls, MakeTls(config, net::ClientAuth::kRequired));
-  TACIT_TRY(auto one_way_tls, MakeTls(config, net::ClientAuth::kNone));
-  TACIT_TRY(agents, MakeListener({.name = "agents",
-                                  .address = config.agents.address,
-                                  .port = config.agents.port,
-                                  .tls = mutual_tls,
-                                  .max_connections = config.agents.max_connections,
-                                  .max_connections_per_source = config.agents.max_connections},
-                                 api::AgentRoutes(*context)));
-  context->agents_port = agents->port();
-  TACIT_TRY(enrolment, MakeListener({.name = "enrolment",
-                                     .address = config.enrolment.listener.address,
-                                     .port = config.enrolment.listener.port,
-                                     .tls = one_way_tls,
-                                     .max_connections = config.enrolment.listener.max_connections,
-                                     .max_connections_per_source = kEnrolmentConnectionsPerSource},
-                                    api::EnrolmentRoutes(*context)));
-  context->enrolment_port = enrolment->port();
-  TACIT_TRY(operators, MakeListener({.name = "api",
-                                     .address = config.api.address,
-                                     .port = config.api.port,
-                                     .tls = mutual_tls,
-                                     .max_connections = config.api.max_connections,
-                                     .max_connections_per_source = config.api.max_connections},
-                                    api::OperatorRoutes(*context)));
-  TACIT_TRY(metrics_listener, MakeListener({.name = "metrics",
-                                            .address = config.metrics.address,
-                                            .port = config.metrics.port,
-                                            .tls = nullptr,
-                                            .max_connections = config.metrics.max_connections,
-                                            .max_connections_per_source = config.metrics.max_connections},
-                                           api::MetricsRoutes(*context)));
+void Server::Parts::Serve() {
+  agents->Serve(api::MakeRouter(api::AgentRoutes(*context)));
+  enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
+  operators->Serve(api::MakeRouter(api::OperatorRoutes(*context)));
+  metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));
   ready = true;
-  return {};
 }
 
 void Server::Parts::CloseConnections(const DeviceId& device) {
@@ -249,10 +240,13 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   Parts& made = *parts;
   // From here on the destructor undoes whatever was done.
   std::unique_ptr<Server> server(new Server(std::move(parts)));
-  TACIT_TRY_VOID(made.OpenStore(seams));
+  TACIT_TRY(auto authority, LoadAuthority(config));
+  made.ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
+  TACIT_TRY_VOID(made.Bind());
+  TACIT_TRY(made.store, store::SqliteStore::Open({.data_dir = config.data_dir, .after_step = seams.after_store_step}));
   TACIT_TRY_VOID(made.StartThreads(seams));
   made.MakeContext();
-  TACIT_TRY_VOID(made.Listen());
+  made.Serve();
   made.metrics.SetMemory(config.limits.memory_ceiling, WorstCaseMemory(config).total());
   made.SayReady();
   return server;

@@ -25,7 +25,7 @@ ServerSeams ProductionSeams();
 /// Threads: the methods from one thread that is none of the server's.
 class Server {
  public:
-  /// Opens the store, takes up every task, and listens.
+  /// Takes the ports, opens the store, takes up every task, and serves. Until it has the ports it writes nothing.
   /// Errors: whatever keeps a server from running, in words for an operator.
   static Result<std::unique_ptr<Server>> Start(const ServerConfig& config, const ServerSeams& seams, Logger& log);
   /// As Stop with no grace.

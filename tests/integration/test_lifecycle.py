@@ -1,11 +1,14 @@
 """A server's and a device's life: init, start, stop, restart, enrol, renew, revoke."""
 
 import contextlib
+import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -66,6 +69,25 @@ class Configuration(unittest.TestCase):
                 result = run(["tacitd", option, root / "tacitd.toml"], expect=2)
                 self.assertIn("'pki.ca_key'", result.stderr)
                 self.assertIn("'pki.certificate'", result.stderr)
+            self.assertEqual(before, sorted(root.rglob("*")))
+
+    def test_a_port_that_is_taken_is_found_out_before_anything_is_made(self):
+        with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as taken:
+            root = pathlib.Path(directory) / "server"
+            run(["tacit", "init", "--dir", root])
+            text = (root / "tacitd.toml").read_text()
+            # The last of the listeners: the ports of the others were there.
+            text = re.sub(r"(?m)^port *= *\d+", "port = 0", text)
+            section = text.index("[metrics]")
+            port = taken.getsockname()[1]
+            text = text[:section] + text[section:].replace("port = 0", f"port = {port}", 1)
+            (root / "tacitd.toml").write_text(text)
+            before = sorted(root.rglob("*"))
+            result = run(["tacitd", "--config", root / "tacitd.toml"], expect=1)
+            event = json.loads(result.stderr.splitlines()[-1])
+            self.assertEqual(event["event"], "server_cannot_run")
+            self.assertEqual(event["reason"], f"listener metrics: cannot listen on 127.0.0.1 port {port}: "
+                             "Address already in use")
             self.assertEqual(before, sorted(root.rglob("*")))
 
 

@@ -497,7 +497,7 @@ TEST(HttpServerCreate, RefusesWhatCannotWork) {
     options.name = "api";
     options.address = "127.0.0.1";
     change(options);
-    return HttpServer::Create(*threads, options, Serve, observer);
+    return HttpServer::Create(*threads, options, observer);
   };
   EXPECT_THAT(create([](ListenerOptions& o) { o.address = "localhost"; }),
               IsErrorSaying(ErrorCode::kInvalidArgument, "IP address"));

@@ -88,9 +88,10 @@ class TestServer {
       : threads_(IoThreads::Create(threads).value()) {
     options.name = "test";
     options.address = "127.0.0.1";
-    auto server = HttpServer::Create(*threads_, std::move(options), std::move(handler), observer);
+    auto server = HttpServer::Create(*threads_, std::move(options), observer);
     TACIT_CHECK(server, "a free port can be listened on");
     server_ = *std::move(server);
+    server_->Serve(std::move(handler));
     threads_->Start();
   }
   ~TestServer() {
