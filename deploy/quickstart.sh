@@ -5,12 +5,13 @@
 # Usage: deploy/quickstart.sh [options]
 #   --data DIR      train on real data in the layout of the HAR set (people become devices); default: synthetic sensor
 #                   windows that every agent generates for itself
-#   --agents N      number of agents (default 16; with --data: the people in the training data)
-#   --rounds N      rounds to publish (default 12; with --data: 20)
-#   --epsilon E     privacy budget for one device over all rounds (default 8)
+#   --agents N      number of agents, 4 to 200 (default 16; with --data: the people in the training data)
+#   --rounds N      rounds to publish, at most 1000 (default 12; with --data: 20)
+#   --epsilon E     privacy budget for one device over all rounds, above 0 (default 8)
 #   --no-dp         train without differential privacy
 #   --json FILE     write {"rounds": [{"round", "accuracy", "loss", "epsilon", "cohort"}], ...} to FILE
-#   --dir DIR       where everything is kept (default build/quickstart; an earlier run there is replaced)
+#   --dir DIR       where everything is kept (default build/quickstart; an earlier run there is stopped and replaced,
+#                   one that is still at work is not)
 #   --skip-build    use what is built already
 #   --no-incidents  no killed agent, no faulty agent, no refused round: only training
 #   --stop          stop what an earlier run left running in --dir, and exit
@@ -19,20 +20,24 @@ cd "$(dirname "$0")/.."
 root=$PWD
 
 data="" agents="" rounds="" epsilon=8 dp=yes json="" dir="$root/build/quickstart" build=yes incidents=yes stop=no
-usage() { sed -n '2,19s/^# \{0,1\}//p' "$root/deploy/quickstart.sh"; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "$root/deploy/quickstart.sh"; }
 fail() { echo "quickstart: $*" >&2; exit 1; }
 wrong() { echo "quickstart: $*" >&2; exit 2; }
-whole() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || wrong "$1 takes a whole number above 0, not '$2'"; }
+whole() {  # whole OPTION VALUE LEAST MOST
+  [[ "$2" =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] ||
+    wrong "$1 takes a whole number from $3 to $4, not '$2'"
+}
 while [ $# -gt 0 ]; do
   case "$1" in
     --data|--agents|--rounds|--epsilon|--json|--dir) [ $# -ge 2 ] || wrong "$1 needs a value; try --help" ;;
   esac
   case "$1" in
-    --data) data=$(realpath -e "$2") || fail "there is no directory $2"; shift ;;
-    --agents) whole "$1" "$2"; agents=$2; shift ;;
-    --rounds) whole "$1" "$2"; rounds=$2; shift ;;
+    --data) { data=$(realpath -e "$2" 2>/dev/null) && [ -d "$data" ]; } || wrong "there is no directory $2"; shift ;;
+    --agents) whole "$1" "$2" 4 200; agents=$2; shift ;;
+    --rounds) whole "$1" "$2" 1 1000; rounds=$2; shift ;;
     --epsilon)
-      [[ "$2" =~ ^[0-9]*\.?[0-9]+$ ]] || wrong "--epsilon takes a number above 0, not '$2'"
+      [[ "$2" =~ ^(0|[1-9][0-9]*)(\.[0-9]+)?$ && "$2" =~ [1-9] ]] ||
+        wrong "--epsilon takes a number above 0 such as 8 or 0.5, not '$2'"
       epsilon=$2; shift ;;
     --no-dp) dp=no ;;
     --json) json=$(realpath -m "$2"); shift ;;
@@ -45,6 +50,24 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+
+if [ -n "$json" ]; then
+  case "$json" in "$dir"/*/*) wrong "--json $json is in what this run replaces" ;; esac
+  parent=$(dirname "$json")
+  [ "$parent" = "$dir" ] || { [ -d "$parent" ] && [ -w "$parent" ]; } || wrong "--json: $parent cannot be written to"
+  [ ! -e "$json" ] || { [ ! -d "$json" ] && [ -w "$json" ]; } || wrong "--json: $json cannot be written to"
+fi
+
+# ---- One at a time ----
+
+# What marks a directory as made here is also what the one that works in it holds, to the end of its process.
+marker="$dir/.tacit-quickstart"
+take_directory() {
+  exec {lock}<> "$marker"
+  flock -n "$lock" ||
+    fail "another quickstart, process $(cat "$marker"), is at work in $dir; wait, end it, or choose another --dir"
+  echo "$$" > "$marker"
+}
 
 # ---- Stopping ----
 
@@ -66,6 +89,7 @@ stop_earlier_run() {
   rm -f "$dir/pids"
 }
 if [ "$stop" = yes ]; then
+  if [ -e "$marker" ]; then take_directory; fi
   [ -f "$dir/pids" ] || { echo "quickstart: nothing of $dir is running"; exit 0; }
   stop_earlier_run
   echo "quickstart: stopped what was running in $dir"
@@ -77,6 +101,12 @@ fi
 started=$SECONDS
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
+
+if [ -e "$dir" ] && [ ! -e "$marker" ] && { [ ! -d "$dir" ] || [ -n "$(ls -A "$dir")" ]; }; then
+  fail "$dir exists and is not from an earlier run; choose another --dir"
+fi
+mkdir -p "$dir"
+take_directory
 
 # ---- Building ----
 
@@ -96,15 +126,7 @@ built=$SECONDS
 
 # ---- Deciding ----
 
-stop_earlier_run
-if [ -e "$dir" ] && [ ! -e "$dir/.tacit-quickstart" ]; then
-  fail "$dir exists and is not from an earlier run; choose another --dir"
-fi
-rm -rf "$dir"
-mkdir -p "$dir/agents" "$dir/models"
-touch "$dir/.tacit-quickstart"
 server="$dir/server"
-
 if [ -n "$data" ]; then
   mapfile -t subjects < <("$bin/tacit-agent" subjects --data "$data" --split train)
   [ "${#subjects[@]}" -gt 1 ] || fail "$data holds fewer than two people to train on"
@@ -121,10 +143,15 @@ else
   source_text="SYNTHETIC sensor windows, generated by each agent with a skew of its own"
   held_out=(--synthetic "0/$agents" --split test)
 fi
-[ "$agents" -ge 4 ] || fail "a federation needs at least 4 agents to lose one and still train"
+[ "$agents" -ge 4 ] || fail "$data holds $agents people; a federation needs 4 agents to lose one and still train"
 read -r inputs classes < <("$bin/tacit-agent" shape "${held_out[@]}" --json |
   jq -r '"\(.data.inputs) \(.data.classes)"')
 minimum=$(( (agents * 7 + 9) / 10 ))
+
+# Nothing of an earlier run was touched before this.
+stop_earlier_run
+find "$dir" -mindepth 1 -maxdepth 1 ! -path "$marker" -exec rm -rf {} +
+mkdir -p "$dir/agents" "$dir/models"
 
 task_file() {  # task_file NAME ROUNDS PRIVACY-LINES: the whole task as one file
   local weighting="uniform"
@@ -173,8 +200,23 @@ say "Making a certificate authority, a server certificate and a first operator"
 "$bin/tacit" init --dir "$server" --trust-domain quickstart.example > "$dir/init.txt"
 # Ports of the system's choosing, so that two quickstarts can run side by side.
 sed -i -E 's/^port *= *[0-9]+/port = 0/' "$server/tacitd.toml"
-# What stays running must not hold on to the output of this script: whoever reads that would wait for ever.
-"$bin/tacitd" --config "$server/tacitd.toml" > /dev/null 2> "$dir/tacitd.log" < /dev/null &
+# All agents enrol from one address, in one go.
+sed -i -E "s/^# (requests_per_minute_per_source) *=.*/\1 = $((agents + 30))/" "$server/tacitd.toml"
+
+cleanup_on_failure() {
+  local code=$?
+  if [ $code -ne 0 ]; then
+    stop_earlier_run
+    echo "quickstart: failed; logs are in $dir" >&2
+  fi
+}
+trap cleanup_on_failure EXIT
+trap 'exit 130' INT TERM
+
+# What stays running must not hold on to the output of this script, nor to its directory: whoever waits for either would
+# wait for ever. Each log is there before anybody looks into it.
+: > "$dir/tacitd.log"
+"$bin/tacitd" --config "$server/tacitd.toml" > /dev/null 2>> "$dir/tacitd.log" < /dev/null {lock}>&- &
 echo "$! tacitd" >> "$dir/pids"
 server_pid=$!
 disown
@@ -195,16 +237,6 @@ tacit() { "$bin/tacit" --context "$server" "$@"; }
 agents_port=$(jq -r .agents_port <<< "$ready")
 note "tacitd is ready: agents on $agents_port (mutual TLS 1.3), operators on $api_port, metrics on $metrics_port"
 
-cleanup_on_failure() {
-  local code=$?
-  if [ $code -ne 0 ]; then
-    stop_earlier_run
-    echo "quickstart: failed; logs are in $dir" >&2
-  fi
-}
-trap cleanup_on_failure EXIT
-trap 'exit 130' INT TERM
-
 # ---- The agents ----
 
 say "Enrolling $agents agents, each with a key born on its own side and a one-time token"
@@ -224,9 +256,10 @@ enrol() {  # enrol NAME
 start_agent() {  # start_agent NAME INDEX [more options]
   local name=$1 index=$2
   shift 2
+  : >> "$dir/agents/$name/agent.log"
   # shellcheck disable=SC2046  # the options are words
   "$bin/tacit-agent" run --state "$dir/agents/$name" $(agent_data "$index") "$@" \
-    > /dev/null 2>> "$dir/agents/$name/agent.log" < /dev/null &
+    > /dev/null 2>> "$dir/agents/$name/agent.log" < /dev/null {lock}>&- &
   echo "$! tacit-agent" >> "$dir/pids"
   agent_pid=$!
   disown

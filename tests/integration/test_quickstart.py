@@ -38,10 +38,39 @@ class Quickstart(unittest.TestCase):
         self.assertLessEqual(results["rounds"][-1]["epsilon"], 20)
 
     def test_refuses_options_that_make_no_sense(self):
-        for options in (["--rounds", "0"], ["--epsilon", "much"], ["--nonsense"], ["--agents"]):
-            done = subprocess.run([QUICKSTART, *options], capture_output=True, text=True)
+        where = ["--skip-build", "--dir", self.directory / "run"]
+        for options in (["--rounds", "0"], ["--rounds", "1001"], ["--epsilon", "much"], ["--epsilon", "0"],
+                        ["--epsilon", "0.0"], ["--epsilon", "00"], ["--epsilon", ".5"], ["--nonsense"], ["--agents"],
+                        ["--agents", "3"], ["--agents", "2000000"], ["--data", "/nope"], ["--json", "/nope/x.json"],
+                        ["--json", self.directory], ["--json", self.directory / "run/models/x.json"]):
+            done = subprocess.run([QUICKSTART, *where, *options], capture_output=True, text=True)
             self.assertEqual(done.returncode, 2, options)
-            self.assertIn("quickstart:", done.stderr)
+            self.assertRegex(done.stderr, r"^quickstart: [^\n]+\n$", options)
+        self.assertFalse((self.directory / "run").exists())
+
+    def test_leaves_another_one_that_is_at_work_alone(self):
+        run = self.directory / "run"
+        first = subprocess.Popen([QUICKSTART, "--skip-build", "--dir", run, "--agents", "4", "--rounds", "2",
+                                  "--epsilon", "50", "--no-incidents"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True)
+        self.addCleanup(subprocess.run, [QUICKSTART, "--stop", "--dir", run], capture_output=True)
+        for line in first.stdout:
+            if "Enrolling" in line:
+                break
+        for option in ("--skip-build", "--stop"):
+            second = subprocess.run([QUICKSTART, option, "--dir", run], capture_output=True, text=True)
+            self.assertEqual(second.returncode, 1)
+            self.assertIn(f"another quickstart, process {first.pid}, is at work in {run}", second.stderr)
+        told, complaints = first.communicate(timeout=300)
+        self.assertEqual((first.returncode, complaints), (0, ""), told)
+        # What it left running holds nothing: it can be stopped, and replaced.
+        self.assertIn("stopped", subprocess.run([QUICKSTART, "--stop", "--dir", run], capture_output=True,
+                                                text=True).stdout)
+
+    def test_enrols_more_agents_than_strangers_may_in_a_minute(self):
+        told, results = self.run_quickstart("--agents", 40, "--rounds", 1, "--no-dp", "--no-incidents")
+        self.assertIn("40 devices are enrolled", told)
+        self.assertGreaterEqual(results["rounds"][0]["cohort"], 28)
 
     def test_twenty_one_people_reach_89_percent_without_privacy(self):
         if not SHARED:
