@@ -86,10 +86,12 @@ struct Metrics::Families {
   Family<Gauge>& round_counted =
       MakeGauge(registry, "tacit_round_counted_updates", "Durably counted updates in the current round by task.");
   Family<Gauge>& model_version = MakeGauge(registry, "tacit_model_version", "Newest published model version by task.");
-  Family<Gauge>& epsilon_spent = MakeGauge(registry, "tacit_privacy_epsilon_spent",
-                                           "Epsilon charged so far by task (unit: device, zero-out neighbours).");
-  Family<Gauge>& epsilon_reserved =
-      MakeGauge(registry, "tacit_privacy_epsilon_reserved", "Epsilon charged or reserved by task; never below spent.");
+  Family<Gauge>& epsilon_spent = MakeGauge(
+      registry, "tacit_privacy_epsilon_spent",
+      "Upper bound of the epsilon spent by task (unit: device): every round ever reserved, published or not.");
+  Family<Gauge>& epsilon_reserved = MakeGauge(
+      registry, "tacit_privacy_epsilon_reserved",
+      "The part of the epsilon spent by task of rounds that released nothing: not charged yet, or abandoned.");
   Family<Gauge>& epsilon_budget = MakeGauge(registry, "tacit_privacy_epsilon_budget", "Epsilon budget by task.");
   Family<Counter>& store_operations =
       MakeCounter(registry, "tacit_store_operations_total", "Store operations by kind and result.");

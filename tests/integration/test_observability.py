@@ -43,6 +43,11 @@ class Observability(ServerTest):
         self.assertNotIn("127.0.0.1", text)
         privacy = self.server.cli("privacy", "show", "t")["data"]
         self.assertAlmostEqual(self.server.metric('tacit_privacy_epsilon_spent{task="t"}'), privacy["epsilon_spent"])
+        # What the help says: reserved is a part of spent.
+        self.assertIn("# HELP tacit_privacy_epsilon_spent Upper bound of the epsilon spent", text)
+        self.assertIn("# HELP tacit_privacy_epsilon_reserved The part of the epsilon spent", text)
+        self.assertAlmostEqual(self.server.metric('tacit_privacy_epsilon_reserved{task="t"}'),
+                               privacy["epsilon_reserved"])
         self.assertEqual(self.server.metric('tacit_round_current{task="t"}'), 2)
         self.assertEqual(self.server.metric('tacit_model_version{task="t"}'), 1)
 
