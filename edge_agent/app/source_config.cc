@@ -74,7 +74,7 @@ class Section {
   }
 
   const toml::node* Find(std::string_view key) {
-    known_.emplace_back(key);
+    if (std::ranges::find(known_, key) == known_.end()) known_.emplace_back(key);
     return table_.get(key);
   }
 

@@ -64,7 +64,7 @@ struct ListenerDefaults {
   std::int64_t max_connections;
 };
 
-ListenerConfig ReadListener(TomlTable table, const ListenerDefaults& defaults) {
+ListenerConfig ReadListener(TomlTable table, const std::string& name, const ListenerDefaults& defaults) {
   constexpr std::int64_t kMostConnections = 1'000'000;
   ListenerConfig listener;
   listener.address = table.Text("address", defaults.address);
@@ -72,7 +72,8 @@ ListenerConfig ReadListener(TomlTable table, const ListenerDefaults& defaults) {
   listener.max_connections =
       static_cast<std::uint32_t>(table.Integer("max_connections", {1, kMostConnections}, defaults.max_connections));
   if (table.HasGood("address") && !ParseAddress(listener.address)) {
-    table.Complain("address", "'address' must be an IP address such as \"0.0.0.0\", \"127.0.0.1\" or \"::\"");
+    table.Complain("address",
+                   "'" + name + ".address' must be an IP address such as \"0.0.0.0\", \"127.0.0.1\" or \"::\"");
   }
   return listener;
 }
@@ -108,11 +109,13 @@ std::string ReadTrustDomain(TomlTable& table) {
   return trust_domain;
 }
 
-std::filesystem::path ReadPath(TomlTable& table, std::string_view key, const std::filesystem::path& base) {
+/// `name` is section and key.
+std::filesystem::path ReadPath(TomlTable& table, const std::string& name, const std::filesystem::path& base) {
+  const std::string key = name.substr(name.find('.') + 1);
   const std::string text = table.Text(key);
   if (!table.HasGood(key)) return {};
   if (text.empty() || text.find('\0') != std::string::npos) {
-    table.Complain(key, "'" + std::string(key) + "' must be a path");
+    table.Complain(key, "'" + name + "' must be a path");
     return {};
   }
   return base / text;  // which is `text` when that is absolute
@@ -120,7 +123,7 @@ std::filesystem::path ReadPath(TomlTable& table, std::string_view key, const std
 
 void ReadServer(TomlTable table, const std::filesystem::path& base, ServerConfig& config) {
   constexpr task::IntegerRange kThreads{1, 64};
-  config.data_dir = ReadPath(table, "data_dir", base);
+  config.data_dir = ReadPath(table, "server.data_dir", base);
   config.trust_domain = ReadTrustDomain(table);
   config.io_threads = static_cast<std::uint32_t>(table.Integer("io_threads", kThreads, 2));
   config.compute_threads = static_cast<std::uint32_t>(table.Integer("compute_threads", kThreads, 2));
@@ -130,7 +133,7 @@ void ReadServer(TomlTable table, const std::filesystem::path& base, ServerConfig
 
 EnrolmentConfig ReadEnrolment(TomlTable table) {
   EnrolmentConfig enrolment;
-  enrolment.listener = ReadListener(table, {.address = "0.0.0.0", .port = 8445, .max_connections = 256});
+  enrolment.listener = ReadListener(table, "enrolment", {.address = "0.0.0.0", .port = 8445, .max_connections = 256});
   enrolment.certificate_lifetime = table.Duration("certificate_lifetime", {10 * kSecond, 3650 * kDay}, 7 * kDay);
   enrolment.requests_per_minute_per_source =
       static_cast<std::uint32_t>(table.Integer("requests_per_minute_per_source", {1, 100'000}, 30));
@@ -142,10 +145,10 @@ EnrolmentConfig ReadEnrolment(TomlTable table) {
 }
 
 PkiConfig ReadPki(TomlTable table, const std::filesystem::path& base) {
-  return {.ca_certificate = ReadPath(table, "ca_certificate", base),
-          .ca_key = ReadPath(table, "ca_key", base),
-          .certificate = ReadPath(table, "certificate", base),
-          .private_key = ReadPath(table, "private_key", base)};
+  return {.ca_certificate = ReadPath(table, "pki.ca_certificate", base),
+          .ca_key = ReadPath(table, "pki.ca_key", base),
+          .certificate = ReadPath(table, "pki.certificate", base),
+          .private_key = ReadPath(table, "pki.private_key", base)};
 }
 
 LimitsConfig ReadLimits(TomlTable table) {
@@ -174,11 +177,12 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   ServerConfig config;
   ReadServer(root.Table("server"), base, config);
   TomlTable agents = root.Table("agents");
-  config.agents = ReadListener(agents, {.address = "0.0.0.0", .port = 8443, .max_connections = 10'000});
+  config.agents = ReadListener(agents, "agents", {.address = "0.0.0.0", .port = 8443, .max_connections = 10'000});
   config.long_poll = agents.Duration("long_poll", {Millis(100), 600 * kSecond}, 30 * kSecond);
   config.enrolment = ReadEnrolment(root.Table("enrolment"));
-  config.api = ReadListener(root.Table("api"), {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
-  config.metrics = ReadListener(root.Table("metrics"), {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
+  config.api = ReadListener(root.Table("api"), "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
+  config.metrics =
+      ReadListener(root.Table("metrics"), "metrics", {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
   RefuseClashes(root, std::array<NamedListener, 4>{{{"agents", config.agents},
                                                     {"enrolment", config.enrolment.listener},
                                                     {"api", config.api},

@@ -209,8 +209,9 @@ PrivacyKeys ReadPrivacyKeys(TomlTable& table) {
   keys.clip_learning_rate = table.Real("clip_learning_rate", {0, 10, Ends::kWithoutMin}, 0.2);
   keys.coin = table.Choice("sampling", {"none", "checkin_coin"}, 0) == 1;
   keys.sampling_probability = ReadOptional<dp::SamplingProbability>(table, "sampling_probability");
+  const TomlTable local = table.Table("local");  // asked for also when absent, so that its name is suggested
   keys.has_local = table.Has("local");
-  if (keys.has_local) keys.local = ReadLocalKeys(table.Table("local"));
+  if (keys.has_local) keys.local = ReadLocalKeys(local);
   return keys;
 }
 

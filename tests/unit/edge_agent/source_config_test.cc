@@ -73,6 +73,9 @@ TEST(DataSourceConfig, NamesEverythingThatIsWrongWithItsPlace) {
         "unknown key 'more'; known here: data"}) {
     EXPECT_NE(message.find(part), std::string::npos) << part << "\nin:\n" << message;
   }
+  const std::string known =
+      message.substr(message.find("known here: "), message.find('\n') - message.find("known here: "));
+  EXPECT_EQ(known.find("classes"), known.rfind("classes")) << known << ": each key once";
 }
 
 TEST(DataSourceConfig, RefusesHalfARowSelection) {

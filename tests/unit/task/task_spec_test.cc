@@ -398,6 +398,7 @@ TEST(ParseTask, RefusesEveryOtherBadValueWithTheReason) {
       {"tau = 0.01", "tau = 0.01\nmax_examples = 5", "'aggregation.max_examples' is for weighting \"examples\""},
       {"epochs = 2", "epoch = 2", "unknown key 'training.epoch' (did you mean 'epochs'?)"},
       {"[cohort]", "[cohorts]", "unknown key 'cohorts' (did you mean 'cohort'?)"},
+      {"[cohort]", "[privacy.locl]\n[cohort]", "unknown key 'privacy.locl' (did you mean 'local'?)"},
   };
   for (const auto& test : cases) {
     EXPECT_THAT(Parse(With(kPrivate, test.from, test.to)),
