@@ -135,6 +135,25 @@ Result<void> AddPerson(Tree& tree, const crypto::CertificateAuthority& ca, const
   return {};
 }
 
+bool IsOfThisMachine(const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> binary{};
+  if (::inet_pton(AF_INET, host.c_str(), binary.data()) == 1) return binary[0] == 127;
+  if (::inet_pton(AF_INET6, host.c_str(), binary.data()) == 1) {
+    return IN6_IS_ADDR_LOOPBACK(reinterpret_cast<const in6_addr*>(binary.data()));
+  }
+  return LowerCase(host) == "localhost";
+}
+
+// Who names a host that others can reach wants to be reached from there; else operators are on this machine.
+ServerConfigOptions ConfigOptions(const InitArguments& arguments) {
+  if (!std::ranges::all_of(arguments.hosts, IsOfThisMachine)) {
+    return {arguments.trust_domain, "0.0.0.0", ApiReach::kNetwork};
+  }
+  // The context names the first host, which must be one that is listened at.
+  const bool is_ipv6 = !arguments.hosts.empty() && arguments.hosts.front().contains(':');
+  return {arguments.trust_domain, is_ipv6 ? "::1" : "127.0.0.1", ApiReach::kThisMachine};
+}
+
 std::string FirstHost(const InitArguments& arguments) {
   return arguments.hosts.empty() ? "localhost" : LowerCase(arguments.hosts.front());
 }
@@ -153,9 +172,7 @@ Result<Tree> MakeTree(const InitArguments& arguments, WallTime now) {
   TACIT_TRY_VOID(AddServer(tree, ca, arguments, now));
   for (const Person& person : {kFirstOperator, kFirstAuditor})
     TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
-  // Who names hosts wants to be reached from elsewhere; else operators are on this machine.
-  const std::string api_address = arguments.hosts.empty() ? "127.0.0.1" : "0.0.0.0";
-  tree.files.push_back({"tacitd.toml", ServerConfigText({arguments.trust_domain, api_address}), Access::kAll});
+  tree.files.push_back({"tacitd.toml", ServerConfigText(ConfigOptions(arguments)), Access::kAll});
   tree.files.push_back({kContextFile, FormatContextFile({FirstHost(arguments), kApiPort}), Access::kAll});
   return tree;
 }
@@ -226,14 +243,20 @@ Report MakeReport(const InitArguments& arguments, const std::filesystem::path& d
   Json files = Json::array();
   for (const NewFile& file : tree.files) files.push_back((directory / file.path).string());
   const std::vector<std::string> next = NextCommands(directory);
+  const ServerConfigOptions config = ConfigOptions(arguments);
+  const bool open = config.api_reach == ApiReach::kNetwork;
   report.data = {{"directory", directory.string()},
                  {"trust_domain", arguments.trust_domain},
+                 {"api_address", config.api_address},
                  {"ca_fingerprint", fingerprint},
                  {"files", files},
                  {"next", next}};
   report.text = FormatPairs({{"directory", directory.string()},
                              {"trust domain", arguments.trust_domain},
                              {"CA fingerprint", fingerprint},
+                             {"operators' port", FormatEndpoint({config.api_address, kApiPort}) +
+                                                     (open ? ", open to the network, for operators' certificates only"
+                                                           : ", this machine only")},
                              {"first operator", "operators/admin.crt, good for 90 days"},
                              {"first auditor", "operators/auditor.crt, good for 90 days"}});
   report.text += "\nKeep pki/ca.key secret and backed up: whoever has it can make devices and operators.\nNext:\n";

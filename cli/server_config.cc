@@ -32,8 +32,8 @@ port = 8445
 # advertised_host = ""        # where devices find [agents]; empty: at the host they enrolled at
 
 [api]                         # operators: TLS 1.3 with an operator's certificate
-address = "@API_ADDRESS@"
-port = @API_PORT@
+address = "@API_ADDRESS@"         # @API_REACH@
+port = @API_PORT@                   # cli.json beside this file says the same: change both
 # max_connections = 64
 
 [metrics]                     # /metrics, /healthz, /readyz, in clear: keep it on this machine or in a trusted network
@@ -65,6 +65,10 @@ std::string ServerConfigText(const ServerConfigOptions& options) {
   std::string text(kText);
   Replace(text, "@TRUST_DOMAIN@", options.trust_domain);
   Replace(text, "@API_ADDRESS@", options.api_address);
+  Replace(text, "@API_REACH@",
+          options.api_reach == ApiReach::kNetwork
+              ? "open to the network, for the --host of 'tacit init'; \"127.0.0.1\" closes it"
+              : "this machine only; \"0.0.0.0\" opens it to the network");
   Replace(text, "@API_PORT@", std::to_string(kApiPort));
   return text;
 }

@@ -121,6 +121,25 @@ TEST(Init, WritesAConfigurationThatTheServerTakesAndAContextThatThisCommandTakes
   EXPECT_EQ(context->client.server.port, config->api.port);
 }
 
+TEST(Init, OpensTheOperatorsPortOnlyForAHostThatOthersReachAndSaysSo) {
+  const struct {
+    std::vector<std::string> hosts;
+    std::string_view address;
+    bool open;
+  } cases[] = {
+      {{}, "127.0.0.1", false}, {{"127.0.0.1"}, "127.0.0.1", false}, {{"LocalHost", "127.0.0.2"}, "127.0.0.1", false},
+      {{"::1"}, "::1", false},  {{"10.1.2.3"}, "0.0.0.0", true},     {{"127.0.0.1", "fleet.example"}, "0.0.0.0", true}};
+  for (const auto& test : cases) {
+    const TempDirectory parent;
+    const auto report = Init({parent / "srv", "tacit.test", test.hosts}, kNow);
+    ASSERT_TRUE(report.has_value());
+    EXPECT_EQ(app::LoadConfig(parent / "srv/tacitd.toml", kNow)->api.address, test.address);
+    EXPECT_EQ(TextAt(report->data, "api_address"), test.address);
+    EXPECT_EQ(report->text.contains("open to the network"), test.open) << report->text;
+    EXPECT_EQ(TextOf(parent / "srv/tacitd.toml").contains("open to the network, for the --host"), test.open);
+  }
+}
+
 TEST(Init, CommentsShowTheServersRealDefaults) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
