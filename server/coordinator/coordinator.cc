@@ -210,18 +210,23 @@ net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query
 
 CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
   std::optional<WaitView> reason;
+  std::vector<TaskRunner*> misfits;
+  bool fits_one = false;
   for (const auto& [id, runner] : runners_) {
     if (query.task && id != *query.task) continue;
     if (!runner->active() && !query.task) continue;
     if (std::string obstacle = ObstacleOf(runner->spec(), query); !obstacle.empty()) {
       runner->GiveBackPlace(query.device);
+      if (!FitsData(runner->spec().model, query)) misfits.push_back(runner.get());
       reason = WaitView{kWithoutTasks, std::move(obstacle)};
       continue;
     }
+    fits_one = true;
     CheckInReply reply = runner->CheckIn(query.device);
     if (std::holds_alternative<LeaseView>(reply)) return reply;
     reason = std::get<WaitView>(std::move(reply));
   }
+  if (!fits_one) std::ranges::for_each(misfits, &TaskRunner::NoteOtherShape);
   if (reason) return *std::move(reason);
   return WaitView{kWithoutTasks, "no task is active on this server"};
 }

@@ -508,6 +508,17 @@ std::optional<LocalPrivacyView> TaskRunner::LocalView() const {
       .utility = dp::ForecastLocalUtility(local->mechanism, local->noise_multiplier, spec().cohort.size)};
 }
 
+// Privacy: a shape is what a device says of its configuration before it trains, and no model depends on it; which
+// device said it, and how many did, is not told. Where a coin hides who comes, that somebody came is not told either.
+std::string TaskRunner::WaitingFor() const {
+  std::string text = machine().WaitingFor();
+  const bool recent =
+      other_shape_at_ && services_.clock.SteadyNow() < *other_shape_at_ + RulesOfTask().interest_lifetime;
+  if (!recent || CohortIsSecret() || machine().phase() != round::Phase::kScheduled) return text;
+  return text + "; devices have asked whose data have another shape than " + std::to_string(spec().model.inputs()) +
+         " inputs and " + std::to_string(spec().model.classes()) + " classes";
+}
+
 TaskView TaskRunner::View() const {
   TaskView view{.record = record_,
                 .latest_version = model_record().version,
@@ -518,7 +529,7 @@ TaskView TaskRunner::View() const {
   if (machine_) {
     CurrentRoundView current{.round = CurrentKey().round,
                              .phase = std::string(round::NameOf(machine().phase())),
-                             .waiting_for = machine().WaitingFor(),
+                             .waiting_for = WaitingFor(),
                              .counted = std::nullopt,
                              .leased = std::nullopt,
                              .time_left = std::nullopt};

@@ -58,6 +58,9 @@ class TaskRunner {
   /// The device that checked in at `since` is gone: it is not counted among those who wait for a round.
   void Left(const DeviceId& device, SteadyTime since);
 
+  /// A device asked for work whose data have another shape than this task's, and fit no other task.
+  void NoteOtherShape() { other_shape_at_ = services_.clock.SteadyNow(); }
+
   /// The device will not use the lease that it may have.
   void GiveBackPlace(const DeviceId& device);
 
@@ -171,6 +174,8 @@ class TaskRunner {
   [[nodiscard]] round::Rules RulesOfTask() const;
   [[nodiscard]] std::uint32_t FullBatch() const;
   [[nodiscard]] Millis BatchWait() const;
+  /// What the round waits for, as operators see it.
+  [[nodiscard]] std::string WaitingFor() const;
   [[nodiscard]] store::RoundRecord RoundRow(store::RoundPhase phase) const;
   /// Errors: kPermissionDenied for a device that has taken part as often as it may, took part too lately, or that the
   /// round's coin did not choose.
@@ -190,7 +195,8 @@ class TaskRunner {
   store::TaskRecord record_;
   Surroundings around_;
   bool stopping_ = false;
-  net::WakeUp retry_wake_;  // ends the pause before an end is recorded again
+  std::optional<SteadyTime> other_shape_at_;  // when a device last asked whose data have another shape
+  net::WakeUp retry_wake_;                    // ends the pause before an end is recorded again
 
   std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
   bool entering_ = false;                   // an entry is between its proposal and its place in the ledger

@@ -155,6 +155,21 @@ class Life(ServerTest):
         gone.check_in()
         self.server.wait_for_event("round_opened")
 
+    def test_a_waiting_round_says_when_devices_ask_whose_data_do_not_fit(self):
+        device = self.devices("a")[0]
+        self.server.create_task(task_text(minimum=2))
+        waiting_for = lambda name="t": self.server.task(name)["current_round"]["waiting_for"]  # noqa: E731
+        device.check_in(inputs=4, classes=3)
+        device.check_in()
+        self.assertNotIn("shape", waiting_for())
+        device.check_in(inputs=4, classes=7)
+        self.assertIn("devices have asked whose data have another shape than 4 inputs and 3 classes", waiting_for())
+        self.assertNotIn("7", waiting_for())
+        # One that fits another task is where it belongs.
+        self.server.create_task(task_text(name="wide", inputs=9, minimum=2))
+        device.check_in(inputs=4, classes=3)
+        self.assertNotIn("shape", waiting_for("wide"))
+
     def test_a_second_server_on_the_same_directory_is_refused(self):
         second = subprocess.run([BIN / "tacitd", "--config", self.server.config], capture_output=True, text=True)
         self.assertEqual(second.returncode, 1)

@@ -95,6 +95,23 @@ class Coin(ServerTest):
             if device["last_seen_at"]:
                 self.assertTrue(device["last_seen_at"].endswith("T00:00:00.000Z"), device)
 
+    def test_that_devices_ask_whose_data_do_not_fit_is_not_told(self):
+        self.server.create_task(coin_task(rounds=2, deadline="1s"))
+        misfit, *others = self.devices("a", "b", "c")
+
+        def waiting_for():
+            self.assertTrue(misfit.check_in(inputs=4, classes=9).HasField("wait"))
+            return self.server.task()["current_round"]["waiting_for"]
+
+        # Before any round, in one, and before the next.
+        self.assertNotIn("shape", waiting_for())
+        for device in others:
+            device.check_in()
+        self.assertNotIn("shape", waiting_for())
+        self.server.wait_for_event("round_published")
+        wait_until(lambda: (self.server.task()["current_round"] or {}).get("round") == 2, "the next round")
+        self.assertNotIn("shape", waiting_for())
+
     def test_a_round_that_nobody_came_to_is_published_like_any_other(self):
         self.server.create_task(coin_task(deadline="500ms"))
         for device in self.devices("a", "b"):
