@@ -1,9 +1,12 @@
 """The README's first command, on what is built already: its story must hold, and its figures."""
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -79,6 +82,27 @@ class Quickstart(unittest.TestCase):
         last = [row["accuracy"] for row in results["rounds"][-3:]]
         self.assertGreaterEqual(sum(last) / 3, 0.89)
         self.assertTrue(all(row["epsilon"] is None for row in results["rounds"]))
+
+
+class ByHand(unittest.TestCase):
+    """The README's commands as they are written, but for the home directory and the ports."""
+
+    def test_trains_a_model(self):
+        block = re.search(r"## By hand.*?```sh\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL).group(1)
+        with tempfile.TemporaryDirectory(prefix="tacit-test-") as home, contextlib.ExitStack() as taken:
+            edits = ""
+            for port in ("8443", "8444", "8445", "9464"):
+                free = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+                edits += f"sed -i s/{port}/{free}/ fleet/tacitd.toml fleet/cli.json\n"
+                block = block.replace(port, str(free))
+            block = re.sub(r"(?m)^(tacit init .*)$", lambda line: line[0] + "\n" + edits, block)
+            block = block.replace("$PWD/build/release/bin", os.environ["TACIT_BIN"])
+            taken.close()
+            done = subprocess.run(["bash", "-e", "-m", "-c", block], cwd=SOURCE, env={**os.environ, "HOME": home},
+                                  capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertRegex(done.stdout, r"accuracy [5-9][0-9]\.[0-9]+ %")
+            self.assertTrue((pathlib.Path(home) / "tacit-first/model.safetensors").is_file())
 
 
 if __name__ == "__main__":
