@@ -2,7 +2,11 @@
 # Installs what Tacit is built, tested and run with: Debian 12 packages only.
 # Usage: deploy/install-deps.sh [--build-only]
 #   --build-only   leave out what only the tests and checks need
-# Runs as root, or as a user with sudo. Safe to run again: it asks apt only for what is missing.
+# Runs as root, or as a user with sudo. Safe to run again: it asks apt only for what is missing. On a bare Debian 12
+# that is 1.3 GiB installed, 200 MiB of it to download; with --build-only 860 MiB and 155 MiB.
+# The tests use a program of the package 'prometheus', which also brings a service. Where the package is new, the
+# service is masked before it comes, so that systemd does not start it, now or later: 'systemctl unmask prometheus'
+# undoes that.
 set -euo pipefail
 
 build_packages=(
@@ -20,7 +24,7 @@ build_only=no
 for argument in "$@"; do
   case "$argument" in
     --build-only) build_only=yes ;;
-    -h|--help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "install-deps: unknown option '$argument'; try --help" >&2; exit 2 ;;
   esac
 done
@@ -49,6 +53,12 @@ fi
 
 echo "install-deps: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-# The package 'prometheus' would start a daemon on a machine that runs services; the tests only need its programs.
 "${as_root[@]}" apt-get update -q
+# What 'systemctl mask' writes, also where systemd does not run yet. Installing respects it, and what an administrator
+# has put there for a service of his own is left alone.
+unit=/etc/systemd/system/prometheus.service
+if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e "$unit" ] && [ ! -L "$unit" ]; then
+  "${as_root[@]}" mkdir -p /etc/systemd/system
+  "${as_root[@]}" ln -s /dev/null "$unit"
+fi
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
