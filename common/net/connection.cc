@@ -100,6 +100,7 @@ void Connection::OnTimer() {
 
 Task<WaitEnd> Connection::Wait(IoStep::Kind wanted, SteadyPoint deadline) {
   if (aborted_) co_return WaitEnd::kStopped;
+  moved_without_waiting_ = 0;
   Arm(deadline);
   const auto type = wanted == Kind::kWantWrite ? asio::socket_base::wait_write : asio::socket_base::wait_read;
   const auto [error] = co_await socket_.async_wait(type, kNoThrow);
@@ -172,29 +173,26 @@ Task<std::expected<void, IoFault>> Connection::WaitPaced(IoStep::Kind wanted, Tr
 
 // A peer that is faster than this thread would otherwise keep it to itself.
 Task<void> Connection::GiveWay() {
+  moved_without_waiting_ = 0;
   co_await asio::post(socket_.get_executor(), asio::use_awaitable);
 }
 
 template <typename Rest>
 Task<std::expected<void, IoFault>> Connection::MoveAll(IoStep (Connection::*try_once)(Rest), Rest rest,
                                                        TransferPace& pace) {
-  std::size_t moved_without_waiting = 0;
   while (!rest.empty()) {
     if (aborted_) co_return std::unexpected(IoFault::kStopped);
     const IoStep step = (this->*try_once)(rest);
     if (step.kind == Kind::kMoved) {
       pace.Moved(step.bytes);
       rest = rest.subspan(step.bytes);
-      moved_without_waiting += step.bytes;
-      if (moved_without_waiting < kBytesPerTurn) continue;
-      moved_without_waiting = 0;
-      co_await GiveWay();
+      moved_without_waiting_ += step.bytes;
+      if (moved_without_waiting_ >= kBytesPerTurn) co_await GiveWay();
       continue;
     }
     if (step.kind == Kind::kEnd || step.kind == Kind::kFailed) co_return std::unexpected(IoFault::kBroken);
     const auto ready = co_await WaitPaced(step.kind, pace);
     if (!ready) co_return ready;
-    moved_without_waiting = 0;
   }
   co_return std::expected<void, IoFault>();
 }

@@ -133,6 +133,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   SteadyPoint timer_at_ = SteadyPoint::max();  // max: not running
   bool expired_ = false;
 
+  std::size_t moved_without_waiting_ = 0;  // over all reads and writes, however small each is
   bool interruptible_ = false;
   bool retired_ = false;
   bool aborted_ = false;

@@ -236,6 +236,8 @@ Task<std::expected<void, IoFault>> Session::ReadBody(std::span<std::uint8_t> out
     if (!sent) co_return sent;
   }
   const std::size_t buffered = input_.Take(out);
+  // A long poll may hold its answer back for long.
+  input_.Release();
   const auto read = co_await connection_->ReadAll(out.subspan(buffered), body_pace_);
   if (read) bytes_in_ += out.size();
   co_return read;

@@ -224,12 +224,12 @@ Task<Result<dp::VerifiedUpdate>> Verify(Context& context, const Announced& annou
 
 Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
   TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
-  auto memory = co_await context.upload_memory.Take(device, announced.header.payload_bytes);
-  if (!memory) {
-    request.SetRetryAfter(memory.error());
+  auto taken = co_await context.upload_memory.Take(device, announced.header.payload_bytes);
+  if (!taken) {
+    request.SetRetryAfter(taken.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
   }
-  dp::UpdateIntake intake = IntakeOf(announced, *std::move(memory));
+  dp::UpdateIntake intake = IntakeOf(announced, std::move(taken->memory));
   TACIT_CO_TRY_VOID(co_await Receive(request, announced.header, intake));
   TACIT_CO_TRY(dp::VerifiedUpdate update, co_await Verify(context, announced, std::move(intake)));
   const std::uint64_t weight =

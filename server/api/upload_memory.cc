@@ -16,9 +16,7 @@ constexpr Millis kWindow{2'000};
 constexpr Millis kShortestAbsence{1'000};
 constexpr Millis kLongestAbsence{60'000};
 
-/// What a buffer takes of the limit: whole pages, large ones where it is large.
-std::size_t RoomOf(std::size_t bytes) {
-  const std::size_t unit = bytes < kHugePage ? kPage : kHugePage;
+std::size_t RoundUp(std::size_t bytes, std::size_t unit) {
   return (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit;
 }
 
@@ -37,11 +35,33 @@ void UploadMemory::FreeMemory::operator()(std::uint8_t* memory) const {
 }
 
 struct UploadMemory::Turn {
+  std::string device;
   Place place;
   std::size_t bytes;
   net::WakeUp wake;
   std::optional<AlignedBuffer> granted;
 };
+
+/// What a buffer takes of the limit: whole pages, large ones where it is large, but never more than there is.
+std::size_t UploadMemory::RoomFor(std::size_t bytes) const {
+  const std::size_t large = RoundUp(bytes, kHugePage);
+  if (bytes >= kHugePage && large <= options_.limit) return large;
+  return std::max(bytes, std::min<std::size_t>(RoundUp(bytes, kPage), options_.limit));
+}
+
+std::optional<UploadMemory::Seat> UploadMemory::TakeSeat(const DeviceId& device) {
+  const std::scoped_lock lock(mutex_);
+  std::uint32_t& taken = seats_[device.str()];
+  if (taken >= options_.seats_per_device) return std::nullopt;
+  ++taken;
+  return std::optional<Seat>(std::in_place, *this, device.str());
+}
+
+void UploadMemory::Leave(const std::string& device) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = seats_.find(device);
+  if (--found->second == 0) seats_.erase(found);
+}
 
 UploadMemory::UploadMemory(Options options, const Clock& clock)
     : options_(options), clock_(clock), window_began_(clock.SteadyNow()) {}
@@ -60,9 +80,11 @@ std::size_t UploadMemory::waiting() const {
   return waiting_.size();
 }
 
-net::Task<std::expected<AlignedBuffer, Millis>> UploadMemory::Take(DeviceId device, std::size_t bytes) {
+net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceId device, std::size_t bytes) {
+  std::optional<Seat> seat = TakeSeat(device);
+  if (!seat) co_return std::unexpected(kShortestAbsence);
   const SteadyTime now = clock_.SteadyNow();
-  Turn turn{.place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
+  Turn turn{.device = device.str(), .place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
   {
     const std::scoped_lock lock(mutex_);
     turn.place = PlaceOf(device, now);
@@ -70,28 +92,35 @@ net::Task<std::expected<AlignedBuffer, Millis>> UploadMemory::Take(DeviceId devi
     const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;
     if (first) turn.granted = Give(bytes);
     if (turn.granted) {
-      places_.erase(device.str());
-      co_return *std::move(turn.granted);
+      places_.erase(turn.device);
+    } else {
+      waiting_.emplace(turn.place, &turn);
     }
-    waiting_.emplace(turn.place, &turn);
   }
-  // Also when the coroutine is destroyed where it waits; a buffer that it was given goes back then, without the lock.
-  struct Leave {
-    UploadMemory& owner;
-    Turn& turn;
-    ~Leave() {
-      const std::scoped_lock lock(owner.mutex_);
-      if (owner.waiting_.erase(turn.place) > 0) owner.LetNextIn();
-    }
-  };
-  {
-    const Leave leave{*this, turn};
-    co_await turn.wake.WaitUntil(now + options_.patience);
+  if (!turn.granted) co_await WaitFor(turn, now + options_.patience);
+  if (turn.granted) {
+    co_return Taken{.seat = std::move(Present(seat, "taken above")),
+                    .memory = std::move(Present(turn.granted, "just asked"))};
   }
   const std::scoped_lock lock(mutex_);
-  if (!turn.granted) co_return std::unexpected(SendAway(device, turn, clock_.SteadyNow()));
-  places_.erase(device.str());
-  co_return *std::move(turn.granted);
+  co_return std::unexpected(SendAway(turn, clock_.SteadyNow()));
+}
+
+// Whatever ends the wait, also the coroutine's end where it waits, takes the turn out of the queue; a buffer that it
+// was given by then goes back with it.
+net::Task<void> UploadMemory::WaitFor(Turn& turn, SteadyTime deadline) {
+  struct Leaving {
+    UploadMemory& owner;
+    Turn& turn;
+    ~Leaving() {
+      const std::scoped_lock lock(owner.mutex_);
+      const auto found = owner.waiting_.find(turn.place);
+      if (found == owner.waiting_.end() || found->second != &turn) return;
+      owner.waiting_.erase(found);
+      owner.LetNextIn();
+    }
+  } const leaving{*this, turn};
+  co_await turn.wake.WaitUntil(deadline);
 }
 
 std::optional<UploadMemory::Share> UploadMemory::TryShare(std::uint64_t bytes) {
@@ -113,7 +142,7 @@ void UploadMemory::GiveBack(std::uint64_t bytes) {
 }
 
 void UploadMemory::TakeBack(std::uint8_t* memory, std::size_t size) noexcept {
-  const std::size_t room = RoomOf(size);
+  const std::size_t room = RoomFor(size);
   const std::scoped_lock lock(mutex_);
   free_.emplace(room, Memory(memory, FreeMemory{room}));
   kept_ += room;
@@ -129,7 +158,7 @@ void UploadMemory::TakeBack(std::uint8_t* memory, std::size_t size) noexcept {
 }
 
 std::optional<AlignedBuffer> UploadMemory::Give(std::size_t bytes) {
-  const std::size_t room = RoomOf(bytes);
+  const std::size_t room = RoomFor(bytes);
   if (room > options_.limit - used_) return std::nullopt;
   std::uint8_t* memory = nullptr;
   if (const auto same = free_.find(room); same != free_.end()) {
@@ -153,6 +182,7 @@ void UploadMemory::LetNextIn() {
     Turn& next = *waiting_.begin()->second;
     next.granted = Give(next.bytes);
     if (!next.granted) return;
+    places_.erase(next.device);
     waiting_.erase(waiting_.begin());
     next.wake.Wake();
   }
@@ -167,7 +197,7 @@ UploadMemory::Place UploadMemory::PlaceOf(const DeviceId& device, SteadyTime now
 }
 
 /// How long until its turn, as fast as memory came back lately.
-Millis UploadMemory::SendAway(const DeviceId& device, const Turn& turn, SteadyTime now) {
+Millis UploadMemory::SendAway(const Turn& turn, SteadyTime now) {
   std::uint64_t before = turn.bytes;
   for (const auto& [place, other] : waiting_) {
     if (place < turn.place) before += other->bytes;
@@ -178,7 +208,7 @@ Millis UploadMemory::SendAway(const DeviceId& device, const Turn& turn, SteadyTi
   if (places_.size() >= options_.max_places)
     std::erase_if(places_, [&](const auto& entry) { return entry.second.until < now; });
   if (places_.size() < options_.max_places)
-    places_.insert_or_assign(device.str(), KeptPlace{turn.place, now + options_.place_lifetime});
+    places_.insert_or_assign(turn.device, KeptPlace{turn.place, now + options_.place_lifetime});
   return absence;
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -28,6 +29,29 @@ class UploadMemory final : private BufferOwner {
     Millis patience{5'000};          ///< How long Take holds a device that has to wait.
     Millis place_lifetime{120'000};  ///< How long a device that was sent away keeps its place.
     std::size_t max_places = 100'000;
+    std::uint32_t seats_per_device =
+        2;  ///< That one device holds or waits for at once: a retry may meet its first try.
+  };
+
+  /// One of the few places that a device has among those who hold memory or wait for it; free again when it ends.
+  class Seat {
+   public:
+    Seat(UploadMemory& owner, std::string device) : owner_(&owner), device_(std::move(device)) {}
+    Seat(Seat&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), device_(std::move(other.device_)) {}
+    Seat& operator=(Seat&&) = delete;
+    Seat(const Seat&) = delete;
+    Seat& operator=(const Seat&) = delete;
+    ~Seat() {
+      if (owner_ != nullptr) owner_->Leave(device_);
+    }
+
+   private:
+    UploadMemory* owner_;
+    std::string device_;
+  };
+  struct Taken {
+    Seat seat;  ///< To be held for as long as the request lasts.
+    AlignedBuffer memory;
   };
 
   UploadMemory(Options options, const Clock& clock);
@@ -36,8 +60,9 @@ class UploadMemory final : private BufferOwner {
   UploadMemory& operator=(const UploadMemory&) = delete;
 
   /// A buffer of `bytes` once it is this device's turn; or after `patience`, when it should come back: it then keeps
-  /// its place before everyone who asked later. Errors: how long to stay away. Shape: `bytes` is at most the limit.
-  net::Task<std::expected<AlignedBuffer, Millis>> Take(DeviceId device, std::size_t bytes);
+  /// its place before everyone who asked later.
+  /// Errors: how long to stay away; at once for a device without a free seat. Shape: `bytes` is at most the limit.
+  net::Task<std::expected<Taken, Millis>> Take(DeviceId device, std::size_t bytes);
 
   /// A part of the limit for memory that is not a buffer; given back when it ends.
   class Share {
@@ -65,6 +90,7 @@ class UploadMemory final : private BufferOwner {
 
  private:
   struct Turn;
+  net::Task<void> WaitFor(Turn& turn, SteadyTime deadline);
   /// Who asked first comes first; the number tells two of the same instant apart.
   using Place = std::pair<SteadyTime, std::uint64_t>;
   struct KeptPlace {
@@ -79,11 +105,14 @@ class UploadMemory final : private BufferOwner {
 
   void TakeBack(std::uint8_t* memory, std::size_t size) noexcept override;
   void GiveBack(std::uint64_t bytes);
+  std::optional<Seat> TakeSeat(const DeviceId& device);
+  void Leave(const std::string& device);
+  [[nodiscard]] std::size_t RoomFor(std::size_t bytes) const;
   // Under mutex_:
   std::optional<AlignedBuffer> Give(std::size_t bytes);
   void LetNextIn();
   Place PlaceOf(const DeviceId& device, SteadyTime now);
-  Millis SendAway(const DeviceId& device, const Turn& turn, SteadyTime now);
+  Millis SendAway(const Turn& turn, SteadyTime now);
 
   const Options options_;
   const Clock& clock_;
@@ -93,6 +122,7 @@ class UploadMemory final : private BufferOwner {
   std::multimap<std::size_t, Memory> free_;  ///< By size.
   std::map<Place, Turn*> waiting_;
   std::unordered_map<std::string, KeptPlace> places_;
+  std::unordered_map<std::string, std::uint32_t> seats_;
   std::uint64_t asked_ = 0;
   // How fast memory came back lately, for a guess of when a place's turn is.
   SteadyTime window_began_{};

@@ -193,12 +193,13 @@ net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query
   Presence& presence = *query.presence;
   const Waiting waiting(waiters_, presence.wake());
   for (SteadyTime asked_at{};;) {
-    if (presence.left()) {
+    // Asked again after every wait: a revocation must reach a device that is waiting, too.
+    const Result<void> active = devices_.CheckActive(query.device, query.key);
+    if (presence.left() || !active) {
       for (const auto& [id, runner] : runners_) runner->Left(query.device, asked_at);
+      TACIT_CO_TRY_VOID(active);
       co_return WaitView{kWithoutTasks, "the device has left"};
     }
-    // Asked again after every wait: a revocation must reach a device that is waiting, too.
-    TACIT_CO_TRY_VOID(devices_.CheckActive(query.device, query.key));
     if (query.task) TACIT_CO_TRY_VOID(Find(*query.task));
     CheckInReply reply = AskRunners(query);
     asked_at = services_.clock.SteadyNow();

@@ -143,8 +143,9 @@ CREATE TRIGGER audit_grows BEFORE INSERT ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 )sql";
 
-// Whatever admits a device looks for the tokens of its name.
+// Whatever admits a device looks for the tokens of its name, and uses them up: also those that an earlier version left.
 constexpr const char* kSchema2 = R"sql(
+UPDATE tokens SET uses_left = 0 WHERE fixed_name IN (SELECT id FROM devices);
 CREATE INDEX tokens_by_name ON tokens (fixed_name) WHERE fixed_name IS NOT NULL;
 )sql";
 

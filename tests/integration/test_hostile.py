@@ -115,21 +115,33 @@ class HostileBytes(ServerTest):
         self.finish_round()
 
     def test_uploads_that_hold_all_memory_make_others_wait_and_not_fail_for_good(self):
-        room = -(-self.vector.size * 4 // 4096) * 4096  # in whole pages
-        holders = [self.bad.connect() for _ in range(8 * 1024 * 1024 // room + 1)]
-        body = frame(self.lease, self.vector)
-        head = (f"PUT /v1/tasks/t/rounds/{self.lease.round}/update HTTP/1.1\r\nHost: x\r\n"
+        # 8 MiB of memory for uploads, 1 MiB for each of this task, and two seats for each device.
+        self.server.create_task(task_text(name="wide", inputs=87380, size=5, minimum=5))
+        holders = self.devices("h0", "h1", "h2", "h3")
+        late = self.devices("late")[0]
+        for device in (*holders, late):
+            device.check_in(task="wide")
+        leases = [device.lease(task="wide") for device in (*holders, late)]
+        vector = numpy.full(parameters(leases[0]), 1e-4)
+        body = frame(leases[0], vector)
+        head = (f"PUT /v1/tasks/wide/rounds/{leases[0].round}/update HTTP/1.1\r\nHost: x\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode()
-        for connection in holders:
+        connections = [device.connect() for device in holders for _ in range(2)]
+        for connection in connections:
             connection.sendall(head + body[:200])
-        held = 8 * 1024 * 1024 // room * room
+        held = 8 * 1024 * 1024
         harness.wait_until(lambda: self.server.metric("tacit_upload_memory_bytes ") == held, "all memory to be held")
-        answer = self.good[0].upload(self.good_leases[0], self.vector)
+        started = time.monotonic()
+        answer = holders[0].upload(leases[0], vector)
+        self.assertEqual((answer.status, answer.headers["Retry-After"]), (503, "1"))
+        self.assertLess(time.monotonic() - started, 4, "a device with two uploads on their way waited for a third")
+        answer = late.upload(leases[4], vector)
         self.assertEqual(answer.status, 503)
         self.assertIn("Retry-After", answer.headers)
-        for connection in holders:
+        for connection in connections:
             connection.close()
         harness.wait_until(lambda: self.server.metric("tacit_upload_memory_bytes ") == 0, "the memory to come back")
+        self.assertEqual(late.upload(leases[4], vector).status, 200)
         self.assertLessEqual(self.server.metric("process_resident_memory_bytes "), 1.5e9)
         self.finish_round()
 

@@ -155,6 +155,20 @@ class Life(ServerTest):
         gone.check_in()
         self.server.wait_for_event("round_opened")
 
+    def test_a_device_that_is_revoked_while_it_waits_opens_no_round(self):
+        revoked, there = self.devices("a", "b")
+        self.server.create_task(task_text(minimum=2))
+        waiting = threading.Thread(target=lambda: revoked.request("POST", "/v1/checkin", agent_pb2.CheckInRequest(
+            protocol_version=1, agent_version="test", wait_ms=30000).SerializeToString()))
+        waiting.start()
+        wait_until(lambda: "1 of at least 2" in self.server.task()["current_round"]["waiting_for"], "it to wait")
+        self.server.cli("device", "revoke", "a")
+        with contextlib.suppress(Exception):
+            waiting.join()
+        wait_until(lambda: "0 of at least 2" in self.server.task()["current_round"]["waiting_for"], "it to be gone",
+                   patience=10)
+        self.assertIn("1 of at least 2", there.check_in().wait.reason)
+
     def test_a_waiting_round_says_when_devices_ask_whose_data_do_not_fit(self):
         device = self.devices("a")[0]
         self.server.create_task(task_text(minimum=2))

@@ -22,7 +22,7 @@ DeviceId Device(const std::string& name) {
 
 class UploadMemoryTest : public ::testing::Test {
  protected:
-  using Taken = std::expected<AlignedBuffer, Millis>;
+  using Taken = std::expected<UploadMemory::Taken, Millis>;
 
   void SetUp() override { io_->Start(); }
   void TearDown() override { io_->StopAndJoin(); }
@@ -51,8 +51,8 @@ TEST_F(UploadMemoryTest, GivesOutNoMoreThanItsLimitAndTakesItBack) {
   {
     const Taken first = Take(memory, "a");
     ASSERT_TRUE(first);
-    EXPECT_EQ(first->size(), kSize);
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(first->data()) % 64, 0U);
+    EXPECT_EQ(first->memory.size(), kSize);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(first->memory.data()) % 64, 0U);
     const Taken second = Take(memory, "b");
     ASSERT_TRUE(second);
     EXPECT_EQ(memory.used(), 2 * kRoom);
@@ -69,12 +69,12 @@ TEST_F(UploadMemoryTest, KeepsWhatComesBackForTheNextOfItsSize) {
   const std::uint8_t* where = nullptr;
   {
     Taken first = Take(memory, "a");
-    std::memset(first->data(), 7, first->size());
-    where = first->data();
+    std::memset(first->memory.data(), 7, first->memory.size());
+    where = first->memory.data();
   }
   {
     const Taken again = Take(memory, "b");
-    EXPECT_EQ(again->data(), where);
+    EXPECT_EQ(again->memory.data(), where);
   }
   // Another size needs the room that is kept.
   const Taken larger = Take(memory, "c", 2 * kSize);
@@ -93,6 +93,28 @@ TEST_F(UploadMemoryTest, LetsInWhoAskedFirst) {
   EXPECT_EQ(memory.waiting(), 1U);
   given.reset();
   EXPECT_TRUE(second.get());
+}
+
+TEST_F(UploadMemoryTest, GivesAllThereIsToAnUpdateThatIsRoundedBeyondIt) {
+  for (const std::uint64_t limit : {5ULL << 20U, (5ULL << 20U) + 1, 25ULL << 20U, 5000ULL}) {
+    UploadMemory memory(Limit(limit, Millis(1)), clock_);
+    const Taken all = Take(memory, "a", limit);
+    ASSERT_TRUE(all) << limit;
+    EXPECT_EQ(memory.used(), limit);
+    EXPECT_FALSE(Take(memory, "b", 1));
+  }
+}
+
+TEST_F(UploadMemoryTest, LetsOneDeviceTakeTwoSeatsAndNoMore) {
+  UploadMemory memory(Limit(10 * kRoom), clock_);
+  std::optional<Taken> first = Take(memory, "a");
+  const Taken second = Take(memory, "a");
+  ASSERT_TRUE(*first);
+  ASSERT_TRUE(second);
+  EXPECT_FALSE(Take(memory, "a"));
+  EXPECT_TRUE(Take(memory, "b"));
+  first.reset();
+  EXPECT_TRUE(Take(memory, "a"));
 }
 
 TEST_F(UploadMemoryTest, KeepsThePlaceOfADeviceThatWasSentAway) {

@@ -95,6 +95,22 @@ TEST_F(Opening, BringsTheFirstSchemaForward) {
   EXPECT_EQ(RunSql(database(), "DROP INDEX tokens_by_name"), "") << "it is there again";
 }
 
+TEST_F(Opening, UsesUpTheTokensThatTheFirstSchemaLeftForDevices) {
+  const auto token = [&](std::uint8_t byte, std::optional<DeviceId> name) {
+    return store().CreateToken(
+        {.hash = Digest256{byte}, .expires_at = At(100), .fixed_name = std::move(name), .created_at = At(0)});
+  };
+  ASSERT_THAT(token(1, Device("phone")), IsOk());
+  ASSERT_THAT(token(2, Device("tablet")), IsOk());
+  ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
+  Close();
+  ASSERT_EQ(RunSql(database(), "DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"), "");
+  const auto again = *SqliteStore::Open({.data_dir = data_dir()});
+  EXPECT_THAT(again->RedeemToken(Digest256{1}, At(1), NewDevice("phone", 2)),
+              IsErrorSaying(ErrorCode::kUnauthenticated, "used up"));
+  EXPECT_THAT(again->RedeemToken(Digest256{2}, At(1), NewDevice("tablet", 3)), IsOk());
+}
+
 TEST_F(Opening, RefusesADatabaseOfAnotherProgram) {
   Close();
   fs::remove(database());
