@@ -118,7 +118,7 @@ TEST_F(UploadMemoryTest, LetsOneDeviceTakeTwoSeatsAndNoMore) {
 }
 
 TEST_F(UploadMemoryTest, KeepsThePlaceOfADeviceThatWasSentAway) {
-  UploadMemory impatient(Limit(kRoom, Millis(200)), clock_);
+  UploadMemory impatient(Limit(kRoom, Millis(2'000)), clock_);
   std::optional<Taken> held = Take(impatient, "holder");
   ASSERT_FALSE(Take(impatient, "early"));
   auto late = AskAndWait(impatient, "late");
