@@ -262,17 +262,7 @@ IoStep TlsSession::Step(int result, std::size_t bytes) {
 
 IoStep TlsSession::Handshake() {
   Prepare();
-  const IoStep step = Step(SSL_do_handshake(ssl_.get()), 0);
-  if (step.kind == IoStep::Kind::kMoved) ReleaseReadBuffer();
-  return step;
-}
-
-// OpenSSL lets go of the buffer that the handshake was read into, 17 KB, only once a read finds nothing.
-void TlsSession::ReleaseReadBuffer() {
-  std::uint8_t none = 0;
-  std::size_t bytes = 0;
-  SSL_peek_ex(ssl_.get(), &none, sizeof none, &bytes);
-  ERR_clear_error();
+  return Step(SSL_do_handshake(ssl_.get()), 0);
 }
 
 IoStep TlsSession::Read(std::span<std::uint8_t> out) {

@@ -85,7 +85,6 @@ class TlsSession {
 
   TlsSession(std::unique_ptr<State> state, SslPtr ssl) : state_(std::move(state)), ssl_(std::move(ssl)) {}
   void Prepare();
-  void ReleaseReadBuffer();
   IoStep Step(int result, std::size_t bytes);
   void RecordFault(int ssl_error);
 
