@@ -119,7 +119,7 @@ class Scene:
     def create_task(self, name, shape, rounds, clients=None):
         path = self.directory / "task.toml"
         path.write_text(TASK.format(name=name, inputs=shape[0], classes=shape[1], rounds=rounds,
-                                    clients=clients or self.clients, population=max(1000, self.clients)))
+                                    clients=clients or self.clients, population=max(1000, clients or self.clients)))
         run(BIN / "tacit", "--context", self.root, "--server", f"127.0.0.1:{self.ports['api']}", "task", "create", "-f",
             path)
 
@@ -219,10 +219,11 @@ def mischief():
 def idle(clients=10_000):
     shape = SIZES["100KB"][0]
     with Scene(clients) as scene:
-        scene.create_task("quiet", shape, 1, clients=clients)
+        # One more than there are: its round never opens, and nobody ever has work.
+        scene.create_task("quiet", shape, 1, clients=clients + 1)
         seen = scene.load("idle", task="quiet", check_ins=1000)
-        row(f"idle.{clients}.bytes_each", seen["bytes_each_waiting"] / 1024, "KiB", None, 32)
-        row(f"idle.{clients}.bytes_each_connected", seen["bytes_each_connected"] / 1024, "KiB")
+        row(f"idle.{clients}.bytes_each", seen["bytes_each"] / 1024, "KiB", None, 32)
+        row(f"idle.{clients}.check_ins", seen["measured"], "answers")
         row(f"idle.{clients}.check_in_p99", 1e3 * seen["check_in_p99"], "ms", None, 50)
         scene.create_task("all", shape, 1)
         seen = scene.load("rounds", task="all", rounds=1, parameters=parameters(shape))
