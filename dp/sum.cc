@@ -80,6 +80,16 @@ std::uint64_t ReadU64(ByteSpan bytes) {
   return value;
 }
 
+/// What the bit of one device adds.
+std::int64_t BitOf(const SumOptions& options, Fit fit) {
+  const auto steps = static_cast<std::int64_t>(options.bit_steps);
+  return fit == Fit::kWithinClip ? steps : -steps;
+}
+
+std::unexpected<Error> WeightsAreForNone() {
+  return Fail(ErrorCode::kInvalidArgument, "weights are for mechanism none: under privacy every device has weight one");
+}
+
 std::unexpected<Error> NotASum(std::string_view why) {
   return Fail(ErrorCode::kDataLoss, "a stored partial sum " + std::string(why));
 }
@@ -137,16 +147,12 @@ Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid) {
 Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid, Fit fit) {
   if (options_.bit_steps == 0) return Fail(ErrorCode::kInvalidArgument, "the update comes with a clip bit");
   TACIT_TRY_VOID(AddVerified(grid, 1));
-  const auto bit = static_cast<std::int64_t>(options_.bit_steps);
-  values_.back() += fit == Fit::kWithinClip ? bit : -bit;
+  values_.back() += BitOf(options_, fit);
   return {};
 }
 
 Result<void> UnnoisedSum::AddWeighted(std::span<const std::int32_t> grid, std::uint64_t weight) {
-  if (options_.mechanism != Mechanism::kNone) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "weights are for mechanism none: under privacy every device has weight one");
-  }
+  if (options_.mechanism != Mechanism::kNone) return WeightsAreForNone();
   if (weight == 0) return Fail(ErrorCode::kInvalidArgument, "an update of weight 0");
   return AddVerified(grid, weight);
 }
@@ -186,10 +192,7 @@ Result<std::uint64_t> UnnoisedSum::CheckAddends(std::span<const Addend> addends)
     if (each.update->terms() != terms)
       return Fail(ErrorCode::kConflict, "the update was verified for another mechanism, grid or bound than the sum's");
     if (each.weight == 0) return Fail(ErrorCode::kInvalidArgument, "an update of weight 0");
-    if (each.weight != 1 && options_.mechanism != Mechanism::kNone) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "weights are for mechanism none: under privacy every device has weight one");
-    }
+    if (each.weight != 1 && options_.mechanism != Mechanism::kNone) return WeightsAreForNone();
     // One by one, so that the total cannot wrap.
     if (each.weight > LargestTotalWeight(options_) - total_weight_ - total) return CouldOverflow(options_);
     total += each.weight;
@@ -199,10 +202,7 @@ Result<std::uint64_t> UnnoisedSum::CheckAddends(std::span<const Addend> addends)
 
 std::int64_t UnnoisedSum::BitsOf(std::span<const Addend> addends) const {
   std::int64_t bits = 0;
-  for (const Addend& each : addends) {
-    const auto steps = static_cast<std::int64_t>(options_.bit_steps);
-    bits += each.update->fit() == Fit::kWithinClip ? steps : -steps;
-  }
+  for (const Addend& each : addends) bits += BitOf(options_, each.update->fit());
   return bits;
 }
 

@@ -26,10 +26,6 @@ constexpr std::size_t kDripped = std::size_t{64} * 1024;
 constexpr std::size_t kDripStep = 1024;
 constexpr milliseconds kDripPause{5};
 
-SteadyTime Now() {
-  return std::chrono::steady_clock::now();
-}
-
 struct BioDeleter {
   void operator()(BIO* bio) const { BIO_free(bio); }
 };
@@ -207,7 +203,6 @@ bool Client::FinishConnect() {
 bool Client::Shake() {
   const int done = SSL_do_handshake(ssl_);
   if (done != 1) return Wants(done);
-  ++handshakes_;
   state_ = request_ ? State::kWriting : State::kIdle;
   if (!request_) {
     const OnAnswer on_answer = std::exchange(on_answer_, nullptr);

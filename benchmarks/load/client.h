@@ -19,6 +19,9 @@
 namespace tacit::load {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
+inline SteadyTime Now() {
+  return std::chrono::steady_clock::now();
+}
 
 /// What a client does wrong with one request.
 enum class Mischief : std::uint8_t {
@@ -105,8 +108,6 @@ class Client {
   void Cut();
 
   [[nodiscard]] std::size_t index() const { return index_; }
-  [[nodiscard]] const std::string& name() const { return options_.identity->name; }
-  [[nodiscard]] std::uint64_t handshakes() const { return handshakes_; }
 
  private:
   friend class Loop;
@@ -135,7 +136,6 @@ class Client {
   SteadyTime not_before_{};
   std::string received_;
   OnAnswer on_answer_;
-  std::uint64_t handshakes_ = 0;
 };
 
 }  // namespace tacit::load

@@ -10,15 +10,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Duration = std::chrono::duration<double>;
 
 constexpr seconds kPatience{300};
 constexpr milliseconds kLongPoll{30'000};
-constexpr milliseconds kAfterRefusal{200};
-
-SteadyTime Now() {
-  return std::chrono::steady_clock::now();
-}
 
 /// Connects until it works, and counts what did not.
 class Connecting {

@@ -10,6 +10,10 @@
 
 namespace tacit::load {
 
+using Duration = std::chrono::duration<double>;
+/// Before a client tries again that was turned away without being told for how long.
+inline constexpr std::chrono::milliseconds kAfterRefusal{200};
+
 /// The clients of a scene on one loop.
 class Fleet {
  public:

@@ -16,15 +16,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Duration = std::chrono::duration<double>;
 
 constexpr seconds kPatience{900};
 constexpr milliseconds kLongPoll{20'000};
-constexpr milliseconds kAfterRefusal{200};
-
-SteadyTime Now() {
-  return std::chrono::steady_clock::now();
-}
 
 /// Floats that are longer than any clip norm in use, so that all of them are scaled.
 Bytes Payload(std::size_t parameters) {
