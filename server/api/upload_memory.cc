@@ -85,6 +85,7 @@ net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceI
   if (!seat) co_return std::unexpected(kShortestAbsence);
   const SteadyTime now = clock_.SteadyNow();
   Turn turn{.device = device.str(), .place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
+  bool waits = false;  // once it waits, others write to the turn
   {
     const std::scoped_lock lock(mutex_);
     turn.place = PlaceOf(device, now);
@@ -94,10 +95,11 @@ net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceI
     if (turn.granted) {
       places_.erase(turn.device);
     } else {
+      waits = true;
       waiting_.emplace(turn.place, &turn);
     }
   }
-  if (!turn.granted) co_await WaitFor(turn, now + options_.patience);
+  if (waits) co_await WaitFor(turn, now + options_.patience);
   if (turn.granted) {
     co_return Taken{.seat = std::move(Present(seat, "taken above")),
                     .memory = std::move(Present(turn.granted, "just asked"))};
