@@ -150,9 +150,11 @@ void Machine::OfferAgain(const Offered& event, Actions& out) const {
   }
 }
 
-void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& /*out*/) {
+void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& out) {
   interested_.erase(event.device);
-  if (!Knows(event.device)) leased_.erase(event.device);
+  const bool frees_a_lease = !Knows(event.device) && leased_.erase(event.device) > 0;
+  // Who was told that there is none left waits to hear of it.
+  if (frees_a_lease && phase_ == Phase::kOpen) out.emplace_back(Announce{});
 }
 
 void Machine::CommitOrWait(Actions& out) {

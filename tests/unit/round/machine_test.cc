@@ -99,6 +99,18 @@ TEST(Round, FreesTheLeaseOfARejectedUpdate) {
   EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(5)}, At(6))), SizeIs(1));
 }
 
+TEST(Round, TellsThoseWhoWaitOfALeaseThatIsFreeAgainAndOfNothingElse) {
+  Machine machine = OpenMachine();
+  for (int i = 1; i <= 4; ++i) machine.Step(CheckedIn{Device(i)}, At(i));
+  EXPECT_THAT(machine.Step(Rejected{Device(5)}, At(5)), IsEmpty()) << "it held none";
+  EXPECT_THAT(Only<Announce>(machine.Step(Rejected{Device(4)}, At(6))), SizeIs(1));
+  EXPECT_THAT(machine.Step(Rejected{Device(4)}, At(7)), IsEmpty()) << "it is free already";
+  machine.Step(Offered{Device(1), DigestOf(1)}, At(8));
+  EXPECT_THAT(machine.Step(Rejected{Device(1)}, At(9)), IsEmpty()) << "its update is in";
+  machine.Step(Tick{}, At(1000));
+  EXPECT_THAT(machine.Step(Rejected{Device(3)}, At(1001)), IsEmpty()) << "no lease is given any more";
+}
+
 TEST(Round, DoesNotOpenForADeviceThatWillNotCome) {
   Machine machine = NewMachine();
   machine.Step(CheckedIn{Device(1)}, At(0));
