@@ -42,6 +42,26 @@ struct UploadMemory::Turn {
   std::optional<AlignedBuffer> granted;
 };
 
+/// Whatever ends it, also an exception or the coroutine's end where it waits, takes the turn out of the queue if it is
+/// there. A buffer that the turn was given by then goes back with the turn.
+class UploadMemory::Leaving {
+ public:
+  Leaving(UploadMemory& owner, const Turn& turn) : owner_(owner), turn_(turn) {}
+  ~Leaving() {
+    const std::scoped_lock lock(owner_.mutex_);
+    const auto found = owner_.waiting_.find(turn_.place);
+    if (found == owner_.waiting_.end() || found->second != &turn_) return;
+    owner_.waiting_.erase(found);
+    owner_.LetNextIn();
+  }
+  Leaving(const Leaving&) = delete;
+  Leaving& operator=(const Leaving&) = delete;
+
+ private:
+  UploadMemory& owner_;
+  const Turn& turn_;
+};
+
 /// What a buffer takes of the limit: whole pages, large ones where it is large, but never more than there is.
 std::size_t UploadMemory::RoomFor(std::size_t bytes) const {
   const std::size_t large = RoundUp(bytes, kHugePage);
@@ -85,21 +105,12 @@ net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceI
   if (!seat) co_return std::unexpected(kShortestAbsence);
   const SteadyTime now = clock_.SteadyNow();
   Turn turn{.device = device.str(), .place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
-  bool waits = false;  // once it waits, others write to the turn
   {
-    const std::scoped_lock lock(mutex_);
-    turn.place = PlaceOf(device, now);
-    // Whoever is before everyone who waits may have what there is; nobody else.
-    const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;
-    if (first) turn.granted = Give(bytes);
-    if (turn.granted) {
-      places_.erase(turn.device);
-    } else {
-      waits = true;
-      waiting_.emplace(turn.place, &turn);
-    }
+    // There before the queue may hold the turn, and gone before the turn is looked at: as long as it is in the queue,
+    // others write to it.
+    const Leaving leaving(*this, turn);
+    if (!GiveOrQueue(turn, now)) co_await turn.wake.WaitUntil(now + options_.patience);
   }
-  if (waits) co_await WaitFor(turn, now + options_.patience);
   if (turn.granted) {
     co_return Taken{.seat = std::move(Present(seat, "taken above")),
                     .memory = std::move(Present(turn.granted, "just asked"))};
@@ -108,21 +119,18 @@ net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceI
   co_return std::unexpected(SendAway(turn, clock_.SteadyNow()));
 }
 
-// Whatever ends the wait, also the coroutine's end where it waits, takes the turn out of the queue; a buffer that it
-// was given by then goes back with it.
-net::Task<void> UploadMemory::WaitFor(Turn& turn, SteadyTime deadline) {
-  struct Leaving {
-    UploadMemory& owner;
-    Turn& turn;
-    ~Leaving() {
-      const std::scoped_lock lock(owner.mutex_);
-      const auto found = owner.waiting_.find(turn.place);
-      if (found == owner.waiting_.end() || found->second != &turn) return;
-      owner.waiting_.erase(found);
-      owner.LetNextIn();
-    }
-  } const leaving{*this, turn};
-  co_await turn.wake.WaitUntil(deadline);
+bool UploadMemory::GiveOrQueue(Turn& turn, SteadyTime now) {
+  const std::scoped_lock lock(mutex_);
+  turn.place = PlaceOf(turn.device, now);
+  // Whoever is before everyone who waits may have what there is; nobody else.
+  const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;
+  if (first) turn.granted = Give(turn.bytes);
+  if (!turn.granted) {
+    waiting_.emplace(turn.place, &turn);
+    return false;
+  }
+  places_.erase(turn.device);
+  return true;
 }
 
 std::optional<UploadMemory::Share> UploadMemory::TryShare(std::uint64_t bytes) {
@@ -190,8 +198,8 @@ void UploadMemory::LetNextIn() {
   }
 }
 
-UploadMemory::Place UploadMemory::PlaceOf(const DeviceId& device, SteadyTime now) {
-  const auto kept = places_.find(device.str());
+UploadMemory::Place UploadMemory::PlaceOf(const std::string& device, SteadyTime now) {
+  const auto kept = places_.find(device);
   const Place fresh{now, asked_++};
   if (kept == places_.end() || kept->second.until < now) return fresh;
   // A device with two connections has one place; the second asks anew.

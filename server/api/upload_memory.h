@@ -90,7 +90,7 @@ class UploadMemory final : private BufferOwner {
 
  private:
   struct Turn;
-  net::Task<void> WaitFor(Turn& turn, SteadyTime deadline);
+  class Leaving;
   /// Who asked first comes first; the number tells two of the same instant apart.
   using Place = std::pair<SteadyTime, std::uint64_t>;
   struct KeptPlace {
@@ -108,10 +108,12 @@ class UploadMemory final : private BufferOwner {
   std::optional<Seat> TakeSeat(const DeviceId& device);
   void Leave(const std::string& device);
   [[nodiscard]] std::size_t RoomFor(std::size_t bytes) const;
+  /// Whether it has its buffer; otherwise it is in the queue.
+  [[nodiscard]] bool GiveOrQueue(Turn& turn, SteadyTime now);
   // Under mutex_:
   std::optional<AlignedBuffer> Give(std::size_t bytes);
   void LetNextIn();
-  Place PlaceOf(const DeviceId& device, SteadyTime now);
+  Place PlaceOf(const std::string& device, SteadyTime now);
   Millis SendAway(const Turn& turn, SteadyTime now);
 
   const Options options_;

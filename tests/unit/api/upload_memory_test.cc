@@ -1,14 +1,17 @@
 #include "server/api/upload_memory.h"
 
+#include <atomic>
 #include <cstring>
 #include <future>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "common/net/run_blocking.h"
+#include "common/net/task_group.h"
 
 namespace tacit::api {
 namespace {
@@ -19,6 +22,18 @@ constexpr std::uint64_t kRoom = 12'288;  // three pages
 DeviceId Device(const std::string& name) {
   return *DeviceId::Parse(name);
 }
+
+/// The system's clock, or one that is behind it: what waits until a time of that clock has waited long enough already.
+class LaggingClock final : public Clock {
+ public:
+  void LagBy(Millis lag) { lag_ms_ = lag.count(); }
+  [[nodiscard]] WallTime Now() const override { return system_.Now(); }
+  [[nodiscard]] SteadyTime SteadyNow() const override { return system_.SteadyNow() - Millis(lag_ms_); }
+
+ private:
+  SystemClock system_;
+  std::atomic<Millis::rep> lag_ms_ = 0;
+};
 
 class UploadMemoryTest : public ::testing::Test {
  protected:
@@ -118,15 +133,40 @@ TEST_F(UploadMemoryTest, LetsOneDeviceTakeTwoSeatsAndNoMore) {
 }
 
 TEST_F(UploadMemoryTest, KeepsThePlaceOfADeviceThatWasSentAway) {
-  UploadMemory impatient(Limit(kRoom, Millis(2'000)), clock_);
-  std::optional<Taken> held = Take(impatient, "holder");
-  ASSERT_FALSE(Take(impatient, "early"));
-  auto late = AskAndWait(impatient, "late");
-  auto early = AskAndWait(impatient, "early");
+  LaggingClock clock;
+  UploadMemory memory(Limit(kRoom), clock);
+  std::optional<Taken> held = Take(memory, "holder");
+  clock.LagBy(Millis(61'000));
+  ASSERT_FALSE(Take(memory, "early"));
+  clock.LagBy(Millis(0));
+  auto late = AskAndWait(memory, "late");
+  auto early = AskAndWait(memory, "early");
   held.reset();
   std::optional<Taken> given = early.get();
   EXPECT_TRUE(*given);
-  EXPECT_FALSE(late.get()) << "it came before a device that had asked earlier";
+  EXPECT_EQ(memory.waiting(), 1U) << "a device came before one that had asked earlier";
+  given.reset();
+  EXPECT_TRUE(late.get());
+}
+
+net::Task<void> TakeAndDrop(UploadMemory& memory, DeviceId device) {
+  (void)co_await memory.Take(std::move(device), kSize);
+}
+
+TEST_F(UploadMemoryTest, ForgetsWhoEndsWhereItWaits) {
+  UploadMemory memory(Limit(kRoom), clock_);
+  std::optional<Taken> held = Take(memory, "holder");
+  {
+    net::TaskGroup group(io_->executor(0), {.max_tasks = 1, .on_exception = {}});
+    net::RunBlocking(io_->executor(0), net::CallOn(io_->executor(0), [&] {
+                       EXPECT_TRUE(group.Spawn(TakeAndDrop(memory, Device("a"))));
+                     }));
+    while (memory.waiting() == 0) std::this_thread::yield();
+    io_->StopAndJoin();
+  }
+  EXPECT_EQ(memory.waiting(), 0U);
+  held.reset();
+  EXPECT_EQ(memory.used(), 0U);
 }
 
 TEST_F(UploadMemoryTest, SharesOnlyWhatNobodyWaitsFor) {
