@@ -22,8 +22,12 @@ struct Slot {
 
 template <typename T>
 net::Task<void> RunInto(std::function<net::Task<Result<T>>()> start, std::shared_ptr<Slot<T>> slot) {
+  // Also where an exception ends it, which the group logs: the caller would wait for ever.
+  struct Waking {
+    Slot<T>& slot;
+    ~Waking() { slot.wake.Wake(); }
+  } const waking{*slot};
   slot->result = co_await start();
-  slot->wake.Wake();
 }
 
 // Keeps a waiter in the list for exactly as long as it waits.
@@ -93,7 +97,9 @@ net::Task<Result<T>> Coordinator::OnControl(std::function<net::Task<Result<T>>()
   // The result is looked at only after the wake-up, which orders the two threads.
   while (!co_await slot->wake.WaitUntil(services_.clock.SteadyNow() + std::chrono::hours(1))) {
   }
-  co_return std::move(Present(slot->result, "it is set before the wake-up"));
+  if (!slot->result)
+    co_return Fail(ErrorCode::kInternal, "the request could not be carried out; the server's log says why");
+  co_return std::move(Present(slot->result, "looked at just now"));
 }
 
 // ---- Life ----
