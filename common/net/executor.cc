@@ -77,11 +77,15 @@ class IoThreads::Impl {
     }
   }
 
-  void StopAndJoin() {
+  void Join() {
     for (auto& io : threads_) io->context.stop();
     for (auto& io : threads_) {
       if (io->thread.joinable()) io->thread.join();
     }
+  }
+
+  void StopAndJoin() {
+    Join();
     for (int pass = 0; pass < kDestructionPasses; ++pass) {
       for (auto& io : threads_) io->context.DestroySuspended();
     }
@@ -113,6 +117,9 @@ std::size_t IoThreads::size() const {
 }
 void IoThreads::Start() {
   impl_->Start();
+}
+void IoThreads::Join() {
+  impl_->Join();
 }
 void IoThreads::StopAndJoin() {
   impl_->StopAndJoin();

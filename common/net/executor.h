@@ -39,6 +39,11 @@ class IoThreads {
   /// Starts the threads; they run until StopAndJoin. Called once.
   void Start();
 
+  /// Stops the threads where they stand and joins them. Where coroutines of several groups wait for one another, every
+  /// group is joined before the first StopAndJoin: what is destroyed there must not be posted to meanwhile. May be
+  /// called twice. Threads: not one of these.
+  void Join();
+
   /// Stops the threads where they stand, joins them and destroys every coroutine that is still suspended on one, so
   /// none outlives this call. A graceful end comes before it (HttpServer::Drain, TaskGroup::JoinAll). May be called
   /// twice. Threads: not one of these.

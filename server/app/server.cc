@@ -270,7 +270,11 @@ void Server::Stop(Millis grace) {
   }
   if (parts.background != nullptr) net::RunBlocking(parts.control->executor(0), parts.background->JoinAll());
   if (parts.compute != nullptr) parts.compute->Stop();
-  for (net::IoThreads* threads : {parts.io.get(), parts.control.get(), parts.store_io.get()}) {
+  const auto groups = {parts.io.get(), parts.control.get(), parts.store_io.get()};
+  for (net::IoThreads* threads : groups) {
+    if (threads != nullptr) threads->Join();
+  }
+  for (net::IoThreads* threads : groups) {
     if (threads != nullptr) threads->StopAndJoin();
   }
 }

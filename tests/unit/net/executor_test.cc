@@ -126,6 +126,28 @@ TEST(IoThreadsStop, DestroysEveryCoroutineThatIsStillSuspended) {
   EXPECT_EQ(alive, 0);
 }
 
+Task<void> CallTheOtherForEver(asio::any_io_executor other, std::atomic<int>& alive) {
+  const Alive mark(alive);
+  for (;;) co_await CallOn(other, [] {});
+}
+
+TEST(IoThreadsStop, OfGroupsThatCallOneAnotherJoinsAllBeforeItDestroysAnything) {
+  std::atomic<int> alive = 0;
+  auto one = IoThreads::Create(2).value();
+  auto other = IoThreads::Create(1).value();
+  TaskGroup group(one->executor(0), {20, {}});
+  asio::post(one->executor(0), [&] {
+    for (int i = 0; i < 20; ++i) EXPECT_THAT(group.Spawn(CallTheOtherForEver(other->executor(0), alive)), IsOk());
+  });
+  one->Start();
+  other->Start();
+  ASSERT_TRUE(Becomes(alive, 20));
+  for (IoThreads* threads : {one.get(), other.get()}) threads->Join();
+  EXPECT_EQ(alive, 20);
+  for (IoThreads* threads : {one.get(), other.get()}) threads->StopAndJoin();
+  EXPECT_EQ(alive, 0);
+}
+
 TEST_F(Threads, TaskGroupIsBounded) {
   TaskGroup group(first(), {1, {}});
   Await(first(), CallOn(first(), [&] {
