@@ -75,7 +75,7 @@ Task<HttpResponse> Serve(HttpRequest& request) {
     co_return response;
   }
   if (request.path() == "/slow") {
-    asio::steady_timer timer(co_await asio::this_coro::executor, milliseconds(300));
+    asio::steady_timer timer(co_await asio::this_coro::executor, milliseconds(1'000));
     co_await timer.async_wait(asio::use_awaitable);
     co_return Text("slow");
   }
@@ -429,8 +429,8 @@ TEST(HttpServer, DrainFinishesTheRequestUnderWay) {
   RawClient busy(server.port());
   RawClient idle(server.port());
   busy.Send(Get("/slow"));
-  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 2; }));
-  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_TRUE(
+      server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 2 && seen.entered == 1; }));
   EXPECT_EQ(server.server().Drain(In(Millis(10'000))), 0U);
   const std::string answer = busy.ReadAll();
   EXPECT_THAT(answer, HasSubstr("Connection: close"));
@@ -445,8 +445,7 @@ TEST(HttpServer, DrainCutsWhatIsLeftAtItsDeadline) {
   RawClient stalled(server.port());
   polling.Send(Get("/poll"));
   stalled.Send(Put("/sum", 1000));
-  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 2; }));
-  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.entered == 2; }));
   const auto began = std::chrono::steady_clock::now();
   EXPECT_EQ(server.server().Drain(In(Millis(100))), 2U);
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(3));
@@ -480,8 +479,7 @@ TEST(HttpServer, CutsTheConnectionsOfAPeerInTheMiddleOfAPoll) {
   TestServer server({}, Serve);
   RawClient client(server.port());
   client.Send(Get("/poll"));
-  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 1; }));
-  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.entered == 1; }));
   server.server().ClosePeers([](const PeerIdentity& peer) { return peer.address == "192.0.2.1"; });
   EXPECT_FALSE(client.HasInput(50));
   server.server().ClosePeers([](const PeerIdentity& peer) { return peer.address == "127.0.0.1"; });

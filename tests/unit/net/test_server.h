@@ -55,7 +55,12 @@ class RecordingObserver final : public ServerObserver {
     Note([&] { exceptions.emplace_back(what); });
   }
 
-  /// Whether `condition`, looked at under the lock, comes true within five seconds.
+  /// A request's head was read, and its handler begins.
+  void OnHandlerEntered() {
+    Note([&] { ++entered; });
+  }
+
+  /// Whether `condition`, looked at under the lock, comes true within ten seconds.
   bool Wait(const std::function<bool(const RecordingObserver&)>& condition) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return condition(*this); });
@@ -64,6 +69,7 @@ class RecordingObserver final : public ServerObserver {
   // Read inside Wait, or when the server is drained.
   int opened = 0;
   int closed = 0;
+  int entered = 0;
   std::vector<std::string> refusals;
   std::vector<std::string> failures;
   std::vector<std::string> details;
@@ -91,7 +97,10 @@ class TestServer {
     auto server = HttpServer::Create(*threads_, std::move(options), observer);
     TACIT_CHECK(server, "a free port can be listened on");
     server_ = *std::move(server);
-    server_->Serve(std::move(handler));
+    server_->Serve([this, handler = std::move(handler)](HttpRequest& request) {
+      observer.OnHandlerEntered();
+      return handler(request);
+    });
     threads_->Start();
   }
   ~TestServer() {
