@@ -43,6 +43,10 @@ class AgentLoopTest : public ::testing::Test {
 
   Result<void> Run(std::stop_token stop = {}) {
     log_.reset(std::tmpfile());
+    return RunIntoLog(stop);
+  }
+
+  Result<void> RunIntoLog(const std::stop_token& stop) {
     Logger logger(::fileno(log_.get()), clock_, LogLevel::kInfo);
     data::Dataset dataset = *data::SyntheticSensorWindows({.rows = 64});
     dataset.left_out = left_out_;
@@ -54,6 +58,7 @@ class AgentLoopTest : public ::testing::Test {
   Millis RunUntil(const std::function<bool()>& condition) {
     std::stop_source stop;
     std::chrono::steady_clock::time_point asked;
+    log_.reset(std::tmpfile());  // before the condition may look into it
     {
       std::jthread stopper([&] {
         for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(Millis(10));
@@ -61,19 +66,19 @@ class AgentLoopTest : public ::testing::Test {
         asked = std::chrono::steady_clock::now();
         stop.request_stop();
       });
-      EXPECT_THAT(Run(stop.get_token()), IsOk());
+      EXPECT_THAT(RunIntoLog(stop.get_token()), IsOk());
     }
     return std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - asked);
   }
 
-  // What was logged by the latest Run.
-  std::string Log() {
-    std::rewind(log_.get());
+  // What the latest run has logged, also while it runs: where the logger writes next is not touched.
+  [[nodiscard]] std::string Log() const {
     std::string text;
     std::array<char, 4096> buffer{};
-    while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), log_.get())) {
-      text.append(buffer.data(), count);
-    }
+    const auto read = [&] {
+      return ::pread(::fileno(log_.get()), buffer.data(), buffer.size(), static_cast<off_t>(text.size()));
+    };
+    for (ssize_t count = read(); count > 0; count = read()) text.append(buffer.data(), static_cast<std::size_t>(count));
     return text;
   }
 
@@ -267,12 +272,9 @@ TEST_F(AgentLoopTest, WaitsForAServerThatIsAway) {
       std::make_unique<FakeAgentsServer>(*model::ModelSpec::Create({.inputs = 1, .hidden = {}, .classes = 2}));
   device_.agents = gone->endpoint();
   gone.reset();
-  RunUntil([] {
-    std::this_thread::sleep_for(Millis(300));
-    return true;
-  });
-  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_retrying\",\"step\":\"check_in\",\"code\":\"unavailable\""),
-                           HasSubstr("\"agent_stopped\"")));
+  const std::string retrying = R"("agent_retrying","step":"check_in","code":"unavailable")";
+  RunUntil([&] { return Log().find(retrying) != std::string::npos; });
+  EXPECT_THAT(Log(), AllOf(HasSubstr(retrying), HasSubstr("\"agent_stopped\"")));
   device_.agents = real;
   server_.Script({server_.LeaseOf(1)});
   EXPECT_THAT(Run(), IsOk());
