@@ -41,11 +41,11 @@ class Coin(ServerTest):
                          [device.name for device in drawn])
 
     def test_nothing_tells_how_many_came_and_the_deadline_ends_the_round(self):
-        self.server.create_task(coin_task())
+        self.server.create_task(coin_task(deadline="15s"))
         devices = self.devices(*(f"d{i}" for i in range(12)))
-        for device in devices:
+        for device in devices[:2]:
             device.check_in()
-        drawn = [reply.lease for reply in (device.check_in() for device in devices) if reply.HasField("lease")]
+        self.server.wait_for_event("round_opened")
         for device in devices:
             reply = device.check_in()
             if reply.HasField("lease"):
@@ -60,8 +60,7 @@ class Coin(ServerTest):
         self.assertNotIn("tacit_updates_total{", self.server.metrics())
         self.assertNotIn("tacit_round_counted_updates{", self.server.metrics())
         entries = self.server.cli("privacy", "ledger", "t")["data"]["items"]
-        self.assertEqual([(entry["kind"], entry["cohort"]) for entry in entries], [("reserve", 10), ("charge", 10)],
-                         f"{len(drawn)} came")
+        self.assertEqual([(entry["kind"], entry["cohort"]) for entry in entries], [("reserve", 10), ("charge", 10)])
         shown = self.server.cli("privacy", "show", "t")["data"]
         self.assertEqual(shown["accountant"], "sampled-gaussian-pld")
         self.assertEqual(shown["sampling_probability"], 0.5)

@@ -83,14 +83,14 @@ class Rounds(ServerTest):
         self.assertLess(numpy.abs(models["liar"] - models["honest"]).max(), 20)
 
     def test_a_private_average_is_divided_by_the_declared_cohort(self):
-        self.server.create_task(task_text(size=4, minimum=2, rounds=1, deadline="4s", privacy=GAUSSIAN.replace(
+        self.server.create_task(task_text(size=4, minimum=2, rounds=1, deadline="8s", privacy=GAUSSIAN.replace(
             "noise_multiplier = 1.0", "noise_multiplier = 0.25")))
         devices = self.devices("a", "b")
         leases = open_round(devices)
         d = parameters(leases[0])
         direction = numpy.full(d, 1 / numpy.sqrt(d))
         for device, lease in zip(devices, leases):
-            device.upload(lease, 0.999 * direction)
+            self.assertEqual(device.upload(lease, 0.999 * direction).status, 200)
         self.published(1)
         # In one direction the noise of the average has a deviation of 0.25 / 4; over those that came it would be 1.
         self.assertAlmostEqual(float(self.model() @ direction), 2 / 4, delta=0.3)
@@ -127,7 +127,7 @@ class Rounds(ServerTest):
         self.assertEqual(self.server.metric('tacit_updates_total{outcome="invalid_argument",task="t"}'), 2)
 
     def test_a_device_that_never_answers_does_not_end_the_round(self):
-        self.server.create_task(task_text(size=3, minimum=2, deadline="4s"))
+        self.server.create_task(task_text(size=3, minimum=2, deadline="8s"))
         devices = self.devices("a", "b", "gone")
         leases = open_round(devices)
         d = parameters(leases[0])
@@ -139,10 +139,10 @@ class Rounds(ServerTest):
         self.assertEqual(late.problem()["code"], "gone")
 
     def test_a_round_with_too_few_devices_is_abandoned_with_the_reason_and_its_budget_stays_spent(self):
-        self.server.create_task(task_text(size=3, minimum=2, deadline="4s"))
+        self.server.create_task(task_text(size=3, minimum=2, deadline="8s"))
         devices = self.devices("a", "b")
         leases = open_round(devices)
-        devices[0].upload(leases[0], numpy.zeros(parameters(leases[0])))
+        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(parameters(leases[0]))).status, 200)
         ended = harness.wait_until(
             lambda: next((r for r in self.server.rounds() if r["phase"] == "abandoned"), None), "an abandoned round")
         self.assertIn("only 1 of at least 2", ended["reason"])
