@@ -40,14 +40,6 @@ Result<void> AsUnavailable(Result<void> result) {
   return Fail(ErrorCode::kUnavailable, result.error().message);
 }
 
-Result<void> MakeDirectory(const fs::path& path) {
-  if (::mkdir(path.c_str(), 0700) == 0) {
-    return AsUnavailable(SyncDirectory(path.has_parent_path() ? path.parent_path() : fs::path(".")));
-  }
-  if (errno == EEXIST) return {};
-  return Unavailable("cannot make the directory", path, LastError());
-}
-
 /// Removes a file that may be missing.
 Result<void> Remove(const fs::path& path) {
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
@@ -147,29 +139,42 @@ PartialFile PartialFile::Of(std::uint64_t sequence, ByteSpan sealed) {
   return {sequence, Xxh3(sealed), sealed.size()};
 }
 
+// That it is there does not say that its name is on the disk: whoever made it may have failed, or ended, before.
+Result<void> DataFiles::MakeDirectory(const fs::path& path) {
+  if (durable_directories_.contains(path)) return {};
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return Unavailable("cannot make the directory", path, LastError());
+  TACIT_TRY_VOID(AsUnavailable(SyncDirectory(path.has_parent_path() ? path.parent_path() : fs::path("."))));
+  durable_directories_.insert(path);
+  return {};
+}
+
 Result<DataFiles> DataFiles::Open(const fs::path& data_dir) {
-  TACIT_TRY_VOID(MakeDirectory(data_dir));
+  DataFiles files(data_dir);
+  TACIT_TRY_VOID(files.MakeDirectory(data_dir));
   const fs::path lock_path = data_dir / "lock";
-  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kOwnerOnly);
-  if (lock < 0) return Unavailable("cannot open", lock_path, LastError());
-  DataFiles files(data_dir, lock);
-  if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+  files.lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kOwnerOnly);
+  if (files.lock_ < 0) return Unavailable("cannot open", lock_path, LastError());
+  if (::flock(files.lock_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return Unavailable("cannot lock", lock_path, LastError());
     return Fail(ErrorCode::kConflict,
                 data_dir.string() + " is in use by another tacitd; stop it first, or use another data_dir");
   }
   for (const std::string_view name : {"models", "optimizer", "partials", "keys"}) {
-    TACIT_TRY_VOID(MakeDirectory(data_dir / name));
+    TACIT_TRY_VOID(files.MakeDirectory(data_dir / name));
   }
   return files;
 }
 
 DataFiles::DataFiles(DataFiles&& other) noexcept
-    : data_dir_(std::move(other.data_dir_)), lock_(std::exchange(other.lock_, -1)) {}
+    : data_dir_(std::move(other.data_dir_)),
+      lock_(std::exchange(other.lock_, -1)),
+      durable_directories_(std::move(other.durable_directories_)) {}
 
 DataFiles& DataFiles::operator=(DataFiles&& other) noexcept {
   std::swap(data_dir_, other.data_dir_);
   std::swap(lock_, other.lock_);
+  std::swap(durable_directories_, other.durable_directories_);
   return *this;
 }
 
@@ -235,8 +240,8 @@ Result<void> DataFiles::RemovePartials(const RoundKey& key) {
   TACIT_TRY(const std::vector<std::string> names, Names(directory));
   for (const std::string& name : names) TACIT_TRY_VOID(Remove(directory / name));
   // Fails harmlessly while another round of the task has files.
-  ::rmdir(directory.c_str());
-  ::rmdir(directory.parent_path().c_str());
+  for (const fs::path& each : {directory, directory.parent_path()})
+    if (::rmdir(each.c_str()) == 0) durable_directories_.erase(each);
   return {};
 }
 

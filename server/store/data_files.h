@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,7 +70,8 @@ class DataFiles {
   [[nodiscard]] Result<void> Sweep(const Wanted& wanted);
 
  private:
-  DataFiles(std::filesystem::path data_dir, int lock) : data_dir_(std::move(data_dir)), lock_(lock) {}
+  explicit DataFiles(std::filesystem::path data_dir) : data_dir_(std::move(data_dir)) {}
+  [[nodiscard]] Result<void> MakeDirectory(const std::filesystem::path& path);
   [[nodiscard]] std::filesystem::path BlobDirectory(BlobKind kind) const;
   [[nodiscard]] std::filesystem::path PartialDirectory(const RoundKey& key) const;
   [[nodiscard]] std::filesystem::path KeyPath(const RoundKey& key) const;
@@ -79,7 +81,8 @@ class DataFiles {
   [[nodiscard]] Result<void> SweepKeys(const Wanted& wanted);
 
   std::filesystem::path data_dir_;
-  int lock_;
+  int lock_ = -1;
+  std::set<std::filesystem::path> durable_directories_;  ///< Whose names are on the disk for certain.
 };
 
 }  // namespace tacit::store
