@@ -41,11 +41,16 @@ std::unexpected<Error> FailOf(const std::exception_ptr& exception) {
 
 class ComputePool::Impl {
  public:
+  explicit Impl(asio::any_io_executor executor) : executor_(std::move(executor)) {}
   Impl(std::size_t threads, std::size_t max_queued) : max_queued_(std::max<std::size_t>(max_queued, 1)) {
     for (std::size_t i = 0; i < std::max<std::size_t>(threads, 1); ++i) threads_.emplace_back([this] { Loop(); });
   }
 
   void Add(Job job) {
+    if (executor_) {
+      asio::post(executor_, [job = std::move(job)]() mutable { Do(job); });
+      return;
+    }
     std::unique_lock lock(mutex_);
     if (stopped_ || jobs_.size() >= max_queued_) {
       const std::string_view why = stopped_ ? "the compute pool has stopped" : "the compute pool's queue is full";
@@ -86,12 +91,16 @@ class ComputePool::Impl {
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
       lock.unlock();
-      job.work->Run();
-      job.done({});
+      Do(job);
     }
   }
+  static void Do(Job& job) {
+    job.work->Run();
+    job.done({});
+  }
 
-  const std::size_t max_queued_;
+  const asio::any_io_executor executor_;  // in place of threads
+  const std::size_t max_queued_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;  // guarded by mutex_
@@ -101,6 +110,7 @@ class ComputePool::Impl {
 
 ComputePool::ComputePool(std::size_t threads, std::size_t max_queued)
     : impl_(std::make_unique<Impl>(threads, max_queued)) {}
+ComputePool::ComputePool(asio::any_io_executor executor) : impl_(std::make_unique<Impl>(std::move(executor))) {}
 ComputePool::~ComputePool() {
   Stop();
 }

@@ -34,6 +34,8 @@ class ComputePool {
  public:
   /// `threads` run at once, and at most `max_queued` wait for one; both at least 1.
   ComputePool(std::size_t threads, std::size_t max_queued);
+  /// For a simulation: no threads; work is posted to `executor`, whose owner says when it runs.
+  explicit ComputePool(asio::any_io_executor executor);
   /// As Stop.
   ~ComputePool();
   ComputePool(const ComputePool&) = delete;

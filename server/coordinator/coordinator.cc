@@ -1,7 +1,6 @@
 #include "server/coordinator/coordinator.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "common/base/check.h"
@@ -33,15 +32,15 @@ net::Task<void> RunInto(std::function<net::Task<Result<T>>()> start, std::shared
 // Keeps a waiter in the list for exactly as long as it waits.
 class Waiting {
  public:
-  using Waiters = std::unordered_set<net::WakeUp*>;
-  Waiting(Waiters& waiters, net::WakeUp& wake) : waiters_(waiters), wake_(wake) { waiters_.insert(&wake_); }
-  ~Waiting() { waiters_.erase(&wake_); }
+  using Waiters = std::list<net::WakeUp*>;
+  Waiting(Waiters& waiters, net::WakeUp& wake) : waiters_(waiters), place_(waiters_.insert(waiters_.end(), &wake)) {}
+  ~Waiting() { waiters_.erase(place_); }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
  private:
   Waiters& waiters_;
-  net::WakeUp& wake_;
+  Waiters::iterator place_;
 };
 
 bool FitsData(const model::ModelSpec& model, const CheckInQuery& query) {

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "server/coordinator/device_registry.h"
@@ -97,8 +97,8 @@ class Coordinator {
   Services services_;
   DeviceRegistry devices_;
   std::map<TaskId, std::unique_ptr<TaskRunner>> runners_;
-  std::uint64_t creating_ = 0;  // bytes of tasks that are being created
-  std::unordered_set<net::WakeUp*> waiters_;
+  std::uint64_t creating_ = 0;       // bytes of tasks that are being created
+  std::list<net::WakeUp*> waiters_;  // in the order of their coming
   net::WakeUp clock_wake_;
   bool stopping_ = false;
 };
