@@ -2,7 +2,7 @@
 # One command from a bare Debian 12 to a federation that trains: installs, builds, makes a CA, starts tacitd and a
 # set of agents as processes with certificates of their own, and tells what happens while it does.
 #
-# Usage: deploy/quickstart.sh [options]
+# Usage: deploy/quickstart.sh [options]; relative paths start from where it is called
 #   --data DIR      train on real data in the layout of the HAR set (people become devices); default: synthetic sensor
 #                   windows that every agent generates for itself
 #   --agents N      number of agents, 4 to 200 (default 16; with --data: the people in the training data)
@@ -16,6 +16,7 @@
 #   --no-incidents  no killed agent, no faulty agent, no refused round: only training
 #   --stop          stop what an earlier run left running in --dir, and exit
 set -euo pipefail
+here=$PWD
 cd "$(dirname "$0")/.."
 root=$PWD
 
@@ -23,16 +24,17 @@ data="" agents="" rounds="" epsilon=8 dp=yes json="" dir="$root/build/quickstart
 usage() { sed -n '2,20s/^# \{0,1\}//p' "$root/deploy/quickstart.sh"; }
 fail() { echo "quickstart: $*" >&2; exit 1; }
 wrong() { echo "quickstart: $*" >&2; exit 2; }
+from_here() { cd "$here" && realpath "$@"; }  # in $( ) only
 whole() {  # whole OPTION VALUE LEAST MOST
   [[ "$2" =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] ||
     wrong "$1 takes a whole number from $3 to $4, not '$2'"
 }
 while [ $# -gt 0 ]; do
   case "$1" in
-    --data|--agents|--rounds|--epsilon|--json|--dir) [ $# -ge 2 ] || wrong "$1 needs a value; try --help" ;;
+    --data|--agents|--rounds|--epsilon|--json|--dir) [ -n "${2:-}" ] || wrong "$1 needs a value; try --help" ;;
   esac
   case "$1" in
-    --data) { data=$(realpath -e "$2" 2>/dev/null) && [ -d "$data" ]; } || wrong "there is no directory $2"; shift ;;
+    --data) { data=$(from_here -e "$2" 2>/dev/null) && [ -d "$data" ]; } || wrong "there is no directory $2"; shift ;;
     --agents) whole "$1" "$2" 4 200; agents=$2; shift ;;
     --rounds) whole "$1" "$2" 1 1000; rounds=$2; shift ;;
     --epsilon)
@@ -40,8 +42,8 @@ while [ $# -gt 0 ]; do
         wrong "--epsilon takes a number above 0 such as 8 or 0.5, not '$2'"
       epsilon=$2; shift ;;
     --no-dp) dp=no ;;
-    --json) json=$(realpath -m "$2"); shift ;;
-    --dir) dir=$(realpath -m "$2"); shift ;;
+    --json) json=$(from_here -m "$2"); shift ;;
+    --dir) dir=$(from_here -m "$2"); shift ;;
     --skip-build) build=no ;;
     --no-incidents) incidents=no ;;
     --stop) stop=yes ;;
@@ -52,7 +54,11 @@ while [ $# -gt 0 ]; do
 done
 
 if [ -n "$json" ]; then
-  case "$json" in "$dir"/*/*) wrong "--json $json is in what this run replaces" ;; esac
+  case "$json" in
+    "$dir"/*/* | "$dir" | "$dir"/.tacit-quickstart | "$dir"/pids | "$dir"/tacitd.log | "$dir"/init.txt | \
+    "$dir"/plan.toml | "$dir"/task.toml | "$dir"/task.json | "$dir"/agents | "$dir"/models | "$dir"/server)
+      wrong "--json $json is in what this run replaces" ;;
+  esac
   parent=$(dirname "$json")
   [ "$parent" = "$dir" ] || { [ -d "$parent" ] && [ -w "$parent" ]; } || wrong "--json: $parent cannot be written to"
   [ ! -e "$json" ] || { [ ! -d "$json" ] && [ -w "$json" ]; } || wrong "--json: $json cannot be written to"
@@ -105,17 +111,22 @@ note() { printf '   %s\n' "$*"; }
 if [ -e "$dir" ] && [ ! -e "$marker" ] && { [ ! -d "$dir" ] || [ -n "$(ls -A "$dir")" ]; }; then
   fail "$dir exists and is not from an earlier run; choose another --dir"
 fi
-mkdir -p "$dir"
+{ mkdir -p "$dir" 2>/dev/null && [ -w "$dir" ]; } || wrong "--dir: $dir cannot be made, or not be written to"
 take_directory
 
 # ---- Building ----
 
 if [ "$build" = yes ]; then
+  # One tree is built by one at a time, whatever --dir each has.
+  mkdir -p "$root/build"
+  exec {building}> "$root/build/.quickstart-builds"
+  flock -n "$building" || { say "Another quickstart is building here; waiting for it"; flock "$building"; }
   say "Installing what is missing (Debian packages only)"
   deploy/install-deps.sh --build-only
   say "Building tacitd, tacit-agent and tacit"
   cmake --preset release -DTACIT_TESTS=OFF > /dev/null
   cmake --build --preset release --target tacitd tacit-agent tacit
+  exec {building}>&-
 fi
 bin="$root/build/release/bin"
 for program in tacitd tacit-agent tacit; do
@@ -150,7 +161,7 @@ minimum=$(( (agents * 7 + 9) / 10 ))
 
 # Nothing of an earlier run was touched before this.
 stop_earlier_run
-find "$dir" -mindepth 1 -maxdepth 1 ! -path "$marker" -exec rm -rf {} +
+find "$dir" -mindepth 1 -maxdepth 1 ! -name .tacit-quickstart -exec rm -rf {} +
 mkdir -p "$dir/agents" "$dir/models"
 
 task_file() {  # task_file NAME ROUNDS PRIVACY-LINES: the whole task as one file
@@ -207,11 +218,15 @@ cleanup_on_failure() {
   local code=$?
   if [ $code -ne 0 ]; then
     stop_earlier_run
-    echo "quickstart: failed; logs are in $dir" >&2
+    local what=failed
+    if [ $code -gt 128 ]; then what="interrupted, and what it had started is stopped"; fi
+    echo "quickstart: $what; logs are in $dir" >&2
   fi
 }
 trap cleanup_on_failure EXIT
-trap 'exit 130' INT TERM
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # What stays running must not hold on to the output of this script, nor to its directory: whoever waits for either would
 # wait for ever. Each log is there before anybody looks into it.
@@ -240,8 +255,9 @@ note "tacitd is ready: agents on $agents_port (mutual TLS 1.3), operators on $ap
 # ---- The agents ----
 
 say "Enrolling $agents agents, each with a key born on its own side and a one-time token"
-agent_data() {  # agent_data INDEX: the options that name the data of agent INDEX
-  if [ -n "$data" ]; then echo "--data $data --subject ${subjects[$1]}"; else echo "--synthetic $1/$agents"; fi
+agent_data() {  # agent_data INDEX: sets the options that name the data of agent INDEX
+  if [ -n "$data" ]; then data_options=(--data "$data" --subject "${subjects[$1]}")
+  else data_options=(--synthetic "$1/$agents"); fi
 }
 enrol() {  # enrol NAME
   local state="$dir/agents/$1" token
@@ -257,8 +273,8 @@ start_agent() {  # start_agent NAME INDEX [more options]
   local name=$1 index=$2
   shift 2
   : >> "$dir/agents/$name/agent.log"
-  # shellcheck disable=SC2046  # the options are words
-  "$bin/tacit-agent" run --state "$dir/agents/$name" $(agent_data "$index") "$@" \
+  agent_data "$index"
+  "$bin/tacit-agent" run --state "$dir/agents/$name" "${data_options[@]}" "$@" \
     > /dev/null 2>> "$dir/agents/$name/agent.log" < /dev/null {lock}>&- &
   echo "$! tacit-agent" >> "$dir/pids"
   agent_pid=$!
@@ -396,7 +412,8 @@ count=$(jq length <<< "$results")
 [ "$count" -ge "$rounds" ] || fail "only $count of $rounds rounds were published"
 if [ "$incidents" = yes ]; then
   [ "$faulty_told" = yes ] || fail "the faulty agent was never refused"
-  [ "$victim_state" = back ] || fail "no agent was killed"
+  # Killed in the last round, it has none to come back for.
+  [ "$victim_state" != training ] || fail "no agent was killed"
   if [ "$dp" = yes ]; then
     [ "$(jq -r .data.state <<< "$state")" = budget_exhausted ] || fail "the round beyond the budget was not refused"
   fi
@@ -415,9 +432,9 @@ if [ -n "$json" ]; then
 fi
 
 say "Done in $((SECONDS - built)) s after $((built - started)) s of building. Everything is still running; look around:"
-note "export PATH=$bin:\$PATH TACIT_CONTEXT=$server"
+note "export PATH=$(printf %q "$bin"):\$PATH TACIT_CONTEXT=$(printf %q "$server")"
 note "tacit task show $task; tacit task rounds $task; tacit privacy show $task; tacit device list"
 note "curl -s http://127.0.0.1:$metrics_port/metrics | grep tacit_"
 note "models: $dir/models"
 note "server: $server, its log $dir/tacitd.log; agents' logs: $dir/agents/*/agent.log"
-note "stop it all: deploy/quickstart.sh --stop$([ "$dir" = "$root/build/quickstart" ] || echo " --dir $dir")"
+note "stop it all: deploy/quickstart.sh --stop$([ "$dir" = "$root/build/quickstart" ] || printf ' --dir %q' "$dir")"

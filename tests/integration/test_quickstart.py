@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -45,11 +46,45 @@ class Quickstart(unittest.TestCase):
         for options in (["--rounds", "0"], ["--rounds", "1001"], ["--epsilon", "much"], ["--epsilon", "0"],
                         ["--epsilon", "0.0"], ["--epsilon", "00"], ["--epsilon", ".5"], ["--nonsense"], ["--agents"],
                         ["--agents", "3"], ["--agents", "2000000"], ["--data", "/nope"], ["--json", "/nope/x.json"],
-                        ["--json", self.directory], ["--json", self.directory / "run/models/x.json"]):
+                        ["--json", self.directory], ["--json", self.directory / "run/models/x.json"],
+                        ["--json", self.directory / "run/pids"], ["--json", self.directory / "run/server"],
+                        ["--json", self.directory / "run"], ["--json", ""], ["--data", ""], ["--dir", ""],
+                        ["--dir", "/proc/nobody-makes-this"]):
             done = subprocess.run([QUICKSTART, *where, *options], capture_output=True, text=True)
             self.assertEqual(done.returncode, 2, options)
             self.assertRegex(done.stderr, r"^quickstart: [^\n]+\n$", options)
         self.assertFalse((self.directory / "run").exists())
+
+    def test_takes_paths_from_where_it_is_called_and_tells_one_round(self):
+        where = self.directory / "a place"
+        where.mkdir()
+        self.addCleanup(subprocess.run, [QUICKSTART, "--stop", "--dir", where / "run"], capture_output=True)
+        done = subprocess.run([QUICKSTART, "--skip-build", "--dir", "run", "--json", "out.json", "--agents", "4",
+                               "--rounds", "1", "--epsilon", "50"], cwd=where, capture_output=True, text=True,
+                              timeout=300)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("is killed in the middle of round 1", done.stdout)
+        self.assertEqual(len(json.loads((where / "out.json").read_text())["rounds"]), 1)
+        # What it says to type can be typed.
+        command = re.search(r"stop it all: deploy/(quickstart.sh --stop.*)", done.stdout).group(1)
+        stopped = subprocess.run(["bash", "-c", command], cwd=where, capture_output=True, text=True,
+                                 env={**os.environ, "PATH": f"{QUICKSTART.parent}:{os.environ['PATH']}"})
+        self.assertIn(f"stopped what was running in {where}/run", stopped.stdout + stopped.stderr)
+
+    def test_stops_what_it_started_when_it_is_interrupted(self):
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            run = self.directory / number.name
+            self.addCleanup(subprocess.run, [QUICKSTART, "--stop", "--dir", run], capture_output=True)
+            first = subprocess.Popen([QUICKSTART, "--skip-build", "--dir", run, "--agents", "4"],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for line in first.stdout:
+                if "Training" in line:
+                    break
+            first.send_signal(number)
+            told, complaints = first.communicate(timeout=300)
+            self.assertEqual(first.returncode, 128 + number, told + complaints)
+            self.assertIn("interrupted", complaints)
+            self.assertFalse((run / "pids").exists())
 
     def test_leaves_another_one_that_is_at_work_alone(self):
         run = self.directory / "run"
