@@ -109,7 +109,7 @@ void AgentLoop::CancelSession() {
 }
 
 Result<void> AgentLoop::RenewWhenDue() {
-  if (!enrolment::RenewalIsDue(identity_, clock_.Now()) || clock_.SteadyNow() < renewal_not_before_) return {};
+  if (clock_.Now() < enrolment::RenewalDueAt(identity_) || clock_.SteadyNow() < renewal_not_before_) return {};
   auto renewed =
       enrolment::Renew(identity_, {.state_directory = options_.state_directory, .timeout = kRenewalTimeout}, clock_);
   if (renewed) {
@@ -135,6 +135,13 @@ Result<void> AgentLoop::RenewWhenDue() {
   return {};
 }
 
+// While the server holds an answer back nothing is renewed, and a certificate may live no longer than a poll.
+Millis AgentLoop::LongestPoll() const {
+  const auto until_due = std::chrono::ceil<Millis>(enrolment::RenewalDueAt(identity_) - clock_.Now());
+  const auto until_next_try = std::chrono::ceil<Millis>(renewal_not_before_ - clock_.SteadyNow());
+  return std::clamp(std::max(until_due, until_next_try), Millis(0), options_.long_poll);
+}
+
 // A revocation is for ever, and what was never enrolled here does not become so: asking again helps nobody.
 Error AgentLoop::ShutOut(const Error& refusal) const {
   return {ErrorCode::kPermissionDenied,
@@ -151,7 +158,7 @@ Result<void> AgentLoop::SeekWork() {
                                         .classes = dataset_.classes,
                                         .declined = declined_,
                                         .only_local_noise = HasCap(),
-                                        .wait = first ? Millis(0) : options_.long_poll});
+                                        .wait = first ? Millis(0) : LongestPoll()});
   // A check-in is refused for who the device is, and for nothing else.
   if (!reply && reply.error().code == ErrorCode::kPermissionDenied) return std::unexpected(ShutOut(reply.error()));
   if (!reply) {

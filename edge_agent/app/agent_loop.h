@@ -56,6 +56,8 @@ class AgentLoop {
  private:
   Result<void> Connect();
   Result<void> RenewWhenDue();
+  /// How long a check-in may be held back: not past the next try to renew.
+  [[nodiscard]] Millis LongestPoll() const;
   /// One check-in, and the round it may lead to.
   Result<void> SeekWork();
   void TakePart(const codec::Lease& lease);

@@ -31,8 +31,8 @@ Result<codec::RenewReply> Ask(const EnrolledIdentity& identity, const crypto::Pr
 
 }  // namespace
 
-bool RenewalIsDue(const EnrolledIdentity& identity, WallTime now) {
-  return now - identity.not_before >= (identity.not_after - identity.not_before) / 2;
+WallTime RenewalDueAt(const EnrolledIdentity& identity) {
+  return identity.not_before + (identity.not_after - identity.not_before) / 2;
 }
 
 Result<EnrolledIdentity> Renew(const EnrolledIdentity& identity, const RenewOptions& options, const Clock& clock) {

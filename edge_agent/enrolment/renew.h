@@ -7,8 +7,8 @@
 
 namespace tacit::enrolment {
 
-/// Whether half of the certificate's life is over: early enough that a device which is off for days still gets through.
-bool RenewalIsDue(const EnrolledIdentity& identity, WallTime now);
+/// Half of the certificate's life: early enough that a device which is off for days still gets through.
+WallTime RenewalDueAt(const EnrolledIdentity& identity);
 
 struct RenewOptions {
   std::filesystem::path state_directory;

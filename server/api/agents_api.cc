@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <utility>
 
 #include "dp/update.h"
@@ -91,6 +92,13 @@ codec::Lease ToWire(const LeaseView& view) {
           .local = LocalToWire(spec)};
 }
 
+// A device that is held back beyond the end of its certificate would be given a lease that it cannot upload for, and a
+// place in a round with it.
+Millis LongestWait(const Context& context, const HttpRequest& request, Millis wanted) {
+  const auto life_left = std::chrono::floor<Millis>(request.peer().not_after - context.clock.Now());
+  return std::clamp(life_left, Millis(0), std::max(wanted, Millis(0)));
+}
+
 Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
   TACIT_CO_TRY(DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(codec::kMaxCheckInRequestBytes));
@@ -105,7 +113,7 @@ Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
                                                                  .classes = wish.classes,
                                                                  .declined = std::move(wish.declined),
                                                                  .only_local_noise = wish.only_local_noise,
-                                                                 .wait = wish.wait,
+                                                                 .wait = LongestWait(context, request, wish.wait),
                                                                  .presence = presence}));
   if (const auto* lease = std::get_if<LeaseView>(&reply)) {
     co_return ProtobufResponse(codec::Encode(codec::CheckInReply(ToWire(*lease))));

@@ -367,9 +367,9 @@ class Readmission(ServerTest):
     def token(self, name, expect=0):
         return self.server.cli("device", "token", "create", "--name", name, expect=expect)
 
-    def check_in(self, device):
+    def check_in(self, device, wait_ms=0):
         return device.request("POST", "/v1/checkin", harness.agent_pb2.CheckInRequest(
-            protocol_version=1, agent_version="t").SerializeToString()).status
+            protocol_version=1, agent_version="t", wait_ms=wait_ms).SerializeToString()).status
 
     def audited(self, action):
         with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
@@ -438,6 +438,10 @@ class AfterTheEnd(Readmission):
                 "--ca-fingerprint", early["ca_fingerprint"], "--token-file", device.state / "token", "--state",
                 device.state]
         self.assertIn("joined already", run(join, expect=1).stderr)
+        # It is held back to the end of its certificate, and not beyond.
+        began = time.monotonic()
+        self.assertEqual(self.check_in(device, wait_ms=30_000), 200)
+        self.assertLess(time.monotonic() - began, 22)
         harness.wait_until(lambda: self.refused_in_handshake(device), "the end of the certificate")
         # The agent says what to do, and that is what works.
         ended = run(["tacit-agent", "run", "--state", device.state, "--synthetic", "0/16", "--max-local-epsilon", 1,

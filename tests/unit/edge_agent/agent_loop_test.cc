@@ -306,6 +306,21 @@ TEST_F(AgentLoopTest, AsksForAnAnswerAtOnceFirstAndThenWaits) {
   EXPECT_THAT(Log(), HasSubstr("\"agent_waiting\",\"reason\":\"task har takes 7 inputs\""));
 }
 
+TEST_F(AgentLoopTest, IsHeldBackNoLongerThanItsCertificateCanWait) {
+  device_.not_before = clock_.Now() - std::chrono::seconds(10);
+  device_.not_after = clock_.Now() + std::chrono::seconds(12);
+  options_.long_poll = std::chrono::seconds(30);
+  RunUntil([this] { return server_.check_ins().size() >= 2; });
+  // Renewal is due one second from the start on.
+  EXPECT_LE(server_.check_ins().at(1).wait, std::chrono::seconds(1));
+  // Once a renewal has failed, no longer than until the next try.
+  device_.not_before = clock_.Now() - std::chrono::hours(48);
+  device_.not_after = clock_.Now() + std::chrono::hours(24);
+  const std::size_t before = server_.check_ins().size();
+  RunUntil([&] { return server_.check_ins().size() >= before + 2; });
+  EXPECT_LE(server_.check_ins().at(before + 1).wait, std::chrono::seconds(5));
+}
+
 TEST_F(AgentLoopTest, SaysTheSameReasonOnce) {
   RunUntil([this] { return server_.check_ins().size() >= 3; });
   const std::string log = Log();
