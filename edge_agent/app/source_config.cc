@@ -1,13 +1,17 @@
 #include "edge_agent/app/source_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <initializer_list>
+#include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/base/toml.h"
 
 namespace tacit::agent {
@@ -23,23 +27,34 @@ namespace {
 
 constexpr std::size_t kMaxFileBytes = 64 * 1024;
 
-// All errors of one file, collected so that they can be mended in one go.
+// All errors of one file, collected so that they can be mended in one go, in the order of its lines.
 class Complaints {
  public:
   explicit Complaints(std::string_view file_name) : file_name_(file_name) {}
 
-  void Add(const toml::source_region& where, const std::string& what) {
-    if (!text_.empty()) text_ += '\n';
-    text_ +=
-        file_name_ + ":" + std::to_string(where.begin.line) + ":" + std::to_string(where.begin.column) + ": " + what;
+  void Add(const toml::source_region& where, std::string what) {
+    found_.emplace(std::pair(where.begin.line, where.begin.column), std::move(what));
   }
-  [[nodiscard]] bool any() const { return !text_.empty(); }
-  [[nodiscard]] std::unexpected<Error> ToError() const { return Fail(ErrorCode::kInvalidArgument, text_); }
+  [[nodiscard]] bool any() const { return !found_.empty(); }
+  [[nodiscard]] std::unexpected<Error> ToError() const {
+    std::string text;
+    for (const auto& [at, what] : found_) {
+      text += (text.empty() ? "" : "\n") + file_name_ + ":" + std::to_string(at.first) + ":" +
+              std::to_string(at.second) + ": " + what;
+    }
+    return Fail(ErrorCode::kInvalidArgument, std::move(text));
+  }
 
  private:
   std::string file_name_;
-  std::string text_;
+  std::multimap<std::pair<toml::source_index, toml::source_index>, std::string> found_;  // by line and column
 };
+
+// Text, or a whole number as it is written in a table: a column's number, a label, a value.
+std::optional<std::string> TextOrNumber(const toml::node& node) {
+  if (const auto number = node.value_exact<std::int64_t>()) return std::to_string(*number);
+  return node.value_exact<std::string>();
+}
 
 // A table whose keys are taken one by one; what is left over is unknown.
 class Section {
@@ -59,17 +74,27 @@ class Section {
 
   std::optional<std::string> TakeText(std::string_view key) { return Take<std::string>(key, "a string"); }
 
+  std::optional<std::string> TakeTextOrNumber(std::string_view key) {
+    const toml::node* node = Find(key);
+    if (node == nullptr) return std::nullopt;
+    std::optional<std::string> text = TextOrNumber(*node);
+    if (!text) Complain(*node, std::string(key) + " must be a string or a whole number");
+    return text;
+  }
+
+  bool Has(std::string_view key) { return Find(key) != nullptr; }
+
   std::optional<std::vector<std::string>> TakeTexts(std::string_view key) {
     const toml::node* node = Find(key);
     if (node == nullptr) return std::nullopt;
     std::vector<std::string> texts;
     if (const toml::array* array = node->as_array()) {
       for (const toml::node& element : *array) {
-        if (auto text = element.value_exact<std::string>()) texts.push_back(*std::move(text));
+        if (auto text = TextOrNumber(element)) texts.push_back(*std::move(text));
       }
       if (texts.size() == array->size()) return texts;
     }
-    Complain(*node, std::string(key) + " must be a list of strings");
+    Complain(*node, std::string(key) + " must be a list of strings or whole numbers");
     return std::nullopt;
   }
 
@@ -100,56 +125,81 @@ class Section {
   std::vector<std::string> known_;
 };
 
+void CheckClassNames(Section& section, const toml::node& node, LabelNames names) {
+  if (names.size() < 2) section.Complain(node, "classes must list at least 2 labels");
+  std::ranges::sort(names);
+  const auto twice = std::ranges::adjacent_find(names);
+  if (twice != names.end()) section.Complain(node, "classes lists " + Excerpt(*twice) + " twice");
+}
+
 void ReadClasses(Section& section, DataSource& source) {
   const toml::node* node = section.Find("classes");
   const std::optional<std::int64_t> first = section.Take<std::int64_t>("first_label", "a whole number");
   if (node == nullptr) return section.Complain("classes is needed: a number of classes, or a list of labels");
   if (node->is_array()) {
-    source.classes = section.TakeTexts("classes").value_or(LabelNames{});
     if (first) section.Complain("first_label does not go with a list of labels");
+    auto names = section.TakeTexts("classes");
+    if (!names) return;
+    CheckClassNames(section, *node, *names);
+    source.classes = *std::move(names);
     return;
   }
+  // One class alone is nothing to learn, and no task is for it.
   const std::optional<std::int64_t> count = node->value_exact<std::int64_t>();
-  if (!count || *count < 1 || *count > (1 << 20)) {
-    return section.Complain(*node, "classes must be a number from 1 to 1048576 or a list of labels");
+  if (!count || *count < 2 || *count > (1 << 20)) {
+    return section.Complain(*node, "classes must be a number from 2 to 1048576 or a list of labels");
   }
   source.classes = LabelRange{.first = first.value_or(0), .classes = static_cast<std::uint32_t>(*count)};
 }
 
 void ReadRows(Section& section, const std::filesystem::path& base, DataSource& source) {
   const std::optional<std::string> file = section.TakeText("file");
-  const std::optional<std::string> column = section.TakeText("column");
-  const std::optional<std::string> value = section.TakeText("value");
+  const std::optional<std::string> column = section.TakeTextOrNumber("column");
+  const std::optional<std::string> value = section.TakeTextOrNumber("value");
   const std::optional<std::string> list = section.TakeText("list");
   const std::optional<std::int64_t> client = section.Take<std::int64_t>("client", "a whole number");
-  if (list && !file && !column && !value) {
+  // By what is given: that it is of a wrong type is said already.
+  const bool by_value = section.Has("value") && (section.Has("file") || section.Has("column")) &&
+                        !section.Has("list") && !section.Has("client");
+  const bool by_list = section.Has("list") && !section.Has("file") && !section.Has("column") && !section.Has("value");
+  if (!by_value && !by_list)
+    return section.Complain("give either value with column or file or both, or list with or without client");
+  if (by_list && list) {
     if (client && *client < 0) section.Complain("client must be 0 or greater");
     source.rows = RowsListed{.file = base / *list,
                              .client = client ? std::optional(static_cast<std::uint64_t>(*client)) : std::nullopt};
-  } else if (value && (file || column) && !list && !client) {
+  } else if (by_value && value) {
     RowsWhere where{.column = column.value_or("1"), .value = *value};
     if (file) where.file = base / *file;
     source.rows = std::move(where);
-  } else {
-    section.Complain("give either value with column or file or both, or list with or without client");
   }
+}
+
+// Features are float32: a factor that rounds to 0 there leaves nothing of them, and nobody would see it in a loss.
+void ReadScale(Section& section, DataSource& source) {
+  source.scale = section.Take<double>("scale", "a number").value_or(1);
+  constexpr auto kLeast = static_cast<double>(std::numeric_limits<float>::min());
+  constexpr auto kMost = static_cast<double>(std::numeric_limits<float>::max());
+  if (std::abs(source.scale) >= kLeast && std::abs(source.scale) <= kMost) return;
+  section.Complain(*section.Find("scale"),
+                   "scale must be a factor that float32 holds, and not 0: every feature is multiplied by it");
 }
 
 void ReadData(const toml::table& table, const std::filesystem::path& base, Complaints& complaints, DataSource& source) {
   Section section(table, "data", complaints);
   if (const auto features = section.TakeText("features")) {
     source.features = base / *features;
-  } else {
+  } else if (!section.Has("features")) {
     section.Complain("features is needed: the file that holds them");
   }
   if (const auto labels = section.TakeText("labels")) source.labels = base / *labels;
-  source.label_column = section.TakeText("label_column");
-  if (source.labels.has_value() == source.label_column.has_value()) {
+  source.label_column = section.TakeTextOrNumber("label_column");
+  if (section.Has("labels") == section.Has("label_column")) {
     section.Complain("give either labels, a file, or label_column");
   }
   ReadClasses(section, source);
   source.ignored_columns = section.TakeTexts("ignore_columns").value_or(std::vector<std::string>{});
-  source.scale = section.Take<double>("scale", "a number").value_or(1);
+  ReadScale(section, source);
   source.missing = section.Take<double>("missing", "a number");
   if (const auto header = section.Take<bool>("header", "true or false")) {
     source.header = *header ? CsvHeader::kPresent : CsvHeader::kAbsent;

@@ -46,7 +46,8 @@ class LabelColumn {
                     label.name_ + ": expected one column of labels, found " + std::to_string(label.table_->columns()));
       }
     } else {
-      TACIT_TRY(label.column_, FindColumn(features, Present(source.label_column, "labels are a file or a column")));
+      TACIT_TRY(label.column_, FindColumn(features, Present(source.label_column, "labels are a file or a column"),
+                                          {.file = source.features, .key = "label_column"}));
     }
     return label;
   }
@@ -127,11 +128,14 @@ Result<std::vector<std::size_t>> FeatureColumns(const DataSource& source, const 
                                                 std::optional<std::size_t> label_column) {
   std::vector<bool> used(table.columns(), true);
   if (label_column) used[*label_column] = false;
-  std::vector<std::string> ignored = source.ignored_columns;
+  for (const std::string& name : source.ignored_columns) {
+    TACIT_TRY(const std::size_t column, FindColumn(table, name, {.file = source.features, .key = "ignore_columns"}));
+    used[column] = false;
+  }
   const auto* where = std::get_if<RowsWhere>(&source.rows);
-  if (where != nullptr && !where->file) ignored.push_back(where->column);
-  for (const std::string& name : ignored) {
-    TACIT_TRY(const std::size_t column, FindColumn(table, name));
+  if (where != nullptr && !where->file) {
+    TACIT_TRY(const std::size_t column,
+              FindColumn(table, where->column, {.file = source.features, .key = "[data.rows] column"}));
     used[column] = false;
   }
   std::vector<std::size_t> columns;

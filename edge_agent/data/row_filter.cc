@@ -14,6 +14,7 @@ namespace {
 
 // More rows than any device keeps; bounds the memory of an index file.
 constexpr std::size_t kMaxListed = std::size_t{1} << 24U;
+constexpr std::string_view kSelectingKey = "[data.rows] column";
 constexpr double kLargestRowNumber = 0x1p52;
 
 class EveryRow final : public RowFilter {
@@ -131,34 +132,46 @@ Result<std::vector<std::uint64_t>> ReadListed(const RowsListed& listed) {
               listed.file.string() + ": expected each row once, found row " + std::to_string(*twice) + " twice");
 }
 
-Result<std::unique_ptr<RowFilter>> MakeWhere(const RowsWhere& where, const RowReader& features, CsvHeader header) {
+Result<std::unique_ptr<RowFilter>> MakeWhere(const RowsWhere& where, const DataSource& source,
+                                             const RowReader& features) {
   if (!where.file) {
-    TACIT_TRY(const std::size_t column, FindColumn(features, where.column));
+    TACIT_TRY(const std::size_t column,
+              FindColumn(features, where.column, {.file = source.features, .key = kSelectingKey}));
     return std::make_unique<WhereOwnColumn>(column, where.value);
   }
   TACIT_TRY(DataStream stream, DataStream::OpenFile(*where.file));
-  TACIT_TRY(std::unique_ptr<RowReader> table, OpenRows(std::move(stream), header));
-  TACIT_TRY(const std::size_t column, FindColumn(*table, where.column));
+  TACIT_TRY(std::unique_ptr<RowReader> table, OpenRows(std::move(stream), source.header));
+  TACIT_TRY(const std::size_t column, FindColumn(*table, where.column, {.file = *where.file, .key = kSelectingKey}));
   return std::make_unique<WhereColumnBeside>(std::move(table), where.file->string(), column, where.value);
+}
+
+// A table may have more columns than anybody reads.
+std::string NamesOf(const RowReader& table) {
+  constexpr std::size_t kMostNames = 20;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMostNames, table.names().size()); ++i) text += Excerpt(table.names()[i]) + ", ";
+  if (table.names().size() > kMostNames)
+    text += std::to_string(table.names().size() - kMostNames) + " more names of its first line, ";
+  return text.empty() ? text : text + "or ";
 }
 
 }  // namespace
 
-Result<std::size_t> FindColumn(const RowReader& table, const std::string& column) {
+Result<std::size_t> FindColumn(const RowReader& table, const std::string& column, const ColumnUse& use) {
   const auto named = std::ranges::find(table.names(), column);
   if (named != table.names().end()) return static_cast<std::size_t>(named - table.names().begin());
   std::size_t number = 0;
   const auto [end, error] = std::from_chars(column.data(), column.data() + column.size(), number);
   const bool whole = error == std::errc() && end == column.data() + column.size();
   if (whole && number >= 1 && number <= table.columns()) return number - 1;
-  return Fail(ErrorCode::kInvalidArgument,
-              "no column '" + column + "': expected " +
-                  (table.names().empty() ? "a number" : "a name of the first line or a number") + " from 1 to " +
-                  std::to_string(table.columns()));
+  return Fail(ErrorCode::kInvalidArgument, use.file.string() + ": has no column " + Excerpt(column) + ", which " +
+                                               std::string(use.key) + " names" + DidYouMean(column, table.names()) +
+                                               ": expected " + NamesOf(table) + "a number from 1 to " +
+                                               std::to_string(table.columns()));
 }
 
 Result<std::unique_ptr<RowFilter>> MakeRowFilter(const DataSource& source, const RowReader& features) {
-  if (const auto* where = std::get_if<RowsWhere>(&source.rows)) return MakeWhere(*where, features, source.header);
+  if (const auto* where = std::get_if<RowsWhere>(&source.rows)) return MakeWhere(*where, source, features);
   if (const auto* listed = std::get_if<RowsListed>(&source.rows)) {
     TACIT_TRY(std::vector<std::uint64_t> numbers, ReadListed(*listed));
     return std::make_unique<ListedRows>(std::move(numbers), listed->file.string());

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "common/base/result.h"
 #include "edge_agent/data/dataset.h"
@@ -19,9 +22,14 @@ class RowFilter {
   virtual Result<void> Finish(std::uint64_t rows) = 0;
 };
 
+/// Who asks for a column, for the complaint when it is not there.
+struct ColumnUse {
+  std::filesystem::path file;  ///< The table's.
+  std::string_view key;        ///< Of the description of the data.
+};
 /// The place of a column given by name or by number counted from 1. Errors: kInvalidArgument, naming the columns there
 /// are.
-Result<std::size_t> FindColumn(const RowReader& table, const std::string& column);
+Result<std::size_t> FindColumn(const RowReader& table, const std::string& column, const ColumnUse& use);
 
 Result<std::unique_ptr<RowFilter>> MakeRowFilter(const DataSource& source, const RowReader& features);
 

@@ -172,9 +172,29 @@ TEST_F(DatasetTable, RefusesAnEmptyFieldWithoutAValueForIt) {
 TEST_F(DatasetTable, NamesTheColumnThatIsNotThere) {
   DataSource source = Table();
   source.label_column = "klass";
-  EXPECT_THAT(LoadDataset(source), IsErrorSaying(ErrorCode::kInvalidArgument, "no column 'klass'"));
+  EXPECT_THAT(LoadDataset(source),
+              IsErrorSaying(ErrorCode::kInvalidArgument,
+                            "t.csv.gz: has no column 'klass', which label_column names (did you mean 'class'?): "
+                            "expected 'user', 'class', 'a', 'b', or a number from 1 to 4"));
   source.label_column = "5";
-  EXPECT_THAT(LoadDataset(source), IsErrorSaying(ErrorCode::kInvalidArgument, "a number from 1 to 4"));
+  EXPECT_THAT(LoadDataset(source), IsErrorSaying(ErrorCode::kInvalidArgument, "has no column '5', which label_column"));
+  source = Table();
+  source.ignored_columns = {"time"};
+  EXPECT_THAT(LoadDataset(source), IsErrorSaying(ErrorCode::kInvalidArgument, "'time', which ignore_columns names"));
+  source = Table();
+  source.rows = RowsWhere{.column = "usr", .value = "1"};
+  EXPECT_THAT(LoadDataset(source),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "which [data.rows] column names (did you mean 'user'?)"));
+}
+
+TEST(Dataset, NamesFewOfManyColumns) {
+  const ScratchDirectory directory;
+  std::string head = "c1";
+  for (int i = 2; i <= 100; ++i) head += ",c" + std::to_string(i);
+  EXPECT_THAT(
+      LoadDataset(
+          {.features = directory.Write("t.csv", head + "\n"), .label_column = "class", .classes = LabelNames{"x"}}),
+      IsErrorSaying(ErrorCode::kInvalidArgument, "'c20', 80 more names of its first line, or a number from 1 to 100"));
 }
 
 TEST_F(DatasetTable, RefusesContradictingSources) {

@@ -18,6 +18,7 @@ using ::testing::ElementsAre;
 using testing::IsError;
 using testing::IsErrorSaying;
 using testing::IsOk;
+using ::testing::MatchesRegex;
 
 Result<DataSource> Parse(std::string_view toml) {
   return ParseDataSource(toml, "a.toml", "/data");
@@ -69,13 +70,64 @@ TEST(DataSourceConfig, NamesEverythingThatIsWrongWithItsPlace) {
   const std::string& message = source.error().message;
   for (const std::string_view part :
        {"a.toml:2:11: [data] unknown key 'feature'; known here: features,", "features is needed",
-        "a.toml:3:10: [data] labels must be a string", "classes must be a number from 1", "scale must be a number",
+        "a.toml:3:10: [data] labels must be a string", "classes must be a number from 2", "scale must be a number",
         "unknown key 'more'; known here: data"}) {
     EXPECT_NE(message.find(part), std::string::npos) << part << "\nin:\n" << message;
   }
-  const std::string known =
-      message.substr(message.find("known here: "), message.find('\n') - message.find("known here: "));
+  const std::size_t list = message.find("known here: ");
+  const std::string known = message.substr(list, message.find('\n', list) - list);
   EXPECT_EQ(known.find("classes"), known.rfind("classes")) << known << ": each key once";
+}
+
+std::string ComplaintOf(std::string_view toml) {
+  const auto source = Parse(toml);
+  return source ? "" : source.error().message;
+}
+
+TEST(DataSourceConfig, ComplainsInTheOrderOfTheLines) {
+  EXPECT_THAT(ComplaintOf("[data]\nzeta = 1\nfeatures = 'x'\nalpha = 2\nlabels = 'y'\nscale = 0\nclasses = 2\n"),
+              MatchesRegex("a.toml:2:[^\n]*'zeta'[^\n]*\na.toml:4:[^\n]*'alpha'[^\n]*\na.toml:6:[^\n]*scale[^\n]*"));
+}
+
+TEST(DataSourceConfig, TakesColumnsAndValuesAsNumbersToo) {
+  const auto source = Parse(
+      "[data]\nfeatures = 'x'\nlabel_column = 3\nclasses = [1, 'b']\nignore_columns = [4, 'c']\n"
+      "rows = {column = 2, value = 33}");
+  ASSERT_THAT(source, IsOk());
+  EXPECT_EQ(source->label_column, "3");
+  EXPECT_THAT(std::get<LabelNames>(source->classes), ElementsAre("1", "b"));
+  EXPECT_THAT(source->ignored_columns, ElementsAre("4", "c"));
+  EXPECT_EQ(std::get<RowsWhere>(source->rows).column, "2");
+  EXPECT_EQ(std::get<RowsWhere>(source->rows).value, "33");
+}
+
+TEST(DataSourceConfig, ComplainsOnceOfAKeyOfAWrongType) {
+  EXPECT_EQ(ComplaintOf("[data]\nfeatures = 'x'\nlabel_column = 1.5\nclasses = 2\n"),
+            "a.toml:3:16: [data] label_column must be a string or a whole number");
+  EXPECT_EQ(ComplaintOf("[data]\nfeatures = 7\nlabels = 'y'\nclasses = 2\n"),
+            "a.toml:2:12: [data] features must be a string");
+  EXPECT_EQ(ComplaintOf("[data]\nfeatures = 'x'\nlabels = 'y'\nclasses = 2\n[data.rows]\ncolumn = 'a'\nvalue = 0.5\n"),
+            "a.toml:7:9: [data.rows] value must be a string or a whole number");
+}
+
+TEST(DataSourceConfig, RefusesAScaleThatLeavesNothingOfTheFeatures) {
+  const std::string base = "[data]\nfeatures = 'x'\nlabels = 'y'\nclasses = 2\nscale = ";
+  for (const std::string_view scale : {"0", "0.0", "-0.0", "1e-320", "1e-40", "1e39", "inf", "nan"}) {
+    EXPECT_THAT(Parse(base + std::string(scale)),
+                IsErrorSaying(ErrorCode::kInvalidArgument, "a.toml:5:9: [data] scale must be"))
+        << scale;
+  }
+  EXPECT_THAT(Parse(base + "-1e-30"), IsOk());
+}
+
+TEST(DataSourceConfig, RefusesClassesThatAreFewerThanTwoOrTheSame) {
+  const std::string base = "[data]\nfeatures = 'x'\nlabels = 'y'\nclasses = ";
+  for (const std::string_view few : {"[]", "['a']"}) {
+    EXPECT_THAT(Parse(base + std::string(few)), IsErrorSaying(ErrorCode::kInvalidArgument, "at least 2 labels"));
+  }
+  EXPECT_THAT(Parse(base + "1"), IsErrorSaying(ErrorCode::kInvalidArgument, "a number from 2"));
+  EXPECT_THAT(Parse(base + "['b', 'a', 'b']"),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "a.toml:4:11: [data] classes lists 'b' twice"));
 }
 
 TEST(DataSourceConfig, RefusesHalfARowSelection) {
