@@ -1,5 +1,6 @@
 #include "common/command_line/command_line.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 #include <system_error>
@@ -95,6 +96,24 @@ CLI::Validator Real(std::function<Result<void>(double)> check) {
             return checked ? std::string() : checked.error().message;
           },
           ""};
+}
+
+CLI::Validator OneOf(std::vector<NumberedWord> words) {
+  return {[words = std::move(words)](std::string& text) -> std::string {
+            const auto found = std::ranges::find(words, text, &NumberedWord::first);
+            if (found != words.end()) {
+              text = std::to_string(found->second);
+              return {};
+            }
+            std::string list;
+            for (const auto& [word, number] : words) list += (list.empty() ? "" : ", ") + word;
+            return Excerpt(text) + " is none of " + list;
+          },
+          ""};
+}
+
+bool AsksForJson(int argc, const char* const* argv) {
+  return std::any_of(argv, argv + argc, [](const char* text) { return std::string_view(text) == "--json"; });
 }
 
 const CLI::App& DeepestNamed(const CLI::App& app) {

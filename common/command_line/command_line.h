@@ -3,6 +3,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -24,6 +27,16 @@ CLI::Validator Whole(WholeRange range);
 /// Lets only a number through that `check` takes; its error says value and range. To be given to `transform`, for the
 /// same reasons.
 CLI::Validator Real(std::function<Result<void>(double)> check);
+
+/// A word of a closed list, and the number that CLI11 reads an enumerator from.
+using NumberedWord = std::pair<std::string, std::int64_t>;
+
+/// Lets only one of `words` through, as its number; the complaint lists them in their order, as they are typed. To be
+/// given to `transform`: CLI11's own complaint shows its syntax for a set, and takes the numbers as well.
+CLI::Validator OneOf(std::vector<NumberedWord> words);
+
+/// Whether `--json` is among the arguments: known even when the rest does not parse.
+bool AsksForJson(int argc, const char* const* argv);
 
 /// The deepest subcommand that was named, whose help is the one to show.
 const CLI::App& DeepestNamed(const CLI::App& app);

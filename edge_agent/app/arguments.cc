@@ -1,10 +1,11 @@
 #include "edge_agent/app/arguments.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <limits>
-#include <map>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -25,24 +26,33 @@ constexpr const char* kFooter =
 constexpr std::uint64_t kMostRounds = 1'000'000'000;
 constexpr std::uint64_t kMostMemoryMib = std::uint64_t{1} << 20U;
 
-void AddSplit(CLI::App& command, data::Split& split) {
-  static const std::map<std::string, data::Split> kSplits = {{"train", data::Split::kTrain},
-                                                             {"test", data::Split::kTest}};
-  command.add_option("--split", split, "Which part of --data or --synthetic: train or test")
-      ->transform(CLI::CheckedTransformer(kSplits).description("train|test"))
+// One of a closed list, by its name.
+template <typename Enum>
+CLI::Validator Word(std::initializer_list<std::pair<const char*, Enum>> named) {
+  std::vector<command_line::NumberedWord> words;
+  for (const auto& [word, value] : named) words.emplace_back(word, static_cast<std::int64_t>(value));
+  return command_line::OneOf(std::move(words));
+}
+
+CLI::Option* AddSplit(CLI::App& command, data::Split& split) {
+  return command.add_option("--split", split, "Which part of --data or --synthetic: train or test")
+      ->transform(Word<data::Split>({{"train", data::Split::kTrain}, {"test", data::Split::kTest}}))
+      ->type_name("train|test")
       ->default_str("train");
 }
 
 void AddData(CLI::App& command, DataArguments& data) {
   CLI::Option_group* choice = command.add_option_group("data", "Exactly one of these");
-  choice->add_option("--data", data.people, "Directory of recordings: {train,test}_{x.i8,y.u8,subject.u8}.npy[.gz]");
+  CLI::Option* people = choice->add_option("--data", data.people,
+                                           "Directory of recordings: {train,test}_{x.i8,y.u8,subject.u8}.npy[.gz]");
   choice->add_option("--synthetic", data.synthetic,
                      "INDEX/COUNT: the synthetic sensor windows of one of COUNT simulated devices");
-  choice->add_option("--config", data.config, "TOML file that describes this device's data");
+  CLI::Option* config = choice->add_option("--config", data.config, "TOML file that describes this device's data");
   choice->require_option(1);
   command.add_option("--subject", data.subject, "Only this person of --data")
-      ->transform(command_line::Whole({0, std::numeric_limits<std::uint32_t>::max()}));
-  AddSplit(command, data.split);
+      ->transform(command_line::Whole({0, std::numeric_limits<std::uint32_t>::max()}))
+      ->needs(people);
+  AddSplit(command, data.split)->excludes(config);
 }
 
 // A number that the rule of a privacy parameter takes.
@@ -58,6 +68,11 @@ CLI::Validator Checked() {
 std::string IsTaskName(const std::string& text) {
   const auto task = TaskId::Parse(text);
   return task ? "" : task.error().message;
+}
+
+// A complaint, or nothing. Without a name it would be the current directory.
+std::string IsNamed(const std::string& text) {
+  return text.empty() ? "a directory must be named" : "";
 }
 
 // A complaint, or nothing. An IPv6 address has more colons than one.
@@ -80,17 +95,14 @@ void AddJoin(CLI::App& app, JoinArguments& join) {
   command->add_option("--token-file", join.token_file, "File with the one-time token; - for standard input")
       ->required();
   command->add_option("--label", join.label, "Wish for the device's name");
-  command->add_option("--state", join.state, "Directory for key, certificate and cache; made when missing")->required();
+  command->add_option("--state", join.state, "Directory for key, certificate and cache; made when missing")
+      ->required()
+      ->check(IsNamed);
 }
 
 void AddRun(CLI::App& app, RunArguments& run) {
-  static const std::map<std::string, Fault> kFaults = {{"nan", Fault::kNan}, {"slow", Fault::kSlow}};
-  static const std::map<std::string, codec::Encoding> kEncodings = {{"grid", codec::Encoding::kGridInt32},
-                                                                    {"float32", codec::Encoding::kFloat32}};
-  static const std::map<std::string, LogLevel> kLevels = {
-      {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo}, {"warn", LogLevel::kWarn}, {"error", LogLevel::kError}};
   CLI::App* command = app.add_subcommand("run", "Take part in rounds until stopped; log events go to standard error");
-  command->add_option("--state", run.loop.state_directory, "Directory that join filled")->required();
+  command->add_option("--state", run.loop.state_directory, "Directory that join filled")->required()->check(IsNamed);
   AddData(*command, run.data);
   command->add_option("--task", run.task, "Take part in this task only")->check(IsTaskName);
   command->add_option("--rounds-limit", run.loop.rounds_limit, "End after so many counted updates")
@@ -101,7 +113,9 @@ void AddRun(CLI::App& app, RunArguments& run) {
   command
       ->add_option("--encoding", run.loop.encoding,
                    "grid: clipped to integers here; float32: as trained, the server clips")
-      ->transform(CLI::CheckedTransformer(kEncodings).description("grid|float32"));
+      ->transform(
+          Word<codec::Encoding>({{"grid", codec::Encoding::kGridInt32}, {"float32", codec::Encoding::kFloat32}}))
+      ->type_name("grid|float32");
   command
       ->add_option("--memory-limit-mib", run.loop.memory_limit_mib,
                    "A model whose training would take more is left alone")
@@ -118,17 +132,22 @@ void AddRun(CLI::App& app, RunArguments& run) {
   epsilon->needs(delta);
   delta->needs(epsilon);
   command->add_option("--log-level", run.log_level, "debug, info, warn or error")
-      ->transform(CLI::CheckedTransformer(kLevels).description("LEVEL"));
+      ->transform(Word<LogLevel>({{"debug", LogLevel::kDebug},
+                                  {"info", LogLevel::kInfo},
+                                  {"warn", LogLevel::kWarn},
+                                  {"error", LogLevel::kError}}))
+      ->type_name("LEVEL");
   command
       ->add_option("--inject-fault", run.loop.fault,
                    "FOR DEMONSTRATIONS ONLY: misbehave on purpose. nan uploads NaN; slow uploads after the deadline")
-      ->transform(CLI::CheckedTransformer(kFaults).description("nan|slow"));
+      ->transform(Word<Fault>({{"nan", Fault::kNan}, {"slow", Fault::kSlow}}))
+      ->type_name("nan|slow");
 }
 
 void AddPrivacy(CLI::App& app, PrivacyArguments& privacy) {
   CLI::App* command =
       app.add_subcommand("privacy", "What this device has spent: by its own ledger, and as the server keeps it");
-  command->add_option("--state", privacy.state, "Directory that join filled")->required();
+  command->add_option("--state", privacy.state, "Directory that join filled")->required()->check(IsNamed);
   command->add_flag("--offline", privacy.offline, "Do not ask the server");
 }
 
@@ -162,11 +181,11 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   } catch (const CLI::Success& success) {
     std::ostringstream text;
     app.exit(success, text, text);
-    return std::unexpected(Message{text.str(), ExitCode::kOk});
+    return std::unexpected(Message{.text = text.str(), .hint = {}, .exit = ExitCode::kOk});
   } catch (const CLI::Error& error) {
-    const std::string help = command_line::WordsOf(command_line::DeepestNamed(app)) + " --help";
-    return std::unexpected(
-        Message{"tacit-agent: " + command_line::Describe(error, app) + "\n  next: " + help + "\n", ExitCode::kUsage});
+    return std::unexpected(Message{.text = command_line::Describe(error, app),
+                                   .hint = command_line::WordsOf(command_line::DeepestNamed(app)) + " --help",
+                                   .exit = ExitCode::kUsage});
   }
   if (app.got_subcommand("join")) invocation.command = std::move(join);
   if (app.got_subcommand("run")) invocation.command = std::move(run);
@@ -180,9 +199,13 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
 
 }  // namespace
 
+OutputForm WantedForm(int argc, const char* const* argv) {
+  return command_line::AsksForJson(argc, argv) ? OutputForm::kJson : OutputForm::kText;
+}
+
 std::expected<Invocation, Message> ParseArguments(int argc, const char* const* argv) {
   CLI::App app("The device's side of Tacit: trains on data that stay here, and sends clipped updates.", "tacit-agent");
-  app.set_version_flag("--version", std::string(kVersion));
+  app.set_version_flag("--version", "tacit-agent " + std::string(kVersion));
   app.require_subcommand(1);
   app.footer(kFooter);
   return Parse(app, argc, argv);

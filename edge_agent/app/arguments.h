@@ -63,12 +63,16 @@ struct Invocation {
   OutputForm form = OutputForm::kText;
 };
 
-/// What to print, and what to end with, instead of running a command: a help text, or what is wrong with the command
-/// line.
+/// What to print, and what to end with, instead of running a command: a help text as it is, or what is wrong with the
+/// command line and where to read on.
 struct Message {
   std::string text;
+  std::string hint;  ///< A command to type next; empty with a help text.
   ExitCode exit = ExitCode::kOk;
 };
+
+/// Whether `--json` is among the arguments: known even when the rest does not parse.
+OutputForm WantedForm(int argc, const char* const* argv);
 
 std::expected<Invocation, Message> ParseArguments(int argc, const char* const* argv);
 

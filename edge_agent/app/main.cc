@@ -36,6 +36,20 @@ ExitCode Show(const Error& error, OutputForm form) {
   return ExitCodeOf(error.code);
 }
 
+// Of a command line that asks for JSON, but for its help, what is wrong is told in it.
+ExitCode Show(const Message& message, OutputForm form) {
+  if (message.exit == ExitCode::kOk) {
+    std::fputs(message.text.c_str(), stdout);
+  } else if (form == OutputForm::kJson) {
+    const std::string_view code = TraitsOf(ErrorCode::kInvalidArgument).name;
+    const Json error = {{"code", code}, {"message", message.text}, {"hint", message.hint}};
+    std::fputs(ToLine({{"schema", 1}, {"error", error}}).c_str(), stdout);
+  } else {
+    std::fprintf(stderr, "tacit-agent: %s\n  next: %s\n", message.text.c_str(), message.hint.c_str());
+  }
+  return message.exit;
+}
+
 // Runs the command; `run` alone is worth catching signals for.
 struct Executor {
   const Clock& clock;
@@ -53,10 +67,7 @@ struct Executor {
 
 ExitCode Main(int argc, const char* const* argv) {
   const auto invocation = ParseArguments(argc, argv);
-  if (!invocation) {
-    std::fputs(invocation.error().text.c_str(), invocation.error().exit == ExitCode::kOk ? stdout : stderr);
-    return invocation.error().exit;
-  }
+  if (!invocation) return Show(invocation.error(), WantedForm(argc, argv));
   const SystemClock clock;
   const auto report = std::visit(Executor{clock}, invocation->command);
   if (!report) return Show(report.error(), invocation->form);

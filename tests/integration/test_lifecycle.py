@@ -189,6 +189,13 @@ class Life(ServerTest):
         self.assertEqual(second.returncode, 1)
         self.assertIn("server_cannot_run", second.stderr)
 
+    def test_an_agent_says_in_json_what_is_wrong_with_its_command_line(self):
+        said = run(["tacit-agent", "joyn", "--json"], expect=2)
+        error = json.loads(said.stdout)["error"]
+        self.assertEqual((error["code"], said.stderr), ("invalid_argument", ""))
+        self.assertIn("did you mean 'join'", error["message"])
+        self.assertEqual(error["hint"], "tacit-agent --help")
+
     def test_a_token_enrols_once(self):
         token = self.server.cli("device", "token", "create")["data"]
         path = self.server.directory / "token"

@@ -18,6 +18,8 @@ Result<void> CheckShare(double value) {
   return Fail(ErrorCode::kInvalidArgument, "a share must be above 0 and below 1");
 }
 
+enum class Colour : std::uint8_t { kRed = 0, kBlue = 3 };
+
 // A program with a command, an option of each kind, and a group of which one must be given.
 class Program {
  public:
@@ -29,6 +31,7 @@ class Program {
     run->add_option("--steps", steps_)->required()->transform(Whole({1, 100}));
     run->add_option("--seed", seed_)->transform(Whole({0, std::numeric_limits<std::uint64_t>::max()}));
     run->add_option("--noise-share", share_)->transform(Real(CheckShare));
+    run->add_option("--colour", colour_)->transform(OneOf({{"red", 0}, {"blue", 3}}));
     CLI::App* const watch = app_.add_subcommand("watch", "");
     CLI::Option_group* const choice = watch->add_option_group("data", "");
     choice->add_option("--config", config_);
@@ -49,6 +52,7 @@ class Program {
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
   [[nodiscard]] double share() const { return share_; }
+  [[nodiscard]] Colour colour() const { return colour_; }
 
  private:
   CLI::App app_{"", "demo"};
@@ -56,6 +60,7 @@ class Program {
   std::uint64_t steps_ = 0;
   std::uint64_t seed_ = 0;
   double share_ = 0;
+  Colour colour_ = Colour::kRed;
   std::string config_;
 };
 
@@ -82,6 +87,25 @@ TEST(Real, NamesTheOptionAndWhatIsWrong) {
   }
   EXPECT_EQ(Program().Complaint({"run", "--steps", "1", "--noise-share", "0.5x"}),
             "--noise-share: '0.5x' is not a number");
+}
+
+TEST(OneOf, TakesItsWordsAndListsThemForAnyOther) {
+  Program program;
+  EXPECT_EQ(program.Complaint({"run", "--steps", "1", "--colour", "blue"}), "");
+  EXPECT_EQ(program.colour(), Colour::kBlue);
+  for (const std::string bad : {"loud", "Blue", "3", ""}) {
+    EXPECT_EQ(Program().Complaint({"run", "--steps", "1", "--colour", bad.c_str()}),
+              "--colour: '" + bad + "' is none of red, blue");
+  }
+}
+
+TEST(AsksForJson, WhereverTheWordStands) {
+  const auto asks = [](std::vector<const char*> argv) {
+    return AsksForJson(static_cast<int>(argv.size()), argv.data());
+  };
+  EXPECT_TRUE(asks({"demo", "--json", "rnu"}));
+  EXPECT_TRUE(asks({"demo", "rnu", "--jsn", "--json"}));
+  EXPECT_FALSE(asks({"demo", "rnu", "--jsn"}));
 }
 
 TEST(Describe, NamesTheUnknownOptionAndWhatIsNear) {

@@ -83,7 +83,17 @@ TEST(Arguments, AreRefusedWithTheReasonAndExitCodeTwo) {
       {{"run", "--state", "/s", "--synthetic", "0/1", "--seed", "-1"}, "from 0 to 18446744073709551615"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--max-local-epsilon", "0"}, "--max-local-epsilon: epsilon is 0"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--local-delta", "1"}, "--local-delta: delta is 1"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--log-level", "loud"},
+       "--log-level: 'loud' is none of debug, info, warn, error"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--encoding", "f"}, "--encoding: 'f' is none of grid, float32"},
+      {{"shape", "--data", "d", "--split", "all"}, "--split: 'all' is none of train, test"},
       {{"shape", "--data", "d", "--subject", "-1"}, "from 0 to 4294967295"},
+      {{"shape", "--synthetic", "0/2", "--subject", "3"}, "--subject requires --data"},
+      {{"run", "--state", "/s", "--config", "c", "--subject", "3"}, "--subject requires --data"},
+      {{"evaluate", "--model", "m", "--config", "c", "--split", "test"}, "--split excludes --config"},
+      {{"run", "--state", "", "--synthetic", "0/1"}, "--state: a directory must be named"},
+      {{"privacy", "--state", ""}, "--state: a directory must be named"},
+      {{"join", "--server", "h", "--state", ""}, "--state: a directory must be named"},
       {{"join", "--server", "h", "--enrolment-port", "0"}, "from 1 to 65535"},
       {{"join", "--server", "127.0.0.1:8445"}, "'127.0.0.1:8445' is more than a host"},
       {{"join", "--server", "[::1]:8445"}, "the port of the enrolment listener with --enrolment-port"},
@@ -93,6 +103,7 @@ TEST(Arguments, AreRefusedWithTheReasonAndExitCodeTwo) {
     ASSERT_FALSE(invocation.has_value()) << reason;
     EXPECT_EQ(invocation.error().exit, ExitCode::kUsage) << reason;
     EXPECT_THAT(invocation.error().text, HasSubstr(reason));
+    EXPECT_THAT(invocation.error().hint, AllOf(HasSubstr("tacit-agent"), HasSubstr("--help"))) << reason;
   }
 }
 
@@ -102,6 +113,12 @@ TEST(Arguments, HelpSaysThatFaultsAreForDemonstrationsAndListsTheExitCodes) {
   EXPECT_EQ(run.error().exit, ExitCode::kOk);
   EXPECT_THAT(run.error().text, HasSubstr("FOR DEMONSTRATIONS ONLY"));
   EXPECT_THAT(Parse({"--help"}).error().text, HasSubstr("Exit codes"));
+}
+
+TEST(Arguments, TellTheVersionInOneFormHoweverItIsAsked) {
+  const auto asked = Parse({"--version"});
+  ASSERT_FALSE(asked.has_value());
+  EXPECT_EQ(asked.error().text, Execute(VersionArguments{})->text);
 }
 
 TEST(FleetPlace, IsAnIndexBelowACount) {
