@@ -34,7 +34,8 @@ Result<void> PrepareDirectory(const std::filesystem::path& directory) {
   if (std::filesystem::is_directory(directory, failure)) return {};
   if (directory.has_parent_path()) std::filesystem::create_directories(directory.parent_path(), failure);
   if (::mkdir(directory.c_str(), 0700) == 0) return {};
-  return Fail(ErrorCode::kPermissionDenied,
+  // Whatever keeps it from being made, it is this machine and not the server that says no.
+  return Fail(ErrorCode::kInvalidArgument,
               "cannot make the directory " + directory.string() + ": " + std::system_category().message(errno));
 }
 
@@ -78,10 +79,16 @@ Result<crypto::PrivateKey> ReadOrMakeKey(const std::filesystem::path& path) {
   return key;
 }
 
+// The other listeners want a certificate, and know no such path: who asks them for the CA most likely mistook the port.
+Error SuspectPort(const Error& error) {
+  return {error.code, error.message + "; is this the enrolment port (8445 by default)?"};
+}
+
 Result<std::string> FetchCa(const JoinOptions& options) {
-  TACIT_TRY(const Bytes pem, net::BodyOrProblem(net::FetchUnverified(options.enrolment, "/v1/ca", codec::kMaxCaPemBytes,
-                                                                     options.timeout)));
-  auto found = net::FindByFingerprint(AsText(pem), options.ca_fingerprint);
+  const auto pem =
+      net::BodyOrProblem(net::FetchUnverified(options.enrolment, "/v1/ca", codec::kMaxCaPemBytes, options.timeout));
+  if (!pem) return std::unexpected(SuspectPort(pem.error()));
+  auto found = net::FindByFingerprint(AsText(*pem), options.ca_fingerprint);
   if (found) return found;
   return Fail(found.error().code,
               found.error().message +
@@ -112,8 +119,14 @@ Result<codec::EnrolReply> Enrol(const JoinOptions& options, const std::string& c
   request.body = {body};
   request.max_response_bytes = codec::kMaxEnrolReplyBytes;
   request.timeout = options.timeout;
-  auto answer = net::BodyOrProblem(client.Send(request));
+  auto response = client.Send(request);
   crypto::Zeroise(body);  // it holds the token
+  const bool answered = response.has_value();
+  const auto answer = net::BodyOrProblem(std::move(response));
+  // An answer was heard, so that each side believes the other's certificate: what is not believed is the token.
+  if (answered && !answer && answer.error().code == ErrorCode::kUnauthenticated) {
+    return Fail(ErrorCode::kPermissionDenied, answer.error().message + "; ask for another: tacit device token create");
+  }
   if (!answer) return std::unexpected(answer.error());
   return codec::ParseEnrolReply(*answer);
 }

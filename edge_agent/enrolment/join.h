@@ -28,9 +28,9 @@ struct JoinOptions {
 /// May be run again after a crash or a failure at any point: an unfinished join keeps its key and goes on. In a
 /// directory whose certificate has expired it brings the same device back, with its key and everything else that is
 /// there. Errors: kConflict when the directory holds an identity that has not expired; kInvalidArgument when it has
-/// expired and the token is not for its name alone; kUnauthenticated when the server's CA has another fingerprint, or
-/// the certificate it answers with is not ours; what the server refuses with, as kGone for a used token; as
-/// HttpsClient::Send.
+/// expired and the token is not for its name alone, or the directory cannot be made; kUnauthenticated when the server's
+/// CA has another fingerprint, or the certificate it answers with is not ours; kPermissionDenied for a token that the
+/// server does not take; what else the server refuses with; as HttpsClient::Send.
 Result<EnrolledIdentity> Join(const JoinOptions& options, const Clock& clock);
 
 }  // namespace tacit::enrolment

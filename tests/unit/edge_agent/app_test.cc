@@ -244,6 +244,20 @@ TEST(Join, RefusesAnEmptyTokenAndABadFingerprintBeforeItConnects) {
   EXPECT_FALSE(std::filesystem::exists(directory.path() / "state"));
 }
 
+TEST(Join, CannotUseAStateThatIsNoDirectory) {
+  const ScratchDirectory directory;
+  const SystemClock clock;
+  const auto joined = Execute(JoinArguments{.server = "127.0.0.1",
+                                            .enrolment_port = 1,
+                                            .ca_fingerprint = "sha256:" + std::string(64, '0'),
+                                            .token_file = directory.Write("token", "tct_x"),
+                                            .label = {},
+                                            .state = directory.Write("state", "a file")},
+                              clock);
+  ASSERT_THAT(joined, IsErrorSaying(ErrorCode::kInvalidArgument, "cannot make the directory"));
+  EXPECT_EQ(ExitCodeOf(joined.error().code), ExitCode::kUsage);
+}
+
 TEST(StateLock, KeepsASecondAgentOffUntilTheFirstIsGone) {
   const ScratchDirectory directory;
   {

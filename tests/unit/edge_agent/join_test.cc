@@ -26,6 +26,7 @@
 namespace tacit::enrolment {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsError;
 using testing::IsErrorSaying;
@@ -203,9 +204,22 @@ TEST_F(JoinTest, SendsNoTokenToAServerThatOnlyShowsTheTrueCa) {
 
 TEST_F(JoinTest, TellsTheServersReasonAndCanBeRunAgain) {
   fleet_.set_fault(Fault::kRefuses);
-  EXPECT_THAT(Join(Options(), clock_), IsErrorSaying(ErrorCode::kUnauthenticated, "the token is used up"));
+  EXPECT_THAT(
+      Join(Options(), clock_),
+      IsErrorSaying(ErrorCode::kPermissionDenied, "the token is used up; ask for another: tacit device token create"));
   fleet_.set_fault(Fault::kNone);
   EXPECT_THAT(Join(Options(), clock_), IsOk());
+}
+
+TEST_F(JoinTest, SuspectsThePortWhereNothingAnswersForTheCa) {
+  JoinOptions options = Options();
+  // The agents' listener, which wants a certificate; and a port that nobody listens on.
+  for (const int port : {std::stoi(agents_.port()), 1}) {
+    options.enrolment.port = static_cast<std::uint16_t>(port);
+    const auto joined = Join(options, clock_);
+    ASSERT_FALSE(joined);
+    EXPECT_THAT(joined.error().message, HasSubstr("is this the enrolment port (8445 by default)?")) << port;
+  }
 }
 
 TEST_F(JoinTest, RepeatsALostEnrolmentWithTheSameKeyAndName) {
