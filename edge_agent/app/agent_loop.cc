@@ -146,7 +146,8 @@ Millis AgentLoop::LongestPoll() const {
 Error AgentLoop::ShutOut(const Error& refusal) const {
   return {ErrorCode::kPermissionDenied,
           "the server at " + identity_.agents.host + " shuts this device out (" + refusal.message +
-              "); to take part again it needs a new token, and to join with a fresh state directory"};
+              "); to take part again it needs a new token, and to join under another name with a "
+              "fresh state directory"};
 }
 
 Result<void> AgentLoop::SeekWork() {
@@ -185,10 +186,16 @@ void AgentLoop::SayCapTightened() {
   const auto& before = ledger.replaced_cap();
   const auto& now = ledger.record().cap;
   if (!before || !now) return;
+  const double spent = ledger.EpsilonSpent().value_or(0);
+  const char* meaning = spent < now->epsilon.value()
+                            ? "what is spent counts against it"
+                            : "as much is spent already: this device sends no noised update any more";
   log_.Warn("agent_cap_tightened", {{"epsilon", now->epsilon.value()},
                                     {"delta", now->delta.value()},
                                     {"epsilon_before", before->epsilon.value()},
-                                    {"delta_before", before->delta.value()}});
+                                    {"delta_before", before->delta.value()},
+                                    {"epsilon_spent", spent},
+                                    {"reason", meaning}});
 }
 
 bool AgentLoop::HasCap() const {

@@ -20,7 +20,7 @@ constexpr std::size_t kLargestFile = 4UL * 1024 * 1024;
 constexpr mode_t kOwnerOnly = 0600;
 
 std::unexpected<Error> Malformed(const std::string& what) {
-  return Fail(ErrorCode::kMalformed, "local_privacy.json " + what);
+  return Fail(ErrorCode::kMalformed, what);
 }
 
 dp::Mechanism MechanismOf(codec::Mechanism mechanism) {

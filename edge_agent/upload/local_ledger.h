@@ -39,7 +39,7 @@ struct LocalRecord {
 };
 
 std::string FormatLocalRecord(const LocalRecord& record);
-/// Errors: kMalformed, kInvalidArgument.
+/// Errors: kMalformed, kInvalidArgument, to be read behind the file's name.
 Result<LocalRecord> ParseLocalRecord(std::string_view text);
 
 /// The noise of the device that a lease asks for.

@@ -470,7 +470,7 @@ class NoiseOfDevices(ServerTest):
         self.assertIn("noise of this device: none", own)
         (device.state / "local_privacy.json").write_text('{"schema": 1, "cap": nul')
         damaged = run(["tacit-agent", "privacy", "--offline", "--state", device.state], expect=1)
-        self.assertIn("was cut", damaged.stderr)
+        self.assertIn("local_privacy.json: is no JSON, or was cut", damaged.stderr)
 
     def test_a_device_declines_what_its_cap_does_not_pay_for_and_gives_its_place_back(self):
         self.synthetic_task(size=1, minimum=1, rounds=3, privacy=LOCAL)

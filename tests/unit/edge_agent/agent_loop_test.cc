@@ -210,6 +210,19 @@ TEST_F(AgentLoopTest, WarnsOfACapThatBecomesStricterAndRunsWithNoneThatBecomesLo
   EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kConflict, "is not stricter"));
 }
 
+TEST_F(AgentLoopTest, SaysThatACapBelowWhatIsSpentEndsItsUpdates) {
+  options_.local_cap = {.epsilon = *dp::Epsilon::Create(4), .delta = *dp::Delta::Create(1e-6)};
+  server_.Script({WithLocalNoise(server_.LeaseOf(1))});
+  ASSERT_THAT(Run(), IsOk());
+  options_.rounds_limit = 0;
+  options_.local_cap->epsilon = *dp::Epsilon::Create(3);
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"epsilon_spent\":1."), HasSubstr("what is spent counts against it")));
+  options_.local_cap->epsilon = *dp::Epsilon::Create(0.1);
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), HasSubstr("this device sends no noised update any more"));
+}
+
 TEST_F(AgentLoopTest, SaysFromItsFirstCheckInThatItSendsNothingWithoutNoise) {
   RunUntil([&] { return !server_.check_ins().empty(); });
   EXPECT_FALSE(server_.check_ins().back().only_local_noise);
@@ -378,7 +391,10 @@ TEST_F(AgentLoopTest, EndsWhenItsCertificateHasExpiredAndIsNotRenewed) {
 TEST_F(AgentLoopTest, EndsWhenTheServerShutsItOut) {
   const Error revoked{ErrorCode::kPermissionDenied, "device pump-3 is revoked"};
   server_.RefuseCheckIns({revoked});
-  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kPermissionDenied, "shuts this device out (device pump-3 is revoked)"));
+  EXPECT_THAT(Run(), IsErrorSaying(ErrorCode::kPermissionDenied,
+                                   "shuts this device out (device pump-3 is revoked); to "
+                                   "take part again it needs a new token, and to join "
+                                   "under another name"));
   EXPECT_EQ(server_.check_ins().size(), 1U);
   // With an update to send, too: what it is refused with may have been about its round.
   server_.Script({server_.LeaseOf(1)});
