@@ -63,16 +63,20 @@ Task<Result<task::TaskSpec>> ReadTask(HttpRequest& request, std::string& toml) {
   co_return task::ParseTask(toml, file);
 }
 
+// What an update may take is a rule of how updates come in, which the coordinator does not know.
+Result<void> CheckUpdateFits(const Context& context, const task::TaskSpec& spec) {
+  if (spec.model.ParameterCount() * sizeof(float) <= context.max_update_bytes) return {};
+  return Fail(ErrorCode::kInvalidArgument, "the model's updates would be over [limits] max_update_bytes = " +
+                                               std::to_string(context.max_update_bytes) + " of this server");
+}
+
 Task<Result<HttpResponse>> PostTask(Context& context, HttpRequest& request) {
   TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
   std::string toml;
   TACIT_CO_TRY(task::TaskSpec spec, co_await ReadTask(request, toml));
   const std::string name = spec.id.str();
   const std::string digest = ToHex(crypto::Sha256(AsBytes(toml)));
-  if (spec.model.ParameterCount() * sizeof(float) > context.max_update_bytes) {
-    co_return Fail(ErrorCode::kInvalidArgument, "the model's updates would be over [limits] max_update_bytes = " +
-                                                    std::to_string(context.max_update_bytes) + " of this server");
-  }
+  TACIT_CO_TRY_VOID(CheckUpdateFits(context, spec));
   TACIT_CO_TRY(const TaskView view, co_await context.coordinator.CreateTask(std::move(spec), std::move(toml)));
   TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_create", "task/" + name, "sha256 " + digest));
   HttpResponse response = JsonResponse(ToJson(view, context.clock.Now()), 201);
@@ -84,6 +88,8 @@ Task<Result<HttpResponse>> PostPlan(Context& context, HttpRequest& request) {
   TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
   std::string toml;
   TACIT_CO_TRY(const task::TaskSpec spec, co_await ReadTask(request, toml));
+  TACIT_CO_TRY_VOID(CheckUpdateFits(context, spec));
+  TACIT_CO_TRY_VOID(co_await context.coordinator.CheckTask(spec));
   co_return JsonResponse(PlanJson(spec));
 }
 

@@ -312,17 +312,12 @@ net::Task<Result<TaskView>> Coordinator::CreateTask(task::TaskSpec spec, std::st
       [this, spec = std::move(spec), toml = std::move(toml)] { return CreateTaskOnControl(spec, toml); });
 }
 
+net::Task<Result<void>> Coordinator::CheckTask(const task::TaskSpec& spec) {
+  co_return co_await net::CallOn(services_.control, [this, &spec] { return CheckNew(spec); });
+}
+
 net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec, std::string toml) {
-  const std::uint64_t enrolled = devices_.Counts().active;
-  if (spec.privacy.delta && enrolled > 0 && spec.privacy.delta->value() * static_cast<double>(enrolled) >= 1) {
-    co_return Fail(
-        ErrorCode::kInvalidArgument,
-        "[privacy] delta must be below 1/" + std::to_string(enrolled) +
-            " because that many devices are enrolled: at a larger delta, publishing one device's data outright "
-            "would count as private");
-  }
-  TACIT_CO_TRY_VOID(CheckAlone(spec));
-  TACIT_CO_TRY_VOID(CheckFits(spec));
+  TACIT_CO_TRY_VOID(CheckNew(spec));
   // Taken before the first wait: another task that is being created meanwhile must see it.
   const Held held(creating_, MemoryOf(spec));
   const TaskId id = spec.id;
@@ -341,6 +336,20 @@ net::Task<Result<TaskView>> Coordinator::CreateTaskOnControl(task::TaskSpec spec
                                       {"cohort_size", spec.cohort.size}});
   TACIT_CO_TRY(TaskRunner* const runner, Find(id));
   co_return runner->View();
+}
+
+Result<void> Coordinator::CheckNew(const task::TaskSpec& spec) const {
+  if (runners_.contains(spec.id))
+    return Fail(ErrorCode::kConflict, "a task named '" + spec.id.str() + "' exists already");
+  const std::uint64_t enrolled = devices_.Counts().active;
+  if (spec.privacy.delta && enrolled > 0 && spec.privacy.delta->value() * static_cast<double>(enrolled) >= 1) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "[privacy] delta must be below 1/" + std::to_string(enrolled) +
+                    " because that many devices are enrolled: at a larger delta, publishing one device's data outright "
+                    "would count as private");
+  }
+  TACIT_TRY_VOID(CheckAlone(spec));
+  return CheckFits(spec);
 }
 
 // A device that a coin did not choose would turn to another task at once, and be seen there.

@@ -55,8 +55,11 @@ class Coordinator {
   /// To be called once the store has a device as revoked: from now on it is refused, in the middle of a long poll too.
   net::Task<void> DeviceRevoked(DeviceId device);
 
-  /// Errors: kConflict when the name is taken; kInvalidArgument when delta is not below 1 / enrolled devices.
+  /// Errors: kConflict when the name is taken; kInvalidArgument when delta is not below 1 / enrolled devices,
+  /// or the server has no room for it.
   net::Task<Result<TaskView>> CreateTask(task::TaskSpec spec, std::string toml);
+  /// Whether CreateTask would take it now, as far as can be told without making it. Errors: those of CreateTask.
+  net::Task<Result<void>> CheckTask(const task::TaskSpec& spec);
   /// See TaskRunner. Errors: kNotFound too.
   net::Task<Result<TaskView>> StopTask(TaskId id, std::string reason);
 
@@ -87,6 +90,8 @@ class Coordinator {
   net::Task<void> FlushSightings();
   CheckInReply AskRunners(const CheckInQuery& query);
   [[nodiscard]] bool AnyActive(bool (TaskRunner::*is)() const) const;
+  /// What speaks against a new task beside those there are, all of it that is known in memory.
+  [[nodiscard]] Result<void> CheckNew(const task::TaskSpec& spec) const;
   /// Whether no coin would show by what its devices do in another task.
   [[nodiscard]] Result<void> CheckAlone(const task::TaskSpec& spec) const;
   /// Whether the sums cannot overflow and the task fits the server's memory.

@@ -68,6 +68,19 @@ class Memory(ServerTest):
                 "POST", "/api/v1/tasks", text.encode(), {"Content-Type": "application/toml"}).status, body))
         self.assertEqual(sorted(statuses), [201] * 2 + [422] * 6)
 
+    def test_a_dry_run_is_refused_for_what_the_task_would_be_refused_for(self):
+        path = self.server.directory / "task.toml"
+        self.server.create_task(self.large_task("one"))
+        self.server.create_task(self.large_task("two"))
+        for why, text, status in (("max_update_bytes", task_text(inputs=400_000, privacy=NO_PRIVACY), 2),
+                                  ("task_memory", self.large_task("three"), 2),
+                                  ("exists already", task_text(name="one"), 1)):
+            path.write_text(text)
+            tried = self.server.cli("task", "create", "-f", path, "--dry-run", expect=status)["error"]["message"]
+            self.assertIn(why, tried)
+            made = self.server.cli("task", "create", "-f", path, expect=status)["error"]["message"]
+            self.assertEqual(made, tried)
+
     def test_a_start_with_more_tasks_than_the_limit_is_refused_with_what_to_raise(self):
         self.server.create_task(self.large_task("one"))
         self.server.create_task(self.large_task("two"))

@@ -93,5 +93,18 @@ TEST_F(CoordinatorTest, AnswersARequestThatAnExceptionEnded) {
   EXPECT_THAT(Run(coordinator_.Tasks()), ::testing::IsEmpty());
 }
 
+TEST_F(CoordinatorTest, ChecksATaskByWhatItWouldBeRefusedForAndMakesNothing) {
+  const auto check = [this](const std::string& toml) {
+    return Run(coordinator_.CheckTask(*task::ParseTask(toml, "task.toml")));
+  };
+  EXPECT_THAT(check(kTask), IsOk());
+  EXPECT_THAT(Run(coordinator_.Tasks()), ::testing::IsEmpty());
+  std::string large = kTask;
+  large.replace(large.find("inputs = 2"), 10, "inputs = 400000");
+  EXPECT_THAT(check(large), IsErrorSaying(ErrorCode::kInvalidArgument, "max_parameters = 1000000"));
+  ASSERT_THAT(CreateTask(), IsOk());
+  EXPECT_THAT(check(kTask), IsErrorSaying(ErrorCode::kConflict, "a task named 't' exists already"));
+}
+
 }  // namespace
 }  // namespace tacit::coordinator
