@@ -80,6 +80,13 @@ void AddLocalCost(const Json& local, Pairs& pairs) {
   pairs.emplace_back("delta", CostAt(local, "delta"));
 }
 
+// How far the budget lets the task come: one that ends early is better known before it is made.
+std::string WithinBudget(const Json& plan) {
+  const std::string all = TextAt(plan, "rounds");
+  if (!MemberAt(plan, "rounds_within_budget").is_number()) return "all " + all;
+  return TextAt(plan, "rounds_within_budget") + " of " + all + ": the task ends there";
+}
+
 // What a plan would cost; one without noise says so.
 void AddCost(const Json& plan, Pairs& pairs) {
   if (const Json& local = MemberAt(plan, "local"); local.is_object()) return AddLocalCost(local, pairs);
@@ -90,6 +97,7 @@ void AddCost(const Json& plan, Pairs& pairs) {
   pairs.emplace_back("noise multiplier", NoiseAt(plan));
   pairs.emplace_back("epsilon", CostAt(plan, "epsilon"));
   pairs.emplace_back("epsilon budget", ShortNumberAt(plan, "epsilon_budget"));
+  pairs.emplace_back("rounds within budget", WithinBudget(plan));
   pairs.emplace_back("delta", CostAt(plan, "delta"));
   pairs.emplace_back("accountant", TextAt(plan, "accountant"));
 }

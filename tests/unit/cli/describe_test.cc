@@ -53,6 +53,13 @@ TEST(DescribePlan, NamesTheCostOrThatThereIsNoPrivacy) {
   EXPECT_THAT(DescribePlan(Json::parse(R"({"mechanism":"none"})")), HasSubstr("would add no noise"));
 }
 
+TEST(DescribePlan, SaysWhenTheBudgetEndsTheTaskBeforeItsLastRound) {
+  Json plan = Json::parse(R"({"mechanism":"gaussian","epsilon":8,"rounds":5,"rounds_within_budget":null})");
+  EXPECT_THAT(DescribePlan(plan), HasSubstr("all 5\n"));
+  plan["rounds_within_budget"] = 1;
+  EXPECT_THAT(DescribePlan(plan), HasSubstr("1 of 5: the task ends there\n"));
+}
+
 TEST(DescribeTask, NamesTheLackOfPrivacy) {
   Json task = Task();
   task["mechanism"] = "none";
