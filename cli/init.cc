@@ -17,6 +17,8 @@
 #include "cli/server_config.h"
 #include "cli/text.h"
 #include "common/base/files.h"
+#include "common/base/host.h"
+#include "common/base/text.h"
 #include "common/crypto/ca.h"
 #include "common/crypto/secret.h"
 #include "common/crypto/spiffe.h"
@@ -57,12 +59,6 @@ struct Names {
   std::vector<std::string> addresses;
 };
 
-bool IsAddress(const std::string& text) {
-  std::array<unsigned char, sizeof(in6_addr)> binary{};
-  return ::inet_pton(AF_INET, text.c_str(), binary.data()) == 1 ||
-         ::inet_pton(AF_INET6, text.c_str(), binary.data()) == 1;
-}
-
 std::string LowerCase(std::string text) {
   std::ranges::transform(text, text.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -73,13 +69,25 @@ void AddOnce(std::vector<std::string>& list, std::string text) {
   if (std::ranges::find(list, text) == list.end()) list.push_back(std::move(text));
 }
 
+Result<void> CheckHost(const std::string& host) {
+  if (KindOfHost(host) == HostKind::kNeither) {
+    return Fail(ErrorCode::kInvalidArgument, "--host: " + Excerpt(host) +
+                                                 " is neither a host name nor an IP address; give it without a port, " +
+                                                 "without brackets and without a scheme");
+  }
+  if (!IsWildcardAddress(host)) return {};
+  return Fail(ErrorCode::kInvalidArgument, "--host: " + host +
+                                               " stands for every address of this machine, and nobody finds it "
+                                               "there; give the name or address that devices use");
+}
+
 Names NamesOf(const std::vector<std::string>& hosts) {
   Names names;
   for (const std::string& host : hosts) {
-    if (IsAddress(host)) {
-      AddOnce(names.addresses, host);
-    } else {
+    if (KindOfHost(host) == HostKind::kName) {
       AddOnce(names.dns, LowerCase(host));
+    } else {
+      AddOnce(names.addresses, host);
     }
   }
   AddOnce(names.dns, "localhost");
@@ -144,14 +152,23 @@ bool IsOfThisMachine(const std::string& host) {
   return LowerCase(host) == "localhost";
 }
 
-// Who names a host that others can reach wants to be reached from there; else operators are on this machine.
+bool IsIpv6(const std::string& host) {
+  return KindOfHost(host) == HostKind::kIpv6;
+}
+
+// Who names a host that others can reach wants to be reached from there; else operators are on this machine. Whoever
+// gives an IPv6 address is to be found at it, and "::" takes IPv4 as well; else a machine need not have IPv6 at all.
 ServerConfigOptions ConfigOptions(const InitArguments& arguments) {
-  if (!std::ranges::all_of(arguments.hosts, IsOfThisMachine)) {
-    return {arguments.trust_domain, "0.0.0.0", ApiReach::kNetwork};
-  }
+  const char* everywhere = std::ranges::any_of(arguments.hosts, IsIpv6) ? "::" : "0.0.0.0";
+  ServerConfigOptions options{.trust_domain = arguments.trust_domain,
+                              .devices_address = everywhere,
+                              .api_address = everywhere,
+                              .api_reach = ApiReach::kNetwork};
+  if (!std::ranges::all_of(arguments.hosts, IsOfThisMachine)) return options;
   // The context names the first host, which must be one that is listened at.
-  const bool is_ipv6 = !arguments.hosts.empty() && arguments.hosts.front().contains(':');
-  return {arguments.trust_domain, is_ipv6 ? "::1" : "127.0.0.1", ApiReach::kThisMachine};
+  options.api_address = !arguments.hosts.empty() && IsIpv6(arguments.hosts.front()) ? "::1" : "127.0.0.1";
+  options.api_reach = ApiReach::kThisMachine;
+  return options;
 }
 
 std::string FirstHost(const InitArguments& arguments) {
@@ -159,8 +176,9 @@ std::string FirstHost(const InitArguments& arguments) {
 }
 
 Result<Tree> MakeTree(const InitArguments& arguments, WallTime now) {
-  // First, so that a bad trust domain is told as such and not as a fault of the server's certificate.
+  // First, so that bad names are told as such and not as a fault of the server's certificate.
   TACIT_TRY_VOID(crypto::SpiffeId::Parse(UriOf(arguments.trust_domain, "server", "tacitd")));
+  for (const std::string& host : arguments.hosts) TACIT_TRY_VOID(CheckHost(host));
   TACIT_TRY(
       const crypto::CertificateAuthority ca,
       crypto::CertificateAuthority::CreateSelfSigned({.common_name = "Tacit CA", .now = now, .lifetime = kCaLifetime}));

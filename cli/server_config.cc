@@ -1,5 +1,6 @@
 #include "cli/server_config.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace tacit::cli {
@@ -18,13 +19,13 @@ trust_domain = "@TRUST_DOMAIN@"
 # shutdown_grace = "10s"      # after SIGTERM: for answers that are under way
 
 [agents]                      # devices: TLS 1.3 with a device certificate
-address = "0.0.0.0"
+address = "@DEVICES_ADDRESS@"
 port = 8443
 # max_connections = 10000
 # long_poll = "30s"           # how long a check-in may wait for work
 
 [enrolment]                   # new devices: TLS 1.3 and a one-time token
-address = "0.0.0.0"
+address = "@DEVICES_ADDRESS@"
 port = 8445
 # max_connections = 256
 # certificate_lifetime = "7d" # of a device, which renews it itself from half of that on
@@ -32,7 +33,7 @@ port = 8445
 # advertised_host = ""        # where devices find [agents]; empty: at the host they enrolled at
 
 [api]                         # operators: TLS 1.3 with an operator's certificate
-address = "@API_ADDRESS@"         # @API_REACH@
+@API_ADDRESS_AND_REACH@
 port = @API_PORT@                   # cli.json beside this file says the same: change both
 # max_connections = 64
 
@@ -59,16 +60,27 @@ void Replace(std::string& text, std::string_view place, std::string_view value) 
   text.replace(text.find(place), place.size(), value);
 }
 
+// The place of the comments of that section.
+constexpr std::size_t kCommentColumn = 30;
+
+std::string ApiAddressLine(const ServerConfigOptions& options) {
+  const bool is_ipv6 = options.api_address.contains(':');
+  const std::string here = is_ipv6 ? "\"::1\"" : "\"127.0.0.1\"";
+  const std::string everywhere = is_ipv6 ? "\"::\"" : "\"0.0.0.0\"";
+  std::string line = "address = \"" + options.api_address + "\"";
+  line.resize(std::max(line.size() + 1, kCommentColumn), ' ');
+  return line + (options.api_reach == ApiReach::kNetwork
+                     ? "# open to the network, for the --host of 'tacit init'; " + here + " closes it"
+                     : "# this machine only; " + everywhere + " opens it to the network");
+}
+
 }  // namespace
 
 std::string ServerConfigText(const ServerConfigOptions& options) {
   std::string text(kText);
   Replace(text, "@TRUST_DOMAIN@", options.trust_domain);
-  Replace(text, "@API_ADDRESS@", options.api_address);
-  Replace(text, "@API_REACH@",
-          options.api_reach == ApiReach::kNetwork
-              ? "open to the network, for the --host of 'tacit init'; \"127.0.0.1\" closes it"
-              : "this machine only; \"0.0.0.0\" opens it to the network");
+  for (int section = 0; section < 2; ++section) Replace(text, "@DEVICES_ADDRESS@", options.devices_address);
+  Replace(text, "@API_ADDRESS_AND_REACH@", ApiAddressLine(options));
   Replace(text, "@API_PORT@", std::to_string(kApiPort));
   return text;
 }

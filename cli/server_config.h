@@ -12,9 +12,10 @@ inline constexpr std::uint16_t kApiPort = 8444;
 enum class ApiReach : std::uint8_t { kThisMachine, kNetwork };
 
 struct ServerConfigOptions {
-  std::string trust_domain;  ///< Must be one: it is not quoted.
-  std::string api_address;   ///< An IP address to listen at.
-  ApiReach api_reach;        ///< What that address means.
+  std::string trust_domain;     ///< Must be one: it is not quoted.
+  std::string devices_address;  ///< An IP address to listen at, for devices that come and those that are new.
+  std::string api_address;      ///< An IP address to listen at.
+  ApiReach api_reach;           ///< What that address means.
 };
 
 /// A new server's tacitd.toml: every key of server/app/config, what it does, and its default.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/base/files.h"
+#include "common/base/host.h"
 #include "common/crypto/spiffe.h"
 #include "server/task/toml_reader.h"
 
@@ -47,15 +48,6 @@ bool Overlap(const BinaryAddress& a, const BinaryAddress& b) {
            (all == kEveryIpv4Address && std::equal(all.begin(), all.begin() + kMappedPrefixBytes, one.begin()));
   };
   return a == b || covers(a, b) || covers(b, a);
-}
-
-/// A DNS name or an IP address, as far as characters and length go.
-bool LooksLikeHost(std::string_view text) {
-  constexpr std::size_t kLongestName = 253;
-  return text.size() <= kLongestName && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-                  c == ':';
-         });
 }
 
 struct ListenerDefaults {
@@ -138,8 +130,12 @@ EnrolmentConfig ReadEnrolment(TomlTable table) {
   enrolment.requests_per_minute_per_source =
       static_cast<std::uint32_t>(table.Integer("requests_per_minute_per_source", {1, 100'000}, 30));
   enrolment.advertised_host = table.Text("advertised_host", "");
-  if (table.HasGood("advertised_host") && !LooksLikeHost(enrolment.advertised_host)) {
-    table.Complain("advertised_host", "'enrolment.advertised_host' must be a host name or IP address");
+  const std::string& host = enrolment.advertised_host;
+  const bool findable = KindOfHost(host) != HostKind::kNeither && !IsWildcardAddress(host);
+  if (table.HasGood("advertised_host") && !host.empty() && !findable) {
+    table.Complain("advertised_host",
+                   "'enrolment.advertised_host' must be a host name or IP address at which devices find this server, "
+                   "without a port");
   }
   return enrolment;
 }

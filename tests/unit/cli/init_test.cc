@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <map>
 #include <set>
 #include <string>
 
@@ -140,6 +141,30 @@ TEST(Init, OpensTheOperatorsPortOnlyForAHostThatOthersReachAndSaysSo) {
   }
 }
 
+TEST(Init, ListensForDevicesAtWhateverKindOfAddressItsHostsAre) {
+  const struct {
+    std::vector<std::string> hosts;
+    std::string_view devices;
+    std::string_view api;
+  } cases[] = {{{}, "0.0.0.0", "127.0.0.1"},
+               {{"10.1.2.3"}, "0.0.0.0", "0.0.0.0"},
+               {{"::1"}, "::", "::1"},
+               {{"fleet.example", "fd00::2"}, "::", "::"}};
+  for (const auto& test : cases) {
+    const TempDirectory parent;
+    ASSERT_TRUE(Init({parent / "srv", "tacit.test", test.hosts}, kNow).has_value());
+    const auto config = app::LoadConfig(parent / "srv/tacitd.toml", kNow);
+    ASSERT_THAT(config, IsOk());
+    EXPECT_EQ(config->agents.address, test.devices);
+    EXPECT_EQ(config->enrolment.listener.address, test.devices);
+    EXPECT_EQ(config->api.address, test.api);
+    // The comments of the section stand below each other.
+    const std::string text = TextOf(parent / "srv/tacitd.toml");
+    const std::size_t line = text.find("address = \"" + std::string(test.api) + "\"", text.find("[api]"));
+    EXPECT_EQ(text.find('#', line) - line, 30U) << text.substr(line, 60);
+  }
+}
+
 TEST(Init, CommentsShowTheServersRealDefaults) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
@@ -241,6 +266,21 @@ TEST(Init, RefusesBadNamesBeforeItWritesAnything) {
     const auto refused = Init(bad, kNow);
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().exit, ExitCode::kUsage) << refused.error().error.message;
+  }
+  EXPECT_TRUE(NamesIn(parent.path()).empty());
+}
+
+TEST(Init, SaysWhatIsWrongWithAHostAndWithWhichOption) {
+  const TempDirectory parent;
+  for (const auto& [host, says] : std::map<std::string, std::string>{
+           {"1.2.3.4:8443", "--host: '1.2.3.4:8443' is neither a host name nor an IP address; give it without a port"},
+           {"[::1]", "without brackets"},
+           {"0.0.0.0", "--host: 0.0.0.0 stands for every address of this machine"},
+           {"::", "--host: :: stands for every address"}}) {
+    const auto refused = Init({parent / "srv", "t", {host}}, kNow);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().exit, ExitCode::kUsage);
+    EXPECT_THAT(refused.error().error.message, HasSubstr(says));
   }
   EXPECT_TRUE(NamesIn(parent.path()).empty());
 }

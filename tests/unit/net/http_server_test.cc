@@ -1,5 +1,7 @@
 #include "common/net/http_server.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <ostream>
 #include <stdexcept>
@@ -111,6 +113,15 @@ TEST(HttpServer, AnswersAGet) {
   EXPECT_THAT(answer, HasSubstr(" GMT\r\n"));
   EXPECT_THAT(answer, Not(HasSubstr("Connection: close")));
   EXPECT_THAT(answer, EndsWith("\r\n\r\nhello"));
+}
+
+TEST(HttpServer, ServesIpv4AtTheIpv6AddressOfEverything) {
+  if (::access("/proc/net/if_inet6", F_OK) != 0) GTEST_SKIP() << "this machine has no IPv6";
+  ListenerOptions options;
+  options.address = "::";
+  const TestServer server(options, Serve);
+  EXPECT_EQ(Curl(server, "", "/"), "hello");
+  EXPECT_EQ(RunShell("curl -sS --max-time 10 'http://[::1]:" + server.port() + "/'").output, "hello");
 }
 
 TEST(HttpServer, KeepsAConnectionForSeveralRequests) {

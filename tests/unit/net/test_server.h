@@ -87,13 +87,13 @@ class RecordingObserver final : public ServerObserver {
   std::condition_variable changed_;
 };
 
-/// A server on 127.0.0.1 on any free port, stopped in the right order.
+/// A server on 127.0.0.1, or the address that was asked for, on any free port, stopped in the right order.
 class TestServer {
  public:
   TestServer(ListenerOptions options, Handler handler, std::size_t threads = 1)
       : threads_(IoThreads::Create(threads).value()) {
     options.name = "test";
-    options.address = "127.0.0.1";
+    if (options.address == ListenerOptions().address) options.address = "127.0.0.1";
     auto server = HttpServer::Create(*threads_, std::move(options), observer);
     TACIT_CHECK(server, "a free port can be listened on");
     server_ = *std::move(server);
