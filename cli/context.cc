@@ -16,6 +16,8 @@ constexpr std::size_t kLargestFile = 256UL * 1024;
 constexpr const char* kHowToConnect =
     "tacit --context DIR ... with a directory that 'tacit init --dir DIR' made, or give --server --ca --cert --key";
 
+constexpr const char* kHowToRead = "run this as the user whose files these are";
+
 // Where everything is, before it is read.
 struct Sources {
   std::string server;
@@ -26,7 +28,10 @@ struct Sources {
 
 Outcome<std::string> ReadText(const std::filesystem::path& path) {
   auto bytes = ReadFile(path, kLargestFile);
-  if (!bytes) return UsageFailure(bytes.error(), kHowToConnect);
+  if (!bytes) {
+    const bool denied = bytes.error().code == ErrorCode::kPermissionDenied;
+    return UsageFailure(bytes.error(), denied ? kHowToRead : kHowToConnect);
+  }
   std::string text(AsText(*bytes));
   crypto::Zeroise(*bytes);  // it may be the key
   return text;
@@ -122,6 +127,8 @@ Outcome<Context> LoadContext(const ConnectionArguments& arguments, WallTime now)
   TACIT_CLI_TRY(context.client.ca_pem, ReadText(sources.ca));
   TACIT_CLI_TRY(context.client.client_certificate_pem, ReadText(sources.certificate));
   TACIT_CLI_TRY(context.client.client_key_pem, ReadText(sources.key));
+  if (const auto closed = CheckClosedToOthers(sources.key); !closed)
+    return UsageFailure(closed.error(), "chmod 600 " + ShellQuote(sources.key.string()));
   if (auto good = CheckCertificate(context.client.client_certificate_pem, sources.certificate, now); !good) {
     return std::unexpected(std::move(good).error());
   }

@@ -115,6 +115,17 @@ Result<std::size_t> SizeOf(const FileDescriptor& file, const std::filesystem::pa
 
 }  // namespace
 
+Result<void> CheckClosedToOthers(const std::filesystem::path& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) {
+    const int failure = errno;
+    return Fail(CodeOf(failure), path.string() + ": " + std::system_category().message(failure));
+  }
+  if ((status.st_mode & S_IRWXO) == 0) return {};
+  return Fail(ErrorCode::kPermissionDenied, path.string() + " is open to every user of this machine: run 'chmod 600 " +
+                                                path.string() + "', and replace it if someone may have copied it");
+}
+
 Result<int> OpenToRead(const std::filesystem::path& path) {
   TACIT_TRY(FileDescriptor file, OpenRegular(path));
   return file.Release();

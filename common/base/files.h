@@ -14,6 +14,10 @@ namespace tacit {
 /// a regular file (a pipe could block for ever), kUnavailable for what the disk says; each names the path.
 Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit);
 
+/// Whether a file, of a key, gives nothing to users who are neither its owner nor of its group: a service may read by
+/// its group what only root may change. Errors: kPermissionDenied, with what to do; kNotFound.
+Result<void> CheckClosedToOthers(const std::filesystem::path& path);
+
 /// Opens a regular file for reading; the caller closes it. Errors: as ReadFile.
 Result<int> OpenToRead(const std::filesystem::path& path);
 

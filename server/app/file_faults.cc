@@ -44,6 +44,10 @@ std::optional<T> ReadPem(std::string_view key, const std::filesystem::path& path
   return std::nullopt;
 }
 
+void CheckKeyIsClosed(std::string_view key, const std::filesystem::path& path, Findings& findings) {
+  if (const auto closed = CheckClosedToOthers(path); !closed) findings.Add(key, closed.error().message);
+}
+
 std::string Validity(const crypto::Certificate& certificate) {
   return "is valid from " + FormatRfc3339(certificate.NotBefore()) + " to " + FormatRfc3339(certificate.NotAfter());
 }
@@ -52,6 +56,7 @@ std::string Validity(const crypto::Certificate& certificate) {
 bool CheckAuthority(const PkiConfig& pki, WallTime now, Findings& findings) {
   const auto certificate = ReadPem("pki.ca_certificate", pki.ca_certificate, &crypto::Certificate::FromPem, findings);
   const auto key = ReadPem("pki.ca_key", pki.ca_key, &crypto::PrivateKey::FromPem, findings);
+  if (key) CheckKeyIsClosed("pki.ca_key", pki.ca_key, findings);
   if (!certificate) return false;
   const std::string path = pki.ca_certificate.string();
   if (!certificate->IsCa()) {
@@ -81,6 +86,7 @@ void CheckServerPair(const ServerConfig& config, bool authority_is_good, WallTim
   const PkiConfig& pki = config.pki;
   const auto certificate = ReadPem("pki.certificate", pki.certificate, &crypto::Certificate::FromPem, findings);
   const auto key = ReadPem("pki.private_key", pki.private_key, &crypto::PrivateKey::FromPem, findings);
+  if (key) CheckKeyIsClosed("pki.private_key", pki.private_key, findings);
   if (certificate) CheckTrustDomain(config, *certificate, findings);
   if (!certificate || !key) return;
   if (certificate->PublicKeySha256() != key->PublicKeySha256()) {

@@ -301,7 +301,13 @@ class LoadConfigTest : public ::testing::Test {
     Write("server.pem", certificate->ToPem());
     Write("server.key", *key.ToPem());
   }
-  void Write(std::string_view name, std::string_view text) const { std::ofstream(directory_.path() / name) << text; }
+  void Write(std::string_view name, std::string_view text) const {
+    std::ofstream(directory_.path() / name) << text;
+    if (name.ends_with(".key")) Permit(name, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  }
+  void Permit(std::string_view name, std::filesystem::perms permissions) const {
+    std::filesystem::permissions(directory_.path() / name, permissions);
+  }
   void WriteConfig(std::string_view more = "", std::string_view data_dir = "data") const {
     Write("tacitd.toml", "[server]\ndata_dir = '" + std::string(data_dir) + "'\ntrust_domain = 'fleet.example'\n" +
                              "[pki]\nca_certificate = 'ca.pem'\nca_key = 'ca.key'\ncertificate = 'server.pem'\n"
@@ -327,6 +333,16 @@ TEST_F(LoadConfigTest, ReadsAFileAndChecksItsMemory) {
   WriteConfig("[limits]\nmemory_ceiling = '1GiB'\n");
   ExpectFault("lower limits.upload_memory");
   EXPECT_THAT(LoadConfig(directory_.path() / "none.toml", kNow), IsError(ErrorCode::kNotFound));
+}
+
+TEST_F(LoadConfigTest, RefusesKeysThatAreOpenToEveryUser) {
+  using std::filesystem::perms;
+  Permit("ca.key", perms{0640});
+  EXPECT_THAT(Load(), IsOk()) << "its group is its owner's choice";
+  Permit("ca.key", perms{0644});
+  Permit("server.key", perms{0604});
+  ExpectFault("'pki.ca_key' " + (directory_.path() / "ca.key").string() + " is open to every user");
+  ExpectFault("'pki.private_key' " + (directory_.path() / "server.key").string() + " is open to every user");
 }
 
 TEST_F(LoadConfigTest, TellsEverythingThatIsWrongWithItsFilesAtOnce) {

@@ -1,5 +1,8 @@
 #include "cli/context.h"
 
+#include <unistd.h>
+
+#include <filesystem>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -74,6 +77,26 @@ TEST(LoadContext, NamesTheFileThatIsMissing) {
   const auto refused = LoadContext(ContextAt(parent / "none"), kNow);
   EXPECT_EQ(refused.error().exit, ExitCode::kUsage);
   EXPECT_THAT(refused.error().error.message, HasSubstr((parent / "none/cli.json").string()));
+}
+
+TEST(LoadContext, RefusesAKeyThatIsOpenToEveryUser) {
+  const TempDirectory parent;
+  ASSERT_TRUE(Init({parent / "a", "t", {}}, kNow).has_value());
+  const auto key = parent / "a/operators/admin.key";
+  std::filesystem::permissions(key, std::filesystem::perms{0644});
+  const auto refused = LoadContext(ContextAt(parent / "a"), kNow);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().exit, ExitCode::kUsage);
+  EXPECT_THAT(refused.error().error.message, HasSubstr("admin.key is open to every user"));
+  EXPECT_EQ(refused.error().hint, "chmod 600 " + key.string());
+}
+
+TEST(LoadContext, HintsAtTheUserWhereAFileMayNotBeRead) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const TempDirectory parent;
+  ASSERT_TRUE(Init({parent / "a", "t", {}}, kNow).has_value());
+  std::filesystem::permissions(parent / "a/operators/admin.key", std::filesystem::perms::none);
+  EXPECT_THAT(LoadContext(ContextAt(parent / "a"), kNow).error().hint, HasSubstr("as the user whose files"));
 }
 
 TEST(LoadContext, SaysThatTheCertificateHasExpiredBeforeTheServerRefusesIt) {
