@@ -286,9 +286,9 @@ CLI::Validator Checked() {
 
 // Where devices choose when to come there is nothing to sample.
 Result<void> CheckSampling(double value) {
-  if (value == 1) return {};
-  TACIT_TRY_VOID(dp::SamplingProbability::Create(value));
-  return {};
+  if (value == 1 || dp::SamplingProbability::Create(value)) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "the sampling probability is " + FormatNumber(value) + " and must be above 0 and at most 1");
 }
 
 // At 0 a pure epsilon is asked for, which Laplace noise has.
@@ -339,10 +339,10 @@ void AddMechanism(RawArguments& raw, CLI::App& leaf) {
       ->type_name("NAME")
       ->capture_default_str();
 }
-void AddDelta(RawArguments& raw, CLI::App& leaf) {
+void AddDelta(RawArguments& raw, CLI::App& leaf, CLI::Validator check = command_line::Real(CheckDelta)) {
   leaf.add_option("--delta", raw.delta, "Probability outside the bound")
       ->required()
-      ->transform(command_line::Real(CheckDelta))
+      ->transform(std::move(check))
       ->type_name("D");
 }
 void DescribeSchedule(RawArguments& raw, CLI::App& leaf) {
@@ -374,7 +374,7 @@ void DescribeAudit(Grammar& grammar, CLI::App& privacy) {
   AddMechanism(raw, audit);
   AddNoise(raw, audit)->required();
   AddSteps(raw, audit);
-  AddDelta(raw, audit);
+  AddDelta(raw, audit, Checked<dp::Delta>());
   audit.add_option("--clip-norm", raw.clip_norm, "Largest norm of an update")
       ->transform(Checked<dp::ClipNorm>())
       ->type_name("C")

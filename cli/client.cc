@@ -16,18 +16,32 @@ constexpr Millis kDownloadTimeout{30 * 60 * 1000};
 constexpr std::size_t kPage = 500;
 constexpr std::size_t kMostItems = 10'000'000;
 
-std::string HintForCode(ErrorCode code) {
+constexpr const char* kCheckPort = "check the port of --server: operators are served on [api] port, 8444 by default";
+
+// The command that lists what there is of the kind that was asked for.
+std::string ListFor(std::string_view target) {
+  return target.contains("/devices") || target.contains("/enrolment") ? "tacit device list" : "tacit task list";
+}
+
+// The task in the path; nothing where it names none.
+std::string TaskIn(std::string_view target) {
+  constexpr std::string_view kTasks = "/api/v1/tasks/";
+  if (!target.starts_with(kTasks)) return {};
+  target.remove_prefix(kTasks.size());
+  return std::string(target.substr(0, target.find_first_of("/:?")));
+}
+
+std::string HintForCode(ErrorCode code, std::string_view target) {
   switch (code) {
-    case ErrorCode::kNotFound:
-      return "tacit task list";
     case ErrorCode::kBudgetExhausted:
-      return "tacit privacy show TASK";
+      return TaskIn(target).empty() ? "tacit task list" : "tacit privacy show " + TaskIn(target);
     case ErrorCode::kUnauthenticated:
       return "use the certificate of an operator of this server: --context, or --cert and --key";
     case ErrorCode::kPermissionDenied:
       return "ask with the identity of an operator whose role allows this";
+    case ErrorCode::kNotFound:
     case ErrorCode::kConflict:
-      return "tacit task list";
+      return ListFor(target);
     case ErrorCode::kRateLimited:
     case ErrorCode::kUnavailable:
     case ErrorCode::kDeadlineExceeded:
@@ -53,13 +67,12 @@ Outcome<Json> ReadAnswer(Outcome<net::ClientResponse> response) {
 
 }  // namespace
 
-Failure FailureOfAnswer(const net::ClientResponse& response) {
+Failure FailureOfAnswer(const net::ClientResponse& response, std::string_view target) {
   Error error = net::ReadProblem(response);
   const ErrorCode code = error.code;
   // Another listener of the server answered: operators are served by one of them only.
   const bool wrong_port = code == ErrorCode::kNotFound && error.message.contains("this listener has nothing at");
-  std::string hint = wrong_port ? "check the port of --server: operators are served on [api] port, 8444 by default"
-                                : HintForCode(code);
+  std::string hint = wrong_port ? kCheckPort : HintForCode(code, target);
   return {ExitCodeOfProblem(code), std::move(error), std::move(hint)};
 }
 
@@ -73,6 +86,8 @@ std::string HintForTransport(const Error& error, const Context& context) {
     return context.directory.empty() ? "check the host of --server"
                                      : "check the host of --server, or of \"server\" in " +
                                            ShellQuote((context.directory / kContextFile).string());
+  // Something listens there, so that starting the server would only fail.
+  if (error.message.contains("does not answer with TLS")) return kCheckPort;
   if (context.directory.empty())
     return "check that tacitd runs and listens at " + FormatEndpoint(context.client.server);
   return "tacitd --config " + ShellQuote((context.directory / "tacitd.toml").string());
@@ -90,7 +105,8 @@ Outcome<net::ClientResponse> ApiClient::Send(const net::ClientRequest& request) 
     const Error& error = response.error();
     return std::unexpected(Failure{ExitCodeOfTransport(error.code), error, HintForTransport(error, context_)});
   }
-  if (response->status < 200 || response->status > 299) return std::unexpected(FailureOfAnswer(*response));
+  if (response->status < 200 || response->status > 299)
+    return std::unexpected(FailureOfAnswer(*response, request.target));
   return *std::move(response);
 }
 

@@ -40,8 +40,8 @@ class ApiClient {
   net::HttpsClient client_;
 };
 
-/// The failure in an answer whose status is not a success.
-Failure FailureOfAnswer(const net::ClientResponse& response);
+/// The failure in an answer to a request for `target` whose status is not a success.
+Failure FailureOfAnswer(const net::ClientResponse& response, std::string_view target);
 /// What to try when the way to the server failed.
 std::string HintForTransport(const Error& error, const Context& context);
 

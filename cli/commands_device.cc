@@ -20,14 +20,9 @@ Outcome<Report> Run(const DeviceListArguments& /*arguments*/, ApiClient& client)
 }
 
 Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client) {
-  auto device = client.Post("/api/v1/devices/" + arguments.device.str() + ":revoke", Json());
-  if (!device) {
-    Failure failure = std::move(device).error();
-    if (failure.error.code == ErrorCode::kNotFound) failure.hint = "tacit device list";
-    return std::unexpected(std::move(failure));
-  }
-  std::string text = DescribeDevices(Json::array({*device}));
-  return Report{*std::move(device), std::move(text), {}};
+  TACIT_CLI_TRY(Json device, client.Post("/api/v1/devices/" + arguments.device.str() + ":revoke", Json()));
+  std::string text = DescribeDevices(Json::array({device}));
+  return Report{std::move(device), std::move(text), {}};
 }
 
 }  // namespace tacit::cli

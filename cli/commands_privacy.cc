@@ -12,7 +12,13 @@
 namespace tacit::cli {
 namespace {
 
-constexpr const char* kHint = "tacit privacy --help";
+constexpr const char* kEpsilonHelp = "tacit privacy epsilon --help";
+constexpr const char* kCalibrateHelp = "tacit privacy calibrate --help";
+constexpr const char* kForecastHelp = "tacit privacy forecast --help";
+
+std::string StepsText(std::uint64_t steps) {
+  return std::to_string(steps) + (steps == 1 ? " step" : " steps");
+}
 
 double NoiseOf(const dp::Step& step) {
   if (const auto* laplace = std::get_if<dp::PoissonLaplaceStep>(&step)) return laplace->noise_multiplier;
@@ -26,14 +32,21 @@ dp::Mechanism MechanismOf(const dp::Step& step) {
   return std::holds_alternative<dp::PoissonLaplaceStep>(step) ? dp::Mechanism::kLaplace : dp::Mechanism::kGaussian;
 }
 
-Outcome<dp::CompositionReport> Compose(const ScheduleArguments& schedule, std::uint64_t steps, dp::LossMemory& memory) {
+struct Question {
+  const ScheduleArguments& schedule;
+  std::uint64_t steps;
+  const char* help;  ///< What to try where there is no answer.
+};
+
+Outcome<dp::CompositionReport> Compose(const Question& question, dp::LossMemory& memory) {
+  const auto& [schedule, steps, help] = question;
   const dp::RepeatedStep repeated{schedule.step, steps};
   auto report = dp::ComposedEpsilon({.steps = {&repeated, 1},
                                      .delta = schedule.delta,
                                      .neighbouring = schedule.neighbouring,
                                      .accountant = schedule.accountant},
                                     memory);
-  if (!report) return UsageFailure(report.error(), kHint);
+  if (!report) return UsageFailure(report.error(), help);
   return *report;
 }
 
@@ -74,7 +87,7 @@ std::vector<std::uint64_t> Milestones(std::uint64_t last) {
 Outcome<Report> Run(const PrivacyEpsilonArguments& arguments) {
   const ScheduleArguments& schedule = arguments.schedule;
   dp::LossMemory memory;
-  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps, memory));
+  TACIT_CLI_TRY(const dp::CompositionReport report, Compose({schedule, schedule.steps, kEpsilonHelp}, memory));
   Json data = Describe(schedule);
   data.update({{"epsilon", FiniteOrNull(report.epsilon)},
                {"accountant", report.accountant},
@@ -90,11 +103,11 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
   const dp::Target target = TargetOf(schedule, arguments.target_epsilon);
   if (arguments.find_steps) {
     const auto steps = dp::AffordableSteps(schedule.step, target);
-    if (!steps) return UsageFailure(steps.error(), kHint);
+    if (!steps) return UsageFailure(steps.error(), kCalibrateHelp);
     schedule.steps = *steps;
   } else {
     const auto noise = dp::CalibratedNoise(schedule.step, schedule.steps, target);
-    if (!noise) return UsageFailure(noise.error(), kHint);
+    if (!noise) return UsageFailure(noise.error(), kCalibrateHelp);
     std::visit(
         [&](auto& step) {
           if constexpr (requires { step.noise_multiplier; }) step.noise_multiplier = *noise;
@@ -102,14 +115,14 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
         schedule.step);
   }
   dp::LossMemory memory;
-  TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, schedule.steps, memory));
+  TACIT_CLI_TRY(const dp::CompositionReport report, Compose({schedule, schedule.steps, kCalibrateHelp}, memory));
   Json data = Describe(schedule);
   data.update({{"target_epsilon", arguments.target_epsilon},
                {"epsilon", FiniteOrNull(report.epsilon)},
                {"accountant", report.accountant},
                {"noise_multiplier", NoiseOf(schedule.step)},
                {"steps", schedule.steps}});
-  std::string text = arguments.find_steps ? std::to_string(schedule.steps) + " steps: "
+  std::string text = arguments.find_steps ? StepsText(schedule.steps) + ": "
                                           : "noise multiplier " + FormatNoise(NoiseOf(schedule.step)) + ": ";
   text += Sentence(schedule, report);
   if (arguments.cohort) {
@@ -132,7 +145,7 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
   std::vector<std::vector<std::string>> table{{"STEPS", "EPSILON"}};
   dp::LossMemory memory;
   for (const std::uint64_t steps : Milestones(schedule.steps)) {
-    TACIT_CLI_TRY(const dp::CompositionReport report, Compose(schedule, steps, memory));
+    TACIT_CLI_TRY(const dp::CompositionReport report, Compose({schedule, steps, kForecastHelp}, memory));
     data["accountant"] = report.accountant;
     data["items"].push_back({{"steps", steps}, {"epsilon", FiniteOrNull(report.epsilon)}});
     table.push_back({std::to_string(steps), RoundedUp(report.epsilon)});
@@ -140,10 +153,10 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
   std::string text = FormatTable(table);
   if (arguments.budget) {
     const auto steps = dp::AffordableSteps(schedule.step, TargetOf(schedule, *arguments.budget));
-    if (!steps) return UsageFailure(steps.error(), kHint);
+    if (!steps) return UsageFailure(steps.error(), kForecastHelp);
     data["budget"] = *arguments.budget;
     data["steps_within_budget"] = *steps;
-    text += "a budget of " + FormatNumber(*arguments.budget) + " pays for " + std::to_string(*steps) + " steps\n";
+    text += "a budget of " + FormatNumber(*arguments.budget) + " pays for " + StepsText(*steps) + "\n";
   }
   return Report{.data = data, .text = text, .notes = {}};
 }

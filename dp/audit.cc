@@ -110,7 +110,8 @@ Result<double> ProvedEpsilon(const AuditOptions& options) {
                                   .delta = options.delta})
                              .epsilon;
   if (std::isfinite(epsilon)) return epsilon;
-  return Fail(ErrorCode::kInvalidArgument, "nothing to audit: no epsilon is proved for this mechanism at this delta");
+  return Fail(ErrorCode::kInvalidArgument,
+              "nothing to audit: the accountant of tasks gives so little noise no finite epsilon at this delta");
 }
 
 Result<void> CheckOptions(const AuditOptions& options) {

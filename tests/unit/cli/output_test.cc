@@ -1,6 +1,7 @@
 #include "cli/output.h"
 
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -10,6 +11,8 @@
 
 namespace tacit::cli {
 namespace {
+
+constexpr std::string_view kTask = "/api/v1/tasks/har/rounds?limit=500";
 
 net::ClientResponse Answer(int status, const std::string& body) {
   net::ClientResponse response;
@@ -38,15 +41,15 @@ TEST(Envelope, StaysOneLineOfUtf8WhateverAServerSends) {
 }
 
 TEST(ExitCode, FollowsTheProblemOfTheServer) {
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kBudgetExhausted)).exit, ExitCode::kBudget);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kConflict)).exit, ExitCode::kRefused);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kNotFound)).exit, ExitCode::kRefused);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kPermissionDenied)).exit, ExitCode::kRefused);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kInvalidArgument)).exit, ExitCode::kRefused);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kUnavailable)).exit, ExitCode::kRefused);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kUnauthenticated)).exit, ExitCode::kConnect);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kDeadlineExceeded)).exit, ExitCode::kTimeOut);
-  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kInternal)).exit, ExitCode::kInternal);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kBudgetExhausted), kTask).exit, ExitCode::kBudget);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kConflict), kTask).exit, ExitCode::kRefused);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kNotFound), kTask).exit, ExitCode::kRefused);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kPermissionDenied), kTask).exit, ExitCode::kRefused);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kInvalidArgument), kTask).exit, ExitCode::kRefused);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kUnavailable), kTask).exit, ExitCode::kRefused);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kUnauthenticated), kTask).exit, ExitCode::kConnect);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kDeadlineExceeded), kTask).exit, ExitCode::kTimeOut);
+  EXPECT_EQ(FailureOfAnswer(ProblemOf(ErrorCode::kInternal), kTask).exit, ExitCode::kInternal);
 }
 
 TEST(ExitCode, FollowsTheWayToTheServer) {
@@ -70,11 +73,32 @@ TEST(ExitCode, HasTheDocumentedNumbers) {
 
 TEST(FailureOfAnswer, TellsTheDetailAndSomethingToTryForEveryCode) {
   for (const ErrorCodeTraits& traits : kErrorCodes) {
-    const Failure failure = FailureOfAnswer(ProblemOf(traits.code));
+    const Failure failure = FailureOfAnswer(ProblemOf(traits.code), kTask);
     EXPECT_EQ(failure.error.code, traits.code);
     EXPECT_EQ(failure.error.message, "why");
     EXPECT_FALSE(failure.hint.empty()) << traits.name;
   }
+}
+
+TEST(FailureOfAnswer, HintsAtWhatWasAskedFor) {
+  const auto hint = [](ErrorCode code, std::string_view target) {
+    return FailureOfAnswer(ProblemOf(code), target).hint;
+  };
+  EXPECT_EQ(hint(ErrorCode::kBudgetExhausted, "/api/v1/tasks/har:adjust"), "tacit privacy show har");
+  EXPECT_EQ(hint(ErrorCode::kBudgetExhausted, "/api/v1/tasks"), "tacit task list");
+  for (const ErrorCode code : {ErrorCode::kNotFound, ErrorCode::kConflict}) {
+    EXPECT_EQ(hint(code, "/api/v1/tasks/har:stop"), "tacit task list");
+    EXPECT_EQ(hint(code, "/api/v1/devices/pump-3:revoke"), "tacit device list");
+    EXPECT_EQ(hint(code, "/api/v1/enrolment/tokens"), "tacit device list");
+  }
+}
+
+TEST(HintForTransport, SuspectsThePortWhereSomethingAnswersWithoutTls) {
+  Context context;
+  context.directory = "fleet";
+  const Error error{ErrorCode::kUnavailable, "the server a:9464 does not answer with TLS: is this the right port?"};
+  EXPECT_EQ(HintForTransport(error, context),
+            "check the port of --server: operators are served on [api] port, 8444 by default");
 }
 
 TEST(HintForTransport, DoesNotSendAnyoneToTheServerWhenItsNameIsNotKnown) {
@@ -90,10 +114,10 @@ TEST(HintForTransport, DoesNotSendAnyoneToTheServerWhenItsNameIsNotKnown) {
 }
 
 TEST(FailureOfAnswer, MakesDoWithAnAnswerThatIsNoProblem) {
-  EXPECT_EQ(FailureOfAnswer(Answer(502, "<html>bad gateway</html>")).error.code, ErrorCode::kUnavailable);
-  EXPECT_EQ(FailureOfAnswer(Answer(404, "")).error.code, ErrorCode::kNotFound);
-  EXPECT_EQ(FailureOfAnswer(Answer(418, "[1]")).error.code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(FailureOfAnswer(Answer(599, "{}")).exit, ExitCode::kInternal);
+  EXPECT_EQ(FailureOfAnswer(Answer(502, "<html>bad gateway</html>"), kTask).error.code, ErrorCode::kUnavailable);
+  EXPECT_EQ(FailureOfAnswer(Answer(404, ""), kTask).error.code, ErrorCode::kNotFound);
+  EXPECT_EQ(FailureOfAnswer(Answer(418, "[1]"), kTask).error.code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(FailureOfAnswer(Answer(599, "{}"), kTask).exit, ExitCode::kInternal);
 }
 
 TEST(Fields, ReadAnyTypeWithoutFailing) {

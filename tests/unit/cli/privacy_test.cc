@@ -62,6 +62,24 @@ TEST(PrivacyEpsilon, RefusesWhatMakesNoSense) {
   }
 }
 
+TEST(PrivacyEpsilon, NamesTheBoundThatASamplingProbabilityReallyHas) {
+  const auto answer = Epsilon(
+      {"epsilon", "--noise-multiplier", "1", "--steps", "1", "--delta", "1e-5", "--sampling-probability", "1.1"});
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().error.message, HasSubstr("is 1.1 and must be above 0 and at most 1"));
+}
+
+TEST(Privacy, HintsAtTheHelpOfTheSubcommand) {
+  const auto refused = Calibrate({"calibrate", "--target-epsilon", "1e-9", "--steps", "1000000", "--delta", "1e-13",
+                                  "--accountant", "pld", "--sampling-probability", "0.1"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().hint, "tacit privacy calibrate --help");
+  const auto far = Epsilon({"epsilon", "--noise-multiplier", "1", "--steps", "1", "--delta", "1e-13", "--accountant",
+                            "pld", "--sampling-probability", "0.1"});
+  ASSERT_FALSE(far);
+  EXPECT_EQ(far.error().hint, "tacit privacy epsilon --help");
+}
+
 TEST(PrivacyCalibrate, FindsTheNoiseAndSaysWhatItDoes) {
   const auto answer =
       Calibrate({"calibrate", "--target-epsilon", "8", "--steps", "20", "--delta", "1e-5", "--cohort", "21"});
@@ -108,8 +126,8 @@ TEST(PlanningCommands, RefuseNumbersOutOfRangeWithOptionValueAndRange) {
       {"audit", "--delta", "-0.1", "above 0 and below 1"},
       {"epsilon", "--noise-multiplier", "0", "above 0 and at most 131072"},
       {"epsilon", "--noise-multiplier", "nan", "above 0 and at most 131072"},
-      {"epsilon", "--sampling-probability", "0", "above 0 and below 1"},
-      {"epsilon", "--sampling-probability", "1.5", "above 0 and below 1"},
+      {"epsilon", "--sampling-probability", "0", "above 0 and at most 1"},
+      {"epsilon", "--sampling-probability", "1.5", "above 0 and at most 1"},
       {"audit", "--trials", "-1", "from 100 to 10000000"},
       {"audit", "--canaries", "99", "from 100 to 20000"},
       {"audit", "--confidence", "1", "above 0 and below 1"},
@@ -191,6 +209,13 @@ TEST(PrivacyAudit, EndsWithACodeOfItsOwnWhenThePromiseIsBroken) {
     EXPECT_THAT(report.text, HasSubstr("violated: "));
   }
   EXPECT_EQ(DescribeAudit({}, kept, kept).exit, ExitCode::kOk);
+}
+
+TEST(PrivacyAudit, NamesWhatKeepsItFromAuditing) {
+  EXPECT_THAT(Audit({"audit", "--noise-multiplier", "1", "--delta", "0"}).error().error.message,
+              HasSubstr("--delta: "));
+  EXPECT_THAT(Audit({"audit", "--noise-multiplier", "0.00001", "--delta", "1e-5"}).error().error.message,
+              HasSubstr("the accountant of tasks gives so little noise no finite epsilon"));
 }
 
 TEST(PrivacyAudit, RefusesWhatMakesNoSense) {
