@@ -131,7 +131,8 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
       data["utility"] = {{"noise_to_signal", utility.noise_to_signal},
                          {"cohort_needed", utility.cohort_needed},
                          {"meaning", utility.meaning}};
-      text += "noise to signal " + RoundedUp(utility.noise_to_signal) + ": " + utility.meaning + "\n";
+      text += "noise to signal " + RoundedUp(utility.noise_to_signal) + ": " + utility.meaning + "; " +
+              std::to_string(utility.cohort_needed) + " devices a round are needed for no visible loss\n";
     }
   }
   return Report{.data = data, .text = text, .notes = {}};

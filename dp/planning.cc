@@ -59,18 +59,19 @@ constexpr std::array<UtilityClass, 5> kUtilityClasses{{
     {0.04, "several points of accuracy, 3 to 10 where it was measured, are expected to be lost"},
     {0.1, "a large loss of accuracy is expected"},
     {std::numeric_limits<double>::infinity(),
-     "the noise is expected to drown the model (at 0.13 a linear one kept 81 of 91 points of accuracy)"},
+     "a large loss of accuracy is expected, up to all of it in larger models (at 0.13 a linear one kept 81 of 91 "
+     "points "
+     "in one task)"},
 }};
 
-std::string Sentence(double noise_to_signal, std::uint64_t cohort_needed) {
+std::string Sentence(double noise_to_signal) {
   const auto* const found =
       std::ranges::find_if(kUtilityClasses, [&](const UtilityClass& c) { return noise_to_signal <= c.up_to; });
   std::array<char, 32> text{};
   const auto end =
       std::to_chars(text.data(), text.data() + text.size(), noise_to_signal, std::chars_format::general, 2).ptr;
   return "noise on each parameter of the average is " + std::string(text.data(), end) +
-         " of the clip norm: " + std::string(found->meaning) + "; with this noise multiplier " +
-         std::to_string(cohort_needed) + " devices a round are needed for no visible loss";
+         " of the clip norm: " + std::string(found->meaning);
 }
 
 /// Of noise of scale `noise_multiplier`: the standard deviation of a Laplace is sqrt(2) times its scale.
@@ -80,7 +81,7 @@ double Deviation(Mechanism mechanism, NoiseMultiplier noise_multiplier) {
 
 UtilityForecast ForecastOf(double noise_to_signal, double cohort_needed) {
   const auto needed = static_cast<std::uint64_t>(std::ceil(cohort_needed));
-  return {.noise_to_signal = noise_to_signal, .cohort_needed = needed, .meaning = Sentence(noise_to_signal, needed)};
+  return {.noise_to_signal = noise_to_signal, .cohort_needed = needed, .meaning = Sentence(noise_to_signal)};
 }
 
 constexpr std::uint32_t kUsualGridRadius = std::uint32_t{1} << 20U;
