@@ -54,12 +54,15 @@ std::optional<TaskId> ReadName(TomlTable root) {
 }
 
 std::vector<std::uint32_t> ReadHidden(TomlTable& table, bool softmax) {
-  if (softmax) {
+  // A kind that is missing or unknown neither has hidden layers nor lacks them.
+  const bool known = table.Good({"kind"});
+  if (known && softmax) {
     table.Refuse("hidden", "has no place in kind \"softmax\"; use kind \"mlp\" for hidden layers");
     return {};
   }
   const auto widths = table.Integers("hidden", {1, model::ModelSpec::kMaxWidth}, {1, model::ModelSpec::kMaxHidden});
-  if (!table.Has("hidden")) table.Complain("hidden", "missing key 'model.hidden': kind \"mlp\" has hidden layers");
+  if (known && !table.Has("hidden"))
+    table.Complain("hidden", "missing key 'model.hidden': kind \"mlp\" has hidden layers");
   std::vector<std::uint32_t> hidden;
   for (const std::int64_t width : widths) hidden.push_back(static_cast<std::uint32_t>(width));
   return hidden;
@@ -70,7 +73,7 @@ std::optional<model::ModelSpec> ReadModel(TomlTable table) {
   model::ModelShape shape;
   shape.inputs = static_cast<std::uint32_t>(table.Integer("inputs", {1, model::ModelSpec::kMaxWidth}));
   shape.classes = static_cast<std::uint32_t>(table.Integer("classes", {2, model::ModelSpec::kMaxWidth}));
-  shape.hidden = ReadHidden(table, softmax && table.Good({"kind"}));
+  shape.hidden = ReadHidden(table, softmax);
   if (!table.Good({"kind", "inputs", "classes", "hidden"})) return std::nullopt;
   Result<model::ModelSpec> spec = model::ModelSpec::Create(std::move(shape));
   if (spec) return *std::move(spec);

@@ -361,6 +361,15 @@ TEST(ParseTask, RefusesPromisesWithoutAMechanism) {
   }
 }
 
+TEST(ParseTask, DoesNotAskAKindThatItDoesNotKnowForHiddenLayers) {
+  std::string text(kPrivate);
+  text.replace(text.find("kind = \"mlp\""), 12, "kind = 'cnn'");
+  text.erase(text.find("hidden = [128, 64]\n"), 19);
+  const auto parsed = ParseTask(text, "task.toml");
+  ASSERT_FALSE(parsed.has_value());
+  EXPECT_THAT(parsed.error().message, Not(HasSubstr("hidden")));
+}
+
 TEST(ParseTask, RefusesEveryOtherBadValueWithTheReason) {
   const struct {
     std::string_view from;
