@@ -14,6 +14,7 @@
 
 #include "common/base/files.h"
 #include "common/base/version.h"
+#include "common/command_line/command_line.h"
 #include "common/crypto/random.h"
 #include "common/net/http_server.h"
 #include "common/net/run_blocking.h"
@@ -280,20 +281,24 @@ void Server::Stop(Millis grace) {
 }
 
 int RunServer(int argc, char** argv, const ServerSeams& seams) {
-  CLI::App app("tacitd " + std::string(kVersion) + ": federated aggregation with differential privacy");
+  CLI::App app("tacitd " + std::string(kVersion) + ": federated aggregation with differential privacy", "tacitd");
   std::string config_path;
   std::string check_path;
   bool show_version = false;
-  auto* config_option = app.add_option("--config", config_path, "Run with this configuration file");
+  auto* config_option = app.add_option("--config", config_path, "Run with this configuration file")->type_name("FILE");
   app.add_option("--check-config", check_path,
                  "Check a configuration file and the files it names, and exit: 0 good, 2 not")
+      ->type_name("FILE")
       ->excludes(config_option);
   app.add_flag("--version", show_version, "Show the version and exit");
   app.footer("Exit codes: 0 stopped cleanly, 1 could not run, 2 bad command line or configuration.");
   try {
     app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    std::cerr << "tacitd: " << command_line::Describe(error, app) << "\nRun with --help for more information.\n";
+    return 2;
   }
   if (show_version) {
     std::cout << "tacitd " << kVersion << "\n";

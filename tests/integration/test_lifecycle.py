@@ -58,6 +58,12 @@ class Configuration(unittest.TestCase):
             self.assertIn(place, result.stderr)
         self.assertIn("io_threads", result.stderr)  # did you mean
 
+    def test_a_bad_command_line_is_answered_by_the_program_with_what_was_meant(self):
+        result = run(["tacitd", "--check-confg", "x"], expect=2)
+        self.assertTrue(result.stderr.startswith("tacitd: unknown option '--check-confg' (did you mean "
+                                                 "'--check-config'?)"), result.stderr)
+        self.assertIn("--config FILE", run(["tacitd", "--help"]).stdout)
+
     def test_what_it_names_is_checked_too_and_nothing_is_made(self):
         with tempfile.TemporaryDirectory() as directory:
             root = pathlib.Path(directory) / "server"
