@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <string>
+#include <string_view>
+
 #include "cli/commands.h"
 #include "cli/describe.h"
 #include "cli/fields.h"
@@ -14,6 +18,23 @@ std::string HeaderName(const std::filesystem::path& file) {
   std::string name = file.filename().string();
   for (char& c : name) c = c >= ' ' && c < 0x7f ? c : '?';
   return name;
+}
+
+// The server knows the file by its name alone: where it is on this machine is said here.
+std::string WithPath(std::string_view message, const std::filesystem::path& file) {
+  const std::string name = HeaderName(file) + ":";
+  std::string text;
+  while (!message.empty()) {
+    const std::size_t end = std::min(message.find('\n'), message.size() - 1) + 1;
+    std::string_view line = message.substr(0, end);
+    if (line.starts_with(name)) {
+      text += file.string() + ":";
+      line.remove_prefix(name.size());
+    }
+    text += line;
+    message.remove_prefix(end);
+  }
+  return text;
 }
 
 std::string PathOf(const TaskId& task) {
@@ -33,6 +54,7 @@ Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client) {
         failure.error.code == ErrorCode::kInvalidArgument || failure.error.code == ErrorCode::kMalformed;
     if (bad_file) {
       failure.exit = ExitCode::kUsage;
+      failure.error.message = WithPath(failure.error.message, arguments.file);
       failure.hint = "correct the file, then: tacit task create --dry-run -f " + ShellQuote(arguments.file.string());
     }
     return std::unexpected(std::move(failure));

@@ -1,6 +1,7 @@
 """Rounds end to end: what counts, what does not, and what nobody can change."""
 
 import contextlib
+import re
 import sqlite3
 import unittest
 
@@ -217,7 +218,8 @@ class Rounds(ServerTest):
             answer = self.server.create_task(task_text(privacy=wrong), expect=2)
             self.assertEqual(answer["error"]["code"], "invalid_argument")
             self.assertIn(word, answer["error"]["message"])
-            self.assertRegex(answer["error"]["message"], r"task\.toml:\d+:\d+: ")
+            path = re.escape(str(self.server.directory / "task.toml"))
+            self.assertRegex(answer["error"]["message"], rf"^{path}:\d+:\d+: ")
         self.assertEqual(self.server.cli("task", "list")["data"]["items"], [])
 
     def test_delta_must_be_below_one_over_the_enrolled_devices(self):
