@@ -179,6 +179,10 @@ Task<Result<HttpResponse>> GetLedger(Context& context, HttpRequest& request, con
   TACIT_CO_TRY(const std::uint64_t after, QueryNumber(request, "after", 0));
   TACIT_CO_TRY(const std::size_t limit, PageSize(request));
   const task::TaskSpec& spec = view.record.spec;
+  if (spec.privacy.local) {
+    co_return Fail(ErrorCode::kNotFound, "the server adds no noise in task " + spec.id.str() +
+                                             ": its devices do, and each keeps its own account of it");
+  }
   if (!view.privacy) {
     co_return Fail(ErrorCode::kNotFound, "task " + spec.id.str() + " adds no noise: it has no privacy ledger");
   }

@@ -417,6 +417,8 @@ class NoiseOfDevices(ServerTest):
         self.assertEqual(local["epsilon_counted"], local["epsilon_of_one_update"])
         self.assertIn("modified agent", " ".join(local["not_covered"]))
         self.assertEqual(self.server.task()["local"]["noise_multiplier"], 2.0)
+        without = self.server.cli("privacy", "ledger", "t", expect=1)["error"]["message"]
+        self.assertIn("the server adds no noise in task t: its devices do", without)
 
     def test_devices_noise_what_they_send_and_keep_account_of_it(self):
         self.synthetic_task(size=3, minimum=3, rounds=3, participations=2, privacy=LOCAL)

@@ -83,7 +83,7 @@ TEST(BudgetLedger, RefusesARoundBeyondTheBudgetAndSaysHowManyFit) {
   EXPECT_LE(kept.ledger.Spent().epsilon, 2);
   EXPECT_GT(kept.ledger.Projected(1).epsilon, 2);
   EXPECT_THAT(kept.ledger.ProposeReserve(21, kNow),
-              IsErrorSaying(ErrorCode::kBudgetExhausted, "pays for 20 rounds, 20 are spent or reserved, 0 are left"));
+              IsErrorSaying(ErrorCode::kBudgetExhausted, "pays for 20 rounds; spent or reserved: 20, left: 0"));
 }
 
 TEST(BudgetLedger, CountsAnAbandonedReservationForEver) {
