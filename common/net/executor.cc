@@ -84,11 +84,8 @@ class IoThreads::Impl {
     }
   }
 
-  void StopAndJoin() {
-    Join();
-    for (int pass = 0; pass < kDestructionPasses; ++pass) {
-      for (auto& io : threads_) io->context.DestroySuspended();
-    }
+  void DestroySuspended() {
+    for (auto& io : threads_) io->context.DestroySuspended();
   }
 
  private:
@@ -118,11 +115,12 @@ std::size_t IoThreads::size() const {
 void IoThreads::Start() {
   impl_->Start();
 }
-void IoThreads::Join() {
-  impl_->Join();
-}
-void IoThreads::StopAndJoin() {
-  impl_->StopAndJoin();
+void IoThreads::StopAndJoin(std::initializer_list<IoThreads*> groups) {
+  for (IoThreads* group : groups)
+    if (group != nullptr) group->impl_->Join();
+  for (int pass = 0; pass < kDestructionPasses; ++pass)
+    for (IoThreads* group : groups)
+      if (group != nullptr) group->impl_->DestroySuspended();
 }
 
 namespace internal {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -39,15 +40,13 @@ class IoThreads {
   /// Starts the threads; they run until StopAndJoin. Called once.
   void Start();
 
-  /// Stops the threads where they stand and joins them. Where coroutines of several groups wait for one another, every
-  /// group is joined before the first StopAndJoin: what is destroyed there must not be posted to meanwhile. May be
-  /// called twice. Threads: not one of these.
-  void Join();
-
   /// Stops the threads where they stand, joins them and destroys every coroutine that is still suspended on one, so
   /// none outlives this call. A graceful end comes before it (HttpServer::Drain, TaskGroup::JoinAll). May be called
   /// twice. Threads: not one of these.
-  void StopAndJoin();
+  void StopAndJoin() { StopAndJoin({this}); }
+  /// The same for groups whose coroutines wait for one another: nothing is destroyed before all are joined, and what
+  /// one holds of another is handed back and destroyed as well. Null is skipped.
+  static void StopAndJoin(std::initializer_list<IoThreads*> groups);
 
  private:
   class Impl;

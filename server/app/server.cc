@@ -271,13 +271,7 @@ void Server::Stop(Millis grace) {
   }
   if (parts.background != nullptr) net::RunBlocking(parts.control->executor(0), parts.background->JoinAll());
   if (parts.compute != nullptr) parts.compute->Stop();
-  const auto groups = {parts.io.get(), parts.control.get(), parts.store_io.get()};
-  for (net::IoThreads* threads : groups) {
-    if (threads != nullptr) threads->Join();
-  }
-  for (net::IoThreads* threads : groups) {
-    if (threads != nullptr) threads->StopAndJoin();
-  }
+  net::IoThreads::StopAndJoin({parts.io.get(), parts.control.get(), parts.store_io.get()});
 }
 
 int RunServer(int argc, char** argv, const ServerSeams& seams) {

@@ -46,8 +46,7 @@ class CoordinatorTest : public ::testing::Test {
   void TearDown() override {
     Run(coordinator_.Stop());
     Run(background_.JoinAll());
-    for (net::IoThreads* threads : {control_.get(), store_io_.get()}) threads->Join();
-    for (net::IoThreads* threads : {control_.get(), store_io_.get()}) threads->StopAndJoin();
+    net::IoThreads::StopAndJoin({control_.get(), store_io_.get()});
   }
   template <typename T>
   T Run(net::Task<T> task) {

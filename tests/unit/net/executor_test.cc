@@ -142,9 +142,7 @@ TEST(IoThreadsStop, OfGroupsThatCallOneAnotherJoinsAllBeforeItDestroysAnything) 
   one->Start();
   other->Start();
   ASSERT_TRUE(Becomes(alive, 20));
-  for (IoThreads* threads : {one.get(), other.get()}) threads->Join();
-  EXPECT_EQ(alive, 20);
-  for (IoThreads* threads : {one.get(), other.get()}) threads->StopAndJoin();
+  IoThreads::StopAndJoin({one.get(), other.get()});
   EXPECT_EQ(alive, 0);
 }
 
