@@ -256,13 +256,14 @@ class Device:
         return self.request("PUT", f"/v1/tasks/{task}/rounds/{round_number}/update", body)
 
 
-def frame(lease, values, examples=1, encoding=agent_pb2.ENCODING_FLOAT32, digest=None, schema=None, payload_bytes=None):
+def frame(lease, values, examples=1, encoding=agent_pb2.ENCODING_FLOAT32, digest=None, schema=None, payload_bytes=None,
+          clipped=False):
     payload = numpy.asarray(values, dtype="<f4" if encoding == agent_pb2.ENCODING_FLOAT32 else "<i4").tobytes()
     header = agent_pb2.UpdateHeader(
         schema_digest=schema if schema is not None else lease.schema_digest, encoding=encoding,
         payload_bytes=len(payload) if payload_bytes is None else payload_bytes,
         payload_digest=digest if digest is not None else xxhash.xxh3_128(payload).digest(),
-        example_count=examples).SerializeToString()
+        example_count=examples, clipped=clipped).SerializeToString()
     return struct.pack("<I", len(header)) + header + payload
 
 

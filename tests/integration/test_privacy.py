@@ -134,20 +134,31 @@ class Coin(ServerTest):
 
 
 class ClipThatFollows(ServerTest):
-    def run_round(self, devices, vector):
+    def run_round(self, devices, vector, **overrides):
         leases = open_round(devices)
         for device, lease in zip(devices, leases):
             self.assertTrue(lease.tells_clipped)
-            self.assertEqual(device.upload(lease, vector(parameters(lease))).status, 200)
+            self.assertEqual(device.upload(lease, vector(parameters(lease)), **overrides).status, 200)
         self.server.wait_for_event("round_published", round=leases[0].round)
         return leases[0].clip_norm
 
-    def test_the_clip_norm_follows_the_updates_and_survives_a_kill(self):
+    def devices_of_a_task(self):
         # The share of 12 devices comes out with a deviation of 0.05, and is cut to what a share can be.
         privacy = GAUSSIAN.replace("noise_multiplier = 1.0", "noise_multiplier = 0.5").replace(
             "epsilon_budget = 50.0", "epsilon_budget = 1e9\nclip_quantile = 0.5\nclip_learning_rate = 1.0")
         self.server.create_task(task_text(size=12, rounds=4, privacy=privacy))
-        devices = self.devices(*(f"d{i}" for i in range(12)))
+        return self.devices(*(f"d{i}" for i in range(12)))
+
+    def test_a_device_that_clips_by_itself_says_whether_it_did(self):
+        devices = self.devices_of_a_task()
+        grid = agent_pb2.ENCODING_GRID_INT32
+        self.assertEqual(self.run_round(devices, numpy.zeros, encoding=grid, clipped=True), 1.0)
+        grown = self.run_round(devices, numpy.zeros, encoding=grid, clipped=False)
+        self.assertGreater(grown, 1.2)
+        self.assertLess(self.run_round(devices, numpy.zeros) / grown, 0.85)
+
+    def test_the_clip_norm_follows_the_updates_and_survives_a_kill(self):
+        devices = self.devices_of_a_task()
         self.assertEqual(self.run_round(devices, lambda d: numpy.full(d, 9.0)), 1.0)
         grown = self.run_round(devices, numpy.zeros)
         self.assertTrue(1.2 < grown <= numpy.exp(0.5) + 1e-9, grown)

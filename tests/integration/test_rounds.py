@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import resource
 import sqlite3
 import unittest
 
@@ -51,6 +52,22 @@ class Rounds(ServerTest):
             self.assertEqual(device.upload(lease, vector).status, 200)
         self.assertEqual(self.published(1)["counted"], 3)
         numpy.testing.assert_allclose(self.model(), numpy.mean(vectors, axis=0), atol=2e-6)
+
+    def test_what_the_disk_did_not_take_is_not_in_the_average(self):
+        self.server.create_task(task_text(privacy=NO_PRIVACY))
+        devices = self.devices("a", "b", "c")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 0.1)).status, 200)
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        self.assertEqual(devices[1].upload(leases[1], numpy.full(d, 0.5)).status, 503)
+        self.server.wait_for_event("partial_not_committed")
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for device, lease, value in zip(devices[1:], leases[1:], (0.2, 0.3)):
+            self.assertEqual(device.upload(lease, numpy.full(d, value)).status, 200)
+        self.assertEqual(self.published(1)["counted"], 3)
+        numpy.testing.assert_allclose(self.model(), numpy.full(d, 0.2), atol=2e-6)
 
     def test_example_counts_weigh_in_mode_none_up_to_their_cap(self):
         self.server.create_task(task_text(

@@ -1,7 +1,9 @@
 #include "server/api/upload_memory.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <string>
 #include <thread>
@@ -12,6 +14,7 @@
 
 #include "common/net/run_blocking.h"
 #include "common/net/task_group.h"
+#include "tests/support/fake_clock.h"
 
 namespace tacit::api {
 namespace {
@@ -35,6 +38,13 @@ class LaggingClock final : public Clock {
   std::atomic<Millis::rep> lag_ms_ = 0;
 };
 
+/// Of this process' address space.
+std::uint64_t MappedBytes() {
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * 4096;
+}
+
 class UploadMemoryTest : public ::testing::Test {
  protected:
   using Taken = std::expected<UploadMemory::Taken, Millis>;
@@ -45,11 +55,12 @@ class UploadMemoryTest : public ::testing::Test {
   Taken Take(UploadMemory& memory, const std::string& device, std::size_t bytes = kSize) {
     return net::RunBlocking(io_->executor(0), memory.Take(Device(device), bytes));
   }
-  /// Asks on a thread of its own, and returns when it waits.
-  std::future<Taken> AskAndWait(UploadMemory& memory, const std::string& device) {
+  /// Asks on a thread of its own, and returns when it waits, or has its answer.
+  std::future<Taken> AskAndWait(UploadMemory& memory, const std::string& device, std::size_t bytes = kSize) {
     const std::size_t before = memory.waiting();
-    auto asked = std::async(std::launch::async, [this, &memory, device] { return Take(memory, device); });
-    while (memory.waiting() == before) std::this_thread::yield();
+    auto asked = std::async(std::launch::async, [=, this, &memory] { return Take(memory, device, bytes); });
+    while (memory.waiting() == before && asked.wait_for(Millis(0)) != std::future_status::ready)
+      std::this_thread::yield();
     return asked;
   }
 
@@ -167,6 +178,145 @@ TEST_F(UploadMemoryTest, ForgetsWhoEndsWhereItWaits) {
   EXPECT_EQ(memory.waiting(), 0U);
   held.reset();
   EXPECT_EQ(memory.used(), 0U);
+}
+
+TEST_F(UploadMemoryTest, CountsTheWholePagesOfABuffer) {
+  UploadMemory memory(Limit(kRoom + kSize, Millis(1)), clock_);
+  const Taken first = Take(memory, "a");
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(Take(memory, "b"));
+}
+
+TEST_F(UploadMemoryTest, KeepsNoMoreForLaterThanItsLimit) {
+  constexpr std::uint64_t kLimit = 256ULL << 20U;
+  UploadMemory memory(Limit(kLimit), clock_);
+  ASSERT_TRUE(Take(memory, "a", 1));  // what a first try maps besides
+  const std::uint64_t before = MappedBytes();
+  for (std::uint64_t smaller = 0; smaller < 16; ++smaller) ASSERT_TRUE(Take(memory, "a", kLimit - (smaller << 21U)));
+  EXPECT_LT(MappedBytes(), before + 2 * kLimit);
+  const auto share = memory.TryShare(kLimit);
+  ASSERT_TRUE(share);
+  EXPECT_LT(MappedBytes(), before + kLimit / 2) << "a share stands for memory elsewhere";
+}
+
+TEST_F(UploadMemoryTest, LetsNobodyOvertakeAnUpdateThatNeedsMore) {
+  UploadMemory memory(Limit(3 * kRoom, Millis(10'000)), clock_);
+  std::optional<Taken> first = Take(memory, "a");
+  std::optional<Taken> second = Take(memory, "b");
+  auto large = AskAndWait(memory, "large", 2 * kRoom);
+  auto small = AskAndWait(memory, "small");
+  EXPECT_EQ(memory.waiting(), 2U) << "the small one would fit";
+  first.reset();
+  std::optional<Taken> given = large.get();
+  EXPECT_TRUE(*given);
+  given.reset();
+  EXPECT_TRUE(small.get());
+}
+
+TEST_F(UploadMemoryTest, LetsTheNextInWhenTheFirstLeaves) {
+  LaggingClock clock;
+  UploadMemory memory(Limit(2 * kRoom, Millis(10'000)), clock);
+  clock.LagBy(Millis(9'500));
+  const Taken held = Take(memory, "holder");
+  auto large = AskAndWait(memory, "large", 2 * kRoom);
+  clock.LagBy(Millis(0));
+  auto small = AskAndWait(memory, "small");
+  EXPECT_FALSE(large.get());
+  EXPECT_TRUE(small.get());
+}
+
+TEST_F(UploadMemoryTest, LetsTheNextInWhenAShareComesBack) {
+  UploadMemory memory(Limit(kRoom + 100, Millis(10'000)), clock_);
+  std::optional<UploadMemory::Share> share = memory.TryShare(200);
+  auto waiting = AskAndWait(memory, "a");
+  share.reset();
+  EXPECT_TRUE(waiting.get());
+}
+
+class KeptPlaces : public UploadMemoryTest {
+ protected:
+  /// At first who must wait is sent away at once.
+  KeptPlaces() { lagging_.LagBy(std::chrono::hours(1)); }
+  UploadMemory::Options Options(Millis place_lifetime) {
+    return {.limit = kRoom, .patience = Millis(10'000), .place_lifetime = place_lifetime};
+  }
+  /// Whether it is "late" that gets what `held` gives back, and only then `other`, which asks after it.
+  bool LateComesFirst(UploadMemory& memory, std::optional<Taken>& held, const std::string& other) {
+    auto late = AskAndWait(memory, "late");
+    auto asked = AskAndWait(memory, other);
+    held.reset();
+    const bool came = late.get().has_value();
+    return asked.get().has_value() && came;
+  }
+
+  LaggingClock lagging_;
+};
+
+TEST_F(KeptPlaces, AreLostByADeviceThatStaysAwayTooLong) {
+  UploadMemory memory(Options(std::chrono::minutes(30)), lagging_);
+  std::optional<Taken> held = Take(memory, "holder");
+  ASSERT_FALSE(Take(memory, "early"));
+  lagging_.LagBy(Millis(0));
+  EXPECT_TRUE(LateComesFirst(memory, held, "early"));
+}
+
+TEST_F(KeptPlaces, AreUsedUpByWhatTheyAreKeptFor) {
+  UploadMemory memory(Options(std::chrono::hours(2)), lagging_);
+  for (const std::string device : {"at-once", "from-the-queue"}) {
+    lagging_.LagBy(std::chrono::hours(1));
+    std::optional<Taken> held = Take(memory, "holder");
+    ASSERT_FALSE(Take(memory, device));
+    lagging_.LagBy(Millis(0));
+    if (device == "at-once") {
+      held.reset();
+      ASSERT_TRUE(Take(memory, device));
+    } else {
+      auto asked = AskAndWait(memory, device);
+      held.reset();
+      ASSERT_TRUE(asked.get());
+    }
+    held.emplace(Take(memory, "holder"));
+    EXPECT_TRUE(LateComesFirst(memory, held, device)) << device;
+  }
+}
+
+TEST_F(KeptPlaces, AreGoodForOneOfTwoConnections) {
+  UploadMemory memory(Options(std::chrono::hours(2)), lagging_);
+  std::optional<Taken> held = Take(memory, "holder");
+  ASSERT_FALSE(Take(memory, "early"));
+  lagging_.LagBy(Millis(0));
+  auto first = AskAndWait(memory, "early");
+  auto second = AskAndWait(memory, "early");
+  EXPECT_EQ(memory.waiting(), 2U);
+  held.reset();
+  EXPECT_TRUE(first.get());
+  EXPECT_TRUE(second.get());
+}
+
+TEST_F(KeptPlaces, AreNoMoreThanTheirLimit) {
+  UploadMemory::Options options = Options(std::chrono::hours(2));
+  options.max_places = 1;
+  UploadMemory memory(options, lagging_);
+  std::optional<Taken> held = Take(memory, "holder");
+  ASSERT_FALSE(Take(memory, "has-the-only-place"));
+  ASSERT_FALSE(Take(memory, "early"));
+  lagging_.LagBy(Millis(0));
+  EXPECT_TRUE(LateComesFirst(memory, held, "early"));
+}
+
+TEST_F(UploadMemoryTest, SendsDevicesAwayForAsLongAsMemoryTakesToComeBack) {
+  testing::FakeClock clock;
+  UploadMemory memory(Limit(100 * kRoom, Millis(1)), clock);
+  const auto absence = [&](std::size_t bytes) {
+    const Taken all = Take(memory, "holder", 100 * kRoom);
+    return Take(memory, "a", bytes).error();
+  };
+  EXPECT_EQ(absence(kRoom), Millis(60'000)) << "nothing came back yet";
+  // Twice 100 rooms in ten seconds.
+  clock.Advance(Millis(10'000));
+  ASSERT_TRUE(Take(memory, "b", 100 * kRoom));
+  EXPECT_EQ(absence(100 * kRoom), Millis(5'000));
+  EXPECT_EQ(absence(1), Millis(1'000)) << "no less, however soon it is its turn";
 }
 
 TEST_F(UploadMemoryTest, SharesOnlyWhatNobodyWaitsFor) {

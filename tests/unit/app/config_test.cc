@@ -388,6 +388,8 @@ TEST_F(LoadConfigTest, RefusesCertificatesOutOfTheirTime) {
   ExpectFault("server.pem is valid from", kNow + std::chrono::hours(25));
   ExpectFault("ca.pem is valid from", kNow + std::chrono::hours(2000));
   ExpectFault("ca.pem is valid from", kNow - std::chrono::hours(1));
+  MakeServer(ca_, "spiffe://fleet.example/server/tacitd", kNow + std::chrono::hours(2));
+  ExpectFault("server.pem is valid from");
 }
 
 TEST_F(LoadConfigTest, RefusesADataDirectoryThatIsNone) {

@@ -101,6 +101,14 @@ TEST(PrivacyEpsilon, IsPureForLaplaceAtDeltaZero) {
   EXPECT_NEAR(answer->data.at("epsilon").get<double>(), 0.5, 1e-9);
 }
 
+TEST(PrivacyEpsilon, TakesAProbabilityOfOneForNoSampling) {
+  const auto answer = Epsilon({"epsilon", "--noise-multiplier", "4", "--steps", "2", "--delta", "1e-5"});
+  const auto said =
+      Epsilon({"epsilon", "--noise-multiplier", "4", "--steps", "2", "--delta", "1e-5", "--sampling-probability", "1"});
+  ASSERT_TRUE(said) << said.error().error.message;
+  EXPECT_EQ(said->data, answer->data);
+}
+
 // An option, a value out of its range, and what the complaint says of that range.
 struct OutOfRange {
   const char* command;
@@ -130,6 +138,7 @@ TEST(PlanningCommands, RefuseNumbersOutOfRangeWithOptionValueAndRange) {
       {"epsilon", "--sampling-probability", "1.5", "above 0 and at most 1"},
       {"audit", "--trials", "-1", "from 100 to 10000000"},
       {"audit", "--canaries", "99", "from 100 to 20000"},
+      {"audit", "--confidence", "0", "above 0 and below 1"},
       {"audit", "--confidence", "1", "above 0 and below 1"},
       {"audit", "--clip-norm", "0", "from 2^-64 to 2^64"},
       {"audit", "--grid-radius", "-1024", "from 1024 to 1073741824"},

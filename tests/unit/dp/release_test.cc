@@ -243,6 +243,7 @@ void ExpectSameAtOnce(const SumOptions& options, std::span<const std::uint64_t> 
   ASSERT_THAT(at_once.TakeBackSealed(glass, *sealed, {}), IsOk());
   EXPECT_THAT(ContentsOf(at_once), Each(0));
   EXPECT_EQ(at_once.total_weight(), 0U);
+  EXPECT_EQ(at_once.contributions(), 0U);
 }
 
 TEST(AddAndSeal, AddsWhatOneByOneAddsUpTo) {
@@ -255,6 +256,8 @@ TEST(AddAndSeal, AddsWhatOneByOneAddsUpTo) {
     ExpectSameAtOnce(tracked, kOnes);
     constexpr std::uint64_t kWeights[] = {1, 3'000'000'000, 7};
     ExpectSameAtOnce(OptionsOf(Mechanism::kNone, size), kWeights);
+    constexpr std::uint64_t kSmallWeights[] = {1, 5, 7};  // their sum would fit narrow entries
+    ExpectSameAtOnce(OptionsOf(Mechanism::kNone, size), kSmallWeights);
     SumOptions finest = tracked;
     finest.grid_radius = RadiusOf(1U << 30U);
     ExpectSameAtOnce(finest, kOnes);
@@ -301,6 +304,20 @@ TEST(AddAndSeal, LeavesTheSumAsItWasWhenItFails) {
   EXPECT_EQ(sum.contributions(), 1U);
 }
 
+TEST(AddAndSeal, LeavesTheBitsAsTheyWereWhenItFails) {
+  SumOptions options = OptionsOf(Mechanism::kGaussian);
+  options.bit_steps = 512;
+  UnnoisedSum sum = *UnnoisedSum::Create(options);
+  ASSERT_THAT(sum.Add(Grid({1, 2, 3}), Fit::kClipped), IsOk());
+  const VerifiedUpdate update = testing::UpdateOf(Grid({5, 6, 7}), TermsOf(options), Fit::kWithinClip);
+  const Addend addends[] = {{&update}, {&update}};
+  AlignedBuffer room;
+  testing::GlassSealer glass;
+  glass.fails = true;
+  EXPECT_THAT(sum.AddAndSeal(addends, glass, {}, room), IsError(ErrorCode::kInternal));
+  EXPECT_THAT(ContentsOf(sum), ElementsAre(1, 2, 3, -512));
+}
+
 TEST(AddAndSeal, CannotOverflow) {
   SumOptions options = OptionsOf(Mechanism::kNone, 1);
   UnnoisedSum sum = *UnnoisedSum::Create(options);
@@ -324,6 +341,13 @@ TEST(TakeBackSealed, TakesNothingThatIsNotInTheSum) {
   const testing::GlassSealer glass;
   EXPECT_THAT(SumOf(Mechanism::kGaussian).TakeBackSealed(glass, *more.Seal(glass, {}), {}),
               IsErrorSaying(ErrorCode::kDataLoss, "not part"));
+  UnnoisedSum one = SumOf(Mechanism::kNone);
+  ASSERT_THAT(one.AddWeighted(Grid({1, 2, 3}), 5), IsOk());
+  UnnoisedSum two = SumOf(Mechanism::kNone);
+  for (int i = 0; i < 2; ++i) ASSERT_THAT(two.Add(Grid({0, 0, 0})), IsOk());
+  EXPECT_THAT(one.TakeBackSealed(glass, *two.Seal(glass, {}), {}), IsErrorSaying(ErrorCode::kDataLoss, "not part"))
+      << "less weight, but more contributions";
+  EXPECT_EQ(one.contributions(), 1U);
 }
 
 TEST(ReleaseAverage, WithoutPrivacyIsTheWeightedAverageAndReadsNoBits) {
