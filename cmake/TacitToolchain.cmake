@@ -53,7 +53,9 @@ target_link_options(tacit_options INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
 
 if(TACIT_SANITIZE)
   target_compile_options(tacit_options INTERFACE
-    -fsanitize=${TACIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
+    -fsanitize=${TACIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1
+    # Most tests take longer to optimise than to run.
+    $<IF:$<BOOL:$<TARGET_PROPERTY:TACIT_UNOPTIMISED>>,-O0,-O1>)
   target_link_options(tacit_options INTERFACE -fsanitize=${TACIT_SANITIZE})
 endif()
 if(TACIT_FUZZ)
