@@ -140,18 +140,24 @@ PartialFile PartialFile::Of(std::uint64_t sequence, ByteSpan sealed) {
 }
 
 // That it is there does not say that its name is on the disk: whoever made it may have failed, or ended, before.
-Result<void> DataFiles::MakeDirectory(const fs::path& path) {
-  if (durable_directories_.contains(path)) return {};
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-    return Unavailable("cannot make the directory", path, LastError());
-  TACIT_TRY_VOID(AsUnavailable(SyncDirectory(path.has_parent_path() ? path.parent_path() : fs::path("."))));
-  durable_directories_.insert(path);
+Result<void> DataFiles::MakeDirectories(const fs::path& parent, std::initializer_list<fs::path> names) {
+  std::vector<fs::path> made;
+  for (const fs::path& name : names) {
+    fs::path path = parent / name;
+    if (durable_directories_.contains(path)) continue;
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+      return Unavailable("cannot make the directory", path, LastError());
+    made.push_back(std::move(path));
+  }
+  if (made.empty()) return {};
+  TACIT_TRY_VOID(AsUnavailable(SyncDirectory(parent.empty() ? fs::path(".") : parent)));
+  durable_directories_.insert(made.begin(), made.end());
   return {};
 }
 
 Result<DataFiles> DataFiles::Open(const fs::path& data_dir) {
   DataFiles files(data_dir);
-  TACIT_TRY_VOID(files.MakeDirectory(data_dir));
+  TACIT_TRY_VOID(files.MakeDirectories(data_dir.parent_path(), {data_dir.filename()}));
   const fs::path lock_path = data_dir / "lock";
   files.lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kOwnerOnly);
   if (files.lock_ < 0) return Unavailable("cannot open", lock_path, LastError());
@@ -160,9 +166,7 @@ Result<DataFiles> DataFiles::Open(const fs::path& data_dir) {
     return Fail(ErrorCode::kConflict,
                 data_dir.string() + " is in use by another tacitd; stop it first, or use another data_dir");
   }
-  for (const std::string_view name : {"models", "optimizer", "partials", "keys"}) {
-    TACIT_TRY_VOID(files.MakeDirectory(data_dir / name));
-  }
+  TACIT_TRY_VOID(files.MakeDirectories(data_dir, {"models", "optimizer", "partials", "keys"}));
   return files;
 }
 
@@ -222,8 +226,9 @@ void DataFiles::RemoveBlob(BlobKind kind, const Digest256& digest) {
 
 Result<void> DataFiles::WritePartial(const RoundKey& key, const PartialFile& file, ByteSpan sealed) {
   const fs::path directory = PartialDirectory(key);
-  TACIT_TRY_VOID(MakeDirectory(directory.parent_path()));
-  TACIT_TRY_VOID(MakeDirectory(directory));
+  const fs::path task = directory.parent_path();
+  TACIT_TRY_VOID(MakeDirectories(task.parent_path(), {task.filename()}));
+  TACIT_TRY_VOID(MakeDirectories(task, {directory.filename()}));
   return AsUnavailable(WriteFileAtomic(directory / PartialName(file), sealed, kOwnerOnly));
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -71,7 +72,9 @@ class DataFiles {
 
  private:
   explicit DataFiles(std::filesystem::path data_dir) : data_dir_(std::move(data_dir)) {}
-  [[nodiscard]] Result<void> MakeDirectory(const std::filesystem::path& path);
+  /// Those that are not there yet; the names of all of them are durable on return.
+  [[nodiscard]] Result<void> MakeDirectories(const std::filesystem::path& parent,
+                                             std::initializer_list<std::filesystem::path> names);
   [[nodiscard]] std::filesystem::path BlobDirectory(BlobKind kind) const;
   [[nodiscard]] std::filesystem::path PartialDirectory(const RoundKey& key) const;
   [[nodiscard]] std::filesystem::path KeyPath(const RoundKey& key) const;
