@@ -503,8 +503,7 @@ Outcome<std::variant<Invocation, HelpText>> Finish(Grammar& grammar) {
 }  // namespace
 
 OutputForm WantedForm(int argc, const char* const* argv) {
-  const bool json = std::any_of(argv, argv + argc, [](const char* text) { return std::string_view(text) == "--json"; });
-  return json ? OutputForm::kJson : OutputForm::kText;
+  return command_line::AsksForJson(argc, argv) ? OutputForm::kJson : OutputForm::kText;
 }
 
 Outcome<std::variant<Invocation, HelpText>> ParseArguments(int argc, const char* const* argv) {

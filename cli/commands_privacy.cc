@@ -16,10 +16,6 @@ constexpr const char* kEpsilonHelp = "tacit privacy epsilon --help";
 constexpr const char* kCalibrateHelp = "tacit privacy calibrate --help";
 constexpr const char* kForecastHelp = "tacit privacy forecast --help";
 
-std::string StepsText(std::uint64_t steps) {
-  return std::to_string(steps) + (steps == 1 ? " step" : " steps");
-}
-
 double NoiseOf(const dp::Step& step) {
   if (const auto* laplace = std::get_if<dp::PoissonLaplaceStep>(&step)) return laplace->noise_multiplier;
   return std::get<dp::PoissonGaussianStep>(step).noise_multiplier;
@@ -122,7 +118,7 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments) {
                {"accountant", report.accountant},
                {"noise_multiplier", NoiseOf(schedule.step)},
                {"steps", schedule.steps}});
-  std::string text = arguments.find_steps ? StepsText(schedule.steps) + ": "
+  std::string text = arguments.find_steps ? Counted(schedule.steps, "step") + ": "
                                           : "noise multiplier " + FormatNoise(NoiseOf(schedule.step)) + ": ";
   text += Sentence(schedule, report);
   if (arguments.cohort) {
@@ -157,7 +153,7 @@ Outcome<Report> Run(const PrivacyForecastArguments& arguments) {
     if (!steps) return UsageFailure(steps.error(), kForecastHelp);
     data["budget"] = *arguments.budget;
     data["steps_within_budget"] = *steps;
-    text += "a budget of " + FormatNumber(*arguments.budget) + " pays for " + StepsText(*steps) + "\n";
+    text += "a budget of " + FormatNumber(*arguments.budget) + " pays for " + Counted(*steps, "step") + "\n";
   }
   return Report{.data = data, .text = text, .notes = {}};
 }

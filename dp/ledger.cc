@@ -15,10 +15,6 @@ std::string RoundName(RoundNumber round) {
   return "round " + std::to_string(round);
 }
 
-std::string RoundsText(std::uint64_t rounds) {
-  return std::to_string(rounds) + (rounds == 1 ? " round" : " rounds");
-}
-
 std::unexpected<Error> BadEntry(const LedgerEntry& entry, std::string_view why) {
   return Fail(ErrorCode::kDataLoss, "privacy ledger of task " + entry.task.str() + ", entry " +
                                         std::to_string(entry.sequence) + ": " + std::string(why) +
@@ -197,7 +193,7 @@ Result<LedgerEntry> BudgetLedger::ProposeReserve(RoundNumber round, WallTime at)
     return Fail(ErrorCode::kBudgetExhausted,
                 RoundName(round) + " would bring epsilon to " + RoundedUp(Projected(1).epsilon) +
                     ", above the budget of " + RoundedUp(policy_.budget.value()) + ": the budget pays for " +
-                    RoundsText(rounds_affordable_) + "; spent or reserved: " + std::to_string(rounds_reserved_) +
+                    Counted(rounds_affordable_, "round") + "; spent or reserved: " + std::to_string(rounds_reserved_) +
                     ", left: 0");
   }
   return NextEntry(LedgerKind::kReserve, round, at, policy_.cohort);

@@ -60,8 +60,7 @@ constexpr std::array<UtilityClass, 5> kUtilityClasses{{
     {0.1, "a large loss of accuracy is expected"},
     {std::numeric_limits<double>::infinity(),
      "a large loss of accuracy is expected, up to all of it in larger models (at 0.13 a linear one kept 81 of 91 "
-     "points "
-     "in one task)"},
+     "points in one task)"},
 }};
 
 std::string Sentence(double noise_to_signal) {

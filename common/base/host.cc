@@ -50,6 +50,11 @@ HostKind KindOfHost(std::string_view text) {
   return IsName(text) ? HostKind::kName : HostKind::kNeither;
 }
 
+bool IsAddress(std::string_view text) {
+  BinaryAddress ignored{};
+  return ParsesAs(AF_INET, text, ignored) || ParsesAs(AF_INET6, text, ignored);
+}
+
 bool IsWildcardAddress(std::string_view text) {
   BinaryAddress binary{};
   if (!ParsesAs(AF_INET, text, binary) && !ParsesAs(AF_INET6, text, binary)) return false;

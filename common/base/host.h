@@ -11,6 +11,9 @@ enum class HostKind : std::uint8_t { kNeither, kName, kIpv4, kIpv6 };
 /// and hyphens between them, and its last label is no number: "1.2.3" is a mistyped address.
 HostKind KindOfHost(std::string_view text);
 
+/// Whether it is an IP address, of either kind.
+bool IsAddress(std::string_view text);
+
 /// Whether it is the address that stands for all of a machine's own: one listens there, nobody is found there.
 bool IsWildcardAddress(std::string_view text);
 

@@ -43,6 +43,10 @@ std::string Excerpt(std::string_view text) {
   return "'" + shown + (text.size() > kLongest ? "...'" : "'");
 }
 
+std::string Counted(std::uint64_t number, std::string_view singular) {
+  return std::to_string(number) + " " + std::string(singular) + (number == 1 ? "" : "s");
+}
+
 std::string RoundedUp(double value) {
   if (std::isinf(value)) return "infinity";
   if (std::isnan(value)) return "-";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +10,9 @@ namespace tacit {
 /// What stands in a file or came over the network, for a message: in quotes, cut after 40 characters, with '?' for
 /// control characters, so that it can neither fill a log nor write to a terminal.
 std::string Excerpt(std::string_view text);
+
+/// A number and what it counts: "1 round", "2 rounds".
+std::string Counted(std::uint64_t number, std::string_view singular);
 
 /// A number in four significant digits that is never below it: for what must not look better than it is. "-" for no
 /// number.

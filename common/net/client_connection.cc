@@ -1,6 +1,5 @@
 #include "common/net/client_connection.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -16,6 +15,8 @@
 #include <utility>
 
 #include <openssl/x509v3.h>
+
+#include "common/base/host.h"
 
 namespace tacit::net {
 namespace {
@@ -98,12 +99,6 @@ Result<OwnedFd> ConnectToAny(const Endpoint& server, const CancelEvent& cancel, 
     if (cancel.signalled()) break;
   }
   return Annotate(last, "cannot connect to " + Name(server));
-}
-
-bool IsAddress(const std::string& host) {
-  std::array<unsigned char, sizeof(in6_addr)> ignored;
-  return inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 ||
-         inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
 }
 
 bool ExpectName(SSL* ssl, const std::string& host, ServerProof proof) {

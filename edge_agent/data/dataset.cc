@@ -135,7 +135,7 @@ Result<std::vector<std::size_t>> FeatureColumns(const DataSource& source, const 
   const auto* where = std::get_if<RowsWhere>(&source.rows);
   if (where != nullptr && !where->file) {
     TACIT_TRY(const std::size_t column,
-              FindColumn(table, where->column, {.file = source.features, .key = "[data.rows] column"}));
+              FindColumn(table, where->column, {.file = source.features, .key = kSelectingKey}));
     used[column] = false;
   }
   std::vector<std::size_t> columns;

@@ -14,7 +14,6 @@ namespace {
 
 // More rows than any device keeps; bounds the memory of an index file.
 constexpr std::size_t kMaxListed = std::size_t{1} << 24U;
-constexpr std::string_view kSelectingKey = "[data.rows] column";
 constexpr double kLargestRowNumber = 0x1p52;
 
 class EveryRow final : public RowFilter {

@@ -22,6 +22,9 @@ class RowFilter {
   virtual Result<void> Finish(std::uint64_t rows) = 0;
 };
 
+/// The key of the description of the data that names the column which selects rows.
+inline constexpr std::string_view kSelectingKey = "[data.rows] column";
+
 /// Who asks for a column, for the complaint when it is not there.
 struct ColumnUse {
   std::filesystem::path file;  ///< The table's.

@@ -33,7 +33,7 @@ class Sender(threading.Thread):
         self.device = device
         self.sent = sent
         self.believes_early = believes_early
-        self.generator = numpy.random.default_rng(abs(hash(device.name)))
+        self.generator = numpy.random.default_rng(int(device.name.removeprefix("d")))
         self.made = {}  # round -> values
         self.acknowledged = set()
         self.unexpected = []

@@ -16,6 +16,7 @@
 #include "server/coordinator/coordinator.h"
 #include "server/store/sqlite_store.h"
 #include "server/task/task_spec.h"
+#include "tests/support/task_text.h"
 
 namespace tacit::simulation {
 namespace {
@@ -26,15 +27,8 @@ constexpr std::size_t kDevices = 6;
 constexpr std::uint64_t kMemory = 1ULL << 30U;
 constexpr Millis kLongestPause{20};
 constexpr Millis kLifetime = std::chrono::hours(2);
-constexpr std::string_view kPlainTask = R"(
-name = "plain"
-[model]
-kind = "softmax"
-inputs = 2
-classes = 3
-[training]
-learning_rate = 0.1
-[rounds]
+// From [rounds] on.
+constexpr std::string_view kPlainTask = R"([rounds]
 count = 4
 [cohort]
 size = 4
@@ -45,15 +39,7 @@ mechanism = "none"
 clip_norm = 1.0
 grid_radius = 1048576
 )";
-constexpr std::string_view kPrivateTask = R"(
-name = "private"
-[model]
-kind = "softmax"
-inputs = 2
-classes = 3
-[training]
-learning_rate = 0.1
-[rounds]
+constexpr std::string_view kPrivateTask = R"([rounds]
 count = 3
 [cohort]
 size = 4
@@ -93,11 +79,6 @@ int LogFile() {
   static const int file =
       std::getenv("TACIT_SIMULATION_LOG") != nullptr ? STDERR_FILENO : ::open("/dev/null", O_WRONLY);
   return file;
-}
-
-std::filesystem::path FastDirectory() {
-  const std::filesystem::path memory = "/dev/shm";
-  return ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
 }
 
 std::filesystem::path MakeDisk(const std::filesystem::path& root) {
@@ -202,19 +183,19 @@ class World::Process {
       Complain("the server does not start: " + started.error().message);
       co_return;
     }
-    co_await Create(kPlainTask);
-    co_await Create(kPrivateTask);
+    co_await Create(testing::SmallTask("plain", kPlainTask));
+    co_await Create(testing::SmallTask("private", kPrivateTask));
     began_ = true;
   }
 
-  net::Task<void> Create(std::string_view toml) {
+  net::Task<void> Create(std::string toml) {
     auto spec = task::ParseTask(toml, "task.toml");
     if (!spec) {
       Complain(spec.error().message);
       co_return;
     }
     const TaskId id = spec->id;
-    const auto created = co_await coordinator_->CreateTask(*std::move(spec), std::string(toml));
+    const auto created = co_await coordinator_->CreateTask(*std::move(spec), std::move(toml));
     if (created) {
       world_.history_.Created(id);
     } else if (created.error().code != ErrorCode::kConflict) {
@@ -246,7 +227,7 @@ class World::Process {
 World::World(WorldOptions options)
     : options_(options),
       random_(options.seed),
-      root_(FastDirectory()),
+      root_(testing::FastestDirectory()),
       disk_(MakeDisk(root_.path()), random_),
       fleet_(kDevices, history_, random_, clock_) {
   if (options_.disk_lies) disk_.Lie();

@@ -30,6 +30,12 @@ TEST(KindOfHost, TakesNothingElse) {
   EXPECT_EQ(KindOfHost(longest + "a.a"), HostKind::kNeither);
 }
 
+TEST(IsAddress, IsTrueOfBothKindsAndOfNoName) {
+  for (const char* address : {"127.0.0.1", "::1", "::"}) EXPECT_TRUE(IsAddress(address)) << address;
+  for (const char* other : {"localhost", "", "1.2.3", "[::1]", "127.0.0.1:8443"})
+    EXPECT_FALSE(IsAddress(other)) << other;
+}
+
 TEST(IsWildcardAddress, IsTrueOfThoseThatAreListenedAtOnly) {
   for (const char* address : {"0.0.0.0", "::", "0:0:0:0:0:0:0:0"}) EXPECT_TRUE(IsWildcardAddress(address)) << address;
   for (const char* other : {"127.0.0.1", "::1", "localhost", "", "1.0.0.0", "0"})

@@ -29,6 +29,12 @@ TEST(DidYouMean, NamesTheNearestWordOrNone) {
   EXPECT_EQ(DidYouMean(std::string(20'000'000, 's'), known), "");
 }
 
+TEST(Counted, IsOneOrMany) {
+  EXPECT_EQ(Counted(1, "round"), "1 round");
+  EXPECT_EQ(Counted(0, "round"), "0 rounds");
+  EXPECT_EQ(Counted(2, "step"), "2 steps");
+}
+
 TEST(RoundedUp, IsNeverBelowTheNumber) {
   EXPECT_EQ(RoundedUp(4.323052847), "4.324");
   EXPECT_EQ(RoundedUp(4.37718), "4.378");

@@ -13,6 +13,7 @@
 #include "common/net/run_blocking.h"
 #include "server/store/sqlite_store.h"
 #include "tests/support/matchers.h"
+#include "tests/support/task_text.h"
 #include "tests/support/temp_directory.h"
 
 namespace tacit::coordinator {
@@ -21,21 +22,16 @@ namespace {
 using testing::IsErrorSaying;
 using testing::IsOk;
 
-constexpr const char* kTask = R"(name = "t"
-[model]
-kind = "softmax"
-inputs = 2
-classes = 3
-[training]
-learning_rate = 0.1
-[rounds]
+std::string TaskToml() {
+  return testing::SmallTask("t", R"([rounds]
 count = 20
 [cohort]
 size = 4
 [privacy]
 mechanism = "none"
 clip_norm = 1.0
-)";
+)");
+}
 
 class CoordinatorTest : public ::testing::Test {
  protected:
@@ -52,7 +48,9 @@ class CoordinatorTest : public ::testing::Test {
   T Run(net::Task<T> task) {
     return net::RunBlocking(control_->executor(0), std::move(task));
   }
-  Result<TaskView> CreateTask() { return Run(coordinator_.CreateTask(*task::ParseTask(kTask, "task.toml"), kTask)); }
+  Result<TaskView> CreateTask() {
+    return Run(coordinator_.CreateTask(*task::ParseTask(TaskToml(), "task.toml"), TaskToml()));
+  }
 
   SystemClock clock_;
   Logger log_{STDERR_FILENO, clock_, LogLevel::kError};
@@ -96,13 +94,13 @@ TEST_F(CoordinatorTest, ChecksATaskByWhatItWouldBeRefusedForAndMakesNothing) {
   const auto check = [this](const std::string& toml) {
     return Run(coordinator_.CheckTask(*task::ParseTask(toml, "task.toml")));
   };
-  EXPECT_THAT(check(kTask), IsOk());
+  EXPECT_THAT(check(TaskToml()), IsOk());
   EXPECT_THAT(Run(coordinator_.Tasks()), ::testing::IsEmpty());
-  std::string large = kTask;
+  std::string large = TaskToml();
   large.replace(large.find("inputs = 2"), 10, "inputs = 400000");
   EXPECT_THAT(check(large), IsErrorSaying(ErrorCode::kInvalidArgument, "max_parameters = 1000000"));
   ASSERT_THAT(CreateTask(), IsOk());
-  EXPECT_THAT(check(kTask), IsErrorSaying(ErrorCode::kConflict, "a task named 't' exists already"));
+  EXPECT_THAT(check(TaskToml()), IsErrorSaying(ErrorCode::kConflict, "a task named 't' exists already"));
 }
 
 }  // namespace

@@ -41,11 +41,11 @@ extern "C" int fdatasync(int fd) {
 namespace tacit::store {
 namespace {
 
+using tacit::testing::FastestDirectory;
 using tacit::testing::IsOk;
 using testing::At;
 using testing::Device;
 using testing::Digest;
-using testing::FastestDirectory;
 using testing::FilesIn;
 using testing::From;
 using testing::Model;

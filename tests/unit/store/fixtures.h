@@ -1,7 +1,5 @@
 #pragma once
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -18,18 +16,13 @@
 #include "dp/ledger.h"
 #include "server/store/sqlite_store.h"
 #include "tests/support/matchers.h"
+#include "tests/support/task_text.h"
 #include "tests/support/temp_directory.h"
 
 /// Records to store, and looks past the store at what it put on disk.
 namespace tacit::store::testing {
 
 namespace fs = std::filesystem;
-
-/// In memory where that is possible: these tests are about steps and rows, and a busy disk would make them slow.
-inline fs::path FastestDirectory() {
-  const fs::path memory = "/dev/shm";
-  return ::access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
-}
 
 inline WallTime At(std::int64_t seconds) {
   return WallTime(Millis(1'790'000'000'000 + seconds * 1000));
@@ -48,14 +41,7 @@ inline Bytes Text(std::string_view text) {
 }
 
 inline std::string TaskText(std::string_view name) {
-  return "name = \"" + std::string(name) + R"("
-[model]
-kind = "softmax"
-inputs = 2
-classes = 3
-[training]
-learning_rate = 0.1
-[rounds]
+  return tacit::testing::SmallTask(name, R"([rounds]
 count = 20
 [cohort]
 size = 4
@@ -67,7 +53,7 @@ noise_multiplier = 4.0
 delta = 1e-5
 epsilon_budget = 8
 population = 100
-)";
+)");
 }
 
 inline TaskRecord NewTask(std::string_view name) {
@@ -181,7 +167,7 @@ class StoreTest : public ::testing::Test {
   }
 
  private:
-  tacit::testing::TempDirectory directory_{FastestDirectory()};
+  tacit::testing::TempDirectory directory_{tacit::testing::FastestDirectory()};
   std::unique_ptr<SqliteStore> store_;
 };
 
