@@ -10,7 +10,6 @@
 namespace tacit::cli {
 namespace {
 
-constexpr mode_t kReadableByAll = 0644;
 constexpr std::size_t kLargestLedger = std::size_t{4} << 30U;  // ten million entries
 
 /// What everything was computed under: a chain can be written anew under friendlier numbers, and only its head tells.

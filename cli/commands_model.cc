@@ -9,8 +9,6 @@
 namespace tacit::cli {
 namespace {
 
-constexpr mode_t kReadableByAll = 0644;
-
 // The header decides a file name, so it is believed only when it is a number.
 std::string VersionOf(const net::ClientResponse& response, const std::string& asked) {
   const auto header = response.Header("x-tacit-model-version");

@@ -44,7 +44,6 @@ endif()
 target_compile_options(tacit_options INTERFACE -ffp-contract=off -fstack-protector-strong)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(tacit_options INTERFACE _GLIBCXX_ASSERTIONS)
-  target_compile_options(tacit_options INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_link_options(tacit_options INTERFACE -fuse-ld=lld-19)
@@ -53,10 +52,14 @@ target_link_options(tacit_options INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
 
 if(TACIT_SANITIZE)
   target_compile_options(tacit_options INTERFACE
-    -fsanitize=${TACIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1
-    # Most tests take longer to optimise than to run.
-    $<IF:$<BOOL:$<TARGET_PROPERTY:TACIT_UNOPTIMISED>>,-O0,-O1>)
+    -fsanitize=${TACIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1 -O1)
   target_link_options(tacit_options INTERFACE -fsanitize=${TACIT_SANITIZE})
+endif()
+# Most tests take longer to optimise than to run. glibc's checks of buffer sizes need an optimiser.
+set(unoptimised "$<BOOL:$<TARGET_PROPERTY:TACIT_UNOPTIMISED>>")
+target_compile_options(tacit_options INTERFACE $<${unoptimised}:-O0> -U_FORTIFY_SOURCE)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(tacit_options INTERFACE $<$<NOT:${unoptimised}>:-D_FORTIFY_SOURCE=2>)
 endif()
 if(TACIT_FUZZ)
   target_compile_options(tacit_options INTERFACE -fsanitize=fuzzer-no-link)

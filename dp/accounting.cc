@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "common/base/check.h"
 #include "dp/composition.h"
 #include "dp/discrete.h"
 #include "dp/formulas.h"
+#include "dp/numbers.h"
 
 namespace tacit::dp {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Each round adds at most 2 d 2^-66.4 of pure epsilon and multiplies delta by at most exp(d 2^-66.4), d <= 2^28: 2^-37
 // covers both.

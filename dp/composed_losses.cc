@@ -5,15 +5,14 @@
 #include <cmath>
 #include <complex>
 #include <functional>
-#include <limits>
+
+#include "dp/numbers.h"
 
 #include <unsupported/Eigen/FFT>
 
 namespace tacit::dp {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = 0x1p-53;
 constexpr std::size_t kMinTransform = std::size_t{1} << 10U;
 // How tight an answer shall be; no bound depends on these.
 /// ln of the mass, under the tilted law, that may lie above one period of the transform.

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <deque>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,12 +14,11 @@
 #include "dp/formulas.h"
 #include "dp/loss_distribution.h"
 #include "dp/loss_pairs.h"
+#include "dp/numbers.h"
 #include "dp/renyi.h"
 
 namespace tacit::dp {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 template <typename Enum>
 struct Word {

@@ -1,13 +1,12 @@
 #include "dp/composition_steps.h"
 
 #include <cmath>
-#include <limits>
 #include <string>
+
+#include "dp/numbers.h"
 
 namespace tacit::dp {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // ---- What the parameters may be ----
 

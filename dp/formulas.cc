@@ -6,13 +6,13 @@
 #include <numbers>
 
 #include "dp/normal.h"
+#include "dp/numbers.h"
 #include "dp/renyi.h"
 
 namespace tacit::dp {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = std::numeric_limits<double>::epsilon();
+constexpr double kSpacing = std::numeric_limits<double>::epsilon();
 
 /// ln delta at `epsilon` of a Gaussian whose means lie `mu` standard deviations apart; never below the true value.
 ///
@@ -24,7 +24,7 @@ double LogGaussianDelta(double mu, double epsilon) {
   const double b = epsilon / mu + mu / 2;
   constexpr double kDifferenceError = 0x1p-46;
   // a is itself a rounded difference: its error times the slope of ln delta, at most |a| + 2 or so.
-  const double slack = 1e-11 + 4 * kUnit * b * (std::abs(a) + 2);
+  const double slack = 1e-11 + 4 * kSpacing * b * (std::abs(a) + 2);
   if (a >= 0) {
     const double near = MillsRatio(a);
     return LogNormalDensity(a) + std::log(near - MillsRatio(b) + kDifferenceError * near) + slack;
@@ -37,7 +37,7 @@ double LogGaussianDelta(double mu, double epsilon) {
 /// Distance of the means in standard deviations after composition, rounded up.
 /// Source: Dong, Roth, Su 2019, composition of Gaussian DP (the squares add).
 double GaussianMu(double noise_multiplier, std::uint64_t compositions) {
-  return std::sqrt(static_cast<double>(compositions)) / noise_multiplier * (1 + 8 * kUnit);
+  return std::sqrt(static_cast<double>(compositions)) / noise_multiplier * (1 + 8 * kSpacing);
 }
 
 /// The smallest x in [low, high] where `holds`, from above: `holds(high)` is true, and so is it at the answer.
@@ -86,7 +86,7 @@ double GaussianEpsilon(double noise_multiplier, std::uint64_t compositions, doub
 double GaussianRho(double noise_multiplier, std::uint64_t compositions) {
   if (compositions == 0) return 0;
   if (!(noise_multiplier > 0)) return kInfinity;
-  return static_cast<double>(compositions) / (2 * noise_multiplier * noise_multiplier) * (1 + 8 * kUnit);
+  return static_cast<double>(compositions) / (2 * noise_multiplier * noise_multiplier) * (1 + 8 * kSpacing);
 }
 
 double ZcdpEpsilon(double rho, double delta) {
@@ -98,7 +98,7 @@ double ZcdpEpsilon(double rho, double delta) {
 double LaplacePureEpsilon(double noise_multiplier, std::uint64_t compositions) {
   if (compositions == 0) return 0;
   if (!(noise_multiplier > 0)) return kInfinity;
-  return static_cast<double>(compositions) / noise_multiplier * (1 + 8 * kUnit);
+  return static_cast<double>(compositions) / noise_multiplier * (1 + 8 * kSpacing);
 }
 
 double LaplaceRdpEpsilon(double noise_multiplier, std::uint64_t compositions, double delta) {

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 #include "common/base/check.h"
+#include "dp/numbers.h"
 
 namespace tacit::dp {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = 0x1p-53;
 /// Losses beyond are called infinite: e^loss must stay an ordinary number.
 constexpr double kLargestLoss = 600;
 /// Cells of the grid per standard deviation of a single loss. Splitting adds at most step^2 / 4 to the variance, on

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <utility>
 
+#include "dp/numbers.h"
+
 namespace tacit::dp {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = 0x1p-53;
 
 /// Mass of the standardised noise above x >= 0.
 double UpperTail(Noise noise, double x) {

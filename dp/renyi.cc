@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <vector>
 
 #include "dp/normal.h"
+#include "dp/numbers.h"
 
 namespace tacit::dp {
 namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = 0x1p-53;
 
 double LogAdd(double left, double right) {
   const double high = std::max(left, right);

@@ -13,7 +13,7 @@
 namespace tacit::dp {
 namespace {
 
-constexpr std::uint64_t kLargestEntry = std::uint64_t{1} << 62U;
+constexpr std::uint64_t kLargestTotal = std::uint64_t{1} << 62U;
 constexpr std::uint64_t kLargestNarrow = (std::uint64_t{1} << 31U) - 1;
 /// Entries of a sealed sum begin at a multiple of this, so that every block of a sealer holds whole ones.
 constexpr std::size_t kHeadUnit = 64;
@@ -25,7 +25,7 @@ std::uint64_t LargestOfOne(const SumOptions& options) {
 }
 
 std::uint64_t LargestTotalWeight(const SumOptions& options) {
-  return kLargestEntry / LargestOfOne(options);
+  return kLargestTotal / LargestOfOne(options);
 }
 
 std::unexpected<Error> CouldOverflow(const SumOptions& options) {

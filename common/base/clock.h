@@ -5,6 +5,8 @@
 
 namespace tacit {
 
+using SteadyPoint = std::chrono::steady_clock::time_point;
+using SteadySpan = std::chrono::steady_clock::duration;
 /// UTC, for records and people. Shown as RFC 3339.
 using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;
 /// Never goes back, for deadlines.

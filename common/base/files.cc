@@ -15,8 +15,6 @@
 namespace tacit {
 namespace {
 
-constexpr mode_t kOwnerOnly = 0600;
-constexpr mode_t kReadableByAll = 0644;
 constexpr std::size_t kFirstRead = 64UL * 1024;
 
 // Closes on every way out; Close() is for writers, because only close can tell of some write errors.

@@ -9,6 +9,9 @@
 
 namespace tacit {
 
+inline constexpr mode_t kOwnerOnly = 0600;
+inline constexpr mode_t kReadableByAll = 0644;
+
 /// The whole of a file of at most `size_limit` bytes.
 /// Errors: kNotFound, kPermissionDenied, kTooLarge (nothing beyond the limit is read), kInvalidArgument for what is not
 /// a regular file (a pipe could block for ever), kUnavailable for what the disk says; each names the path.

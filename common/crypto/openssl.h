@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@
 
 // Owners of OpenSSL objects and the one way its errors become ours. Private to common/crypto.
 namespace tacit::crypto {
+
+// EVP takes sizes as int; a power of two well inside it keeps every step on a block boundary.
+inline constexpr std::size_t kLargestStep = std::size_t{1} << 30U;
 
 template <auto Free>
 struct OsslDeleter {

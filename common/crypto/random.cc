@@ -6,15 +6,11 @@
 #include <cerrno>
 #include <cstring>
 
-#include <openssl/evp.h>
-
 #include "common/base/check.h"
+#include "common/crypto/openssl.h"
 
 namespace tacit::crypto {
 namespace {
-
-// EVP takes sizes as int; a power of two well inside it keeps every step on a block boundary.
-constexpr std::size_t kLargestStep = std::size_t{1} << 30U;
 
 void FillFromSystem(std::span<std::uint8_t> out) {
   while (!out.empty()) {

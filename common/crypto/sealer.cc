@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::size_t kNonceSize = 12;
 constexpr std::size_t kTagSize = 16;
-constexpr std::size_t kLargestStep = std::size_t{1} << 30U;
 constexpr std::uint64_t kLargestPlaintext = (std::uint64_t{1} << 36U) - 32;  // NIST SP 800-38D, section 5.2.1.1
 
 constexpr int kEncrypt = 1;

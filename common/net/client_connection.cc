@@ -22,9 +22,6 @@ namespace tacit::net {
 namespace {
 
 using Kind = IoStep::Kind;
-using SteadyPoint = std::chrono::steady_clock::time_point;
-
-constexpr std::size_t kRecordBytes = 16 * 1024;
 
 std::string Name(const Endpoint& server) {
   const bool bare_ipv6 = server.host.find(':') != std::string::npos;

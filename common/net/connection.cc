@@ -8,26 +8,20 @@
 #include <cerrno>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 namespace tacit::net {
 namespace {
 
 using Kind = IoStep::Kind;
 
-// A TLS record is handed over whole, so the average may lag by one.
-constexpr std::uint64_t kRecordBytes = 16 * 1024;
 // About a quarter of a millisecond of work before other connections of the thread get their turn.
 constexpr std::size_t kBytesPerTurn = 256 * 1024;
 constexpr SteadySpan kLingerTime = std::chrono::seconds(2);
 constexpr std::size_t kLingerBytes = 4 * 1024 * 1024;
 constexpr SteadySpan kBetweenLooks = std::chrono::milliseconds(100);
 constexpr int kLooksForPeer = 20;
-
-constexpr asio::as_tuple_t<asio::use_awaitable_t<>> kNoThrow;
 
 // recv or send on a plain socket, in the words of a TLS step.
 IoStep StepOf(ssize_t moved, Kind wanted) {
@@ -43,7 +37,7 @@ IoFault FaultOf(WaitEnd end) {
 
 // Throws away what has arrived. False when nothing more will come.
 bool Discard(int socket, std::size_t& budget) {
-  std::array<std::uint8_t, 16 * 1024> scratch;
+  std::array<std::uint8_t, kRecordBytes> scratch;
   while (budget > 0) {
     const ssize_t got = ::recv(socket, scratch.data(), std::min(scratch.size(), budget), MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
@@ -62,6 +56,7 @@ HandshakeFault DescribeHandshake(const TlsFault& fault) {
 }  // namespace
 
 SteadyPoint TransferPace::NextDeadline(SteadyPoint now) const {
+  // A TLS record is handed over whole, so the average may lag by one.
   const std::uint64_t milliseconds =
       (moved_ + kRecordBytes) * 1000 / std::max<std::uint64_t>(limits_.min_bytes_per_second, 1);
   const SteadySpan allowed = limits_.progress_timeout + Millis(static_cast<std::int64_t>(milliseconds));

@@ -10,8 +10,10 @@
 #include <string>
 #include <string_view>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
@@ -22,8 +24,8 @@
 // One accepted socket of a server. Private to common/net.
 namespace tacit::net {
 
-using SteadyPoint = std::chrono::steady_clock::time_point;
-using SteadySpan = std::chrono::steady_clock::duration;
+/// Completes a wait with its error as a value.
+inline constexpr asio::as_tuple_t<asio::use_awaitable_t<>> kNoThrow;
 
 struct PaceLimits {
   Millis progress_timeout;

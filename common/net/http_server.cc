@@ -11,13 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/check.h"
 #include "common/net/connection.h"
@@ -38,8 +36,6 @@ constexpr std::size_t kMaxHeaderBytes = 1024 * 1024;
 
 // Two record buffers of a busy TLS session, its state, the socket's bookkeeping and the session's coroutines.
 constexpr std::uint64_t kBytesPerConnection = 96 * 1024;
-
-constexpr asio::as_tuple_t<asio::use_awaitable_t<>> kNoThrow;
 
 asio::ip::address Unmapped(const asio::ip::address& address) {
   if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;

@@ -16,8 +16,6 @@ namespace {
 
 // What a handler left unread is worth reading only when it is cheaper than a new handshake.
 constexpr std::uint64_t kMaxSkippedBody = 64 * 1024;
-// Small bodies go out with their head in one TLS record.
-constexpr std::size_t kOneRecord = 16 * 1024;
 // nginx's number for a client that went away before it could be answered.
 constexpr int kClientLeft = 499;
 
@@ -286,7 +284,7 @@ Task<bool> Session::Send(const HttpResponse& response, Persistence persistence) 
   const ByteSpan body = BodyOf(response);
   std::string head = HeadText(response, body.size(), persistence);
   const bool with_body = HasBody(response.status) && !is_head_;
-  const bool together = with_body && head.size() + body.size() <= kOneRecord;
+  const bool together = with_body && head.size() + body.size() <= kRecordBytes;
   if (together) head += AsText(body);
   TransferPace pace = Pace();
   if (!co_await connection_->WriteAll(AsBytes(head), pace)) co_return false;

@@ -16,8 +16,6 @@
 namespace tacit::net {
 namespace {
 
-using SteadyPoint = std::chrono::steady_clock::time_point;
-
 constexpr std::size_t kMaxHeadBytes = 32 * 1024;
 constexpr int kMaxInterimAnswers = 8;
 constexpr std::string_view kPemEnd = "-----END CERTIFICATE-----";
@@ -240,7 +238,7 @@ Result<Bytes> HttpsClient::Impl::ReadToEnd(std::size_t limit, const ExchangeLimi
       return Fail(ErrorCode::kTooLarge,
                   "the answer has more than the " + std::to_string(limit) + " bytes that are accepted");
     }
-    std::array<std::uint8_t, 16 * 1024> part;
+    std::array<std::uint8_t, kRecordBytes> part;
     TACIT_TRY(const std::size_t got, connection_->ReadSome(part, limits));
     if (got == 0) return body;
     body.insert(body.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(got));

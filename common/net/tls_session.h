@@ -16,6 +16,9 @@
 // TLS on a file descriptor, for both sides. Private to common/net.
 namespace tacit::net {
 
+/// The most that one TLS record carries (RFC 8446, section 5.1).
+inline constexpr std::size_t kRecordBytes = 16 * 1024;
+
 struct SslDeleter {
   void operator()(SSL* ssl) const { SSL_free(ssl); }
 };

@@ -10,7 +10,7 @@
 namespace tacit::data {
 namespace {
 
-constexpr std::uint8_t kMaxDimensions = 8;
+constexpr std::uint8_t kMaxIdxDimensions = 8;
 
 std::optional<ElementType> ElementOf(std::uint8_t code) {
   switch (code) {
@@ -51,7 +51,7 @@ Result<std::unique_ptr<RowReader>> OpenIdx(DataStream stream) {
   if (magic[0] != 0 || magic[1] != 0 || !element) {
     return stream.Malformed("an IDX magic number 00 00 with type 08, 09, 0b, 0c, 0d or 0e", ToHex(magic));
   }
-  if (magic[3] < 1 || magic[3] > kMaxDimensions) {
+  if (magic[3] < 1 || magic[3] > kMaxIdxDimensions) {
     return stream.Malformed("1 to 8 dimensions", std::to_string(magic[3]));
   }
   TACIT_TRY(const std::vector<std::uint64_t> extents, ReadExtents(stream, magic[3]));

@@ -17,7 +17,7 @@ namespace tacit::data {
 namespace {
 
 constexpr std::size_t kLongestHeader = 64 * 1024;
-constexpr std::size_t kMaxDimensions = 32;
+constexpr std::size_t kMaxNpyDimensions = 32;
 
 struct NamedElement {
   std::string_view descr;
@@ -109,7 +109,7 @@ class LiteralParser {
       SkipSpace();
       std::uint64_t extent = 0;
       const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), extent);
-      if (error != std::errc() || extents.size() == kMaxDimensions) return std::nullopt;
+      if (error != std::errc() || extents.size() == kMaxNpyDimensions) return std::nullopt;
       rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
       extents.push_back(extent);
       if (!Take(',') && !Peek(')')) return std::nullopt;

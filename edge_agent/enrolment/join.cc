@@ -19,8 +19,6 @@ namespace tacit::enrolment {
 namespace {
 
 constexpr std::size_t kLargestKeyFile = 16UL * 1024;
-constexpr mode_t kReadableByAll = 0644;
-constexpr mode_t kOwnerOnly = 0600;
 
 Result<void> CheckToken(std::string_view token) {
   const bool printable = std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; });

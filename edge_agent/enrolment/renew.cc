@@ -12,8 +12,6 @@
 namespace tacit::enrolment {
 namespace {
 
-constexpr mode_t kReadableByAll = 0644;
-
 Result<codec::RenewReply> Ask(const EnrolledIdentity& identity, const crypto::PrivateKey& key, Millis timeout) {
   TACIT_TRY(net::HttpsClient client, net::HttpsClient::Create(ClientOptionsFor(identity)));
   TACIT_TRY(std::string csr, crypto::MakeCsrPem(key, identity.device.str()));

@@ -16,8 +16,7 @@ using Json = nlohmann::ordered_json;
 constexpr int kSchema = 1;
 constexpr std::size_t kMostTasks = 10'000;
 constexpr std::uint64_t kMostReleases = std::uint64_t{1} << 20U;
-constexpr std::size_t kLargestFile = 4UL * 1024 * 1024;
-constexpr mode_t kOwnerOnly = 0600;
+constexpr std::size_t kLargestRecord = 4UL * 1024 * 1024;
 
 std::unexpected<Error> Malformed(const std::string& what) {
   return Fail(ErrorCode::kMalformed, what);
@@ -154,7 +153,7 @@ Result<std::optional<LocalTerms>> LocalTermsOf(const codec::Lease& lease) {
 Result<LocalLedger> LocalLedger::Open(const std::filesystem::path& state_directory,
                                       const std::optional<LocalCap>& cap) {
   LocalLedger ledger(state_directory / "local_privacy.json", {});
-  const auto bytes = ReadFile(ledger.file_, kLargestFile);
+  const auto bytes = ReadFile(ledger.file_, kLargestRecord);
   if (!bytes && bytes.error().code != ErrorCode::kNotFound) return std::unexpected(bytes.error());
   if (bytes) {
     auto record = ParseLocalRecord(AsText(*bytes));

@@ -17,7 +17,6 @@ namespace tacit::upload {
 namespace {
 
 constexpr std::size_t kModelsKept = 4;
-constexpr mode_t kOwnerOnly = 0600;
 
 std::unexpected<Error> DiskError(const std::filesystem::path& path, int error) {
   return Fail(ErrorCode::kUnavailable,

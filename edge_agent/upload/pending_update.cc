@@ -21,8 +21,7 @@ namespace tacit::upload {
 namespace {
 
 constexpr std::string_view kMagic = "TACITUP1";
-constexpr std::size_t kLargestFile = codec::kMaxPayloadBytes + 16 * 1024;
-constexpr mode_t kOwnerOnly = 0600;
+constexpr std::size_t kLargestPending = codec::kMaxPayloadBytes + 16 * 1024;
 
 dp::Norm NormOf(codec::Mechanism mechanism) {
   return mechanism == codec::Mechanism::kLaplace ? dp::Norm::kL1 : dp::Norm::kL2;
@@ -127,7 +126,7 @@ Result<void> PendingStore::Save(const PendingUpdate& update) const {
 }
 
 std::optional<PendingUpdate> PendingStore::Load() const {
-  const auto bytes = ReadFile(file_, kLargestFile);
+  const auto bytes = ReadFile(file_, kLargestPending);
   if (!bytes && bytes.error().code == ErrorCode::kNotFound) return std::nullopt;
   if (bytes) {
     if (auto update = ParsePendingUpdate(*bytes)) return *std::move(update);

@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr mode_t kOwnerOnly = 0600;
 constexpr std::string_view kPartialSuffix = ".sealed";
 constexpr std::string_view kKeySuffix = ".key";
 

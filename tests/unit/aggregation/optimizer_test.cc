@@ -10,10 +10,10 @@
 namespace tacit::aggregation {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsOk;
 using ::testing::ElementsAre;
 using ::testing::FloatNear;
-using testing::IsError;
-using testing::IsOk;
 
 task::Aggregation Options(task::Optimizer optimizer) {
   task::Aggregation options;

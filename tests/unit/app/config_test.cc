@@ -16,10 +16,10 @@
 namespace tacit::app {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 
 /// Only what has no default.
 constexpr std::string_view kMinimal = R"([server]

@@ -15,10 +15,10 @@
 namespace tacit {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 
 TEST(ErrorCodes, TableIsInTheOrderOfTheCodes) {
   for (std::size_t i = 0; i < kErrorCodes.size(); ++i) EXPECT_EQ(static_cast<std::size_t>(kErrorCodes[i].code), i);

@@ -12,9 +12,9 @@
 namespace tacit {
 namespace {
 
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using testing::TempDirectory;
 
 constexpr std::size_t kLimit = 1024;

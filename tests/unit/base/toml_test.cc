@@ -9,9 +9,9 @@
 namespace tacit {
 namespace {
 
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 constexpr std::size_t kEnough = 64 * 1024;
 

@@ -16,9 +16,9 @@
 namespace tacit::cli {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
-using testing::IsError;
-using testing::IsOk;
 using testing::TempDirectory;
 
 const WallTime kNow = testing::FakeClock().Now();

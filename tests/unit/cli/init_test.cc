@@ -22,12 +22,12 @@
 namespace tacit::cli {
 namespace {
 
+using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
-using testing::IsOk;
 using testing::TempDirectory;
 using ::testing::UnorderedElementsAre;
 
-const WallTime kNow = testing::FakeClock().Now();
+const WallTime kToday = testing::FakeClock().Now();
 
 InitArguments In(const std::filesystem::path& directory) {
   return {directory, "tacit.test", {}};
@@ -60,7 +60,7 @@ std::set<std::string> NamesIn(const std::filesystem::path& directory) {
 TEST(Init, MakesTheWholeTreeWithSecretsForTheOwnerOnly) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
-  ASSERT_TRUE(Init(In(directory), kNow).has_value());
+  ASSERT_TRUE(Init(In(directory), kToday).has_value());
   EXPECT_THAT(NamesIn(directory),
               UnorderedElementsAre("pki", "pki/ca.key", "pki/ca.crt", "pki/server.key", "pki/server.crt", "operators",
                                    "operators/admin.key", "operators/admin.crt", "operators/auditor.key",
@@ -75,17 +75,17 @@ TEST(Init, MakesTheWholeTreeWithSecretsForTheOwnerOnly) {
 TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
-  ASSERT_TRUE(Init(In(directory), kNow).has_value());
+  ASSERT_TRUE(Init(In(directory), kToday).has_value());
   const auto ca = CertificateOf(directory / "pki/ca.crt");
   const auto server = CertificateOf(directory / "pki/server.crt");
   const auto admin = CertificateOf(directory / "operators/admin.crt");
-  EXPECT_THAT(crypto::VerifyCertificate(server, ca, crypto::CertificatePurpose::kServer, kNow), IsOk());
-  EXPECT_THAT(crypto::VerifyCertificate(admin, ca, crypto::CertificatePurpose::kClient, kNow), IsOk());
+  EXPECT_THAT(crypto::VerifyCertificate(server, ca, crypto::CertificatePurpose::kServer, kToday), IsOk());
+  EXPECT_THAT(crypto::VerifyCertificate(admin, ca, crypto::CertificatePurpose::kClient, kToday), IsOk());
   EXPECT_EQ(server.SpiffeUri(), "spiffe://tacit.test/server/tacitd");
   EXPECT_EQ(admin.SpiffeUri(), "spiffe://tacit.test/operator/admin");
   EXPECT_EQ(CertificateOf(directory / "operators/auditor.crt").SpiffeUri(), "spiffe://tacit.test/auditor/auditor");
-  EXPECT_LE(admin.NotAfter(), kNow + std::chrono::days(90));
-  EXPECT_GT(admin.NotAfter(), kNow + std::chrono::days(89));
+  EXPECT_LE(admin.NotAfter(), kToday + std::chrono::days(90));
+  EXPECT_GT(admin.NotAfter(), kToday + std::chrono::days(89));
   EXPECT_THAT(crypto::CertificateAuthority::Load(TextOf(directory / "pki/ca.crt"), TextOf(directory / "pki/ca.key")),
               IsOk());
   for (const std::string name : {"pki/server", "operators/admin", "operators/auditor"}) {
@@ -97,7 +97,7 @@ TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
 
 TEST(Init, PutsHostsAndLocalhostIntoTheServerCertificate) {
   const TempDirectory parent;
-  ASSERT_TRUE(Init({parent / "srv", "tacit.test", {"Fleet.Example", "10.1.2.3"}}, kNow).has_value());
+  ASSERT_TRUE(Init({parent / "srv", "tacit.test", {"Fleet.Example", "10.1.2.3"}}, kToday).has_value());
   const Bytes der = CertificateOf(parent / "srv/pki/server.crt").ToDer();
   const std::string_view text = AsText(der);
   EXPECT_TRUE(text.contains("fleet.example"));
@@ -109,14 +109,15 @@ TEST(Init, PutsHostsAndLocalhostIntoTheServerCertificate) {
 TEST(Init, WritesAConfigurationThatTheServerTakesAndAContextThatThisCommandTakes) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
-  ASSERT_TRUE(Init({directory, "tacit.test", {"10.1.2.3"}}, kNow).has_value());
-  const auto config = app::LoadConfig(directory / "tacitd.toml", kNow);
+  ASSERT_TRUE(Init({directory, "tacit.test", {"10.1.2.3"}}, kToday).has_value());
+  const auto config = app::LoadConfig(directory / "tacitd.toml", kToday);
   ASSERT_THAT(config, IsOk());
   EXPECT_EQ(config->trust_domain, "tacit.test");
   EXPECT_EQ(config->pki.ca_key, directory / "pki/ca.key");
   EXPECT_EQ(config->pki.private_key, directory / "pki/server.key");
 
-  const auto context = LoadContext({.context = directory, .server = {}, .ca = {}, .certificate = {}, .key = {}}, kNow);
+  const auto context =
+      LoadContext({.context = directory, .server = {}, .ca = {}, .certificate = {}, .key = {}}, kToday);
   ASSERT_TRUE(context.has_value()) << context.error().error.message;
   EXPECT_EQ(context->client.server.host, "10.1.2.3");
   EXPECT_EQ(context->client.server.port, config->api.port);
@@ -132,9 +133,9 @@ TEST(Init, OpensTheOperatorsPortOnlyForAHostThatOthersReachAndSaysSo) {
       {{"::1"}, "::1", false},  {{"10.1.2.3"}, "0.0.0.0", true},     {{"127.0.0.1", "fleet.example"}, "0.0.0.0", true}};
   for (const auto& test : cases) {
     const TempDirectory parent;
-    const auto report = Init({parent / "srv", "tacit.test", test.hosts}, kNow);
+    const auto report = Init({parent / "srv", "tacit.test", test.hosts}, kToday);
     ASSERT_TRUE(report.has_value());
-    EXPECT_EQ(app::LoadConfig(parent / "srv/tacitd.toml", kNow)->api.address, test.address);
+    EXPECT_EQ(app::LoadConfig(parent / "srv/tacitd.toml", kToday)->api.address, test.address);
     EXPECT_EQ(TextAt(report->data, "api_address"), test.address);
     EXPECT_EQ(report->text.contains("open to the network"), test.open) << report->text;
     EXPECT_EQ(TextOf(parent / "srv/tacitd.toml").contains("open to the network, for the --host"), test.open);
@@ -152,8 +153,8 @@ TEST(Init, ListensForDevicesAtWhateverKindOfAddressItsHostsAre) {
                {{"fleet.example", "fd00::2"}, "::", "::"}};
   for (const auto& test : cases) {
     const TempDirectory parent;
-    ASSERT_TRUE(Init({parent / "srv", "tacit.test", test.hosts}, kNow).has_value());
-    const auto config = app::LoadConfig(parent / "srv/tacitd.toml", kNow);
+    ASSERT_TRUE(Init({parent / "srv", "tacit.test", test.hosts}, kToday).has_value());
+    const auto config = app::LoadConfig(parent / "srv/tacitd.toml", kToday);
     ASSERT_THAT(config, IsOk());
     EXPECT_EQ(config->agents.address, test.devices);
     EXPECT_EQ(config->enrolment.listener.address, test.devices);
@@ -168,7 +169,7 @@ TEST(Init, ListensForDevicesAtWhateverKindOfAddressItsHostsAre) {
 TEST(Init, CommentsShowTheServersRealDefaults) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
-  ASSERT_TRUE(Init(In(directory), kNow).has_value());
+  ASSERT_TRUE(Init(In(directory), kToday).has_value());
   // Every line that is commented out, switched on: nothing may change.
   std::string text = TextOf(directory / "tacitd.toml");
   std::string switched_on;
@@ -208,7 +209,7 @@ TEST(Init, RefusesToTouchADirectoryWithAnythingInIt) {
   const auto directory = parent / "srv";
   std::filesystem::create_directory(directory);
   std::ofstream(directory / "mine") << "mine";
-  const auto refused = Init(In(directory), kNow);
+  const auto refused = Init(In(directory), kToday);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().exit, ExitCode::kRefused);
   EXPECT_THAT(refused.error().error.message, HasSubstr("not overwritten"));
@@ -218,9 +219,9 @@ TEST(Init, RefusesToTouchADirectoryWithAnythingInIt) {
 TEST(Init, RefusesToRunTwiceAndKeepsTheFirstKeys) {
   const TempDirectory parent;
   const auto directory = parent / "srv";
-  ASSERT_TRUE(Init(In(directory), kNow).has_value());
+  ASSERT_TRUE(Init(In(directory), kToday).has_value());
   const std::string key = TextOf(directory / "pki/ca.key");
-  const auto again = Init(In(directory), kNow);
+  const auto again = Init(In(directory), kToday);
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().exit, ExitCode::kRefused);
   EXPECT_EQ(TextOf(directory / "pki/ca.key"), key);
@@ -229,7 +230,7 @@ TEST(Init, RefusesToRunTwiceAndKeepsTheFirstKeys) {
 TEST(Init, TakesAnEmptyDirectoryAndATrailingSlash) {
   const TempDirectory parent;
   std::filesystem::create_directory(parent / "srv");
-  ASSERT_TRUE(Init(In(parent.path() / "srv/"), kNow).has_value());
+  ASSERT_TRUE(Init(In(parent.path() / "srv/"), kToday).has_value());
   EXPECT_TRUE(std::filesystem::exists(parent / "srv/pki/ca.key"));
   EXPECT_EQ(ModeOf(parent / "srv"), 0700U);
 }
@@ -238,20 +239,20 @@ TEST(Init, RefusesALinkAFileAndWhatItsParentDoesNotAllow) {
   const TempDirectory parent;
   std::filesystem::create_symlink(parent / "nowhere", parent / "link");
   std::ofstream(parent / "file") << "x";
-  EXPECT_EQ(Init(In(parent / "link"), kNow).error().exit, ExitCode::kRefused);
-  EXPECT_EQ(Init(In(parent / "file"), kNow).error().exit, ExitCode::kRefused);
-  EXPECT_EQ(Init(In(parent / "file/below"), kNow).error().exit, ExitCode::kRefused);
+  EXPECT_EQ(Init(In(parent / "link"), kToday).error().exit, ExitCode::kRefused);
+  EXPECT_EQ(Init(In(parent / "file"), kToday).error().exit, ExitCode::kRefused);
+  EXPECT_EQ(Init(In(parent / "file/below"), kToday).error().exit, ExitCode::kRefused);
   EXPECT_THAT(NamesIn(parent.path()), UnorderedElementsAre("link", "file"));
 }
 
 TEST(Init, DoesNotTakeWhatItCannotLookAtForSomethingThatIsThere) {
   const TempDirectory parent;
   // Root may look everywhere; a name that no file system takes, nobody.
-  const auto refused = Init(In(parent / std::string(300, 'x')), kNow);
+  const auto refused = Init(In(parent / std::string(300, 'x')), kToday);
   ASSERT_FALSE(refused.has_value());
   EXPECT_THAT(refused.error().error.message, HasSubstr("cannot look at"));
   EXPECT_THAT(refused.error().hint, HasSubstr("below a directory that you may write to"));
-  const auto empty = Init(In(""), kNow);
+  const auto empty = Init(In(""), kToday);
   ASSERT_FALSE(empty.has_value());
   EXPECT_EQ(empty.error().exit, ExitCode::kUsage);
   EXPECT_THAT(empty.error().error.message, HasSubstr("--dir is empty"));
@@ -263,7 +264,7 @@ TEST(Init, RefusesBadNamesBeforeItWritesAnything) {
        {InitArguments{parent / "srv", "UPPER", {}}, InitArguments{parent / "srv", "a/b", {}},
         InitArguments{parent / "srv", "t", {"*.example"}}, InitArguments{parent / "srv", "t", {"a b"}},
         InitArguments{parent / "srv", "t", {"http://a"}}}) {
-    const auto refused = Init(bad, kNow);
+    const auto refused = Init(bad, kToday);
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().exit, ExitCode::kUsage) << refused.error().error.message;
   }
@@ -277,7 +278,7 @@ TEST(Init, SaysWhatIsWrongWithAHostAndWithWhichOption) {
            {"[::1]", "without brackets"},
            {"0.0.0.0", "--host: 0.0.0.0 stands for every address of this machine"},
            {"::", "--host: :: stands for every address"}}) {
-    const auto refused = Init({parent / "srv", "t", {host}}, kNow);
+    const auto refused = Init({parent / "srv", "t", {host}}, kToday);
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().exit, ExitCode::kUsage);
     EXPECT_THAT(refused.error().error.message, HasSubstr(says));
@@ -287,7 +288,7 @@ TEST(Init, SaysWhatIsWrongWithAHostAndWithWhichOption) {
 
 TEST(Init, ReportsTheFingerprintAndTheNextCommands) {
   const TempDirectory parent;
-  const auto report = Init(In(parent / "my srv"), kNow);
+  const auto report = Init(In(parent / "my srv"), kToday);
   ASSERT_TRUE(report.has_value());
   const std::string fingerprint = crypto::FormatFingerprint(CertificateOf(parent / "my srv/pki/ca.crt").Fingerprint());
   EXPECT_EQ(TextAt(report->data, "ca_fingerprint"), fingerprint);

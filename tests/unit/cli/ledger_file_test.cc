@@ -10,8 +10,8 @@
 namespace tacit::cli {
 namespace {
 
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 constexpr std::string_view kDocument = R"({"format": "tacit-ledger/1",
  "policy": {"task": "har", "mechanism": "gaussian", "noise_multiplier": 1.1, "clip_norm": 0.5, "grid_radius": 1048576,

@@ -10,7 +10,7 @@ namespace tacit::cli {
 namespace {
 
 using std::chrono::seconds;
-using testing::IsError;
+using ::tacit::testing::IsError;
 
 TEST(ParseDuration, ReadsEachUnit) {
   EXPECT_EQ(*ParseDuration("90s"), seconds(90));

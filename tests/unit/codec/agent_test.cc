@@ -14,9 +14,9 @@
 namespace tacit::codec {
 namespace {
 
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 Bytes EditedLease(const std::function<void(v1::Lease&)>& edit, const Lease& lease = samples::SomeLease()) {
   return Edited<v1::CheckInResponse>(CheckInReply(lease),

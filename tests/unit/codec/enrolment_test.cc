@@ -12,8 +12,8 @@
 namespace tacit::codec {
 namespace {
 
-using testing::IsError;
-using testing::IsErrorSaying;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
 
 TEST(EnrolRequest, ComesBackAsItWasSentWithAndWithoutALabel) {
   EnrolRequest request = samples::SomeEnrolment();

@@ -9,9 +9,9 @@
 namespace tacit::codec {
 namespace {
 
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 std::array<std::uint8_t, kUpdateLengthBytes> LengthBytes(std::uint32_t length) {
   const Bytes bytes = ByteWriter().U32(length).bytes();

@@ -19,8 +19,8 @@
 namespace tacit::coordinator {
 namespace {
 
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 std::string TaskToml() {
   return testing::SmallTask("t", R"([rounds]

@@ -9,8 +9,8 @@
 namespace tacit::coordinator {
 namespace {
 
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 constexpr WallTime kNoon{Millis(1'790'000'000'000)};
 constexpr Digest256 kKey{1};

@@ -13,8 +13,8 @@
 namespace tacit::crypto {
 namespace {
 
-using testing::IsError;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsOk;
 
 SecretKey KeyOf(std::uint8_t byte) {
   return *SecretKey::FromBytes(Bytes(SecretKey::kSize, byte));

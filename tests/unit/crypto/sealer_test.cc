@@ -10,8 +10,8 @@
 namespace tacit::crypto {
 namespace {
 
-using testing::IsError;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsOk;
 
 Aes256GcmSealer SealerWithKeyOf(std::uint8_t byte) {
   return *Aes256GcmSealer::Create(*SecretKey::FromBytes(Bytes(SecretKey::kSize, byte)));

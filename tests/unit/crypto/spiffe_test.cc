@@ -9,8 +9,8 @@
 namespace tacit::crypto {
 namespace {
 
-using testing::IsError;
-using testing::IsOk;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsOk;
 
 TEST(SpiffeId, RoundTripsEachKind) {
   for (const std::string uri :

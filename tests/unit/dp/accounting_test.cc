@@ -15,11 +15,11 @@ namespace {
 using ::testing::AllOf;
 using testing::DeltaOf;
 using ::testing::Ge;
+using testing::kG;
+using testing::kL;
+using testing::kNan;
 using ::testing::Le;
 using testing::MultiplierOf;
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 EpsilonReport AccountFor(Mechanism mechanism, double noise_multiplier, std::uint64_t compositions, double delta) {
   return Account({.mechanism = mechanism,
@@ -41,8 +41,6 @@ struct Fact {
   double rdp;  ///< The library's Renyi answer on its own orders; more orders may be lower.
 };
 
-constexpr Mechanism kG = Mechanism::kGaussian;
-constexpr Mechanism kL = Mechanism::kLaplace;
 constexpr Fact kFacts[] = {
     {"P01", kG, 1, 1, 1e-5, 4.377178096, 4.377178096, 4.728507067},
     {"P02", kG, 4, 1, 1e-6, 1.060701862, 1.060701862, 1.143168721},

@@ -22,7 +22,7 @@ using ::testing::ElementsAre;
 using testing::NormIsAtMost;
 using testing::RadiusOf;
 
-constexpr std::uint32_t kRadius = 1U << 20U;
+constexpr std::uint32_t kFineRadius = 1U << 20U;
 
 std::vector<std::int32_t> Clipped(std::span<const float> values, double clip, std::uint32_t radius, Norm norm) {
   std::vector<std::int32_t> grid(values.size(), -7);
@@ -33,40 +33,40 @@ std::vector<std::int32_t> Clipped(std::span<const float> values, double clip, st
 TEST(ClipL2, LeavesShortVectorUnchanged) {
   const std::vector<float> values = {0.25F, -0.5F, 0.0F, 0x1p-20F};
   std::vector<std::int32_t> grid(values.size());
-  const auto outcome = ClipToGrid(values, ClipOf(1), RadiusOf(kRadius), Norm::kL2, grid);
+  const auto outcome = ClipToGrid(values, ClipOf(1), RadiusOf(kFineRadius), Norm::kL2, grid);
   ASSERT_THAT(outcome, IsOk());
   EXPECT_FALSE(outcome->clipped);
-  EXPECT_THAT(grid, ElementsAre(kRadius / 4, -static_cast<std::int32_t>(kRadius / 2), 0, 1));
+  EXPECT_THAT(grid, ElementsAre(kFineRadius / 4, -static_cast<std::int32_t>(kFineRadius / 2), 0, 1));
 }
 
 TEST(ClipL2, ScalesLongVectorOntoTheBound) {
   const std::vector<float> values = {3.0F, -4.0F};
   std::vector<std::int32_t> grid(values.size());
-  const auto outcome = ClipToGrid(values, ClipOf(0.5), RadiusOf(kRadius), Norm::kL2, grid);
+  const auto outcome = ClipToGrid(values, ClipOf(0.5), RadiusOf(kFineRadius), Norm::kL2, grid);
   ASSERT_THAT(outcome, IsOk());
   EXPECT_TRUE(outcome->clipped);
-  EXPECT_NEAR(grid[0], 0.6 * kRadius, 1);
-  EXPECT_NEAR(grid[1], -0.8 * kRadius, 1);
+  EXPECT_NEAR(grid[0], 0.6 * kFineRadius, 1);
+  EXPECT_NEAR(grid[1], -0.8 * kFineRadius, 1);
 }
 
 TEST(ClipL1, ScalesByTheSumOfMagnitudes) {
   const std::vector<float> values = {3.0F, -1.0F, 4.0F};
-  const auto grid = Clipped(values, 2, kRadius, Norm::kL1);
-  EXPECT_NEAR(grid[0], 0.375 * kRadius, 1);
-  EXPECT_NEAR(grid[1], -0.125 * kRadius, 1);
-  EXPECT_NEAR(grid[2], 0.5 * kRadius, 1);
-  EXPECT_TRUE(NormIsAtMost<std::int32_t>(grid, kRadius, Norm::kL1));
+  const auto grid = Clipped(values, 2, kFineRadius, Norm::kL1);
+  EXPECT_NEAR(grid[0], 0.375 * kFineRadius, 1);
+  EXPECT_NEAR(grid[1], -0.125 * kFineRadius, 1);
+  EXPECT_NEAR(grid[2], 0.5 * kFineRadius, 1);
+  EXPECT_TRUE(NormIsAtMost<std::int32_t>(grid, kFineRadius, Norm::kL1));
 }
 
 TEST(ClipToGrid, RoundsTowardZero) {
   const std::vector<float> values = {0x1.8p-20F, -0x1.8p-20F, 0x1.fffffep-21F, -0x1.fffffep-21F};
-  EXPECT_THAT(Clipped(values, 1, kRadius, Norm::kL2), ElementsAre(1, -1, 0, 0));
+  EXPECT_THAT(Clipped(values, 1, kFineRadius, Norm::kL2), ElementsAre(1, -1, 0, 0));
 }
 
 TEST(ClipToGrid, TakesAZeroVectorForAValidUpdate) {
-  EXPECT_THAT(Clipped(std::vector<float>(100), 1, kRadius, Norm::kL2), Each(0));
-  EXPECT_THAT(Clipped(std::vector<float>(100), 1, kRadius, Norm::kL1), Each(0));
-  EXPECT_THAT(Clipped({}, 1, kRadius, Norm::kL2), ::testing::IsEmpty());
+  EXPECT_THAT(Clipped(std::vector<float>(100), 1, kFineRadius, Norm::kL2), Each(0));
+  EXPECT_THAT(Clipped(std::vector<float>(100), 1, kFineRadius, Norm::kL1), Each(0));
+  EXPECT_THAT(Clipped({}, 1, kFineRadius, Norm::kL2), ::testing::IsEmpty());
 }
 
 TEST(ClipToGrid, NeverLetsTheIntegerNormExceedTheRadius) {
@@ -99,9 +99,9 @@ TEST(ClipToGrid, KeepsNearlyAllOfALongVector) {
 TEST(ClipToGrid, WorksInPlace) {
   std::vector<float> values(1000);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
-  const auto apart = Clipped(values, 1, kRadius, Norm::kL2);
+  const auto apart = Clipped(values, 1, kFineRadius, Norm::kL2);
   auto* const memory = reinterpret_cast<std::int32_t*>(values.data());
-  ASSERT_THAT(ClipToGrid(values, ClipOf(1), RadiusOf(kRadius), Norm::kL2, {memory, values.size()}), IsOk());
+  ASSERT_THAT(ClipToGrid(values, ClipOf(1), RadiusOf(kFineRadius), Norm::kL2, {memory, values.size()}), IsOk());
   EXPECT_EQ(std::memcmp(apart.data(), values.data(), apart.size() * sizeof(std::int32_t)), 0);
 }
 
@@ -114,7 +114,7 @@ TEST(ClipToGrid, NamesTheFirstEntryThatIsNotFinite) {
     values[130] = bad;
     values[150] = bad;
     for (const Norm norm : {Norm::kL1, Norm::kL2}) {
-      EXPECT_THAT(ClipToGrid(values, ClipOf(1), RadiusOf(kRadius), norm, grid),
+      EXPECT_THAT(ClipToGrid(values, ClipOf(1), RadiusOf(kFineRadius), norm, grid),
                   IsErrorSaying(ErrorCode::kInvalidArgument, word));
     }
   }
@@ -122,7 +122,7 @@ TEST(ClipToGrid, NamesTheFirstEntryThatIsNotFinite) {
 
 TEST(ClipToGrid, RefusesAGridOfAnotherLength) {
   std::vector<std::int32_t> grid(3);
-  EXPECT_THAT(ClipToGrid(std::vector<float>(4), ClipOf(1), RadiusOf(kRadius), Norm::kL2, grid),
+  EXPECT_THAT(ClipToGrid(std::vector<float>(4), ClipOf(1), RadiusOf(kFineRadius), Norm::kL2, grid),
               IsError(ErrorCode::kInvalidArgument));
 }
 

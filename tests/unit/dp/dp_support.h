@@ -15,10 +15,17 @@
 #include "common/base/sealer.h"
 #include "common/crypto/random.h"
 #include "dp/noise_table.h"
+#include "dp/numbers.h"
 #include "dp/sum.h"
 #include "dp/types.h"
 
 namespace tacit::dp::testing {
+
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+/// Small, so that a test can try whatever fits into it.
+inline constexpr std::uint32_t kRadius = 1024;
+inline constexpr Mechanism kG = Mechanism::kGaussian;
+inline constexpr Mechanism kL = Mechanism::kLaplace;
 
 inline Epsilon EpsilonOf(double value) {
   return *Epsilon::Create(value);

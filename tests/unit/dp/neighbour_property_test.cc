@@ -22,11 +22,11 @@ namespace {
 
 using tacit::testing::IsOk;
 using testing::ContentsOf;
+using testing::kRadius;
 using testing::NormIsAtMost;
 using testing::RadiusOf;
 
 constexpr std::size_t kParameters = 2048;
-constexpr std::uint32_t kRadius = 1024;
 using Grid = std::vector<std::int32_t>;
 
 std::size_t Below(SplitMix64& random, std::size_t bound) {

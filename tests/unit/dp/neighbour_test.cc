@@ -17,10 +17,9 @@ namespace {
 
 using tacit::testing::IsOk;
 using testing::ContentsOf;
+using testing::kRadius;
 using testing::NormIsAtMost;
 using testing::RadiusOf;
-
-constexpr std::uint32_t kRadius = 1024;
 
 /// How a device's floats enter a sum.
 using Enter = std::function<void(std::span<const float> values, Mechanism mechanism, UnnoisedSum* sum)>;

@@ -15,10 +15,9 @@ using tacit::testing::IsErrorSaying;
 using tacit::testing::IsOk;
 using testing::DeltaOf;
 using testing::EpsilonOf;
+using testing::kG;
+using testing::kL;
 using testing::MultiplierOf;
-
-constexpr Mechanism kG = Mechanism::kGaussian;
-constexpr Mechanism kL = Mechanism::kLaplace;
 
 CalibrationTarget TargetOf(Mechanism mechanism, double epsilon, double delta, std::uint64_t compositions) {
   return {.mechanism = mechanism, .epsilon = EpsilonOf(epsilon), .delta = DeltaOf(delta), .compositions = compositions};

@@ -25,6 +25,7 @@ using testing::ClipOf;
 using testing::ContentsOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using testing::kRadius;
 using testing::RadiusOf;
 using testing::TestMinter;
 
@@ -34,8 +35,6 @@ static_assert(!std::is_default_constructible_v<UnnoisedSum>);
 template <typename T>
 concept CanBeStreamed = requires(std::ostream& stream, const T& value) { stream << value; };
 static_assert(CanBeStreamed<int> && !CanBeStreamed<UnnoisedSum>);
-
-constexpr std::uint32_t kRadius = 1024;
 
 RoundKey RoundOf(RoundNumber round) {
   return {.task = testing::TaskOf("har"), .round = round};

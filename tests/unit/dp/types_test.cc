@@ -7,15 +7,14 @@
 #include <gmock/gmock.h>
 
 #include "tests/support/matchers.h"
+#include "tests/unit/dp/dp_support.h"
 
 namespace tacit::dp {
 namespace {
 
 using tacit::testing::IsErrorSaying;
 using tacit::testing::IsOk;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+using testing::kNan;
 
 // A privacy parameter that nobody chose must not compile.
 static_assert(!std::is_default_constructible_v<Epsilon> && !std::is_default_constructible_v<Delta>);

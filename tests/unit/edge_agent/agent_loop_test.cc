@@ -23,12 +23,12 @@
 namespace tacit::agent {
 namespace {
 
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::AllOf;
 using testing::FakeAgentsServer;
 using ::testing::Ge;
 using ::testing::HasSubstr;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::Not;
 using testing::ScratchDirectory;
 

@@ -12,13 +12,13 @@
 namespace tacit::agent {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using testing::Gzip;
 using ::testing::HasSubstr;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::Not;
 using testing::Npy;
 using testing::ScratchDirectory;

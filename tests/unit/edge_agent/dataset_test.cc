@@ -10,10 +10,10 @@
 namespace tacit::data {
 namespace {
 
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::ElementsAre;
 using testing::Gzip;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using testing::Npy;
 using testing::ScratchDirectory;
 

@@ -20,10 +20,10 @@ namespace tacit::enrolment {
 namespace {
 
 using std::chrono::hours;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using testing::FakeClock;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using testing::TempDirectory;
 
 const WallTime kNow = FakeClock().Now();

@@ -12,7 +12,7 @@
 namespace tacit::training {
 namespace {
 
-using testing::IsOk;
+using ::tacit::testing::IsOk;
 
 constexpr std::uint32_t kPeople[] = {1, 3, 5, 6, 7, 8, 11, 14, 15, 16, 17, 19, 21, 22, 23, 25, 26, 27, 28, 29, 30};
 

@@ -26,11 +26,11 @@
 namespace tacit::enrolment {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::SizeIs;
 using testing::TempDirectory;
 

@@ -11,11 +11,11 @@
 namespace tacit::data {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::ElementsAre;
 using testing::Gzip;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using testing::Npy;
 using testing::ToBytes;
 

@@ -12,11 +12,11 @@
 namespace tacit::upload {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::ElementsAre;
 using testing::FakeAgentsServer;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using testing::ScratchDirectory;
 
 // 300,000 parameters: 1.2 MB, so that it takes two ranges.

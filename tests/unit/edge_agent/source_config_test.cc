@@ -14,10 +14,10 @@ using data::LabelNames;
 using data::LabelRange;
 using data::RowsListed;
 using data::RowsWhere;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::ElementsAre;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::MatchesRegex;
 
 Result<DataSource> Parse(std::string_view toml) {

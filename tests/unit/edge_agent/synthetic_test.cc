@@ -12,10 +12,10 @@
 namespace tacit::data {
 namespace {
 
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::Each;
 using ::testing::Gt;
-using testing::IsErrorSaying;
-using testing::IsOk;
 
 std::array<int, kSyntheticClasses> CountClasses(const Dataset& dataset) {
   std::array<int, kSyntheticClasses> counts{};

@@ -14,8 +14,8 @@
 namespace tacit::training {
 namespace {
 
-using testing::IsErrorSaying;
-using testing::IsOk;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 
 model::ModelSpec Spec(model::ModelShape shape) {
   return *model::ModelSpec::Create(std::move(shape));

@@ -24,11 +24,11 @@
 namespace tacit::upload {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::Each;
 using ::testing::ElementsAreArray;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::Not;
 using testing::ScratchDirectory;
 

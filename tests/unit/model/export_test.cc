@@ -10,8 +10,8 @@
 namespace tacit::model {
 namespace {
 
-using testing::IsError;
-using testing::IsErrorSaying;
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
 
 struct Sample {
   ModelSpec spec = *ModelSpec::Create({.inputs = 3, .hidden = {4}, .classes = 2});

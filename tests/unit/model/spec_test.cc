@@ -9,10 +9,10 @@
 namespace tacit::model {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::Each;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 
 ModelSpec Spec(ModelShape shape) {
   return *ModelSpec::Create(std::move(shape));

@@ -17,6 +17,7 @@
 #include "common/net/task_group.h"
 #include "common/net/wake_up.h"
 #include "tests/support/matchers.h"
+#include "tests/unit/net/test_server.h"
 
 namespace tacit::net {
 namespace {
@@ -25,10 +26,7 @@ using std::chrono::milliseconds;
 using ::tacit::testing::IsError;
 using ::tacit::testing::IsErrorSaying;
 using ::tacit::testing::IsOk;
-
-SteadyTime In(Millis span) {
-  return std::chrono::floor<Millis>(std::chrono::steady_clock::now()) + span;
-}
+using testing::In;
 
 // Runs a coroutine on `executor` from a test's thread.
 template <typename T>

@@ -31,7 +31,7 @@ using testing::RecordingObserver;
 using ::testing::SizeIs;
 using testing::TestServer;
 
-Task<HttpResponse> Serve(HttpRequest& request) {
+Task<HttpResponse> Echo(HttpRequest& request) {
   HttpResponse response;
   if (request.path() == "/echo") {
     auto body = co_await request.ReadBody(64 * 1024 * 1024);
@@ -89,7 +89,7 @@ class Client : public ::testing::Test {
 std::unique_ptr<Pki> Client::pki_;
 
 TEST_F(Client, SendsRequestsOverOneConnection) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port(), "localhost"));
   ASSERT_THAT(client, IsOk());
   for (int i = 0; i < 3; ++i) {
@@ -103,7 +103,7 @@ TEST_F(Client, SendsRequestsOverOneConnection) {
 }
 
 TEST_F(Client, SendsABodyInPartsAndReadsItBack) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   Bytes big(5'000'001);
   for (std::size_t i = 0; i < big.size(); ++i) big[i] = static_cast<std::uint8_t>(i * 7);
@@ -120,7 +120,7 @@ TEST_F(Client, SendsABodyInPartsAndReadsItBack) {
 }
 
 TEST_F(Client, UnderstandsAnswersWithoutABody) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   ClientRequest head = Get("/");
   head.method = "HEAD";
@@ -133,7 +133,7 @@ TEST_F(Client, UnderstandsAnswersWithoutABody) {
 }
 
 TEST_F(Client, ReadsARefusalThatComesBeforeItsBodyIsSent) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   const Bytes big(50'000'000);
   ClientRequest request = Get("/refuse");
@@ -146,7 +146,7 @@ TEST_F(Client, ReadsARefusalThatComesBeforeItsBodyIsSent) {
 }
 
 TEST_F(Client, ConnectsAgainAfterAClose) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/close")), IsOk());
   EXPECT_THAT(client.Send(Get("/")), IsOk());
@@ -155,7 +155,7 @@ TEST_F(Client, ConnectsAgainAfterAClose) {
 TEST_F(Client, ConnectsAgainWhenTheServerClosedTheIdleConnection) {
   ListenerOptions options = Listener();
   options.idle_timeout = Millis(1'000);  // counts from the end of the handshake, too
-  TestServer server(options, Serve);
+  TestServer server(options, Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   for (int sent = 1; sent <= 3; ++sent) {
     ClientRequest post = Get("/echo");
@@ -167,7 +167,7 @@ TEST_F(Client, ConnectsAgainWhenTheServerClosedTheIdleConnection) {
 }
 
 TEST_F(Client, BoundsTheAnswer) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   const Bytes thousand(1000);
   ClientRequest request = Get("/echo");
@@ -180,7 +180,7 @@ TEST_F(Client, BoundsTheAnswer) {
 }
 
 TEST_F(Client, GivesUpAtItsTimeLimit) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/")), IsOk());  // so that the limit below is not for a handshake
   ClientRequest request = Get("/slow");
@@ -190,7 +190,7 @@ TEST_F(Client, GivesUpAtItsTimeLimit) {
 }
 
 TEST_F(Client, GivesUpWhenNoByteMoves) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   ClientOptions options = Options(server.port());
   options.io_timeout = Millis(1'000);  // for the handshake, too
   auto client = HttpsClient::Create(options).value();
@@ -199,7 +199,7 @@ TEST_F(Client, GivesUpWhenNoByteMoves) {
 }
 
 TEST_F(Client, CancelEndsASendFromAnotherThreadAndEveryLaterOne) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   std::jthread canceller([&] {
     std::this_thread::sleep_for(milliseconds(100));
@@ -212,7 +212,7 @@ TEST_F(Client, CancelEndsASendFromAnotherThreadAndEveryLaterOne) {
 }
 
 TEST_F(Client, RefusesAServerOfAnotherName) {
-  TestServer server(Listener(pki_->Server("tacit.example", "192.0.2.7")), Serve);
+  TestServer server(Listener(pki_->Server("tacit.example", "192.0.2.7")), Echo);
   auto by_address = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(
       by_address.Send(Get("/")),
@@ -225,7 +225,7 @@ TEST_F(Client, RefusesAServerOfAnotherName) {
 
 TEST_F(Client, RefusesAServerOfAnotherCa) {
   const Pki other("Other CA");
-  TestServer server(Listener(other.Server()), Serve);
+  TestServer server(Listener(other.Server()), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/")),
               IsErrorSaying(ErrorCode::kUnauthenticated,
@@ -234,25 +234,25 @@ TEST_F(Client, RefusesAServerOfAnotherCa) {
 }
 
 TEST_F(Client, RefusesAnExpiredServer) {
-  TestServer server(Listener(pki_->Server("localhost", "127.0.0.1", hours(-48))), Serve);
+  TestServer server(Listener(pki_->Server("localhost", "127.0.0.1", hours(-48))), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "a certificate that ended at 20"));
 }
 
 TEST_F(Client, RefusesAServerOfTheFuture) {
-  TestServer server(Listener(pki_->Server("localhost", "127.0.0.1", hours(48))), Serve);
+  TestServer server(Listener(pki_->Server("localhost", "127.0.0.1", hours(48))), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "is this machine's clock right?"));
 }
 
 TEST_F(Client, RefusesADevicesCertificateAsAServers) {
-  TestServer server(Listener(pki_->Client("dev-2")), Serve);
+  TestServer server(Listener(pki_->Client("dev-2")), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnauthenticated, "was refused: "));
 }
 
 TEST_F(Client, SaysWhyItsOwnCertificateIsRefused) {
-  TestServer server(Listener(), Serve);
+  TestServer server(Listener(), Echo);
   const auto send_as = [&](const Identity& identity) {
     ClientOptions options = Options(server.port());
     options.client_certificate_pem = identity.certificate_pem;
@@ -270,7 +270,7 @@ TEST_F(Client, SaysWhyItsOwnCertificateIsRefused) {
 TEST_F(Client, SaysThatNobodyListens) {
   std::string port;
   {
-    TestServer server(Listener(), Serve);
+    TestServer server(Listener(), Echo);
     port = server.port();
   }
   auto client = HttpsClient::Create(Options(port)).value();
@@ -285,7 +285,7 @@ TEST_F(Client, SaysThatANameIsUnknown) {
 }
 
 TEST_F(Client, SaysThatTheServerDoesNotSpeakTls) {
-  TestServer server({}, Serve);
+  TestServer server({}, Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/")), IsErrorSaying(ErrorCode::kUnavailable, "does not answer with TLS"));
 }
@@ -295,7 +295,7 @@ TEST_F(Client, SaysThatTheServerSpeaksOnlyOldTls) {
   // Lets the system choose a free port, which another process could take before the next line: then the test says so.
   std::string port;
   {
-    TestServer free_port({}, Serve);
+    TestServer free_port({}, Echo);
     port = free_port.port();
   }
   auto old_server = std::async(std::launch::async, [&] {
@@ -340,7 +340,7 @@ TEST_F(Client, IsNotMadeFromOptionsThatDoNotFit) {
 }
 
 TEST_F(Client, FetchesTheUnverifiedChainAndFindsTheRootByFingerprint) {
-  TestServer server(Listener(pki_->Server(), ClientAuth::kNone), Serve);
+  TestServer server(Listener(pki_->Server(), ClientAuth::kNone), Echo);
   const Endpoint endpoint{"127.0.0.1", server.server().port()};
   const auto chain = FetchUnverifiedChain(endpoint, Millis(5'000));
   ASSERT_THAT(chain, IsOk());
@@ -356,7 +356,7 @@ TEST_F(Client, FetchesTheUnverifiedChainAndFindsTheRootByFingerprint) {
 
 TEST_F(Client, FetchesFromAServerThatIsNotVerified) {
   const Pki other("Other CA");
-  TestServer server(Listener(other.Server(), ClientAuth::kNone), Serve);
+  TestServer server(Listener(other.Server(), ClientAuth::kNone), Echo);
   const auto answer = FetchUnverified({"127.0.0.1", server.server().port()}, "/echo", 1000, Millis(5'000));
   ASSERT_THAT(answer, IsOk());
   EXPECT_EQ(answer->status, 200);

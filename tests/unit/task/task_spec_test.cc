@@ -13,11 +13,11 @@
 namespace tacit::task {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::DoubleEq;
 using ::testing::HasSubstr;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::Not;
 
 constexpr std::string_view kPrivate = R"(name = "har"

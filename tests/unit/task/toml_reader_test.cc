@@ -9,12 +9,12 @@
 namespace tacit::task {
 namespace {
 
+using ::tacit::testing::IsError;
+using ::tacit::testing::IsErrorSaying;
+using ::tacit::testing::IsOk;
 using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::HasSubstr;
-using testing::IsError;
-using testing::IsErrorSaying;
-using testing::IsOk;
 using ::testing::Not;
 using ::testing::StartsWith;
 
