@@ -8,8 +8,18 @@
 
 namespace tacit::dp {
 
-UpdateIntake::UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms)
-    : memory_(std::move(memory)), entries_(entries), terms_(terms) {}
+UpdateIntake::UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift)
+    : memory_(std::move(memory)),
+      entries_(entries),
+      terms_(terms),
+      shift_(shift),
+      begin_(memory_.size() - memory_.size() / sizeof(std::int32_t) * BytesOf(width())) {
+  TACIT_CHECK(shift <= LargestShift(width()), "a shifted entry is a grid integer");
+}
+
+Width UpdateIntake::width() const {
+  return entries_ == Entries::kGrid8 ? Width::k8 : entries_ == Entries::kGrid16 ? Width::k16 : Width::k32;
+}
 
 std::span<std::int32_t> UpdateIntake::grid() {
   return {reinterpret_cast<std::int32_t*>(memory_.data()), memory_.size() / sizeof(std::int32_t)};
@@ -17,14 +27,25 @@ std::span<std::int32_t> UpdateIntake::grid() {
 
 void UpdateIntake::Received(std::size_t bytes) {
   TACIT_CHECK(received_ % kPieceUnit == 0 && bytes <= Rest().size(), "pieces are whole but for the last");
-  const std::size_t first = received_ / sizeof(float);
-  const std::size_t count = bytes / sizeof(float);
+  const std::size_t first = received_ / BytesOf(width());
+  const std::size_t count = bytes / BytesOf(width());
+  Widen(first, count);
   if (entries_ == Entries::kFloats) {
     Kernels().measure(memory_.As<float>().subspan(first, count), norm(), floats_);
   } else {
     integers_.Add(Kernels().measure_grid(grid().subspan(first, count), norm()));
   }
   received_ += bytes;
+}
+
+void UpdateIntake::Widen(std::size_t first, std::size_t count) {
+  const std::uint8_t* const narrow = memory_.data() + begin_;
+  std::int32_t* const wide = grid().data() + first;
+  if (width() == Width::k8) {
+    Kernels().widen8({reinterpret_cast<const std::int8_t*>(narrow) + first, count}, shift_, wide);
+  } else if (width() == Width::k16) {
+    Kernels().widen16({reinterpret_cast<const std::int16_t*>(narrow) + first, count}, shift_, wide);
+  }
 }
 
 Result<VerifiedUpdate> UpdateIntake::Clip(ClipNorm clip_norm) && {
@@ -40,7 +61,7 @@ Result<VerifiedUpdate> UpdateIntake::Clip(ClipNorm clip_norm) && {
 }
 
 Result<VerifiedUpdate> UpdateIntake::Verify(Fit told) && {
-  TACIT_CHECK(entries_ == Entries::kGrid && Rest().empty(), "all of the integers are there");
+  TACIT_CHECK(entries_ != Entries::kFloats && Rest().empty(), "all of the integers are there");
   TACIT_TRY_VOID(terms_.entry_bound > 0 ? internal::CheckEntries(grid(), integers_, terms_.entry_bound)
                                         : internal::CheckGrid(grid(), integers_, terms_.grid_radius, norm()));
   return std::move(*this).Seal(told);

@@ -47,20 +47,23 @@ class VerifiedUpdate {
 
 /// Takes a device's vector in as it arrives, piece by piece, measures each piece while it is in the cache, and makes it
 /// a VerifiedUpdate in the memory it came to.
-/// Shape: as many entries of 4 bytes as `memory` has room for, at most kMaxParameters.
+/// Shape: as many entries as `memory` has room for in 4 bytes each, however wide they travel; at most kMaxParameters.
 class UpdateIntake {
  public:
   enum class Entries : std::uint8_t {
     kFloats,  ///< float32, not clipped.
     kGrid,    ///< Integers that the device clipped, and noised where there is an entry bound.
+    kGrid16,  ///< The same in 16 bits, in units of 2^shift grid steps.
+    kGrid8,   ///< In 8 bits.
   };
   /// All pieces but the last are whole multiples of this. Units: bytes.
   static constexpr std::size_t kPieceUnit = FloatMeasure::kLanes * sizeof(float);
 
-  UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms);
+  /// `shift` is at most LargestShift of the entries' width.
+  UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift = 0);
 
   /// Where the bytes that have not come yet belong.
-  [[nodiscard]] std::span<std::uint8_t> Rest() { return memory_.bytes().subspan(received_); }
+  [[nodiscard]] std::span<std::uint8_t> Rest() { return memory_.bytes().subspan(begin_ + received_); }
   /// The first `bytes` of Rest are there.
   void Received(std::size_t bytes);
 
@@ -73,11 +76,15 @@ class UpdateIntake {
  private:
   VerifiedUpdate Seal(Fit fit) &&;
   [[nodiscard]] std::span<std::int32_t> grid();
+  [[nodiscard]] Width width() const;
+  void Widen(std::size_t first, std::size_t count);
   [[nodiscard]] Norm norm() const { return NormOf(terms_.mechanism); }
 
   AlignedBuffer memory_;
   Entries entries_;
   UpdateTerms terms_;
+  std::uint32_t shift_;
+  std::size_t begin_;  // of what travels, in memory_: narrow entries stand at its end until they are widened
   std::size_t received_ = 0;
   FloatMeasure floats_;
   GridMeasure integers_;

@@ -39,12 +39,25 @@ struct GridMeasure {
   [[nodiscard]] bool Within(GridRadius grid_radius, Norm norm) const;
 };
 
+/// The width that integers travel in.
+enum class Width : std::uint8_t { k8 = 1, k16 = 2, k32 = 4 };  // bytes
+constexpr std::size_t BytesOf(Width width) {
+  return static_cast<std::size_t>(width);
+}
+/// The largest shift that leaves every entry of the width within 2^30, either way.
+constexpr std::uint32_t LargestShift(Width width) {
+  return width == Width::k8 ? 23 : width == Width::k16 ? 15 : 0;
+}
+
 struct VectorKernels {
   /// Goes on with `measure`. Pieces of one vector come in order, and all but the last are whole multiples of kLanes.
   void (*measure)(std::span<const float> values, Norm norm, FloatMeasure& measure);
   /// grid_i = trunc(values_i * factor), and what that adds up to. `grid` may be the very memory of `values`; every
   /// product is below 2^31.
   GridMeasure (*truncate)(std::span<const float> values, double factor, Norm norm, std::int32_t* grid);
+  /// grid_i = values_i * 2^shift, at most LargestShift. The values may stand at the end of the very memory of `grid`.
+  void (*widen8)(std::span<const std::int8_t> values, std::uint32_t shift, std::int32_t* grid);
+  void (*widen16)(std::span<const std::int16_t> values, std::uint32_t shift, std::int32_t* grid);
   GridMeasure (*measure_grid)(std::span<const std::int32_t> grid, Norm norm);
   /// sum_i += weight * grid_i.
   void (*add)(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum);

@@ -34,7 +34,7 @@ TACIT_INLINE void Store(const Vector& vector, void* to) {
   std::memcpy(to, &vector, sizeof vector);
 }
 
-/// Calls `block(from)` for every whole block of kBlock entries of 4 bytes, and for the rest filled up with zeros.
+/// Calls `block(from)` for every whole block of kBlock entries, and for the rest filled up with zeros.
 template <std::size_t kBlock, typename T, typename Block>
 TACIT_INLINE void ForBlocks(std::span<const T> values, Block block) {
   const std::size_t whole = values.size() / kBlock * kBlock;
@@ -143,6 +143,20 @@ TACIT_INLINE GridMeasure MeasureIntegers(std::span<const std::int32_t> grid) {
   return sums.Total();
 }
 
+/// In order, and each block is read before it is written: where the values stand at the end of the memory of the grid,
+/// what is written is never beyond what was read.
+template <typename Narrow>
+TACIT_INLINE void Widen(std::span<const Narrow> values, std::uint32_t shift, std::int32_t* grid) {
+  using Narrows = Narrow __attribute__((vector_size(kWidth * sizeof(Narrow))));
+  ForBlocks<kWidth>(values, [&](const Narrow* from, std::size_t at, std::size_t count) TACIT_INLINE_LAMBDA {
+    Narrows narrow;
+    Load(from, narrow);
+    Integers wide = __builtin_convertvector(narrow, Integers);
+    wide <<= static_cast<std::int32_t>(shift);
+    std::memcpy(grid + at, &wide, count * sizeof(std::int32_t));
+  });
+}
+
 TACIT_INLINE GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {
   return norm == Norm::kL2 ? MeasureIntegers<Norm::kL2>(grid) : MeasureIntegers<Norm::kL1>(grid);
 }
@@ -186,6 +200,12 @@ TACIT_INLINE void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* su
   __VA_ARGS__ GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) {  \
     return loops::Truncate(values, factor, norm, grid);                                                            \
   }                                                                                                                \
+  __VA_ARGS__ void Widen8(std::span<const std::int8_t> values, std::uint32_t shift, std::int32_t* grid) {          \
+    loops::Widen(values, shift, grid);                                                                             \
+  }                                                                                                                \
+  __VA_ARGS__ void Widen16(std::span<const std::int16_t> values, std::uint32_t shift, std::int32_t* grid) {        \
+    loops::Widen(values, shift, grid);                                                                             \
+  }                                                                                                                \
   __VA_ARGS__ GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {                             \
     return loops::MeasureGrid(grid, norm);                                                                         \
   }                                                                                                                \
@@ -196,6 +216,11 @@ TACIT_INLINE void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* su
     loops::AddNarrow(grid, sum);                                                                                   \
   }                                                                                                                \
   }                                                                                                                \
-  const VectorKernels name{                                                                                        \
-      .measure = Measure, .truncate = Truncate, .measure_grid = MeasureGrid, .add = Add, .add_narrow = AddNarrow}; \
+  const VectorKernels name{.measure = Measure,                                                                     \
+                           .truncate = Truncate,                                                                   \
+                           .widen8 = Widen8,                                                                       \
+                           .widen16 = Widen16,                                                                     \
+                           .measure_grid = MeasureGrid,                                                            \
+                           .add = Add,                                                                             \
+                           .add_narrow = AddNarrow};                                                               \
   }

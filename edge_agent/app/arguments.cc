@@ -112,10 +112,13 @@ void AddRun(CLI::App& app, RunArguments& run) {
       ->capture_default_str();
   command
       ->add_option("--encoding", run.loop.encoding,
-                   "grid: clipped to integers here; float32: as trained, the server clips")
-      ->transform(
-          Word<codec::Encoding>({{"grid", codec::Encoding::kGridInt32}, {"float32", codec::Encoding::kFloat32}}))
-      ->type_name("grid|float32");
+                   "grid: clipped to integers of 32 bits here; int16, int8: rounded to these by coins, for less to "
+                   "send; float32: as trained, the server clips")
+      ->transform(Word<codec::Encoding>({{"grid", codec::Encoding::kGridInt32},
+                                         {"int16", codec::Encoding::kGridInt16},
+                                         {"int8", codec::Encoding::kGridInt8},
+                                         {"float32", codec::Encoding::kFloat32}}))
+      ->type_name("grid|int16|int8|float32");
   command
       ->add_option("--memory-limit-mib", run.loop.memory_limit_mib,
                    "A model whose training would take more is left alone")

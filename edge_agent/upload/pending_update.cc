@@ -13,6 +13,7 @@
 #include "common/crypto/secret.h"
 #include "dp/clip.h"
 #include "dp/local_noise.h"
+#include "dp/stochastic_rounding.h"
 #include "dp/types.h"
 #include "edge_agent/upload/local_ledger.h"
 #include "proto/codec/limits.h"
@@ -30,7 +31,22 @@ dp::Norm NormOf(codec::Mechanism mechanism) {
 struct ClippedPayload {
   Bytes bytes;
   bool clipped = false;
+  std::uint32_t shift = 0;
 };
+
+dp::Width WidthOf(codec::Encoding encoding) {
+  return encoding == codec::Encoding::kGridInt8    ? dp::Width::k8
+         : encoding == codec::Encoding::kGridInt16 ? dp::Width::k16
+                                                   : dp::Width::k32;
+}
+
+// The low bytes of each entry, which all fit.
+Bytes Pack(std::span<const std::int32_t> grid, dp::Width width) {
+  const std::size_t each = dp::BytesOf(width);
+  Bytes packed(grid.size() * each);
+  for (std::size_t i = 0; i < grid.size(); ++i) std::memcpy(packed.data() + i * each, &grid[i], each);
+  return packed;
+}
 
 // A key for this one vector, from the operating system, and overwritten with it.
 Result<void> AddNoise(const dp::LocalNoise& noise, dp::GridRadius radius, std::span<std::int32_t> grid) {
@@ -38,7 +54,7 @@ Result<void> AddNoise(const dp::LocalNoise& noise, dp::GridRadius radius, std::s
   return dp::AddLocalNoise(noise, radius, bits, grid);
 }
 
-Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const float> delta) {
+Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const float> delta, dp::Width width) {
   TACIT_TRY(const dp::ClipNorm clip_norm, dp::ClipNorm::Create(lease.clip_norm));
   TACIT_TRY(const dp::GridRadius radius, dp::GridRadius::Create(lease.grid_radius));
   TACIT_TRY(const auto terms, LocalTermsOf(lease));
@@ -46,8 +62,9 @@ Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const fl
   std::vector<std::int32_t> grid(delta.size());
   TACIT_TRY(const dp::ClipOutcome outcome, dp::ClipToGrid(delta, clip_norm, radius, norm, grid));
   if (terms) TACIT_TRY_VOID(AddNoise(terms->noise, radius, grid));
-  const ByteSpan bytes = AsBytes(std::span<const std::int32_t>(grid));
-  return ClippedPayload{.bytes = Bytes(bytes.begin(), bytes.end()), .clipped = outcome.clipped};
+  crypto::AesKeystream coins(crypto::SecretKey::Random());
+  TACIT_TRY(const std::uint32_t shift, dp::RoundToWidth(grid, width, radius, norm, coins));
+  return ClippedPayload{.bytes = Pack(grid, width), .clipped = outcome.clipped, .shift = shift};
 }
 
 std::unexpected<Error> Damaged() {
@@ -94,10 +111,12 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
   }
   PendingUpdate update{.round = {lease.task, lease.round}, .header = {}, .payload = {}};
   bool clipped = false;
+  std::uint32_t shift = 0;
   const codec::Encoding encoding = lease.local ? codec::Encoding::kGridInt32 : options.encoding;
-  if (encoding == codec::Encoding::kGridInt32) {
-    TACIT_TRY(ClippedPayload payload, GridPayload(lease, delta));
+  if (encoding != codec::Encoding::kFloat32) {
+    TACIT_TRY(ClippedPayload payload, GridPayload(lease, delta, WidthOf(encoding)));
     update.payload = std::move(payload.bytes);
+    shift = payload.shift;
     // Told only where it is asked for, and then noised: it says something about the data.
     clipped = payload.clipped && lease.tells_clipped && !lease.local;
   } else {
@@ -110,7 +129,8 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
                    .payload_digest = Xxh3(update.payload),
                    // Where counts do not matter none is told: it would say something about the data.
                    .example_count = lease.local ? 0 : std::min(options.example_count, lease.max_examples),
-                   .clipped = clipped};
+                   .clipped = clipped,
+                   .shift = shift};
   return update;
 }
 

@@ -20,8 +20,8 @@ struct PendingUpdate {
 };
 
 struct UpdateOptions {
-  /// kGridInt32 sends integers that the device itself clipped; kFloat32 sends the delta as it is, for the server to
-  /// clip. With local noise it is integers always.
+  /// kGridInt32 sends integers that the device itself clipped, kGridInt16 and kGridInt8 rounded to fewer bits by coins;
+  /// kFloat32 sends the delta as it is, for the server to clip. With local noise it is 32-bit integers always.
   codec::Encoding encoding = codec::Encoding::kGridInt32;
   /// Rows trained on; sent only when the lease asks for counts (max_examples above 0), capped by it.
   std::uint64_t example_count = 0;
@@ -33,7 +33,7 @@ struct UpdateOptions {
 /// is sent.
 /// Shape: `delta` has as many elements as the lease's model has parameters.
 /// Errors: kInvalidArgument for a delta with NaN or infinity (naming the index) or of another length, or a lease whose
-/// clip norm or grid is not allowed.
+/// clip norm or grid is not allowed; as dp::RoundToWidth for a width that is too narrow.
 Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const float> delta, const UpdateOptions& options);
 
 /// The one update that waits for its acknowledgement, on disk: an agent that is killed after training sends the same

@@ -41,7 +41,17 @@ Result<Mechanism> ParseMechanism(v1::Mechanism mechanism) {
 }
 
 v1::Encoding ToWire(Encoding encoding) {
-  return encoding == Encoding::kFloat32 ? v1::ENCODING_FLOAT32 : v1::ENCODING_GRID_INT32;
+  switch (encoding) {
+    case Encoding::kFloat32:
+      return v1::ENCODING_FLOAT32;
+    case Encoding::kGridInt32:
+      return v1::ENCODING_GRID_INT32;
+    case Encoding::kGridInt16:
+      return v1::ENCODING_GRID_INT16;
+    case Encoding::kGridInt8:
+      return v1::ENCODING_GRID_INT8;
+  }
+  return v1::ENCODING_UNSPECIFIED;
 }
 
 Result<Encoding> ParseEncoding(v1::Encoding encoding) {
@@ -50,16 +60,22 @@ Result<Encoding> ParseEncoding(v1::Encoding encoding) {
       return Encoding::kFloat32;
     case v1::ENCODING_GRID_INT32:
       return Encoding::kGridInt32;
+    case v1::ENCODING_GRID_INT16:
+      return Encoding::kGridInt16;
+    case v1::ENCODING_GRID_INT8:
+      return Encoding::kGridInt8;
     default:
-      return Fail(ErrorCode::kInvalidArgument, "encoding " + std::to_string(static_cast<int>(encoding)) +
-                                                   " is not known; use 1 (float32) or 2 (grid integers)");
+      return Fail(ErrorCode::kInvalidArgument,
+                  "encoding " + std::to_string(static_cast<int>(encoding)) +
+                      " is not known; use 1 (float32), or grid integers of 32 (2), 16 (3) or 8 bits (4)");
   }
 }
 
-/// Sizes that describe arrays of 32-bit numbers, one for each parameter.
-Result<void> CheckArrayBytes(std::string_view field, std::uint64_t bytes) {
-  if (bytes % 4 != 0) return FieldError(field, "a multiple of 4, not " + std::to_string(bytes));
-  return CheckRange<std::uint64_t>(field, bytes, 4, kMaxPayloadBytes);
+/// Sizes that describe arrays of numbers, one for each parameter.
+Result<void> CheckArrayBytes(std::string_view field, std::uint64_t bytes, std::uint64_t entry_bytes) {
+  if (bytes % entry_bytes != 0)
+    return FieldError(field, "a multiple of " + std::to_string(entry_bytes) + ", not " + std::to_string(bytes));
+  return CheckRange<std::uint64_t>(field, bytes, entry_bytes, kMaxParameters * entry_bytes);
 }
 
 void Fill(const ModelShape& shape, v1::Model& message) {
@@ -156,7 +172,7 @@ void Fill(const Lease& lease, v1::Lease& message) {
 Result<void> CheckLeaseNumbers(const v1::Lease& message) {
   TACIT_TRY_VOID(CheckRange<std::uint64_t>("round", message.round(), 1, std::numeric_limits<std::int64_t>::max()));
   if (message.model_version() >= message.round()) return FieldError("model_version", "less than round");
-  TACIT_TRY_VOID(CheckArrayBytes("model_bytes", message.model_bytes()));
+  TACIT_TRY_VOID(CheckArrayBytes("model_bytes", message.model_bytes(), sizeof(float)));
   TACIT_TRY_VOID(CheckReal("clip_norm", message.clip_norm(), {.low_included = false, .high = kLargestFloat}));
   if (!std::has_single_bit(message.grid_radius())) return FieldError("grid_radius", "a power of two");
   TACIT_TRY_VOID(CheckRange("grid_radius", message.grid_radius(), kMinGridRadius, kMaxGridRadius));
@@ -269,6 +285,7 @@ Bytes Encode(const UpdateHeader& header) {
   message.set_payload_digest(header.payload_digest.data(), header.payload_digest.size());
   message.set_example_count(header.example_count);
   message.set_clipped(header.clipped);
+  message.set_shift(header.shift);
   return SerializeMessage(message);
 }
 
@@ -334,14 +351,16 @@ Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes) {
   TACIT_TRY_VOID(ParseMessage(bytes, kMaxUpdateHeaderBytes, "an update header", message));
   TACIT_TRY(const auto schema_digest, ParseDigest<Digest128>("schema_digest", message.schema_digest()));
   TACIT_TRY(const auto encoding, ParseEncoding(message.encoding()));
-  TACIT_TRY_VOID(CheckArrayBytes("payload_bytes", message.payload_bytes()));
+  TACIT_TRY_VOID(CheckArrayBytes("payload_bytes", message.payload_bytes(), EntryBytes(encoding)));
+  TACIT_TRY_VOID(CheckRange<std::uint32_t>("shift", message.shift(), 0, LargestShift(encoding)));
   TACIT_TRY(const auto payload_digest, ParseDigest<Digest128>("payload_digest", message.payload_digest()));
   return UpdateHeader{.schema_digest = schema_digest,
                       .encoding = encoding,
                       .payload_bytes = message.payload_bytes(),
                       .payload_digest = payload_digest,
                       .example_count = message.example_count(),
-                      .clipped = message.clipped()};
+                      .clipped = message.clipped(),
+                      .shift = message.shift()};
 }
 
 Result<UpdateAck> ParseUpdateAck(ByteSpan bytes) {

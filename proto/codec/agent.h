@@ -17,7 +17,15 @@
 namespace tacit::codec {
 
 enum class Mechanism : std::uint8_t { kNone, kGaussian, kLaplace };
-enum class Encoding : std::uint8_t { kFloat32, kGridInt32 };
+enum class Encoding : std::uint8_t { kFloat32, kGridInt32, kGridInt16, kGridInt8 };
+/// What one entry takes on the wire. Units: bytes.
+constexpr std::uint64_t EntryBytes(Encoding encoding) {
+  return encoding == Encoding::kGridInt8 ? 1 : encoding == Encoding::kGridInt16 ? 2 : 4;
+}
+/// Entries are in units of 2^shift grid steps, and stay within 2^30 of them.
+constexpr std::uint32_t LargestShift(Encoding encoding) {
+  return encoding == Encoding::kGridInt8 ? 23 : encoding == Encoding::kGridInt16 ? 15 : 0;
+}
 
 /// A device that has time asks for work.
 struct CheckInRequest {
@@ -90,10 +98,11 @@ using CheckInReply = std::variant<Lease, Wait>;
 struct UpdateHeader {
   Digest128 schema_digest{};
   Encoding encoding = Encoding::kFloat32;
-  std::uint64_t payload_bytes = 0;  ///< A multiple of 4, at most kMaxPayloadBytes.
+  std::uint64_t payload_bytes = 0;  ///< A multiple of EntryBytes, at most kMaxPayloadBytes.
   Digest128 payload_digest{};       ///< XXH3-128.
   std::uint64_t example_count = 0;  ///< A claim of the device: any value; ignored in every differentially private mode.
   bool clipped = false;             ///< Of grid integers, where the lease asks for it.
+  std::uint32_t shift = 0;          ///< At most LargestShift.
   bool operator==(const UpdateHeader&) const = default;
 };
 

@@ -184,10 +184,11 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     ToHex(header.schema_digest) + ", task " + round.task.str() +
                                                     " has " + ToHex(plan.schema_digest));
   }
-  if (header.payload_bytes != plan.parameters * sizeof(float)) {
-    co_return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(header.payload_bytes) +
-                                                    " payload bytes; the model of task " + round.task.str() + " has " +
-                                                    std::to_string(plan.parameters) + " parameters of 4 bytes");
+  if (const std::uint64_t each = codec::EntryBytes(header.encoding); header.payload_bytes != plan.parameters * each) {
+    co_return Fail(ErrorCode::kInvalidArgument,
+                   "the update has " + std::to_string(header.payload_bytes) + " payload bytes; the model of task " +
+                       round.task.str() + " has " + std::to_string(plan.parameters) + " parameters of " +
+                       std::to_string(each) + (each == 1 ? " byte" : " bytes"));
   }
   if (plan.entry_bound > 0 && header.encoding != codec::Encoding::kGridInt32) {
     co_return Fail(ErrorCode::kInvalidArgument, "task " + round.task.str() +
@@ -197,12 +198,25 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
   co_return Announced{std::move(round), plan, header};
 }
 
-dp::UpdateIntake IntakeOf(const Announced& announced, AlignedBuffer memory) {
+dp::UpdateIntake::Entries EntriesOf(codec::Encoding encoding) {
   using Entries = dp::UpdateIntake::Entries;
+  return encoding == codec::Encoding::kFloat32     ? Entries::kFloats
+         : encoding == codec::Encoding::kGridInt16 ? Entries::kGrid16
+         : encoding == codec::Encoding::kGridInt8  ? Entries::kGrid8
+                                                   : Entries::kGrid;
+}
+
+// What an update takes once it is here, however narrow it travels.
+std::size_t MemoryFor(const UploadPlan& plan) {
+  return plan.parameters * sizeof(std::int32_t);
+}
+
+dp::UpdateIntake IntakeOf(const Announced& announced, AlignedBuffer memory) {
   const UploadPlan& plan = announced.plan;
   return {std::move(memory),
-          announced.header.encoding == codec::Encoding::kGridInt32 ? Entries::kGrid : Entries::kFloats,
-          {.mechanism = plan.mechanism, .grid_radius = plan.grid_radius, .entry_bound = plan.entry_bound}};
+          EntriesOf(announced.header.encoding),
+          {.mechanism = plan.mechanism, .grid_radius = plan.grid_radius, .entry_bound = plan.entry_bound},
+          announced.header.shift};
 }
 
 // The payload, straight to where it stays; each piece is digested and measured while it is in the cache.
@@ -226,13 +240,13 @@ Result<dp::VerifiedUpdate> Finish(const Announced& announced, dp::UpdateIntake i
 }
 
 Task<Result<dp::VerifiedUpdate>> Verify(Context& context, const Announced& announced, dp::UpdateIntake intake) {
-  if (announced.header.payload_bytes <= kVerifiedAtOnce) co_return Finish(announced, std::move(intake));
+  if (MemoryFor(announced.plan) <= kVerifiedAtOnce) co_return Finish(announced, std::move(intake));
   co_return co_await context.compute.Run([&] { return Finish(announced, std::move(intake)); });
 }
 
 Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
   TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
-  auto taken = co_await context.upload_memory.Take(device, announced.header.payload_bytes);
+  auto taken = co_await context.upload_memory.Take(device, MemoryFor(announced.plan));
   if (!taken) {
     request.SetRetryAfter(taken.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");

@@ -256,14 +256,18 @@ class Device:
         return self.request("PUT", f"/v1/tasks/{task}/rounds/{round_number}/update", body)
 
 
+TYPES = {agent_pb2.ENCODING_FLOAT32: "<f4", agent_pb2.ENCODING_GRID_INT32: "<i4", agent_pb2.ENCODING_GRID_INT16: "<i2",
+         agent_pb2.ENCODING_GRID_INT8: "<i1"}
+
+
 def frame(lease, values, examples=1, encoding=agent_pb2.ENCODING_FLOAT32, digest=None, schema=None, payload_bytes=None,
-          clipped=False):
-    payload = numpy.asarray(values, dtype="<f4" if encoding == agent_pb2.ENCODING_FLOAT32 else "<i4").tobytes()
+          clipped=False, shift=0):
+    payload = numpy.asarray(values, dtype=TYPES[encoding]).tobytes()
     header = agent_pb2.UpdateHeader(
         schema_digest=schema if schema is not None else lease.schema_digest, encoding=encoding,
         payload_bytes=len(payload) if payload_bytes is None else payload_bytes,
         payload_digest=digest if digest is not None else xxhash.xxh3_128(payload).digest(),
-        example_count=examples, clipped=clipped).SerializeToString()
+        example_count=examples, clipped=clipped, shift=shift).SerializeToString()
     return struct.pack("<I", len(header)) + header + payload
 
 

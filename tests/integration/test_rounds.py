@@ -187,6 +187,28 @@ class Rounds(ServerTest):
         self.published(1)
         self.assertAlmostEqual(self.model()[0], leases[0].clip_norm, places=5)
 
+    def test_an_update_of_fewer_bits_counts_as_the_same_integers_in_32(self):
+        self.server.create_task(task_text(size=3, minimum=3, inputs=400, privacy=NO_PRIVACY))
+        devices = self.devices("a", "b", "c")
+        leases = open_round(devices)
+        d = parameters(leases[0])
+        before = self.model()
+        entries = numpy.arange(d) % 9 - 4
+        beyond = numpy.zeros(d)
+        beyond[0] = 127
+        answer = devices[0].upload(leases[0], beyond, encoding=agent_pb2.ENCODING_GRID_INT8, shift=23)
+        self.assertEqual(answer.status, 422)
+        self.assertIn("grid radius", answer.problem()["detail"])
+        leases[0] = devices[0].lease()
+        for device, lease, encoding, shift in zip(
+                devices, leases,
+                (agent_pb2.ENCODING_GRID_INT8, agent_pb2.ENCODING_GRID_INT16, agent_pb2.ENCODING_GRID_INT32), (5, 5, 0)):
+            values = entries * (1 if shift else 32)
+            self.assertEqual(device.upload(lease, values, encoding=encoding, shift=shift).status, 200, encoding)
+        self.published(1)
+        step = leases[0].clip_norm / leases[0].grid_radius
+        numpy.testing.assert_allclose(self.model() - before, 32 * entries * step, rtol=1e-4, atol=1e-6)
+
     def test_a_device_takes_part_at_most_as_often_as_the_task_allows(self):
         self.server.create_task(task_text(size=2, minimum=2, participations=1, privacy=GAUSSIAN))
         devices = self.devices("a", "b")

@@ -172,11 +172,17 @@ TEST(CheckInReply, RefusesAWaitLongerThanADay) {
   EXPECT_THAT(ParseCheckInReply(bytes), IsErrorSaying(ErrorCode::kInvalidArgument, "wait.retry_after_ms"));
 }
 
-TEST(UpdateHeader, ComesBackAsItWasSentInBothEncodings) {
+TEST(UpdateHeader, ComesBackAsItWasSentInEveryEncoding) {
   UpdateHeader header = samples::SomeHeader();
-  EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
-  header.encoding = Encoding::kFloat32;
-  EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
+  for (const Encoding encoding :
+       {Encoding::kFloat32, Encoding::kGridInt32, Encoding::kGridInt16, Encoding::kGridInt8}) {
+    header.encoding = encoding;
+    header.shift = LargestShift(encoding);
+    header.payload_bytes = 5 * EntryBytes(encoding);
+    EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
+    ++header.shift;
+    EXPECT_THAT(ParseUpdateHeader(Encode(header)), IsErrorSaying(ErrorCode::kInvalidArgument, "shift"));
+  }
 }
 
 TEST(UpdateHeader, TakesAnyClaimedExampleCount) {
@@ -189,10 +195,20 @@ TEST(UpdateHeader, NamesTheFieldThatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(v1::UpdateHeader&)>>> cases = {
       {"schema_digest", [](auto& m) { m.clear_schema_digest(); }},
       {"encoding 0", [](auto& m) { m.clear_encoding(); }},
-      {"encoding 3", [](auto& m) { m.set_encoding(static_cast<v1::Encoding>(3)); }},
+      {"encoding 5", [](auto& m) { m.set_encoding(static_cast<v1::Encoding>(5)); }},
       {"payload_bytes", [](auto& m) { m.set_payload_bytes(0); }},
       {"payload_bytes", [](auto& m) { m.set_payload_bytes(13); }},
       {"payload_bytes", [](auto& m) { m.set_payload_bytes(kMaxPayloadBytes + 4); }},
+      {"payload_bytes must be a multiple of 2, not 13",
+       [](auto& m) {
+         m.set_encoding(v1::ENCODING_GRID_INT16);
+         m.set_payload_bytes(13);
+       }},
+      {"payload_bytes",
+       [](auto& m) {
+         m.set_encoding(v1::ENCODING_GRID_INT8);
+         m.set_payload_bytes(kMaxParameters + 1);
+       }},
       {"payload_digest must be 16 bytes, not 32", [](auto& m) { m.set_payload_digest(std::string(32, 'x')); }},
   };
   for (const auto& [field, edit] : cases) {

@@ -78,5 +78,50 @@ TEST(UpdateIntake, PassesIntegersOnTheBoundAndNotOneStepBeyond) {
   EXPECT_THAT(verify(TermsOf(Mechanism::kNone, 999)), IsErrorSaying(ErrorCode::kInvalidArgument, "entry 10"));
 }
 
+/// Takes narrow entries in, so many bytes at a time.
+template <typename T>
+UpdateIntake TakenNarrow(const std::vector<T>& values, Entries entries, UpdateTerms terms, std::uint32_t shift) {
+  constexpr std::size_t kAtOnce = UpdateIntake::kPieceUnit;
+  UpdateIntake intake(AlignedBuffer(values.size() * sizeof(std::int32_t)), entries, terms, shift);
+  const ByteSpan bytes = AsBytes(std::span<const T>(values));
+  EXPECT_EQ(intake.Rest().size(), bytes.size());
+  for (std::size_t at = 0; at < bytes.size(); at += kAtOnce) {
+    const std::size_t count = std::min(kAtOnce, bytes.size() - at);
+    std::memcpy(intake.Rest().data(), bytes.data() + at, count);
+    intake.Received(count);
+  }
+  return intake;
+}
+
+TEST(UpdateIntake, WidensNarrowEntriesToGridSteps) {
+  std::vector<std::int8_t> eight(1000);
+  std::vector<std::int16_t> sixteen(1000);
+  for (std::size_t i = 0; i < eight.size(); ++i) {
+    eight[i] = static_cast<std::int8_t>(i % 7) - 3;
+    sixteen[i] = static_cast<std::int16_t>(i % 11) - 5;
+  }
+  const auto narrow = TakenNarrow(eight, Entries::kGrid8, TermsOf(Mechanism::kGaussian), 3).Verify(Fit::kWithinClip);
+  ASSERT_THAT(narrow, IsOk());
+  for (std::size_t i = 0; i < eight.size(); ++i) ASSERT_EQ(narrow->grid()[i], 8 * eight[i]);
+  const auto wider = TakenNarrow(sixteen, Entries::kGrid16, TermsOf(Mechanism::kGaussian), 2).Verify(Fit::kWithinClip);
+  ASSERT_THAT(wider, IsOk());
+  for (std::size_t i = 0; i < sixteen.size(); ++i) ASSERT_EQ(wider->grid()[i], 4 * sixteen[i]);
+}
+
+// The bound is in grid steps: 1024 here, of a vector whose entries travel in units of 64.
+TEST(UpdateIntake, MeasuresNarrowEntriesInGridSteps) {
+  std::vector<std::int8_t> entries(300, 0);
+  const auto verify = [&] {
+    return TakenNarrow(entries, Entries::kGrid8, TermsOf(Mechanism::kLaplace), 6).Verify(Fit::kWithinClip);
+  };
+  entries[7] = 10;
+  entries[299] = -6;
+  EXPECT_THAT(verify(), IsOk());
+  entries[150] = 1;
+  EXPECT_THAT(verify(), IsErrorSaying(ErrorCode::kInvalidArgument, "L1 norm"));
+  entries[7] = 17;
+  EXPECT_THAT(verify(), IsErrorSaying(ErrorCode::kInvalidArgument, "grid radius 1024: entry 7"));
+}
+
 }  // namespace
 }  // namespace tacit::dp

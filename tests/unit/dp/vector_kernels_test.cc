@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
@@ -130,6 +131,30 @@ TEST_P(VectorKernelsTest, TruncatesTowardZeroInPlace) {
       ExpectSumsOf({grid, size}, norm, measure);
     }
   }
+}
+
+// As they travel: the narrow entries at the end of the memory that they are widened into.
+template <typename Narrow>
+void ExpectWidened(void (*widen)(std::span<const Narrow>, std::uint32_t, std::int32_t*), std::uint32_t shift,
+                   std::mt19937& random) {
+  for (const std::size_t size : kSizes) {
+    std::vector<Narrow> values(size);
+    for (Narrow& value : values) value = static_cast<Narrow>(random());
+    if (size > 1) values[size / 2] = std::numeric_limits<Narrow>::min();
+    std::vector<std::int32_t> grid(size + 1, 77);
+    auto* const narrow = reinterpret_cast<Narrow*>(grid.data() + size) - size;
+    if (size > 0) std::memcpy(narrow, values.data(), size * sizeof(Narrow));
+    widen({narrow, size}, shift, grid.data());
+    for (std::size_t i = 0; i < size; ++i) ASSERT_EQ(grid[i], std::int32_t{values[i]} * (1 << shift)) << i;
+    EXPECT_EQ(grid[size], 77);
+  }
+}
+
+TEST_P(VectorKernelsTest, WidensInPlace) {
+  for (const std::uint32_t shift : {0U, 3U, LargestShift(Width::k8)})
+    ExpectWidened<std::int8_t>(kernels().widen8, shift, random_);
+  for (const std::uint32_t shift : {0U, 3U, LargestShift(Width::k16)})
+    ExpectWidened<std::int16_t>(kernels().widen16, shift, random_);
 }
 
 TEST_P(VectorKernelsTest, MeasuresIntegersExactly) {

@@ -183,6 +183,30 @@ TEST(MakeUpdate, SendsTheDeltaAsItIsWhenTheServerIsToClip) {
   EXPECT_THAT(update->payload, ElementsAreArray(AsBytes(std::span<const float>(delta))));
 }
 
+TEST(MakeUpdate, SendsFewerBitsWithinTheSameNorm) {
+  constexpr std::size_t kEntries = 1000;
+  codec::Lease lease = Lease();
+  lease.model_bytes = kEntries * sizeof(float);
+  lease.grid_radius = 1U << 20U;
+  std::vector<float> delta(kEntries);
+  for (std::size_t i = 0; i < kEntries; ++i) delta[i] = static_cast<float>(i % 17) - 8.0F;
+  const std::vector<std::int32_t> exact = GridOf(*MakeUpdate(lease, delta, {}));
+  const auto update = MakeUpdate(lease, delta, {.encoding = codec::Encoding::kGridInt8});
+  ASSERT_THAT(update, IsOk());
+  ASSERT_EQ(update->header.payload_bytes, kEntries);
+  EXPECT_GT(update->header.shift, 0U);
+  const std::int32_t step = 1 << update->header.shift;
+  double squares = 0;
+  for (std::size_t i = 0; i < kEntries; ++i) {
+    const double entry = static_cast<double>(static_cast<std::int8_t>(update->payload[i])) * step;
+    // Half a hundredth is what leaving room for the coins may take.
+    EXPECT_NEAR(entry, exact[i], step + 0.01 * std::abs(exact[i]));
+    squares += entry * entry;
+  }
+  EXPECT_LE(squares, 0x1p40);
+  EXPECT_EQ(MakeUpdate(lease, delta, {.encoding = codec::Encoding::kGridInt16})->header.payload_bytes, 2 * kEntries);
+}
+
 codec::Lease NoisyLease(codec::Mechanism mechanism = codec::Mechanism::kGaussian) {
   codec::Lease lease = Lease(codec::Mechanism::kNone);
   lease.max_examples = 1000;
