@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Measures the way of an update into tacitd: real mTLS clients, differential privacy on, acknowledged when durable.
 
-Usage: ingest.py [SECTION ...]     prints one row of JSON a line; sections: uploads memory mischief idle storm
+Usage: ingest.py [SECTION ...]     prints one row of JSON a line
+Sections: uploads (or one of its sizes: 100KB 1MB 10MB 100MB) memory mischief idle storm scaling
 Every figure of the server's CPU stands beside that of a server that does nothing but TLS, measured in the same run.
 """
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -191,7 +193,7 @@ def uploads(sizes=SIZES):
                 row(f"{name}.peak_rss", seen["peak_rss"] / MIB, "MiB")
             median, slowest = fsync_seconds(scene.directory)
             row(f"disk.{size}.fsync_p50", 1e3 * median, "ms")
-            charge = scene.metric_quantile("tacit_store_operation_seconds", 0.99, operation="append_ledger")
+            charge = scene.metric_quantile("tacit_store_operation_duration_seconds", 0.99, operation="append_ledger")
             row(f"disk.{size}.ledger_charge_p99_at_most", 1e3 * (charge or 0), "ms", 1e3 * slowest)
 
 
@@ -244,7 +246,38 @@ def storm(clients=5_000):
         row(f"storm.{clients}.failed_attempts", seen["failed_attempts"], "connections")
 
 
-SECTIONS = {"uploads": uploads, "memory": memory, "mischief": mischief, "idle": idle, "storm": storm}
+def slope(points):
+    """Of a straight line through the logarithms: 1 where cost grows as what it is for."""
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    mean_x, mean_y = (sum(each) / len(logs) for each in zip(*logs))
+    return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+
+
+def scaling():
+    """Server CPU of a whole round over the number of clients, and over the number of parameters."""
+    by_clients = []
+    for clients in (10, 100, 1000, 10_000):
+        shape = SIZES["100KB"][0]
+        with Scene(clients) as scene:
+            scene.create_task("t", shape, 3)
+            seen = scene.load("rounds", task="t", rounds=3 if clients <= 1000 else 1, parameters=parameters(shape))
+            cpu = seen["cpu"] * clients / seen["updates"]
+            by_clients.append((clients, cpu))
+            row(f"scaling.clients.{clients}", 1e3 * cpu, "ms/round")
+    by_parameters = []
+    for shape, _, _, _ in SIZES.values():
+        large = parameters(shape) > 10_000_000
+        with Scene(4, 512 * MIB, (2304 if large else 256) * MIB) as scene:
+            scene.create_task("t", shape, 3)
+            seen = scene.load("rounds", task="t", rounds=3, parameters=parameters(shape))
+            by_parameters.append((parameters(shape), seen["cpu"] / seen["updates"]))
+            row(f"scaling.parameters.{parameters(shape)}", 1e3 * seen["cpu"] / seen["updates"], "ms/update")
+    row("scaling.clients.slope", slope(by_clients), "", None, 1.05)
+    row("scaling.parameters.slope", slope(by_parameters), "", None, 1.05)
+
+
+SECTIONS = {"uploads": uploads, "memory": memory, "mischief": mischief, "idle": idle, "storm": storm,
+            "scaling": scaling}
 
 
 def main(names):
