@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""What updates of fewer bits save and cost: bytes on the wire and accuracy of the same federation in each encoding.
+
+Usage: encodings.py     prints one row of JSON a line
+Environment: TACIT_SHARED_DIR, the directory with data/har and data/fashion-mnist (default: shared beside the checkout).
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / "build" / "release" / "bin"
+SHARED = pathlib.Path(os.environ.get("TACIT_SHARED_DIR", ROOT.parent / "shared")) / "data"
+ENCODINGS = ("float32", "grid", "int16", "int8")
+TASK = """name = "{name}"
+[model]
+kind = "mlp"
+inputs = {inputs}
+hidden = [64]
+classes = {classes}
+seed = 1
+[training]
+epochs = 1
+batch_size = 32
+learning_rate = {learning_rate}
+[rounds]
+count = {rounds}
+[cohort]
+size = {agents}
+min = {agents}
+deadline = "10m"
+[privacy]
+mechanism = "none"
+clip_norm = {clip_norm}
+"""
+FASHION = """[data]
+features = "{data}/{features}"
+labels = "{data}/{labels}"
+classes = 10
+scale = 0.00392156862745098
+"""
+
+
+def row(name, value, unit, baseline=None):
+    print(json.dumps({"name": f"encodings.{name}", "value": value, "unit": unit, "baseline": baseline,
+                      "ratio": baseline / value if baseline else None, "goal": None, "holds": None}), flush=True)
+
+
+def run(*words):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"encodings.py: {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class Federation:
+    """A server, and agents that are enrolled with it; each has its own data."""
+
+    def __init__(self, data_options):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-encodings-"))
+        self.data_options = data_options
+        root = self.directory / "server"
+        run(BIN / "tacit", "init", "--dir", root)
+        config = root / "tacitd.toml"
+        config.write_text(re.sub(r"(?m)^port *= *\d+", "port = 0", config.read_text()))
+        self.log = open(self.directory / "log", "w", encoding="utf-8")
+        self.server = subprocess.Popen([BIN / "tacitd", "--config", config], stderr=self.log)
+        ready = None
+        while ready is None:
+            time.sleep(0.05)
+            events = [json.loads(line) for line in (self.directory / "log").read_text().splitlines()]
+            ready = next((event for event in events if event["event"] == "server_ready"), None)
+            if self.server.poll() is not None:
+                raise SystemExit("encodings.py: tacitd ended: " + (self.directory / "log").read_text())
+        self.ready = ready
+        self.tacit = [BIN / "tacit", "--context", root, "--server", f"127.0.0.1:{ready['api_port']}", "--json"]
+        for index in range(len(data_options)):
+            self.join(index)
+
+    def join(self, index):
+        state = self.directory / f"agent-{index}"
+        state.mkdir()
+        token = json.loads(run(*self.tacit, "device", "token", "create", "--name", state.name))["data"]
+        (state / "token").write_text(token["token"])
+        run(BIN / "tacit-agent", "join", "--server", "127.0.0.1", "--enrolment-port", self.ready["enrolment_port"],
+            "--ca-fingerprint", token["ca_fingerprint"], "--token-file", state / "token", "--state", state)
+
+    def train(self, name, task, encoding, rounds):
+        path = self.directory / "task.toml"
+        path.write_text(task)
+        run(*self.tacit, "task", "create", "-f", path)
+        before = self.bytes_in()
+        agents = [subprocess.Popen([BIN / "tacit-agent", "run", "--state", self.directory / f"agent-{index}", *options,
+                                    "--task", name, "--encoding", encoding, "--rounds-limit", str(rounds),
+                                    "--log-level", "error"], stderr=subprocess.DEVNULL)
+                  for index, options in enumerate(self.data_options)]
+        for agent in agents:
+            if agent.wait(timeout=1800) != 0:
+                raise SystemExit("encodings.py: an agent failed")
+        while json.loads(run(*self.tacit, "task", "show", name))["data"]["rounds_published"] < rounds:
+            time.sleep(0.1)
+        return (self.bytes_in() - before) / rounds / len(agents)
+
+    def bytes_in(self):
+        port = self.ready["metrics_port"]
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+                   if re.match(r'tacit_\w*bytes\w*\{.*listener="agents"', line))
+
+    def accuracy(self, name, held_out):
+        model = self.directory / "model.safetensors"
+        model.unlink(missing_ok=True)
+        run(*self.tacit, "model", "get", name, "-o", model)
+        return json.loads(run(BIN / "tacit-agent", "--json", "evaluate", "--model", model, *held_out))["data"]["accuracy"]
+
+    def close(self):
+        self.server.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.server.wait(timeout=30)
+        self.server.kill()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def compare(data, data_options, held_out, rounds, **shape):
+    federation = Federation(data_options)
+    try:
+        baseline = None
+        for encoding in ENCODINGS:
+            name = f"{data}-{encoding}"
+            task = TASK.format(name=name, agents=len(data_options), rounds=rounds, **shape)
+            size = federation.train(name, task, encoding, rounds)
+            baseline = baseline or size
+            row(f"{data}.{encoding}.bytes", size, "B/update", baseline)
+            row(f"{data}.{encoding}.accuracy", 100 * federation.accuracy(name, held_out), "%")
+    finally:
+        federation.close()
+
+
+def har():
+    data = SHARED / "har"
+    people = run(BIN / "tacit-agent", "subjects", "--data", data, "--split", "train").split()
+    compare("har", [["--data", data, "--subject", person, "--seed", str(i)] for i, person in enumerate(people)],
+            ["--data", data, "--split", "test"], 20, inputs=561, classes=6, learning_rate=0.05, clip_norm=10.0)
+
+
+def fashion_mnist(agents=20):
+    data = SHARED / "fashion-mnist"
+    with tempfile.TemporaryDirectory() as directory:
+        def config(name, kind, rows=""):
+            path = pathlib.Path(directory) / f"{name}.toml"
+            path.write_text(FASHION.format(data=data, features=f"{kind}-images-idx3-ubyte.gz",
+                                           labels=f"{kind}-labels-idx1-ubyte.gz") + rows)
+            return path
+
+        rows = '[data.rows]\nlist = "{}/partitions/dirichlet0.5_100x600.u16.npy"\nclient = {}\n'
+        options = [["--config", config(f"client-{i}", "train", rows.format(data, i)), "--seed", str(i)]
+                   for i in range(agents)]
+        compare("fashion_mnist", options, ["--config", config("test", "t10k")], 20, inputs=784, classes=10,
+                learning_rate=0.05, clip_norm=10.0)
+
+
+if __name__ == "__main__":
+    har()
+    fashion_mnist()
