@@ -51,11 +51,15 @@ Result<ClipOutcome> ClipToGrid(std::span<const float> delta, ClipNorm clip_norm,
   }
   FloatMeasure measure;
   Kernels().measure(delta, norm, measure);
-  return internal::ClipMeasured(
-      {.values = delta, .measure = measure, .clip_norm = clip_norm, .grid_radius = grid_radius, .norm = norm}, grid);
+  TACIT_TRY(
+      const internal::Scale scale,
+      internal::ScaleOf(
+          {.values = delta, .measure = measure, .clip_norm = clip_norm, .grid_radius = grid_radius, .norm = norm}));
+  internal::PutOnGrid(delta, scale.factor, grid_radius, norm, grid);
+  return ClipOutcome{scale.clipped};
 }
 
-Result<ClipOutcome> internal::ClipMeasured(const Measured& delta, std::span<std::int32_t> grid) {
+Result<internal::Scale> internal::ScaleOf(const Measured& delta) {
   TACIT_TRY_VOID(CheckLength(delta.values.size()));
   if (!delta.measure.finite()) return RefuseNotFinite(delta.values);
   // The lanes' sum is within d / 64 * 2^-53 <= 2^-31 of the true one; the margin puts a scaled vector below the bound.
@@ -65,10 +69,14 @@ Result<ClipOutcome> internal::ClipMeasured(const Measured& delta, std::span<std:
   const double length = delta.measure.Norm(delta.norm);
   const bool clipped = length > delta.clip_norm.value();
   // A product is at most 2^30 (1 + 2^-20): no conversion can overflow.
-  const double factor = delta.grid_radius.value() / (clipped ? length * kMargin : delta.clip_norm.value());
-  const GridMeasure integers = Kernels().truncate(delta.values, factor, delta.norm, grid.data());
-  if (!integers.Within(delta.grid_radius, delta.norm)) ShrinkToNorm(grid, delta.grid_radius, delta.norm);
-  return ClipOutcome{clipped};
+  return Scale{.factor = delta.grid_radius.value() / (clipped ? length * kMargin : delta.clip_norm.value()),
+               .clipped = clipped};
+}
+
+void internal::PutOnGrid(std::span<const float> values, double factor, GridRadius grid_radius, Norm norm,
+                         std::span<std::int32_t> grid) {
+  const GridMeasure integers = Kernels().truncate(values, factor, norm, grid.data());
+  if (!integers.Within(grid_radius, norm)) ShrinkToNorm(grid, grid_radius, norm);
 }
 
 void ShrinkToNorm(std::span<std::int32_t> grid, GridRadius grid_radius, Norm norm) {

@@ -64,7 +64,15 @@ struct Measured {
   GridRadius grid_radius;
   Norm norm;
 };
-Result<ClipOutcome> ClipMeasured(const Measured& delta, std::span<std::int32_t> grid);
+/// How a vector gets within the bound: by trunc(value * factor), but for what floating point did not see.
+struct Scale {
+  double factor = 0;
+  bool clipped = false;
+};
+Result<Scale> ScaleOf(const Measured& delta);
+/// Puts the vector on the grid so that the bound holds. `grid` may be the very memory of `values`.
+void PutOnGrid(std::span<const float> values, double factor, GridRadius grid_radius, Norm norm,
+               std::span<std::int32_t> grid);
 Result<void> CheckGrid(std::span<const std::int32_t> grid, const GridMeasure& measure, GridRadius grid_radius,
                        Norm norm);
 Result<void> CheckEntries(std::span<const std::int32_t> grid, const GridMeasure& measure, std::uint32_t bound);

@@ -1,6 +1,7 @@
 #include "dp/sum.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -84,6 +85,17 @@ std::uint64_t ReadU64(ByteSpan bytes) {
 std::int64_t BitOf(const SumOptions& options, Fit fit) {
   const auto steps = static_cast<std::int64_t>(options.bit_steps);
   return fit == Fit::kWithinClip ? steps : -steps;
+}
+
+/// Calls `take(piece, at)` for the entries from `first` on, `count` of them, `at` of them after others.
+template <typename Take>
+void ForPieces(const VerifiedUpdate& update, std::size_t first, std::size_t count, GridMeasure& measure, Take take) {
+  // In the first level of the cache, with the sums.
+  std::array<std::int32_t, 2048> scratch;
+  for (std::size_t at = 0; at < count; at += scratch.size()) {
+    const std::span<std::int32_t> room = std::span(scratch).first(std::min(scratch.size(), count - at));
+    take(update.Piece(first + at, room, measure), at);
+  }
 }
 
 std::unexpected<Error> WeightsAreForNone() {
@@ -188,7 +200,7 @@ Result<std::uint64_t> UnnoisedSum::CheckAddends(std::span<const Addend> addends)
       .mechanism = options_.mechanism, .grid_radius = options_.grid_radius, .entry_bound = options_.entry_bound};
   std::uint64_t total = 0;
   for (const Addend& each : addends) {
-    TACIT_TRY_VOID(CheckLength(each.update->grid().size()));
+    TACIT_TRY_VOID(CheckLength(each.update->size()));
     if (each.update->terms() != terms)
       return Fail(ErrorCode::kConflict, "the update was verified for another mechanism, grid or bound than the sum's");
     if (each.weight == 0) return Fail(ErrorCode::kInvalidArgument, "an update of weight 0");
@@ -206,40 +218,66 @@ std::int64_t UnnoisedSum::BitsOf(std::span<const Addend> addends) const {
   return bits;
 }
 
+struct UnnoisedSum::Sealing {
+  std::span<const Addend> addends;
+  const Counts& counts;
+  const Sealer& sealer;
+  ByteSpan context;
+};
+
 Result<ByteSpan> UnnoisedSum::AddAndSeal(std::span<const Addend> addends, const Sealer& sealer, ByteSpan context,
                                          AlignedBuffer& room) {
   TACIT_TRY(const std::uint64_t weight, CheckAddends(addends));
   // Narrow entries are half of what is sealed and written, and exact: no sum of so many can leave 32 bits.
   const bool fits = weight == addends.size() && weight <= kLargestNarrow / LargestOfOne(options_);
   const Counts counts{.contributions = addends.size(), .total_weight = weight, .width = fits ? kNarrow : kWide};
-  const Bytes head = HeadOf(options_, counts);
-  const std::size_t plaintext = head.size() + values_.size() * counts.width;
-  const std::size_t size = sealer.SealedSize(plaintext);
+  const std::size_t size = sealer.SealedSize(HeadOf(options_, counts).size() + values_.size() * counts.width);
   if (room.size() < size) room = AlignedBuffer(size);
   const std::span<std::uint8_t> sealed = room.bytes().first(size);
-  const auto add = [&](std::size_t at, std::span<std::uint8_t> block) {
-    const std::span<std::uint8_t> entries = PutHead(head, at, block);
-    const std::size_t first = FirstEntry(head, at, counts.width);
-    fits ? AddNarrow(addends, first, entries) : AddWide(addends, first, entries);
-  };
-  const Result<void> done = sealer.Seal(plaintext, add, context, sealed);
-  if (!done) {
-    Subtract(addends);
-    return std::unexpected(done.error());
+  const Sealing to{.addends = addends, .counts = counts, .sealer = sealer, .context = context};
+  TACIT_TRY(const bool held, AddAllAndSeal(to, sealed));
+  if (!held) {
+    for (const Addend& each : addends) each.update->Settle();
+    TACIT_TRY(const bool holds, AddAllAndSeal(to, sealed));
+    TACIT_CHECK(holds, "integers on the grid were verified");
   }
   contributions_ += counts.contributions;
   total_weight_ += counts.total_weight;
   return ByteSpan(sealed);
 }
 
+/// False when a piece of an update was beyond the bound; then, as after an error, the entries are as they were.
+Result<bool> UnnoisedSum::AddAllAndSeal(const Sealing& to, std::span<std::uint8_t> sealed) {
+  const Bytes head = HeadOf(options_, to.counts);
+  std::vector<GridMeasure> measures(to.addends.size());
+  const auto add = [&](std::size_t at, std::span<std::uint8_t> block) {
+    const std::span<std::uint8_t> entries = PutHead(head, at, block);
+    const std::size_t first = FirstEntry(head, at, to.counts.width);
+    to.counts.width == kNarrow ? AddNarrow(to.addends, first, entries, measures)
+                               : AddWide(to.addends, first, entries, measures);
+  };
+  const Result<void> done = to.sealer.Seal(head.size() + values_.size() * to.counts.width, add, to.context, sealed);
+  bool holds = true;
+  for (std::size_t i = 0; i < measures.size(); ++i) holds = holds && to.addends[i].update->Holds(measures[i]);
+  if (done && holds) return true;
+  Subtract(to.addends);
+  if (!done) return std::unexpected(done.error());
+  return false;
+}
+
 /// Adds the entries from `first` on that `block` has room for: what they add up to goes into the block and on to the
 /// sum while it is in the cache.
-void UnnoisedSum::AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block) {
+void UnnoisedSum::AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
+                            std::span<GridMeasure> measures) {
   const std::span<std::int32_t> sums(reinterpret_cast<std::int32_t*>(block.data()), block.size() / kNarrow);
   const std::size_t count = std::min(sums.size(), options_.parameters - std::min(first, options_.parameters));
   const std::span<std::int32_t> vector = sums.first(count);
   std::ranges::fill(vector, 0);
-  for (const Addend& each : addends) Kernels().add_narrow(each.update->grid().subspan(first, count), vector.data());
+  for (std::size_t i = 0; i < addends.size(); ++i) {
+    ForPieces(*addends[i].update, first, count, measures[i], [&](std::span<const std::int32_t> piece, std::size_t at) {
+      Kernels().add_narrow(piece, vector.data() + at);
+    });
+  }
   Kernels().add(vector, 1, values_.data() + first);
   if (count == sums.size()) return;
   const std::int64_t bits = BitsOf(addends);
@@ -247,20 +285,29 @@ void UnnoisedSum::AddNarrow(std::span<const Addend> addends, std::size_t first, 
   values_.back() += bits;
 }
 
-void UnnoisedSum::AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block) {
+void UnnoisedSum::AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
+                          std::span<GridMeasure> measures) {
   const std::span<std::int64_t> sums(reinterpret_cast<std::int64_t*>(block.data()), block.size() / kWide);
   const std::size_t count = std::min(sums.size(), options_.parameters - std::min(first, options_.parameters));
   std::ranges::fill(sums, 0);
-  for (const Addend& each : addends) {
-    Kernels().add(each.update->grid().subspan(first, count), static_cast<std::int64_t>(each.weight), sums.data());
+  for (std::size_t i = 0; i < addends.size(); ++i) {
+    const auto weight = static_cast<std::int64_t>(addends[i].weight);
+    ForPieces(*addends[i].update, first, count, measures[i], [&](std::span<const std::int32_t> piece, std::size_t at) {
+      Kernels().add(piece, weight, sums.data() + at);
+    });
   }
   if (count < sums.size()) sums.back() = BitsOf(addends);
   for (std::size_t i = 0; i < sums.size(); ++i) values_[first + i] += sums[i];
 }
 
 void UnnoisedSum::Subtract(std::span<const Addend> addends) {
-  for (const Addend& each : addends)
-    Kernels().add(each.update->grid(), -static_cast<std::int64_t>(each.weight), values_.data());
+  GridMeasure unused;
+  for (const Addend& each : addends) {
+    const std::int64_t weight = -static_cast<std::int64_t>(each.weight);
+    ForPieces(*each.update, 0, options_.parameters, unused, [&](std::span<const std::int32_t> piece, std::size_t at) {
+      Kernels().add(piece, weight, values_.data() + at);
+    });
+  }
   if (options_.bit_steps > 0) values_.back() -= BitsOf(addends);
 }
 

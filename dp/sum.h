@@ -34,7 +34,7 @@ struct SumOptions {
 
 /// What is added to a sum at once.
 struct Addend {
-  const VerifiedUpdate* update;
+  VerifiedUpdate* update;    ///< May be settled by being added.
   std::uint64_t weight = 1;  ///< Other than 1 for kNone only.
 };
 
@@ -77,8 +77,10 @@ class UnnoisedSum {
 
   /// Adds updates, and gives what they add up to alone, sealed, in `room`, which is made larger when it is too small:
   /// what can be added again after a restart, or taken back when it did not get to the disk. An error leaves the sum as
-  /// it was. Errors: as AddWeighted; kConflict for an update that was verified for other terms than this sum's; those
-  /// of the sealer. Cost: one pass over each update and one over the sum; no memory but `room`.
+  /// it was. Floats are put on the grid on the way, piece by piece; should the integers turn out to be beyond the
+  /// bound, nothing was added, and all is added again from settled updates.
+  /// Errors: as AddWeighted; kConflict for an update that was verified for other terms than this sum's; those of the
+  /// sealer. Cost: one pass over each update and one over the sum; no memory but `room`.
   Result<ByteSpan> AddAndSeal(std::span<const Addend> addends, const Sealer& sealer, ByteSpan context,
                               AlignedBuffer& room);
   /// Errors, for both: kDataLoss when the bytes do not open, hold a sum of anything else than this, or more than their
@@ -105,8 +107,12 @@ class UnnoisedSum {
   [[nodiscard]] Result<void> CheckRoom(std::uint64_t weight) const;
   [[nodiscard]] Result<std::uint64_t> CheckAddends(std::span<const Addend> addends) const;
   [[nodiscard]] std::int64_t BitsOf(std::span<const Addend> addends) const;
-  void AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block);
-  void AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block);
+  struct Sealing;
+  [[nodiscard]] Result<bool> AddAllAndSeal(const Sealing& to, std::span<std::uint8_t> sealed);
+  void AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
+                 std::span<GridMeasure> measures);
+  void AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
+               std::span<GridMeasure> measures);
   void Subtract(std::span<const Addend> addends);
   class Opened;
   [[nodiscard]] Result<Opened> Open(const Sealer& sealer, ByteSpan sealed, ByteSpan context) const;

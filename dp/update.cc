@@ -8,6 +8,30 @@
 
 namespace tacit::dp {
 
+std::span<const std::int32_t> VerifiedUpdate::Piece(std::size_t first, std::span<std::int32_t> scratch,
+                                                    GridMeasure& measure) const {
+  if (settled()) return memory_.As<std::int32_t>().subspan(first, scratch.size());
+  const std::span<const float> floats = memory_.As<float>().subspan(first, scratch.size());
+  measure.Add(Kernels().truncate(floats, factor_, NormOf(terms_.mechanism), scratch.data()));
+  // An entry's own square, or magnitude, is in the measured length to within 2^-31, and what that leaves beyond the
+  // radius is less than a step. Sums of 32 bits rely on it before the norm is known.
+  TACIT_CHECK(measure.largest <= terms_.grid_radius.value(), "an entry is no longer than its vector");
+  return scratch;
+}
+
+bool VerifiedUpdate::Holds(const GridMeasure& measure) const {
+  return settled() || measure.Within(terms_.grid_radius, NormOf(terms_.mechanism));
+}
+
+std::span<const std::int32_t> VerifiedUpdate::Settle() {
+  if (!settled()) {
+    const std::span<std::int32_t> grid(reinterpret_cast<std::int32_t*>(memory_.data()), size());
+    internal::PutOnGrid(memory_.As<float>(), factor_, terms_.grid_radius, NormOf(terms_.mechanism), grid);
+    factor_ = 0;
+  }
+  return memory_.As<std::int32_t>();
+}
+
 UpdateIntake::UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift)
     : memory_(std::move(memory)),
       entries_(entries),
@@ -51,25 +75,23 @@ void UpdateIntake::Widen(std::size_t first, std::size_t count) {
 Result<VerifiedUpdate> UpdateIntake::Clip(ClipNorm clip_norm) && {
   TACIT_CHECK(entries_ == Entries::kFloats && Rest().empty(), "all of the floats are there");
   TACIT_CHECK(terms_.entry_bound == 0, "what a server clips was not noised");
-  TACIT_TRY(const ClipOutcome outcome, internal::ClipMeasured({.values = memory_.As<float>(),
-                                                               .measure = floats_,
-                                                               .clip_norm = clip_norm,
-                                                               .grid_radius = terms_.grid_radius,
-                                                               .norm = norm()},
-                                                              grid()));
-  return std::move(*this).Seal(outcome.clipped ? Fit::kClipped : Fit::kWithinClip);
+  TACIT_TRY(const internal::Scale scale, internal::ScaleOf({.values = memory_.As<float>(),
+                                                            .measure = floats_,
+                                                            .clip_norm = clip_norm,
+                                                            .grid_radius = terms_.grid_radius,
+                                                            .norm = norm()}));
+  return std::move(*this).Seal(scale.clipped ? Fit::kClipped : Fit::kWithinClip, scale.factor);
 }
 
 Result<VerifiedUpdate> UpdateIntake::Verify(Fit told) && {
   TACIT_CHECK(entries_ != Entries::kFloats && Rest().empty(), "all of the integers are there");
   TACIT_TRY_VOID(terms_.entry_bound > 0 ? internal::CheckEntries(grid(), integers_, terms_.entry_bound)
                                         : internal::CheckGrid(grid(), integers_, terms_.grid_radius, norm()));
-  return std::move(*this).Seal(told);
+  return std::move(*this).Seal(told, 0);
 }
 
-VerifiedUpdate UpdateIntake::Seal(Fit fit) && {
-  const std::span<const std::int32_t> integers = grid();
-  return {std::move(memory_), integers, terms_, fit};
+VerifiedUpdate UpdateIntake::Seal(Fit fit, double factor) && {
+  return {std::move(memory_), terms_, fit, factor};
 }
 
 }  // namespace tacit::dp

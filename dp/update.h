@@ -24,25 +24,38 @@ struct UpdateTerms {
   bool operator==(const UpdateTerms&) const = default;
 };
 
-/// A device's vector on the integer grid.
+/// A device's vector for the integer grid: integers on it, or floats with the factor that puts them there, which is
+/// done where they are added, so that a large vector goes through memory once less.
 ///
-/// Guarantee: `terms()` hold for `grid()` exactly, checked in integers; nobody can change it any more.
+/// Guarantee: nobody can change it any more. Of integers `terms()` hold exactly. Floats are finite, and `terms()` hold
+///   for what `Settle` makes of them; that they hold for the pieces as well is what `Holds` says, in integers.
 /// Privacy: one device's data in clear.
 class VerifiedUpdate {
  public:
-  [[nodiscard]] std::span<const std::int32_t> grid() const { return grid_; }
+  [[nodiscard]] std::size_t size() const { return memory_.size() / sizeof(std::int32_t); }
   [[nodiscard]] const UpdateTerms& terms() const { return terms_; }
   [[nodiscard]] Fit fit() const { return fit_; }
 
+  /// The entries from `first` on, as many as `scratch` has room for: where they stand, or in `scratch` while they are
+  /// floats. `measure` goes on with what the latter add up to.
+  [[nodiscard]] std::span<const std::int32_t> Piece(std::size_t first, std::span<std::int32_t> scratch,
+                                                    GridMeasure& measure) const;
+  /// Whether pieces that added up to `measure`, all of them, are within the bound. They are not where floating point
+  /// could not see how long a vector is: when its squares are too small for it.
+  [[nodiscard]] bool Holds(const GridMeasure& measure) const;
+  /// Puts it on the grid for good, within the bound, as ClipToGrid does. Cost: one pass, when it is not there.
+  std::span<const std::int32_t> Settle();
+
  private:
   friend class UpdateIntake;
-  VerifiedUpdate(AlignedBuffer memory, std::span<const std::int32_t> grid, UpdateTerms terms, Fit fit)
-      : memory_(std::move(memory)), grid_(grid), terms_(terms), fit_(fit) {}
+  VerifiedUpdate(AlignedBuffer memory, UpdateTerms terms, Fit fit, double factor)
+      : memory_(std::move(memory)), terms_(terms), fit_(fit), factor_(factor) {}
+  [[nodiscard]] bool settled() const { return factor_ == 0; }
 
   AlignedBuffer memory_;
-  std::span<const std::int32_t> grid_;
   UpdateTerms terms_;
   Fit fit_;
+  double factor_;  // 0 on the grid
 };
 
 /// Takes a device's vector in as it arrives, piece by piece, measures each piece while it is in the cache, and makes it
@@ -67,14 +80,14 @@ class UpdateIntake {
   /// The first `bytes` of Rest are there.
   void Received(std::size_t bytes);
 
-  /// Floats: clips them and puts them on the grid, as ClipToGrid. Errors: as ClipToGrid.
+  /// Floats: finds how they are clipped and put on the grid, as ClipToGrid. Errors: as ClipToGrid.
   Result<VerifiedUpdate> Clip(ClipNorm clip_norm) &&;
   /// Integers: checks that the terms hold; `told` is what the device says of the clip.
   /// Errors: as VerifyGrid, or where there is an entry bound as VerifyEntries.
   Result<VerifiedUpdate> Verify(Fit told) &&;
 
  private:
-  VerifiedUpdate Seal(Fit fit) &&;
+  VerifiedUpdate Seal(Fit fit, double factor) &&;
   [[nodiscard]] std::span<std::int32_t> grid();
   [[nodiscard]] Width width() const;
   void Widen(std::size_t first, std::size_t count);

@@ -24,8 +24,6 @@ using net::HttpResponse;
 using net::Task;
 
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
-// Clipping so many bytes takes about as long as the two hops to the pool and back.
-constexpr std::size_t kVerifiedAtOnce = std::size_t{256} * 1024;
 
 Result<DeviceId> IdentifyDevice(const Context& context, const HttpRequest& request) {
   TACIT_TRY(const auto id, Identify(context, request, "device"));
@@ -185,10 +183,10 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     " has " + ToHex(plan.schema_digest));
   }
   if (const std::uint64_t each = codec::EntryBytes(header.encoding); header.payload_bytes != plan.parameters * each) {
-    co_return Fail(ErrorCode::kInvalidArgument,
-                   "the update has " + std::to_string(header.payload_bytes) + " payload bytes; the model of task " +
-                       round.task.str() + " has " + std::to_string(plan.parameters) + " parameters of " +
-                       std::to_string(each) + (each == 1 ? " byte" : " bytes"));
+    co_return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(header.payload_bytes) +
+                                                    " payload bytes; the model of task " + round.task.str() + " has " +
+                                                    std::to_string(plan.parameters) + " parameters of " +
+                                                    std::to_string(each) + (each == 1 ? " byte" : " bytes"));
   }
   if (plan.entry_bound > 0 && header.encoding != codec::Encoding::kGridInt32) {
     co_return Fail(ErrorCode::kInvalidArgument, "task " + round.task.str() +
@@ -239,11 +237,6 @@ Result<dp::VerifiedUpdate> Finish(const Announced& announced, dp::UpdateIntake i
   return std::move(intake).Verify(announced.header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip);
 }
 
-Task<Result<dp::VerifiedUpdate>> Verify(Context& context, const Announced& announced, dp::UpdateIntake intake) {
-  if (MemoryFor(announced.plan) <= kVerifiedAtOnce) co_return Finish(announced, std::move(intake));
-  co_return co_await context.compute.Run([&] { return Finish(announced, std::move(intake)); });
-}
-
 Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
   TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
   auto taken = co_await context.upload_memory.Take(device, MemoryFor(announced.plan));
@@ -253,7 +246,7 @@ Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const Devi
   }
   dp::UpdateIntake intake = IntakeOf(announced, std::move(taken->memory));
   TACIT_CO_TRY_VOID(co_await Receive(request, announced.header, intake));
-  TACIT_CO_TRY(dp::VerifiedUpdate update, co_await Verify(context, announced, std::move(intake)));
+  TACIT_CO_TRY(dp::VerifiedUpdate update, Finish(announced, std::move(intake)));
   const std::uint64_t weight =
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
   co_return co_await context.coordinator.Submit(Submission{.round = announced.round,

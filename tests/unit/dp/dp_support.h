@@ -106,6 +106,15 @@ inline VerifiedUpdate UpdateOf(std::span<const std::int32_t> grid, UpdateTerms t
   return *std::move(intake).Verify(fit);
 }
 
+/// A verified update of these floats, for clip norm 1.
+inline VerifiedUpdate FloatsOf(std::span<const float> values, UpdateTerms terms) {
+  AlignedBuffer memory(values.size_bytes());
+  std::memcpy(memory.data(), values.data(), values.size_bytes());
+  UpdateIntake intake(std::move(memory), UpdateIntake::Entries::kFloats, terms);
+  intake.Received(values.size_bytes());
+  return *std::move(intake).Clip(ClipOf(1));
+}
+
 /// Whether the exact norm of `values` is at most `radius`; written apart from the code under test.
 template <typename T>
 bool NormIsAtMost(std::span<const T> values, std::uint64_t radius, Norm norm) {
@@ -122,6 +131,14 @@ struct NamedVector {
   std::string_view name;
   std::vector<float> values;
 };
+
+/// The sum of squares is 1 in double, because each small square falls below half a unit of its lane; on a grid of 2^30
+/// each small entry is one whole step, and the integers are 6400 above the bound.
+inline std::vector<float> LostBesideLargeOnes() {
+  std::vector<float> lost(64 * 101, 0x1p-30F);
+  std::fill_n(lost.begin(), 64, 0.125F);
+  return lost;
+}
 
 /// Updates made to slip past a clip: what floating point, rounding or a special value could turn into a norm above the
 /// bound.
@@ -150,11 +167,7 @@ inline std::vector<NamedVector> AdversarialVectors() {
   std::vector<float> alternating(4097);
   for (std::size_t i = 0; i < alternating.size(); ++i) alternating[i] = (i % 2 == 0 ? 1.0F : -1.0F) / 64;
   vectors.push_back({"alternating", std::move(alternating)});
-  // The sum of squares is 1 in double, because each small square falls below half a unit of its lane; on a grid of 2^30
-  // each small entry is one whole step, and the integers are 6400 above the bound.
-  std::vector<float> lost(64 * 101, 0x1p-30F);
-  std::fill_n(lost.begin(), 64, 0.125F);
-  vectors.push_back({"entries lost beside large ones", std::move(lost)});
+  vectors.push_back({"entries lost beside large ones", LostBesideLargeOnes()});
   SplitMix64 random(7);
   std::vector<float> spread(10'000);
   for (float& value : spread) {

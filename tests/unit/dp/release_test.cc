@@ -263,11 +263,89 @@ TEST(AddAndSeal, AddsWhatOneByOneAddsUpTo) {
   }
 }
 
+/// Each vector clipped by the reference of one whole vector, and added one by one.
+UnnoisedSum ClippedOneByOne(const SumOptions& options, const std::vector<std::vector<float>>& vectors) {
+  UnnoisedSum sum = *UnnoisedSum::Create(options);
+  for (const std::vector<float>& values : vectors) {
+    std::vector<std::int32_t> grid(values.size());
+    const auto outcome = ClipToGrid(values, ClipOf(1), options.grid_radius, NormOf(options.mechanism), grid);
+    EXPECT_THAT(outcome, IsOk());
+    EXPECT_THAT(sum.Add(grid), IsOk());
+  }
+  return sum;
+}
+
+/// Adds the same floats in one batch.
+void ExpectFloatsAddAsClipped(const SumOptions& options, const std::vector<std::vector<float>>& vectors) {
+  const UnnoisedSum expected = ClippedOneByOne(options, vectors);
+  std::vector<VerifiedUpdate> updates;
+  for (const std::vector<float>& values : vectors) updates.push_back(testing::FloatsOf(values, TermsOf(options)));
+  std::vector<Addend> addends;
+  for (VerifiedUpdate& update : updates) addends.push_back({&update});
+  UnnoisedSum sum = *UnnoisedSum::Create(options);
+  AlignedBuffer room;
+  const testing::GlassSealer glass;
+  const auto sealed = sum.AddAndSeal(addends, glass, {}, room);
+  ASSERT_THAT(sealed, IsOk());
+  EXPECT_EQ(ContentsOf(sum), ContentsOf(expected));
+  UnnoisedSum from_disk = *UnnoisedSum::Create(options);
+  ASSERT_THAT(from_disk.AddSealed(glass, *sealed, {}), IsOk());
+  EXPECT_EQ(ContentsOf(from_disk), ContentsOf(expected));
+}
+
+TEST(AddAndSeal, ClipsFloatsAsItAddsThem) {
+  for (const Mechanism mechanism : {Mechanism::kGaussian, Mechanism::kLaplace}) {
+    // Sizes around the sealer's blocks and the pieces of a vector; vectors within the clip norm and beyond.
+    for (const std::size_t size : {1U, 3U, 2047U, 2049U, 4080U, 8192U, 20'000U}) {
+      for (const std::uint32_t radius : {kRadius, 1U << 30U}) {  // narrow entries, and wide ones
+        SumOptions options = OptionsOf(mechanism, size);
+        options.grid_radius = RadiusOf(radius);
+        std::vector<std::vector<float>> vectors(3, std::vector<float>(size));
+        for (std::size_t i = 0; i < size; ++i) {
+          vectors[0][i] = 1e-4F * static_cast<float>(i % 13) - 5e-4F;
+          vectors[1][i] = static_cast<float>(i % 7) - 3;
+        }
+        vectors[2].back() = -1;
+        ExpectFloatsAddAsClipped(options, vectors);
+      }
+    }
+  }
+}
+
+// trunc(value * factor) is beyond the bound here, and what is added must not be.
+TEST(AddAndSeal, AddsNoFloatsBeyondTheBound) {
+  const std::vector<float> beyond = testing::LostBesideLargeOnes();
+  SumOptions options = OptionsOf(Mechanism::kGaussian, beyond.size());
+  options.grid_radius = RadiusOf(1U << 30U);
+  VerifiedUpdate update = testing::FloatsOf(beyond, TermsOf(options));
+  GridMeasure measure;
+  std::vector<std::int32_t> scratch(beyond.size());
+  (void)update.Piece(0, scratch, measure);
+  ASSERT_FALSE(update.Holds(measure)) << "this vector does not test anything";
+  const std::vector<float> ordinary(options.parameters, 1e-3F);
+  ExpectFloatsAddAsClipped(options, {beyond});  // in narrow entries
+  ExpectFloatsAddAsClipped(options, {ordinary, beyond, ordinary});
+  EXPECT_TRUE(testing::NormIsAtMost<std::int32_t>(update.Settle(), 1U << 30U, Norm::kL2));
+}
+
+TEST(AddAndSeal, TakesFloatsBackWhenItFails) {
+  SumOptions options = OptionsOf(Mechanism::kGaussian, 10'000);
+  UnnoisedSum sum = *UnnoisedSum::Create(options);
+  VerifiedUpdate update = testing::FloatsOf(std::vector<float>(10'000, 0.02F), TermsOf(options));
+  const Addend addends[] = {{&update}, {&update}};
+  AlignedBuffer room;
+  testing::GlassSealer glass;
+  glass.fails = true;
+  EXPECT_THAT(sum.AddAndSeal(addends, glass, {}, room), IsError(ErrorCode::kInternal));
+  EXPECT_THAT(ContentsOf(sum), Each(0));
+  EXPECT_EQ(sum.contributions(), 0U);
+}
+
 TEST(AddAndSeal, SealsNarrowEntriesForAsLongAsTheyFit) {
   const auto size_of = [](std::uint32_t radius, std::size_t updates) {
     SumOptions options = OptionsOf(Mechanism::kGaussian, 1000);
     options.grid_radius = RadiusOf(radius);
-    const VerifiedUpdate update = testing::UpdateOf(SomeGrid(1000, 1), TermsOf(options));
+    VerifiedUpdate update = testing::UpdateOf(SomeGrid(1000, 1), TermsOf(options));
     const std::vector<Addend> addends(updates, Addend{&update});
     AlignedBuffer room;
     return UnnoisedSum::Create(options)->AddAndSeal(addends, testing::GlassSealer(), {}, room)->size();
@@ -282,11 +360,11 @@ TEST(AddAndSeal, LeavesTheSumAsItWasWhenItFails) {
   UnnoisedSum sum = SumOf(Mechanism::kGaussian);
   ASSERT_THAT(sum.Add(Grid({1, 2, 3})), IsOk());
   const UpdateTerms terms = TermsOf(sum.options());
-  const VerifiedUpdate good = testing::UpdateOf(Grid({5, 6, 7}), terms);
-  const VerifiedUpdate shorter = testing::UpdateOf(Grid({5, 6}), terms);
+  VerifiedUpdate good = testing::UpdateOf(Grid({5, 6, 7}), terms);
+  VerifiedUpdate shorter = testing::UpdateOf(Grid({5, 6}), terms);
   UpdateTerms finer = terms;
   finer.grid_radius = RadiusOf(1U << 30U);
-  const VerifiedUpdate of_other_terms = testing::UpdateOf(Grid({2000, 0, 0}), finer);
+  VerifiedUpdate of_other_terms = testing::UpdateOf(Grid({2000, 0, 0}), finer);
   AlignedBuffer room;
   testing::GlassSealer glass;
   const auto add = [&](Addend second) {
@@ -308,7 +386,7 @@ TEST(AddAndSeal, LeavesTheBitsAsTheyWereWhenItFails) {
   options.bit_steps = 512;
   UnnoisedSum sum = *UnnoisedSum::Create(options);
   ASSERT_THAT(sum.Add(Grid({1, 2, 3}), Fit::kClipped), IsOk());
-  const VerifiedUpdate update = testing::UpdateOf(Grid({5, 6, 7}), TermsOf(options), Fit::kWithinClip);
+  VerifiedUpdate update = testing::UpdateOf(Grid({5, 6, 7}), TermsOf(options), Fit::kWithinClip);
   const Addend addends[] = {{&update}, {&update}};
   AlignedBuffer room;
   testing::GlassSealer glass;
@@ -320,7 +398,7 @@ TEST(AddAndSeal, LeavesTheBitsAsTheyWereWhenItFails) {
 TEST(AddAndSeal, CannotOverflow) {
   SumOptions options = OptionsOf(Mechanism::kNone, 1);
   UnnoisedSum sum = *UnnoisedSum::Create(options);
-  const VerifiedUpdate update = testing::UpdateOf(Grid({1}), TermsOf(options));
+  VerifiedUpdate update = testing::UpdateOf(Grid({1}), TermsOf(options));
   constexpr std::uint64_t kLimit = (std::uint64_t{1} << 62U) / kRadius;
   AlignedBuffer room;
   const auto add = [&](std::uint64_t first, std::uint64_t second) {

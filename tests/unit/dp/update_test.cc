@@ -41,13 +41,13 @@ TEST(UpdateIntake, ClipsPiecesAsClipToGridClipsTheWhole) {
     for (const Mechanism mechanism : {Mechanism::kGaussian, Mechanism::kLaplace}) {
       std::vector<std::int32_t> grid(values.size());
       const auto outcome = ClipToGrid(values, ClipOf(1), RadiusOf(1024), NormOf(mechanism), grid);
-      const auto update = Taken(values, Entries::kFloats, TermsOf(mechanism)).Clip(ClipOf(1));
+      auto update = Taken(values, Entries::kFloats, TermsOf(mechanism)).Clip(ClipOf(1));
       ASSERT_EQ(update.has_value(), outcome.has_value()) << name;
       if (!outcome) {
         EXPECT_EQ(update.error().message, outcome.error().message) << name;
         continue;
       }
-      EXPECT_TRUE(std::ranges::equal(update->grid(), grid)) << name;
+      EXPECT_TRUE(std::ranges::equal(update->Settle(), grid)) << name;
       EXPECT_EQ(update->fit() == Fit::kClipped, outcome->clipped) << name;
     }
   }
@@ -65,10 +65,10 @@ TEST(UpdateIntake, PassesIntegersOnTheBoundAndNotOneStepBeyond) {
   grid[10] = 1000;
   grid[290] = -24;
   const auto verify = [&](UpdateTerms terms) { return Taken(grid, Entries::kGrid, terms).Verify(Fit::kClipped); };
-  const auto passed = verify(TermsOf(Mechanism::kLaplace));
+  auto passed = verify(TermsOf(Mechanism::kLaplace));
   ASSERT_THAT(passed, IsOk());
   EXPECT_EQ(passed->fit(), Fit::kClipped);
-  EXPECT_TRUE(std::ranges::equal(passed->grid(), grid));
+  EXPECT_TRUE(std::ranges::equal(passed->Settle(), grid));
   grid[299] = 1;
   EXPECT_THAT(verify(TermsOf(Mechanism::kLaplace)), IsErrorSaying(ErrorCode::kInvalidArgument, "L1 norm"));
   EXPECT_THAT(verify(TermsOf(Mechanism::kGaussian)), IsOk());
@@ -100,12 +100,12 @@ TEST(UpdateIntake, WidensNarrowEntriesToGridSteps) {
     eight[i] = static_cast<std::int8_t>(i % 7) - 3;
     sixteen[i] = static_cast<std::int16_t>(i % 11) - 5;
   }
-  const auto narrow = TakenNarrow(eight, Entries::kGrid8, TermsOf(Mechanism::kGaussian), 3).Verify(Fit::kWithinClip);
+  auto narrow = TakenNarrow(eight, Entries::kGrid8, TermsOf(Mechanism::kGaussian), 3).Verify(Fit::kWithinClip);
   ASSERT_THAT(narrow, IsOk());
-  for (std::size_t i = 0; i < eight.size(); ++i) ASSERT_EQ(narrow->grid()[i], 8 * eight[i]);
-  const auto wider = TakenNarrow(sixteen, Entries::kGrid16, TermsOf(Mechanism::kGaussian), 2).Verify(Fit::kWithinClip);
+  for (std::size_t i = 0; i < eight.size(); ++i) ASSERT_EQ(narrow->Settle()[i], 8 * eight[i]);
+  auto wider = TakenNarrow(sixteen, Entries::kGrid16, TermsOf(Mechanism::kGaussian), 2).Verify(Fit::kWithinClip);
   ASSERT_THAT(wider, IsOk());
-  for (std::size_t i = 0; i < sixteen.size(); ++i) ASSERT_EQ(wider->grid()[i], 4 * sixteen[i]);
+  for (std::size_t i = 0; i < sixteen.size(); ++i) ASSERT_EQ(wider->Settle()[i], 4 * sixteen[i]);
 }
 
 // The bound is in grid steps: 1024 here, of a vector whose entries travel in units of 64.
