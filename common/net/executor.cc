@@ -137,4 +137,9 @@ Task<void> RunOn(asio::any_io_executor executor, Work& work) {
 }
 
 }  // namespace internal
+
+void PostTo(const asio::any_io_executor& executor, std::function<void()> f) {
+  asio::post(executor, std::move(f));
+}
+
 }  // namespace tacit::net

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -112,5 +113,8 @@ Task<std::invoke_result_t<F&>> CallOn(asio::any_io_executor executor, F f) {
   if (call.exception()) std::rethrow_exception(call.exception());
   co_return call.Take();
 }
+
+/// Runs `f` on `executor`, later. What is posted to a thread that is stopped first is destroyed without being run.
+void PostTo(const asio::any_io_executor& executor, std::function<void()> f);
 
 }  // namespace tacit::net

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "common/base/check.h"
 #include "common/net/wake_up.h"
@@ -171,9 +172,10 @@ std::optional<AlignedBuffer> UploadMemory::Give(std::size_t bytes) {
   const std::size_t room = RoomFor(bytes);
   if (room > options_.limit - used_) return std::nullopt;
   std::uint8_t* memory = nullptr;
-  if (const auto same = free_.find(room); same != free_.end()) {
-    memory = same->second.release();
-    free_.erase(same);
+  if (const auto [first, last] = free_.equal_range(room); first != last) {
+    const auto latest = std::prev(last);  // the likeliest to be in a cache still
+    memory = latest->second.release();
+    free_.erase(latest);
     kept_ -= room;
   } else {
     while (used_ + kept_ + room > options_.limit) {

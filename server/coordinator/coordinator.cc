@@ -89,10 +89,13 @@ Coordinator::~Coordinator() = default;
 template <typename T>
 net::Task<Result<T>> Coordinator::OnControl(std::function<net::Task<Result<T>>()> start) {
   auto slot = std::make_shared<Slot<T>>();
-  const auto spawned = co_await net::CallOn(services_.control, [this, &start, slot] {
-    return services_.background.Spawn(RunInto<T>(std::move(start), slot));
+  // Not CallOn, which would come back here to say that it is spawned: two hops between threads for every request.
+  net::PostTo(services_.control, [this, start = std::move(start), slot]() mutable {
+    const auto spawned = services_.background.Spawn(RunInto<T>(std::move(start), slot));
+    if (spawned) return;
+    slot->result = std::unexpected(spawned.error());
+    slot->wake.Wake();
   });
-  if (!spawned) co_return std::unexpected(spawned.error());
   // The result is looked at only after the wake-up, which orders the two threads.
   while (!co_await slot->wake.WaitUntil(services_.clock.SteadyNow() + std::chrono::hours(1))) {
   }
