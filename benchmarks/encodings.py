@@ -120,7 +120,8 @@ class Federation:
         model = self.directory / "model.safetensors"
         model.unlink(missing_ok=True)
         run(*self.tacit, "model", "get", name, "-o", model)
-        return json.loads(run(BIN / "tacit-agent", "--json", "evaluate", "--model", model, *held_out))["data"]["accuracy"]
+        shown = run(BIN / "tacit-agent", "--json", "evaluate", "--model", model, *held_out)
+        return json.loads(shown)["data"]["accuracy"]
 
     def close(self):
         self.server.send_signal(signal.SIGTERM)

@@ -146,10 +146,10 @@ def parameters(shape):
 
 
 SIZES = {  # inputs and classes, clients, rounds, goal in ms of server CPU
-    "100KB": ((249, 100), 64, 8, 0.15),
-    "1MB": ((2499, 100), 32, 6, 1.2),
-    "10MB": ((24999, 100), 16, 10, 11),
-    "100MB": ((99999, 250), 4, 3, 110),
+    "100KB": ((249, 100), 64, 20, 0.15),
+    "1MB": ((2499, 100), 64, 6, 1.2),
+    "10MB": ((24999, 100), 32, 5, 11),
+    "100MB": ((99999, 250), 16, 2, 110),
 }
 
 
@@ -169,7 +169,8 @@ def fsync_seconds(directory, times=50):
 def uploads(sizes=SIZES):
     for size, (shape, clients, rounds, goal) in sizes.items():
         large = parameters(shape) > 10_000_000
-        with Scene(clients, 512 * MIB, (2304 if large else 256) * MIB) as scene:
+        # Room for as many updates as go into a batch: what operators of large models are told to give.
+        with Scene(clients, (4096 if large else 512) * MIB, (2304 if large else 256) * MIB) as scene:
             for mode, fresh in (("keep_alive", 0), ("fresh_handshake", 1)):
                 if fresh and size != "100KB":
                     continue

@@ -88,7 +88,8 @@ Result<std::uint32_t> RoundToWidth(std::span<std::int32_t> grid, Width width, Gr
   if (scale < 0.5) {
     return Fail(ErrorCode::kInvalidArgument,
                 "an update of " + std::to_string(grid.size()) + " parameters does not fit entries of " +
-                    std::to_string(8 * BytesOf(width)) + " bits: rounding would be as large as the update; use a wider encoding");
+                    std::to_string(8 * BytesOf(width)) +
+                    " bits: rounding would be as large as the update; use a wider encoding");
   }
   const std::vector<std::int32_t> exact(grid.begin(), grid.end());
   Coins coins(bits);

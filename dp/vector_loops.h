@@ -191,36 +191,36 @@ TACIT_INLINE void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* su
 }  // namespace tacit::dp::loops
 
 /// Defines a table of kernels, each compiled for the instruction set that the attributes name.
-#define TACIT_VECTOR_KERNELS(name, ...)                                                                            \
-  namespace tacit::dp {                                                                                            \
-  namespace {                                                                                                      \
-  __VA_ARGS__ void Measure(std::span<const float> values, Norm norm, FloatMeasure& measure) {                      \
-    loops::Measure(values, norm, measure);                                                                         \
-  }                                                                                                                \
-  __VA_ARGS__ GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) {  \
-    return loops::Truncate(values, factor, norm, grid);                                                            \
-  }                                                                                                                \
-  __VA_ARGS__ void Widen8(std::span<const std::int8_t> values, std::uint32_t shift, std::int32_t* grid) {          \
-    loops::Widen(values, shift, grid);                                                                             \
-  }                                                                                                                \
-  __VA_ARGS__ void Widen16(std::span<const std::int16_t> values, std::uint32_t shift, std::int32_t* grid) {        \
-    loops::Widen(values, shift, grid);                                                                             \
-  }                                                                                                                \
-  __VA_ARGS__ GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {                             \
-    return loops::MeasureGrid(grid, norm);                                                                         \
-  }                                                                                                                \
-  __VA_ARGS__ void Add(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum) {               \
-    loops::Add(grid, weight, sum);                                                                                 \
-  }                                                                                                                \
-  __VA_ARGS__ void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* sum) {                              \
-    loops::AddNarrow(grid, sum);                                                                                   \
-  }                                                                                                                \
-  }                                                                                                                \
-  const VectorKernels name{.measure = Measure,                                                                     \
-                           .truncate = Truncate,                                                                   \
-                           .widen8 = Widen8,                                                                       \
-                           .widen16 = Widen16,                                                                     \
-                           .measure_grid = MeasureGrid,                                                            \
-                           .add = Add,                                                                             \
-                           .add_narrow = AddNarrow};                                                               \
+#define TACIT_VECTOR_KERNELS(name, ...)                                                                           \
+  namespace tacit::dp {                                                                                           \
+  namespace {                                                                                                     \
+  __VA_ARGS__ void Measure(std::span<const float> values, Norm norm, FloatMeasure& measure) {                     \
+    loops::Measure(values, norm, measure);                                                                        \
+  }                                                                                                               \
+  __VA_ARGS__ GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) { \
+    return loops::Truncate(values, factor, norm, grid);                                                           \
+  }                                                                                                               \
+  __VA_ARGS__ void Widen8(std::span<const std::int8_t> values, std::uint32_t shift, std::int32_t* grid) {         \
+    loops::Widen(values, shift, grid);                                                                            \
+  }                                                                                                               \
+  __VA_ARGS__ void Widen16(std::span<const std::int16_t> values, std::uint32_t shift, std::int32_t* grid) {       \
+    loops::Widen(values, shift, grid);                                                                            \
+  }                                                                                                               \
+  __VA_ARGS__ GridMeasure MeasureGrid(std::span<const std::int32_t> grid, Norm norm) {                            \
+    return loops::MeasureGrid(grid, norm);                                                                        \
+  }                                                                                                               \
+  __VA_ARGS__ void Add(std::span<const std::int32_t> grid, std::int64_t weight, std::int64_t* sum) {              \
+    loops::Add(grid, weight, sum);                                                                                \
+  }                                                                                                               \
+  __VA_ARGS__ void AddNarrow(std::span<const std::int32_t> grid, std::int32_t* sum) {                             \
+    loops::AddNarrow(grid, sum);                                                                                  \
+  }                                                                                                               \
+  }                                                                                                               \
+  const VectorKernels name{.measure = Measure,                                                                    \
+                           .truncate = Truncate,                                                                  \
+                           .widen8 = Widen8,                                                                      \
+                           .widen16 = Widen16,                                                                    \
+                           .measure_grid = MeasureGrid,                                                           \
+                           .add = Add,                                                                            \
+                           .add_narrow = AddNarrow};                                                              \
   }

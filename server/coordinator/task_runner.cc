@@ -18,10 +18,10 @@ constexpr Millis kBetweenEntries{5};
 // A commit seals and writes as much for one update as for many. So it waits for more: for as long as an update takes
 // several times over, and for no more of them than make its cost per update small beside the update's own.
 constexpr std::uint64_t kBatchBytes = 32ULL << 20U;
-constexpr std::uint64_t kLeastFullBatch = 8;
+constexpr std::uint64_t kLeastFullBatch = 16;
 constexpr std::uint64_t kMostFullBatch = 256;
 constexpr std::uint64_t kBytesPerMilliOfWait = 100'000;
-constexpr Millis kLeastBatchWait{2};
+constexpr Millis kLeastBatchWait{5};
 constexpr Millis kMostBatchWait{500};
 
 }  // namespace
@@ -70,7 +70,7 @@ std::uint32_t TaskRunner::FullBatch() const {
   const std::uint64_t bytes = spec().model.ParameterCount() * sizeof(std::int32_t);
   const std::uint64_t full = std::clamp(kBatchBytes / bytes, kLeastFullBatch, kMostFullBatch);
   // A batch must not hold the memory that the next updates wait for.
-  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(services_.upload_memory / 4 / bytes, 1, full));
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(services_.upload_memory / 2 / bytes, 1, full));
 }
 
 Millis TaskRunner::BatchWait() const {

@@ -200,9 +200,8 @@ class Rounds(ServerTest):
         self.assertEqual(answer.status, 422)
         self.assertIn("grid radius", answer.problem()["detail"])
         leases[0] = devices[0].lease()
-        for device, lease, encoding, shift in zip(
-                devices, leases,
-                (agent_pb2.ENCODING_GRID_INT8, agent_pb2.ENCODING_GRID_INT16, agent_pb2.ENCODING_GRID_INT32), (5, 5, 0)):
+        encodings = (agent_pb2.ENCODING_GRID_INT8, agent_pb2.ENCODING_GRID_INT16, agent_pb2.ENCODING_GRID_INT32)
+        for device, lease, encoding, shift in zip(devices, leases, encodings, (5, 5, 0)):
             values = entries * (1 if shift else 32)
             self.assertEqual(device.upload(lease, values, encoding=encoding, shift=shift).status, 200, encoding)
         self.published(1)

@@ -21,7 +21,7 @@ using tacit::testing::IsOk;
 using testing::NormIsAtMost;
 using testing::RadiusOf;
 
-constexpr std::uint32_t kRadius = 1U << 20U;
+constexpr std::uint32_t kWideRadius = 1U << 20U;
 
 crypto::AesKeystream CoinsOf(std::uint32_t key) {
   return crypto::AesKeystream(*crypto::SecretKey::FromBytes(crypto::Sha256(ByteWriter().U32(key).bytes())));
@@ -34,7 +34,7 @@ std::vector<std::int32_t> FullVector(std::size_t size, Norm norm, std::uint32_t 
   std::vector<float> values(size);
   for (float& value : values) value = normal(random) * (random() % 100 == 0 ? 8.0F : 1.0F);
   std::vector<std::int32_t> grid(size);
-  EXPECT_THAT(ClipToGrid(values, testing::ClipOf(1e-3), RadiusOf(kRadius), norm, grid), IsOk());
+  EXPECT_THAT(ClipToGrid(values, testing::ClipOf(1e-3), RadiusOf(kWideRadius), norm, grid), IsOk());
   return grid;
 }
 
@@ -44,14 +44,14 @@ TEST(RoundToWidth, KeepsTheNormWhateverTheCoins) {
       for (std::uint32_t key = 1; key <= 20; ++key) {
         std::vector<std::int32_t> grid = FullVector(norm == Norm::kL1 ? 500 : 20'000, norm, key);
         auto coins = CoinsOf(key);
-        const auto shift = RoundToWidth(grid, width, RadiusOf(kRadius), norm, coins);
+        const auto shift = RoundToWidth(grid, width, RadiusOf(kWideRadius), norm, coins);
         ASSERT_THAT(shift, IsOk());
         const std::int32_t most = width == Width::k8 ? 127 : 32'767;
         for (std::int32_t& q : grid) {
           ASSERT_LE(std::abs(q), most);
           q <<= *shift;
         }
-        EXPECT_TRUE(NormIsAtMost(std::span<const std::int32_t>(grid), kRadius, norm));
+        EXPECT_TRUE(NormIsAtMost(std::span<const std::int32_t>(grid), kWideRadius, norm));
       }
     }
   }
@@ -61,7 +61,7 @@ TEST(RoundToWidth, LeavesWhatFitsAsItIs) {
   std::vector<std::int32_t> grid = {0, 127, -127, 1};
   const std::vector<std::int32_t> before = grid;
   auto coins = CoinsOf(1);
-  EXPECT_EQ(RoundToWidth(grid, Width::k8, RadiusOf(kRadius), Norm::kL2, coins), 0U);
+  EXPECT_EQ(RoundToWidth(grid, Width::k8, RadiusOf(kWideRadius), Norm::kL2, coins), 0U);
   EXPECT_EQ(grid, before);
   grid = {1 << 29, -(1 << 30)};
   const std::vector<std::int32_t> wide = grid;
@@ -78,7 +78,7 @@ TEST(RoundToWidth, LosesNothingOnAverage) {
   for (std::uint32_t i = 0; i < kTimes; ++i) {
     std::vector<std::int32_t> grid = exact;
     auto coins = CoinsOf(i);
-    const auto used = RoundToWidth(grid, Width::k8, RadiusOf(kRadius), Norm::kL2, coins);
+    const auto used = RoundToWidth(grid, Width::k8, RadiusOf(kWideRadius), Norm::kL2, coins);
     ASSERT_THAT(used, IsOk());
     shift = *used;
     for (std::size_t j = 0; j < grid.size(); ++j) sum[j] += grid[j];
@@ -94,7 +94,7 @@ TEST(RoundToWidth, RefusesMoreParametersThanTheWidthCarries) {
   std::vector<std::int32_t> grid(500'000, 700);
   grid[0] = 900'000;
   auto coins = CoinsOf(1);
-  EXPECT_THAT(RoundToWidth(grid, Width::k8, RadiusOf(kRadius), Norm::kL2, coins),
+  EXPECT_THAT(RoundToWidth(grid, Width::k8, RadiusOf(kWideRadius), Norm::kL2, coins),
               IsErrorSaying(ErrorCode::kInvalidArgument, "use a wider encoding"));
 }
 

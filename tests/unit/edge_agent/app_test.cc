@@ -85,7 +85,7 @@ TEST(Arguments, AreRefusedWithTheReasonAndExitCodeTwo) {
       {{"run", "--state", "/s", "--synthetic", "0/1", "--local-delta", "1"}, "--local-delta: delta is 1"},
       {{"run", "--state", "/s", "--synthetic", "0/1", "--log-level", "loud"},
        "--log-level: 'loud' is none of debug, info, warn, error"},
-      {{"run", "--state", "/s", "--synthetic", "0/1", "--encoding", "f"}, "--encoding: 'f' is none of grid, float32"},
+      {{"run", "--state", "/s", "--synthetic", "0/1", "--encoding", "f"}, "--encoding: 'f' is none of grid, int16, int8, float32"},
       {{"shape", "--data", "d", "--split", "all"}, "--split: 'all' is none of train, test"},
       {{"shape", "--data", "d", "--subject", "-1"}, "from 0 to 4294967295"},
       {{"shape", "--synthetic", "0/2", "--subject", "3"}, "--subject requires --data"},
