@@ -1,14 +1,18 @@
 # Every target is made here, so every target gets the same options and every header proves that it stands alone.
 
-# tacit_library(NAME SOURCES a.cc ... HEADERS a.h ... [DEPS targets ...] [PRIVATE_DEPS targets ...])
+# tacit_library(NAME [WAITS] SOURCES a.cc ... HEADERS a.h ... [DEPS targets ...] [PRIVATE_DEPS targets ...])
+# WAITS: its work is to wait for others, so an instrumented build takes longer to optimise it than its tests gain by it.
 function(tacit_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "WAITS" "" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "tacit_library(${name}): unexpected ${ARG_UNPARSED_ARGUMENTS}")
   endif()
   if(ARG_SOURCES)
     add_library(${name} STATIC ${ARG_SOURCES} ${ARG_HEADERS})
     target_link_libraries(${name} PUBLIC tacit_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+    if(ARG_WAITS AND TACIT_SANITIZE)
+      set_target_properties(${name} PROPERTIES TACIT_UNOPTIMISED ON)
+    endif()
   else()
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE tacit_options ${ARG_DEPS})
