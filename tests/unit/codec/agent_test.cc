@@ -185,6 +185,18 @@ TEST(UpdateHeader, ComesBackAsItWasSentInEveryEncoding) {
   }
 }
 
+TEST(UpdateHeader, HasOneSizeWhateverItSaysOfTheData) {
+  UpdateHeader header = samples::SomeHeader();
+  header.encoding = Encoding::kGridInt8;
+  header.clipped = false;
+  header.shift = 0;
+  const std::size_t size = Encode(header).size();
+  header.clipped = true;
+  EXPECT_EQ(Encode(header).size(), size);
+  header.shift = LargestShift(header.encoding);
+  EXPECT_EQ(Encode(header).size(), size);
+}
+
 TEST(UpdateHeader, TakesAnyClaimedExampleCount) {
   UpdateHeader header = samples::SomeHeader();
   header.example_count = std::numeric_limits<std::uint64_t>::max();
