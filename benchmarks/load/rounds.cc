@@ -89,7 +89,8 @@ class Rounds {
       return fleet_.Done();
     }
     const auto& wait = std::get<codec::Wait>(*reply);
-    if (wait.reason.contains("will not") || wait.reason.contains("has ended")) return fleet_.Failed("no lease: " + wait.reason);
+    if (wait.reason.contains("will not") || wait.reason.contains("has ended"))
+      return fleet_.Failed("no lease: " + wait.reason);
     fleet_.loop().At(Now() + std::min(wait.retry_after, kAfterRefusal), [this, &client] { AskForWork(client); });
   }
 

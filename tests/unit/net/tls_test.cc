@@ -105,7 +105,8 @@ TEST_F(Handshake, GivesNoSessionToResume) {
   TestServer server(Listener(), WhoAmI);
   const Identity device = pki_->Client("dev-1");
   const auto seen = RunShell(
-      "(printf \"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n\"; sleep 0.3) | openssl s_client -msg -connect 127.0.0.1:" +
+      "printf \"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n\" | openssl s_client -ign_eof -msg "
+      "-connect 127.0.0.1:" +
       server.port() + " -cert " + device.certificate_path + " -key " + device.key_path);
   EXPECT_THAT(seen.output, HasSubstr("200 OK"));
   EXPECT_THAT(seen.output, Not(HasSubstr("NewSessionTicket")));
