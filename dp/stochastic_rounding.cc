@@ -83,7 +83,8 @@ Result<std::uint32_t> RoundToWidth(std::span<std::int32_t> grid, Width width, Gr
   std::uint32_t shift = 0;
   while (((largest + (1U << shift) - 1) >> shift) > most) ++shift;
   if (shift == 0) return shift;
-  const double step = std::ldexp(1.0, static_cast<int>(shift));
+  const auto places = static_cast<std::int32_t>(shift);
+  const double step = std::ldexp(1.0, places);
   double scale = std::min(1.0, ScaleFor(SizeOf(grid, step), grid_radius.value() / step, norm));
   if (scale < 0.5) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -99,9 +100,9 @@ Result<std::uint32_t> RoundToWidth(std::span<std::int32_t> grid, Width width, Gr
       const auto scaled = scale < 1 ? static_cast<std::int32_t>(exact[i] * scale) : exact[i];
       grid[i] = Round(scaled, shift, coins);
     }
-    for (std::int32_t& q : grid) q <<= shift;
+    for (std::int32_t& q : grid) q <<= places;
     const GridMeasure measure = Kernels().measure_grid(grid, norm);
-    for (std::int32_t& q : grid) q >>= shift;
+    for (std::int32_t& q : grid) q >>= places;
     if (measure.Within(grid_radius, norm)) return shift;
   }
 }
