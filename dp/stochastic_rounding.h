@@ -9,6 +9,7 @@
 #include "dp/vector_kernels.h"
 
 namespace tacit::dp {
+
 /// Makes a clipped grid vector fit a narrower width: entries become multiples of 2^shift grid steps, each rounded up or
 /// down by a coin so that on average nothing is lost, and are left divided by it. A vector whose rounding would leave
 /// the bound is first scaled down, by what the coins are expected to add to its norm.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "common/base/text.h"
 #include "dp/update.h"
 #include "proto/codec/agent.h"
 #include "proto/codec/enrolment.h"
@@ -186,7 +187,7 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
     co_return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(header.payload_bytes) +
                                                     " payload bytes; the model of task " + round.task.str() + " has " +
                                                     std::to_string(plan.parameters) + " parameters of " +
-                                                    std::to_string(each) + (each == 1 ? " byte" : " bytes"));
+                                                    Counted(each, "byte"));
   }
   if (plan.entry_bound > 0 && header.encoding != codec::Encoding::kGridInt32) {
     co_return Fail(ErrorCode::kInvalidArgument, "task " + round.task.str() +

@@ -211,6 +211,13 @@ std::vector<std::int32_t> SomeGrid(std::size_t size, std::int32_t start) {
   return grid;
 }
 
+/// What a start makes of a sealed part.
+std::vector<std::int64_t> ContentsFromDisk(const SumOptions& options, ByteSpan sealed) {
+  UnnoisedSum sum = *UnnoisedSum::Create(options);
+  EXPECT_THAT(sum.AddSealed(testing::GlassSealer(), sealed, {}), IsOk());
+  return ContentsOf(sum);
+}
+
 /// Adds the same vectors one by one, and all at once, and opens what the second gave.
 void ExpectSameAtOnce(const SumOptions& options, std::span<const std::uint64_t> weights) {
   UnnoisedSum one_by_one = *UnnoisedSum::Create(options);
@@ -236,9 +243,7 @@ void ExpectSameAtOnce(const SumOptions& options, std::span<const std::uint64_t> 
   EXPECT_EQ(at_once.total_weight(), one_by_one.total_weight());
   EXPECT_EQ(at_once.contributions(), weights.size());
 
-  UnnoisedSum from_disk = *UnnoisedSum::Create(options);
-  ASSERT_THAT(from_disk.AddSealed(glass, *sealed, {}), IsOk());
-  EXPECT_EQ(ContentsOf(from_disk), ContentsOf(one_by_one));
+  EXPECT_EQ(ContentsFromDisk(options, *sealed), ContentsOf(one_by_one));
   ASSERT_THAT(at_once.TakeBackSealed(glass, *sealed, {}), IsOk());
   EXPECT_THAT(ContentsOf(at_once), Each(0));
   EXPECT_EQ(at_once.total_weight(), 0U);
@@ -288,9 +293,7 @@ void ExpectFloatsAddAsClipped(const SumOptions& options, const std::vector<std::
   const auto sealed = sum.AddAndSeal(addends, glass, {}, room);
   ASSERT_THAT(sealed, IsOk());
   EXPECT_EQ(ContentsOf(sum), ContentsOf(expected));
-  UnnoisedSum from_disk = *UnnoisedSum::Create(options);
-  ASSERT_THAT(from_disk.AddSealed(glass, *sealed, {}), IsOk());
-  EXPECT_EQ(ContentsOf(from_disk), ContentsOf(expected));
+  EXPECT_EQ(ContentsFromDisk(options, *sealed), ContentsOf(expected));
 }
 
 TEST(AddAndSeal, ClipsFloatsAsItAddsThem) {
