@@ -2,7 +2,7 @@
 """Measures the way of an update into tacitd: real mTLS clients, differential privacy on, acknowledged when durable.
 
 Usage: ingest.py [SECTION ...]     prints one row of JSON a line
-Sections: uploads (or one of its sizes: 100KB 1MB 10MB 100MB) memory mischief idle storm scaling
+Sections: uploads (or one of its sizes: 100KB 1MB 10MB 100MB) memory mischief idle storm restart scaling
 Every figure of the server's CPU stands beside that of a server that does nothing but TLS, measured in the same run.
 """
 
@@ -38,7 +38,7 @@ count = {rounds}
 max_participations = {rounds}
 [cohort]
 size = {clients}
-min = {clients}
+min = {minimum}
 over_selection = 1.0
 deadline = "1h"
 [privacy]
@@ -96,11 +96,17 @@ class Scene:
         self.config = path
 
     def __enter__(self):
+        self.start()
+        return self
+
+    def start(self):
+        """Returns how many seconds it took until the server was ready."""
+        began = time.monotonic()
         self.log = open(self.directory / "log", "w", encoding="utf-8")
         self.process = subprocess.Popen([BIN / "tacitd", "--config", self.config], stderr=self.log)
         ready = None
         while ready is None:
-            time.sleep(0.02)
+            time.sleep(0.005)
             if self.process.poll() is not None:
                 raise SystemExit("ingest.py: tacitd ended: " + (self.directory / "log").read_text())
             for line in (self.directory / "log").read_text().splitlines():
@@ -108,7 +114,12 @@ class Scene:
                 if event.get("event") == "server_ready":
                     ready = event
         self.ports = {name: ready[name + "_port"] for name in ("agents", "api", "metrics")}
-        return self
+        return time.monotonic() - began
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
@@ -118,10 +129,11 @@ class Scene:
         self.log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def create_task(self, name, shape, rounds, clients=None):
+    def create_task(self, name, shape, rounds, clients=None, minimum=None):
         path = self.directory / "task.toml"
         path.write_text(TASK.format(name=name, inputs=shape[0], classes=shape[1], rounds=rounds,
-                                    clients=clients or self.clients, population=max(1000, clients or self.clients)))
+                                    clients=clients or self.clients, minimum=minimum or clients or self.clients,
+                                    population=max(1000, clients or self.clients)))
         run(BIN / "tacit", "--context", self.root, "--server", f"127.0.0.1:{self.ports['api']}", "task", "create", "-f",
             path)
 
@@ -277,8 +289,40 @@ def scaling():
     row("scaling.parameters.slope", slope(by_parameters), "", None, 1.05)
 
 
+def read_seconds(files):
+    """Reading them one after another, into the same memory; how many bytes that is."""
+    room = memoryview(bytearray(max(file.stat().st_size for file in files)))
+    start = time.monotonic()
+    total = 0
+    for file in files:
+        with open(file, "rb", buffering=0) as opened:
+            got = 1
+            while got:
+                got = opened.readinto(room)
+                total += got
+    return time.monotonic() - start, total
+
+
+def restart(shape=(124_999, 250), times=5):
+    """A server that was killed in a round with as many partial sums as it may have, 1 GB together."""
+    with Scene(8, 512 * MIB, 2304 * MIB) as scene:
+        scene.create_task("t", shape, 2, clients=9, minimum=8)
+        scene.load("rounds", task="t", rounds=1, parameters=parameters(shape))
+        took = []
+        for _ in range(times):
+            scene.kill()
+            files = [file for kind in ("partials", "models") for file in (scene.root / "data" / kind).rglob("*")
+                     if file.is_file()]
+            alone, total = read_seconds(files)
+            took.append((scene.start(), alone))
+        took.sort()
+        row("restart_state", total / 1e9, "GB")
+        row("restart_seconds", took[times // 2][0], "s", took[times // 2][1], 1)
+        row("restart_seconds_slowest", took[-1][0], "s", took[-1][1])
+
+
 SECTIONS = {"uploads": uploads, "memory": memory, "mischief": mischief, "idle": idle, "storm": storm,
-            "scaling": scaling}
+            "restart": restart, "scaling": scaling}
 
 
 def main(names):

@@ -43,25 +43,6 @@ Bytes SerialisedOptions(const SumOptions& options) {
   return std::move(writer).Take();
 }
 
-/// How much a sealed sum holds, and in how many bytes each entry.
-struct Counts {
-  std::uint64_t contributions = 0;
-  std::uint64_t total_weight = 0;
-  std::size_t width = kWide;
-};
-
-/// What stands before the entries.
-Bytes HeadOf(const SumOptions& options, const Counts& counts) {
-  Bytes head = ByteWriter()
-                   .Raw(SerialisedOptions(options))
-                   .U64(counts.contributions)
-                   .U64(counts.total_weight)
-                   .U64(counts.width)
-                   .bytes();
-  head.resize((head.size() + kHeadUnit - 1) / kHeadUnit * kHeadUnit);
-  return head;
-}
-
 /// Puts what of the head belongs into the block that begins at `at`, and gives what of the block is left for entries.
 std::span<std::uint8_t> PutHead(const Bytes& head, std::size_t at, std::span<std::uint8_t> block) {
   if (at >= head.size()) return block;
@@ -73,6 +54,33 @@ std::span<std::uint8_t> PutHead(const Bytes& head, std::size_t at, std::span<std
 /// The first entry of a block that begins at `at`.
 std::size_t FirstEntry(const Bytes& head, std::size_t at, std::size_t width) {
   return (std::max(at, head.size()) - head.size()) / width;
+}
+
+std::span<std::uint8_t> RoomFor(std::size_t size, AlignedBuffer& room) {
+  if (room.size() < size) room = AlignedBuffer(size);
+  return room.bytes().first(size);
+}
+
+/// Blocks begin where every entry may: sealers give them aligned, and the head's length is a multiple of kHeadUnit.
+template <typename Entry>
+std::span<Entry> EntriesIn(std::span<std::uint8_t> block) {
+  return {reinterpret_cast<Entry*>(block.data()), block.size() / sizeof(Entry)};
+}
+
+template <typename Entry>
+std::span<const Entry> EntriesOf(ByteSpan block) {
+  return {reinterpret_cast<const Entry*>(block.data()), block.size() / sizeof(Entry)};
+}
+
+template <typename Entry>
+bool WithinBound(ByteSpan block, std::int64_t bound) {
+  Entry least = 0;
+  Entry largest = 0;
+  for (const Entry entry : EntriesOf<Entry>(block)) {
+    least = std::min(least, entry);
+    largest = std::max(largest, entry);
+  }
+  return std::int64_t{largest} <= bound && std::int64_t{least} >= -bound;
 }
 
 std::uint64_t ReadU64(ByteSpan bytes) {
@@ -231,9 +239,8 @@ Result<ByteSpan> UnnoisedSum::AddAndSeal(std::span<const Addend> addends, const 
   // Narrow entries are half of what is sealed and written, and exact: no sum of so many can leave 32 bits.
   const bool fits = weight == addends.size() && weight <= kLargestNarrow / LargestOfOne(options_);
   const Counts counts{.contributions = addends.size(), .total_weight = weight, .width = fits ? kNarrow : kWide};
-  const std::size_t size = sealer.SealedSize(HeadOf(options_, counts).size() + values_.size() * counts.width);
-  if (room.size() < size) room = AlignedBuffer(size);
-  const std::span<std::uint8_t> sealed = room.bytes().first(size);
+  const std::size_t plaintext = HeadOf(counts).size() + values_.size() * counts.width;
+  const std::span<std::uint8_t> sealed = RoomFor(sealer.SealedSize(plaintext), room);
   const Sealing to{.addends = addends, .counts = counts, .sealer = sealer, .context = context};
   TACIT_TRY(const bool held, AddAllAndSeal(to, sealed));
   if (!held) {
@@ -248,7 +255,7 @@ Result<ByteSpan> UnnoisedSum::AddAndSeal(std::span<const Addend> addends, const 
 
 /// False when a piece of an update was beyond the bound; then, as after an error, the entries are as they were.
 Result<bool> UnnoisedSum::AddAllAndSeal(const Sealing& to, std::span<std::uint8_t> sealed) {
-  const Bytes head = HeadOf(options_, to.counts);
+  const Bytes head = HeadOf(to.counts);
   std::vector<GridMeasure> measures(to.addends.size());
   const auto add = [&](std::size_t at, std::span<std::uint8_t> block) {
     const std::span<std::uint8_t> entries = PutHead(head, at, block);
@@ -313,103 +320,146 @@ void UnnoisedSum::Subtract(std::span<const Addend> addends) {
 
 // ---- Sealed ----
 
-Result<Bytes> UnnoisedSum::Seal(const Sealer& sealer, ByteSpan context) const {
-  const Bytes head = HeadOf(options_, {.contributions = contributions_, .total_weight = total_weight_, .width = kWide});
-  const std::size_t plaintext = head.size() + values_.size() * kWide;
-  Bytes sealed(sealer.SealedSize(plaintext));
+/// What stands before the entries.
+Bytes UnnoisedSum::HeadOf(const Counts& counts) const {
+  Bytes head = ByteWriter()
+                   .Raw(SerialisedOptions(options_))
+                   .U64(counts.contributions)
+                   .U64(counts.total_weight)
+                   .U64(counts.width)
+                   .bytes();
+  head.resize((head.size() + kHeadUnit - 1) / kHeadUnit * kHeadUnit);
+  return head;
+}
+
+Result<ByteSpan> UnnoisedSum::Seal(const Sealer& sealer, ByteSpan context, AlignedBuffer& room) const {
+  const bool fits = total_weight_ <= kLargestNarrow / LargestOfOne(options_);
+  const Counts counts{.contributions = contributions_, .total_weight = total_weight_, .width = fits ? kNarrow : kWide};
+  const Bytes head = HeadOf(counts);
+  const std::size_t plaintext = head.size() + values_.size() * counts.width;
+  const std::span<std::uint8_t> sealed = RoomFor(sealer.SealedSize(plaintext), room);
   const auto copy = [&](std::size_t at, std::span<std::uint8_t> block) {
     const std::span<std::uint8_t> entries = PutHead(head, at, block);
-    std::memcpy(entries.data(), values_.data() + FirstEntry(head, at, kWide), entries.size());
+    const std::int64_t* const from = values_.data() + FirstEntry(head, at, counts.width);
+    if (fits) {
+      const std::span<std::int32_t> narrow = EntriesIn<std::int32_t>(entries);
+      for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = static_cast<std::int32_t>(from[i]);
+    } else {
+      std::memcpy(entries.data(), from, entries.size());
+    }
   };
   TACIT_TRY_VOID(sealer.Seal(plaintext, copy, context, sealed));
-  return sealed;
+  return ByteSpan(sealed);
 }
 
-/// A sum in clear, overwritten at the end.
-class UnnoisedSum::Opened {
- public:
-  Opened(Bytes plaintext, std::size_t head) : plaintext_(std::move(plaintext)), head_(head) {}
-  Opened(Opened&&) noexcept = default;
-  Opened& operator=(Opened&&) = delete;
-  Opened(const Opened&) = delete;
-  Opened& operator=(const Opened&) = delete;
-  ~Opened() { WipeMemory(plaintext_.data(), plaintext_.size()); }
-
-  [[nodiscard]] ByteSpan bytes() const { return plaintext_; }
-  void set_counts(const Counts& counts) { counts_ = counts; }
-  [[nodiscard]] const Counts& counts() const { return counts_; }
-  [[nodiscard]] std::int64_t operator[](std::size_t entry) const {
-    const std::uint8_t* const at = plaintext_.data() + head_ + entry * counts_.width;
-    if (counts_.width == kWide) return ReadAs<std::int64_t>(at);
-    return ReadAs<std::int32_t>(at);
-  }
-
- private:
-  template <typename T>
-  static T ReadAs(const std::uint8_t* from) {
-    T value;
-    std::memcpy(&value, from, sizeof value);
-    return value;
-  }
-
-  Bytes plaintext_;
-  std::size_t head_;
-  Counts counts_;
+/// A sealed sum while it is read.
+struct UnnoisedSum::Part {
+  Counts counts;
+  std::size_t sealed = 0;  ///< Bytes of all of it.
+  std::size_t head = 0;    ///< Of what stands before the entries.
+  std::size_t moved = 0;   ///< Entries so far.
 };
 
-Result<UnnoisedSum::Opened> UnnoisedSum::Open(const Sealer& sealer, ByteSpan sealed, ByteSpan context) const {
-  TACIT_TRY(Bytes plaintext, sealer.Open(sealed, context));
-  const std::size_t before = SerialisedOptions(options_).size();
-  const std::size_t head_size = HeadOf(options_, {}).size();
-  Opened opened(std::move(plaintext), head_size);
-  const ByteSpan bytes = opened.bytes();
-  if (bytes.size() < head_size) return NotASum("has the wrong size");
-  Counts counts{.contributions = ReadU64(bytes.subspan(before)),
-                .total_weight = ReadU64(bytes.subspan(before + sizeof(std::uint64_t))),
-                .width = ReadU64(bytes.subspan(before + 2 * sizeof(std::uint64_t)))};
-  const Bytes head = HeadOf(options_, counts);
-  if (!std::ranges::equal(head, bytes.first(head.size()))) return NotASum("belongs to another round, grid or model");
-  if ((counts.width != kNarrow && counts.width != kWide) ||
-      bytes.size() != head.size() + values_.size() * counts.width) {
-    return NotASum("has the wrong size");
-  }
-  opened.set_counts(counts);
-  TACIT_TRY_VOID(CheckBounds(opened));
-  return opened;
+Result<void> UnnoisedSum::AddSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context) {
+  return Move(sealer, sealed, context, Direction::kIn);
 }
 
-// The seal already says that the bytes are ours; this keeps a defect elsewhere from becoming a sum whose bounds do not
-// hold.
-Result<void> UnnoisedSum::CheckBounds(const Opened& part) const {
-  const Counts& counts = part.counts();
+Result<void> UnnoisedSum::TakeBackSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context) {
+  return Move(sealer, sealed, context, Direction::kOut);
+}
+
+// Each block is moved while it is in the cache, long before the seal has said that it is ours: where it does not, what
+// was moved is moved back.
+Result<void> UnnoisedSum::Move(const Sealer& sealer, ByteSpan sealed, ByteSpan context, Direction direction) {
+  Part part{.counts = {}, .sealed = sealed.size()};
+  Result<void> sound;
+  Result<void> opened = sealer.Open(sealed, context, [&](std::size_t at, ByteSpan block) {
+    if (sound && at == 0) sound = Begin(part, sealer, block, direction);
+    if (sound) sound = MoveBlock(part, block.subspan(at == 0 ? part.head : 0), direction);
+  });
+  if (opened && sound && part.moved < values_.size()) sound = NotASum("has the wrong size");
+  if (opened && sound) {
+    Count(part.counts, direction);
+    return {};
+  }
+  MoveBack(part, sealer, sealed, context, direction);
+  return opened ? sound : opened;
+}
+
+/// Reads what stands before the entries, and whether they may be moved.
+Result<void> UnnoisedSum::Begin(Part& part, const Sealer& sealer, ByteSpan block, Direction direction) const {
+  const std::size_t before = SerialisedOptions(options_).size();
+  const std::size_t head_size = HeadOf(Counts()).size();
+  if (block.size() < head_size) return NotASum("has the wrong size");
+  const Counts counts{.contributions = ReadU64(block.subspan(before)),
+                      .total_weight = ReadU64(block.subspan(before + sizeof(std::uint64_t))),
+                      .width = ReadU64(block.subspan(before + 2 * sizeof(std::uint64_t)))};
+  const Bytes head = HeadOf(counts);
+  if (!std::ranges::equal(head, block.first(head.size()))) return NotASum("belongs to another round, grid or model");
+  if ((counts.width != kNarrow && counts.width != kWide) ||
+      part.sealed != sealer.SealedSize(head.size() + values_.size() * counts.width)) {
+    return NotASum("has the wrong size");
+  }
+  TACIT_TRY_VOID(CheckCounts(counts, direction));
+  part.counts = counts;
+  part.head = head.size();
+  return {};
+}
+
+// The seal says that the bytes are ours; this, and MoveBlock, keep a defect elsewhere from becoming a sum whose bounds
+// do not hold.
+Result<void> UnnoisedSum::CheckCounts(const Counts& counts, Direction direction) const {
   const bool weights_fit = counts.total_weight <= LargestTotalWeight(options_) &&
                            counts.contributions <= counts.total_weight &&
                            (options_.mechanism == Mechanism::kNone || counts.contributions == counts.total_weight);
   if (!weights_fit) return NotASum("counts its contributions wrongly");
-  const auto bound = static_cast<std::int64_t>(counts.total_weight * LargestOfOne(options_));
-  for (std::size_t i = 0; i < values_.size(); ++i) {
-    if (part[i] > bound || part[i] < -bound) return NotASum("holds an entry that its contributions cannot have made");
-  }
-  return {};
-}
-
-Result<void> UnnoisedSum::AddSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context) {
-  TACIT_TRY(const Opened part, Open(sealer, sealed, context));
-  TACIT_TRY_VOID(CheckRoom(part.counts().total_weight));
-  for (std::size_t i = 0; i < values_.size(); ++i) values_[i] += part[i];
-  contributions_ += part.counts().contributions;
-  total_weight_ += part.counts().total_weight;
-  return {};
-}
-
-Result<void> UnnoisedSum::TakeBackSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context) {
-  TACIT_TRY(const Opened part, Open(sealer, sealed, context));
-  if (part.counts().contributions > contributions_ || part.counts().total_weight > total_weight_)
+  if (direction == Direction::kIn) return CheckRoom(counts.total_weight);
+  if (counts.contributions > contributions_ || counts.total_weight > total_weight_)
     return NotASum("is not part of this sum");
-  for (std::size_t i = 0; i < values_.size(); ++i) values_[i] -= part[i];
-  contributions_ -= part.counts().contributions;
-  total_weight_ -= part.counts().total_weight;
   return {};
+}
+
+Result<void> UnnoisedSum::MoveBlock(Part& part, ByteSpan block, Direction direction) {
+  const auto bound = static_cast<std::int64_t>(part.counts.total_weight * LargestOfOne(options_));
+  const bool narrow = part.counts.width == kNarrow;
+  if (!(narrow ? WithinBound<std::int32_t>(block, bound) : WithinBound<std::int64_t>(block, bound)))
+    return NotASum("holds an entry that its contributions cannot have made");
+  MoveEntries(part.counts.width, part.moved, block, direction);
+  part.moved += block.size() / part.counts.width;
+  return {};
+}
+
+void UnnoisedSum::MoveEntries(std::size_t width, std::size_t first, ByteSpan block, Direction direction) {
+  const std::int64_t sign = direction == Direction::kIn ? 1 : -1;
+  std::int64_t* const to = values_.data() + first;
+  if (width == kNarrow) return Kernels().add(EntriesOf<std::int32_t>(block), sign, to);
+  const std::span<const std::int64_t> entries = EntriesOf<std::int64_t>(block);
+  for (std::size_t i = 0; i < entries.size(); ++i) to[i] += sign * entries[i];
+}
+
+/// Takes the moves of a part that did not open back: the same bytes open to the same entries.
+void UnnoisedSum::MoveBack(const Part& part, const Sealer& sealer, ByteSpan sealed, ByteSpan context,
+                           Direction direction) {
+  if (part.moved == 0) return;
+  const Direction back = direction == Direction::kIn ? Direction::kOut : Direction::kIn;
+  std::size_t left = part.moved;
+  [[maybe_unused]] const Result<void> failed_before = sealer.Open(sealed, context, [&](std::size_t at, ByteSpan block) {
+    const ByteSpan entries = block.subspan(at == 0 ? part.head : 0);
+    const ByteSpan moved = entries.first(std::min(entries.size(), left * part.counts.width));
+    MoveEntries(part.counts.width, part.moved - left, moved, back);
+    left -= moved.size() / part.counts.width;
+  });
+  TACIT_CHECK(left == 0, "bytes that were read once are read again");
+}
+
+void UnnoisedSum::Count(const Counts& counts, Direction direction) {
+  if (direction == Direction::kIn) {
+    contributions_ += counts.contributions;
+    total_weight_ += counts.total_weight;
+  } else {
+    contributions_ -= counts.contributions;
+    total_weight_ -= counts.total_weight;
+  }
 }
 
 }  // namespace tacit::dp

@@ -85,6 +85,7 @@ class UnnoisedSum {
                               AlignedBuffer& room);
   /// Errors, for both: kDataLoss when the bytes do not open, hold a sum of anything else than this, or more than their
   /// contributions can have made; kTooLarge when the sum could overflow. An error leaves the sum as it was.
+  /// Cost, of both: one pass over the bytes and one over the sum, and no memory.
   Result<void> AddSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context);
   Result<void> TakeBackSealed(const Sealer& sealer, ByteSpan sealed, ByteSpan context);
 
@@ -95,8 +96,9 @@ class UnnoisedSum {
   /// Sum of weights; the number of contributions unless kNone.
   [[nodiscard]] std::uint64_t total_weight() const { return total_weight_; }
 
-  /// All of it, as AddSealed takes it. Errors: those of the sealer.
-  [[nodiscard]] Result<Bytes> Seal(const Sealer& sealer, ByteSpan context) const;
+  /// All of it, as AddSealed takes it, in `room`, which is made larger when it is too small. Errors: those of the
+  /// sealer.
+  [[nodiscard]] Result<ByteSpan> Seal(const Sealer& sealer, ByteSpan context, AlignedBuffer& room) const;
 
  private:
   friend Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& token, Keystream& noise_bits,
@@ -114,9 +116,22 @@ class UnnoisedSum {
   void AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
                std::span<GridMeasure> measures);
   void Subtract(std::span<const Addend> addends);
-  class Opened;
-  [[nodiscard]] Result<Opened> Open(const Sealer& sealer, ByteSpan sealed, ByteSpan context) const;
-  [[nodiscard]] Result<void> CheckBounds(const Opened& part) const;
+  /// How much a sealed sum holds, and in how many bytes each entry.
+  struct Counts {
+    std::uint64_t contributions = 0;
+    std::uint64_t total_weight = 0;
+    std::size_t width = 0;
+  };
+  struct Part;
+  enum class Direction : std::uint8_t { kIn, kOut };
+  [[nodiscard]] Bytes HeadOf(const Counts& counts) const;
+  [[nodiscard]] Result<void> Move(const Sealer& sealer, ByteSpan sealed, ByteSpan context, Direction direction);
+  [[nodiscard]] Result<void> Begin(Part& part, const Sealer& sealer, ByteSpan block, Direction direction) const;
+  [[nodiscard]] Result<void> CheckCounts(const Counts& counts, Direction direction) const;
+  [[nodiscard]] Result<void> MoveBlock(Part& part, ByteSpan block, Direction direction);
+  void MoveEntries(std::size_t width, std::size_t first, ByteSpan block, Direction direction);
+  void MoveBack(const Part& part, const Sealer& sealer, ByteSpan sealed, ByteSpan context, Direction direction);
+  void Count(const Counts& counts, Direction direction);
   void Wipe();
 
   SumOptions options_;

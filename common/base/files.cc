@@ -111,6 +111,13 @@ Result<std::size_t> SizeOf(const FileDescriptor& file, const std::filesystem::pa
   return static_cast<std::size_t>(status.st_size);
 }
 
+Result<void> CheckSize(const FileDescriptor& file, const std::filesystem::path& path, std::size_t size) {
+  TACIT_TRY(const std::size_t announced, SizeOf(file, path));
+  if (announced == size) return {};
+  return Fail(ErrorCode::kDataLoss, path.string() + " has " + std::to_string(announced) + " bytes, not of the " +
+                                        std::to_string(size) + " bytes that were written");
+}
+
 }  // namespace
 
 Result<void> CheckClosedToOthers(const std::filesystem::path& path) {
@@ -154,13 +161,22 @@ Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit
   return bytes;
 }
 
+Result<void> ReadFileInto(const std::filesystem::path& path, std::span<std::uint8_t> into) {
+  TACIT_TRY(const FileDescriptor file, OpenRegular(path));
+  TACIT_TRY_VOID(CheckSize(file, path, into.size()));
+  while (!into.empty()) {
+    const ssize_t got = ::read(file.get(), into.data(), into.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SystemFailure("cannot read", path);
+    if (got == 0) return Fail(ErrorCode::kDataLoss, path.string() + " was cut while it was read");
+    into = into.subspan(static_cast<std::size_t>(got));
+  }
+  return {};
+}
+
 Result<SharedBytes> MapFile(const std::filesystem::path& path, std::size_t size) {
   TACIT_TRY(const FileDescriptor file, OpenRegular(path));
-  TACIT_TRY(const std::size_t announced, SizeOf(file, path));
-  if (announced != size) {
-    return Fail(ErrorCode::kDataLoss, path.string() + " has " + std::to_string(announced) + " bytes, not of the " +
-                                          std::to_string(size) + " bytes that were written");
-  }
+  TACIT_TRY_VOID(CheckSize(file, path, size));
   if (size == 0) return SharedBytes::Of({});
   void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) return SystemFailure("cannot map", path);

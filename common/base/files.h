@@ -3,7 +3,9 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <span>
 
 #include "common/base/bytes.h"
 
@@ -16,6 +18,10 @@ inline constexpr mode_t kReadableByAll = 0644;
 /// Errors: kNotFound, kPermissionDenied, kTooLarge (nothing beyond the limit is read), kInvalidArgument for what is not
 /// a regular file (a pipe could block for ever), kUnavailable for what the disk says; each names the path.
 Result<Bytes> ReadFile(const std::filesystem::path& path, std::size_t size_limit);
+
+/// Fills `into` with a file of exactly that size: memory that was used before takes no fresh pages, which cost more
+/// than the read does. Errors: as ReadFile; kDataLoss for another size.
+Result<void> ReadFileInto(const std::filesystem::path& path, std::span<std::uint8_t> into);
 
 /// Whether a file, of a key, gives nothing to users who are neither its owner nor of its group: a service may read by
 /// its group what only root may change. Errors: kPermissionDenied, with what to do; kNotFound.

@@ -13,4 +13,12 @@ Result<Bytes> Sealer::Seal(ByteSpan plaintext, ByteSpan context) const {
   return sealed;
 }
 
+Result<Bytes> Sealer::Open(ByteSpan sealed, ByteSpan context) const {
+  Bytes plaintext;
+  TACIT_TRY_VOID(Open(sealed, context, [&](std::size_t /*at*/, ByteSpan block) {
+    plaintext.insert(plaintext.end(), block.begin(), block.end());
+  }));
+  return plaintext;
+}
+
 }  // namespace tacit

@@ -26,11 +26,17 @@ class Sealer {
   /// as SealedSize says.
   virtual Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan context,
                             std::span<std::uint8_t> sealed) const = 0;
+  /// Gets the plaintext's bytes from `at` on, in blocks as a Writer gives them, each for the time of the call.
+  using Reader = std::function<void(std::size_t at, ByteSpan block)>;
+  /// Opens block by block, so that the plaintext never stands whole in memory. Whether the bytes are what was sealed is
+  /// known only at the end: what `read` did with them must be undone when this fails.
   /// Errors: kDataLoss when the bytes were changed, cut, or sealed under another key or context.
-  virtual Result<Bytes> Open(ByteSpan sealed, ByteSpan context) const = 0;
+  virtual Result<void> Open(ByteSpan sealed, ByteSpan context, const Reader& read) const = 0;
 
   /// Seals bytes that are there already.
   Result<Bytes> Seal(ByteSpan plaintext, ByteSpan context) const;
+  /// All of the plaintext. Errors: as Open.
+  Result<Bytes> Open(ByteSpan sealed, ByteSpan context) const;
 };
 
 }  // namespace tacit

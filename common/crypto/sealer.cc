@@ -72,7 +72,7 @@ Result<void> Aes256GcmSealer::Seal(std::size_t plaintext, const Writer& write, B
   return {};
 }
 
-Result<Bytes> Aes256GcmSealer::Open(ByteSpan sealed, ByteSpan context) const {
+Result<void> Aes256GcmSealer::Open(ByteSpan sealed, ByteSpan context, const Reader& read) const {
   if (sealed.size() < kOverhead)
     return Fail(ErrorCode::kDataLoss, "sealed bytes were cut: shorter than their nonce and tag");
   const ByteSpan ciphertext = sealed.first(sealed.size() - kOverhead);
@@ -80,17 +80,19 @@ Result<Bytes> Aes256GcmSealer::Open(ByteSpan sealed, ByteSpan context) const {
   std::array<std::uint8_t, kTagSize> tag{};
   std::ranges::copy(sealed.last(kTagSize), tag.begin());
 
-  Bytes plaintext(ciphertext.size());
+  AlignedBuffer plaintext(std::min(kBlock, ciphertext.size()));
   const CipherContextPtr cipher = Start(key_, nonce, kDecrypt);
-  const bool authentic = Update(cipher.get(), nullptr, context) && Update(cipher.get(), plaintext.data(), ciphertext) &&
-                         Tag(cipher.get(), EVP_CTRL_AEAD_SET_TAG, tag.data()) && Finish(cipher.get());
-  if (!authentic) {
-    // Unauthenticated plaintext must not be left in memory that is about to be freed.
-    Zeroise(plaintext);
-    ERR_clear_error();
-    return Fail(ErrorCode::kDataLoss, "sealed bytes do not open: changed, or sealed under another key or context");
+  bool good = Update(cipher.get(), nullptr, context);
+  for (std::size_t at = 0; good && at < ciphertext.size(); at += kBlock) {
+    const ByteSpan block = ciphertext.subspan(at, std::min(kBlock, ciphertext.size() - at));
+    good = Update(cipher.get(), plaintext.data(), block);
+    if (good) read(at, ByteSpan(plaintext.bytes()).first(block.size()));
   }
-  return plaintext;
+  Zeroise(plaintext.bytes());
+  good = good && Tag(cipher.get(), EVP_CTRL_AEAD_SET_TAG, tag.data()) && Finish(cipher.get());
+  if (good) return {};
+  ERR_clear_error();
+  return Fail(ErrorCode::kDataLoss, "sealed bytes do not open: changed, or sealed under another key or context");
 }
 
 }  // namespace tacit::crypto

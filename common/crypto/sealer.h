@@ -14,12 +14,13 @@ class Aes256GcmSealer final : public Sealer {
 
   static Result<Aes256GcmSealer> Create(SecretKey key);
 
+  using Sealer::Open;
   using Sealer::Seal;
   [[nodiscard]] std::size_t SealedSize(std::size_t plaintext) const override { return plaintext + kOverhead; }
   /// Errors: kTooLarge over 64 GiB - 32, which is what one nonce may cover.
   Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan context,
                     std::span<std::uint8_t> sealed) const override;
-  Result<Bytes> Open(ByteSpan sealed, ByteSpan context) const override;
+  Result<void> Open(ByteSpan sealed, ByteSpan context, const Reader& read) const override;
 
  private:
   explicit Aes256GcmSealer(SecretKey key) : key_(std::move(key)) {}

@@ -22,6 +22,12 @@
 
 namespace tacit::coordinator {
 
+/// How many partial sums a round keeps on the disk, at least 2: before a commit that would make one more, they are
+/// merged into one. While that is written the disk holds one more file than this. Each has at most 8 bytes for each
+/// parameter and 4 for as long as its entries fit 32 bits, so that a round has at most 9 files and 72 bytes for each
+/// parameter, and as a rule half of that.
+inline constexpr std::size_t kMostPartials = 8;
+
 /// The store behind the one thread that may call it. Every call is timed.
 /// Threads: `Call` from any.
 class StoreThread {
@@ -74,9 +80,10 @@ struct Services {
   metrics::Metrics& metrics;
   NoiseSourceFactory noise_source;
   Millis long_poll{};
-  std::uint64_t upload_memory = 0;   ///< Bytes that all updates on their way in together may take.
-  std::uint64_t task_memory = 0;     ///< Bytes that all active tasks together may take.
-  std::uint64_t max_parameters = 0;  ///< Of one task's model.
+  std::uint64_t upload_memory = 0;            ///< Bytes that all updates on their way in together may take.
+  std::uint64_t task_memory = 0;              ///< Bytes that all active tasks together may take.
+  std::uint64_t max_parameters = 0;           ///< Of one task's model.
+  std::size_t most_partials = kMostPartials;  ///< Only a test takes another number.
 };
 
 }  // namespace tacit::coordinator

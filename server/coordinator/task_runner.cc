@@ -46,6 +46,7 @@ void TaskRunner::StartNextRound(RoundNumber number) {
   filling_ = std::make_unique<Batch>();
   in_flight_.reset();
   next_sequence_ = 0;
+  partials_.clear();
   sealer_.reset();
   noise_secret_.reset();
   coin_secret_.reset();
@@ -457,6 +458,8 @@ net::Task<void> TaskRunner::DoCommit() {
 }
 
 net::Task<Result<void>> TaskRunner::CommitDurably() {
+  // A merge that the disk refuses refuses the commit too: what a round keeps on the disk is bounded.
+  if (partials_.size() >= services_.most_partials) TACIT_CO_TRY_VOID(co_await MergePartials());
   const RoundKey key = CurrentKey();
   const std::uint64_t sequence = next_sequence_++;
   const Bytes context = SealContext(key, sequence);
@@ -464,7 +467,10 @@ net::Task<Result<void>> TaskRunner::CommitDurably() {
   const auto committed = co_await services_.store.Call("commit_partial", [&](store::Store& store) {
     return store.CommitPartial(key, sequence, sealed, in_flight_->contributions);
   });
-  if (committed || co_await CommitIsDurableAfterAll()) co_return Result<void>{};
+  if (committed || co_await CommitIsDurableAfterAll()) {
+    partials_.push_back(sequence);
+    co_return Result<void>{};
+  }
   // Here and not on the pool, which may refuse: a disk that fails is rare, a sum that is wrong must not be.
   const Result<void> taken_back = total_->sum.TakeBackSealed(Present(sealer_, "it sealed"), sealed, context);
   TACIT_CHECK(taken_back.has_value(), "what was just sealed opens");
@@ -493,6 +499,31 @@ net::Task<bool> TaskRunner::CommitIsDurableAfterAll() {
     });
   };
   co_return std::ranges::all_of(in_flight_->contributions, is_stored);
+}
+
+// Nothing is read again: between two commits the sum in memory is what the partial sums on the disk add up to. Updates
+// are received and verified meanwhile; only their commit waits.
+net::Task<Result<void>> TaskRunner::MergePartials() {
+  const RoundKey key = CurrentKey();
+  const std::uint64_t sequence = next_sequence_++;
+  const Bytes context = SealContext(key, sequence);
+  TACIT_CO_TRY(const ByteSpan sealed, co_await services_.compute.Run([this, &context] {
+    return total_->sum.Seal(Present(sealer_, "an open round has its key"), context, sealed_room_);
+  }));
+  const auto merged = co_await services_.store.Call(
+      "merge_partials", [&](store::Store& store) { return store.MergePartials(key, partials_, sequence, sealed); });
+  if (!merged && !co_await MergeIsDurableAfterAll(sequence)) co_return merged;
+  services_.log.Debug("partials_merged", {{"task", key.task.str()}, {"round", key.round}, {"files", partials_.size()}});
+  partials_.assign(1, sequence);
+  co_return Result<void>{};
+}
+
+net::Task<bool> TaskRunner::MergeIsDurableAfterAll(std::uint64_t sequence) {
+  // As in CommitIsDurableAfterAll.
+  const RoundKey key = CurrentKey();
+  const auto stored = co_await services_.store.Call("partial_sequences",
+                                                    [key](store::Store& store) { return store.PartialSequences(key); });
+  co_return stored && *stored == std::vector<std::uint64_t>{sequence};
 }
 
 // ---- Showing ----

@@ -19,8 +19,8 @@
 namespace tacit::coordinator {
 
 /// What an active task holds for each parameter of its model at most: next model, its start and the average (12), the
-/// sum (8), what of it is sealed and on its way to the disk (8), a sealed part that is read again, and it in clear
-/// (16), the optimiser's two moments and their copy (16), rounded up. The current model is its file, mapped; updates
+/// sum (8), what of it is sealed and on its way to the disk (8), two sealed parts that are read again (16), the
+/// optimiser's two moments and their copy (16), rounded up. The current model is its file, mapped; updates
 /// are in `limits.upload_memory`.
 inline constexpr std::uint64_t kTaskBytesPerParameter = 64;
 
@@ -114,6 +114,7 @@ class TaskRunner {
   net::Task<Result<void>> LoadModel();
   net::Task<Result<void>> LoadRound();
   net::Task<Result<void>> LoadSums(const RoundKey& key);
+  net::Task<Result<void>> LoadPartials(const RoundKey& key);
   net::Task<Result<void>> AbandonUnreadable(store::RoundRecord row, std::string why);
   Result<void> UseRoundKey(const crypto::SecretKey& secret);
 
@@ -141,6 +142,8 @@ class TaskRunner {
   net::Task<void> DoWaitForBatch(RoundNumber round);
   net::Task<void> DoCommit();
   net::Task<Result<void>> CommitDurably();
+  net::Task<Result<void>> MergePartials();
+  net::Task<bool> MergeIsDurableAfterAll(std::uint64_t sequence);
   Result<ByteSpan> AddBatch(ByteSpan context);
   net::Task<bool> CommitIsDurableAfterAll();
   net::Task<void> DoCharge();
@@ -215,10 +218,11 @@ class TaskRunner {
   std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key, as is the next
   std::optional<crypto::SecretKey> noise_secret_;
   std::optional<crypto::SecretKey> coin_secret_;
-  std::unique_ptr<PartialSum> total_;  // everything durable, and what is being committed
-  std::unique_ptr<Batch> filling_;     // takes folds
-  std::unique_ptr<Batch> in_flight_;   // being committed
-  AlignedBuffer sealed_room_;          // of the commit in flight; kept, because fresh pages are slow
+  std::unique_ptr<PartialSum> total_;    // everything durable, and what is being committed
+  std::unique_ptr<Batch> filling_;       // takes folds
+  std::unique_ptr<Batch> in_flight_;     // being committed
+  AlignedBuffer sealed_room_;            // of the commit in flight; kept, because fresh pages are slow
+  std::vector<std::uint64_t> partials_;  // the sequences of those on the disk: together they are the durable sum
   std::uint64_t next_sequence_ = 0;
   std::optional<dp::ReleaseToken> token_;
   std::optional<Durable<dp::LedgerEntry>> charge_;

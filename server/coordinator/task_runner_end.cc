@@ -24,6 +24,7 @@ struct Draw {
 // "Seals" by digest: what is left of a sum is a number that tells it from every other sum.
 class DigestSealer final : public Sealer {
  public:
+  using Sealer::Open;
   using Sealer::Seal;
   [[nodiscard]] std::size_t SealedSize(std::size_t /*plaintext*/) const override { return Digest256().size(); }
   Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan context,
@@ -40,7 +41,7 @@ class DigestSealer final : public Sealer {
     std::ranges::copy(digest.Finish(), sealed.begin());
     return {};
   }
-  Result<Bytes> Open(ByteSpan /*sealed*/, ByteSpan /*context*/) const override {
+  Result<void> Open(ByteSpan /*sealed*/, ByteSpan /*context*/, const Reader& /*read*/) const override {
     return Fail(ErrorCode::kInternal, "a digest cannot be opened");
   }
 };
@@ -157,7 +158,8 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
                co_await services_.compute.Run([this, draw, key = CurrentKey()]() -> Result<std::vector<float>> {
                  // The key of the noise is the sum's own: the same sum gets the same noise, another one other noise,
                  // and who has the round's key but not the sum has no noise.
-                 TACIT_TRY(const Bytes digest, draw->sum.Seal(DigestSealer(), {}));
+                 AlignedBuffer room;
+                 TACIT_TRY(const ByteSpan digest, draw->sum.Seal(DigestSealer(), {}, room));
                  const auto bits = services_.noise_source(key, draw->secret.Derive(digest));
                  return dp::ReleaseAverage(std::move(draw->sum), std::move(draw->token), *bits);
                }));

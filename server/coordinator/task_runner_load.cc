@@ -1,8 +1,12 @@
 // How a TaskRunner takes a task up from the store where it stood.
 
 #include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/crypto/digest.h"
 #include "server/coordinator/task_runner_parts.h"
 
@@ -10,6 +14,7 @@ namespace tacit::coordinator {
 namespace {
 
 constexpr std::size_t kRoundsPerPage = 1000;
+constexpr std::chrono::hours kReadPatience{1};  // until it is waited for again
 
 round::Phase PhaseOf(store::RoundPhase phase) {
   switch (phase) {
@@ -27,6 +32,34 @@ round::Phase PhaseOf(store::RoundPhase phase) {
       return round::Phase::kAbandoned;
   }
   return round::Phase::kAbandoned;
+}
+
+/// A partial sum on its way from the disk.
+struct Reading {
+  AlignedBuffer room;
+  std::optional<Result<ByteSpan>> sealed;
+  net::WakeUp done;
+};
+
+// Of no runner: one whose load has failed is gone before its last read has ended.
+net::Task<void> Read(StoreThread& store, RoundKey key, std::uint64_t sequence, std::shared_ptr<Reading> into) {
+  // Also where an exception ends it, which the group logs: the load would wait for ever.
+  struct Waking {
+    Reading& reading;
+    ~Waking() { reading.done.Wake(); }
+  } const waking{*into};
+  into->sealed = co_await store.Call("read_partial", [key, sequence, &room = into->room](store::Store& from) {
+    return from.ReadPartial(key, sequence, room);
+  });
+}
+
+std::shared_ptr<Reading> StartReading(Services& services, const RoundKey& key, std::uint64_t sequence,
+                                      AlignedBuffer room) {
+  auto reading = std::make_shared<Reading>();
+  reading->room = std::move(room);
+  const auto spawned = services.background.Spawn(Read(services.store, key, sequence, reading));
+  TACIT_CHECK(spawned, "the background group has room for every task's few steps");
+  return reading;
 }
 
 }  // namespace
@@ -130,17 +163,7 @@ net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
   TACIT_CO_TRY(const auto round_key, co_await services_.store.Call(
                                          "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));
   TACIT_CO_TRY_VOID(UseRoundKey(round_key));
-  // One at a time: a round's partial sums together can be larger than memory.
-  for (std::optional<std::uint64_t> after;;) {
-    TACIT_CO_TRY(const auto partial, co_await services_.store.Call("partial", [key, after](store::Store& store) {
-      return store.NextPartial(key, after);
-    }));
-    if (!partial) break;
-    TACIT_CO_TRY_VOID(
-        total_->sum.AddSealed(Present(sealer_, "just made"), partial->sealed, SealContext(key, partial->sequence)));
-    after = partial->sequence;
-    next_sequence_ = partial->sequence + 1;
-  }
+  TACIT_CO_TRY_VOID(co_await LoadPartials(key));
   TACIT_CO_TRY(total_->contributions, co_await services_.store.Call("contributions", [key](store::Store& store) {
     return store.Contributions(key);
   }));
@@ -151,6 +174,31 @@ net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
                                              key.task.str() + " hold " + std::to_string(total_->sum.contributions()) +
                                              " updates, but " + std::to_string(total_->contributions.size()) +
                                              " devices are recorded as counted");
+  }
+  co_return Result<void>{};
+}
+
+// A round's partial sums together can be larger than memory, and a server that was killed should be back at once: the
+// next one is read while one is opened and added.
+net::Task<Result<void>> TaskRunner::LoadPartials(const RoundKey& key) {
+  TACIT_CO_TRY(partials_, co_await services_.store.Call(
+                              "partial_sequences", [key](store::Store& store) { return store.PartialSequences(key); }));
+  if (partials_.empty()) co_return Result<void>{};
+  next_sequence_ = partials_.back() + 1;
+  std::shared_ptr<Reading> reading = StartReading(services_, key, partials_.front(), {});
+  AlignedBuffer spare;
+  for (std::size_t i = 0; i < partials_.size(); ++i) {
+    while (!co_await reading->done.WaitUntil(services_.clock.SteadyNow() + kReadPatience)) {
+    }
+    const std::shared_ptr<Reading> read = std::move(reading);
+    if (!read->sealed)
+      co_return Fail(ErrorCode::kInternal, "a partial sum could not be read; the server's log says why");
+    TACIT_CO_TRY(const ByteSpan sealed, Present(read->sealed, "looked at just now"));
+    if (i + 1 < partials_.size()) reading = StartReading(services_, key, partials_[i + 1], std::move(spare));
+    const Bytes context = SealContext(key, partials_[i]);
+    TACIT_CO_TRY_VOID(co_await services_.compute.Run(
+        [this, &sealed, &context] { return total_->sum.AddSealed(Present(sealer_, "just made"), sealed, context); }));
+    spare = std::move(read->room);
   }
   co_return Result<void>{};
 }

@@ -121,16 +121,6 @@ std::unexpected<Error> AsLost(Error error) {
   return std::unexpected(std::move(error));
 }
 
-/// Reads a file whose size is known from its row.
-Result<Bytes> ReadExactly(const fs::path& path, std::uint64_t size) {
-  Result<Bytes> bytes = ReadFile(path, static_cast<std::size_t>(size));
-  if (bytes && bytes->size() == size) return bytes;
-  if (bytes || bytes.error().code == ErrorCode::kTooLarge) {
-    return Fail(ErrorCode::kDataLoss, path.string() + " is not of the " + std::to_string(size) + " bytes written");
-  }
-  return AsLost(bytes.error());
-}
-
 }  // namespace
 
 // XXH3 finds accidents; against attackers the bytes are sealed.
@@ -231,12 +221,19 @@ Result<void> DataFiles::WritePartial(const RoundKey& key, const PartialFile& fil
   return AsUnavailable(WriteFileAtomic(directory / PartialName(file), sealed, kOwnerOnly));
 }
 
-Result<Bytes> DataFiles::ReadPartial(const RoundKey& key, const PartialFile& file) const {
+Result<ByteSpan> DataFiles::ReadPartial(const RoundKey& key, const PartialFile& file, AlignedBuffer& room) const {
   const fs::path path = PartialDirectory(key) / PartialName(file);
-  TACIT_TRY(Bytes sealed, ReadExactly(path, file.bytes));
+  const auto size = static_cast<std::size_t>(file.bytes);
+  if (room.size() < size) room = AlignedBuffer(size);
+  const std::span<std::uint8_t> sealed = room.bytes().first(size);
+  if (const auto read = ReadFileInto(path, sealed); !read) return AsLost(read.error());
   if (Xxh3(sealed) != file.digest)
     return Fail(ErrorCode::kDataLoss, path.string() + " was changed: its digest differs");
-  return sealed;
+  return ByteSpan(sealed);
+}
+
+void DataFiles::RemovePartial(const RoundKey& key, const PartialFile& file) {
+  ::unlink((PartialDirectory(key) / PartialName(file)).c_str());
 }
 
 Result<void> DataFiles::RemovePartials(const RoundKey& key) {

@@ -51,7 +51,10 @@ class DataFiles {
   void RemoveBlob(BlobKind kind, const Digest256& digest);
 
   [[nodiscard]] Result<void> WritePartial(const RoundKey& key, const PartialFile& file, ByteSpan sealed);
-  [[nodiscard]] Result<Bytes> ReadPartial(const RoundKey& key, const PartialFile& file) const;
+  /// Into `room`, which is made larger when it is too small.
+  [[nodiscard]] Result<ByteSpan> ReadPartial(const RoundKey& key, const PartialFile& file, AlignedBuffer& room) const;
+  /// Best effort, as RemoveBlob.
+  void RemovePartial(const RoundKey& key, const PartialFile& file);
   /// Succeeds when there are none.
   [[nodiscard]] Result<void> RemovePartials(const RoundKey& key);
 

@@ -75,11 +75,6 @@ struct Contribution {
   std::uint64_t weight = 1;
 };
 
-struct Partial {
-  std::uint64_t sequence = 0;
-  Bytes sealed;
-};
-
 /// What one device has contributed to a task.
 struct Participation {
   DeviceId device;

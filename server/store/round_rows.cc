@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -64,6 +65,11 @@ Result<void> AddPartial(Database& database, const RoundKey& key, const PartialFi
               "partial sum " + std::to_string(file.sequence) + " of " + Shown(key) + " is recorded already");
 }
 
+Result<void> DeletePartials(Database& database, const RoundKey& key) {
+  TACIT_TRY(Query rows, database.Prepare("DELETE FROM partials WHERE task = ? AND round = ?"));
+  return rows.Bind(key.task.str()).Bind(key.round).Run();
+}
+
 }  // namespace
 
 Result<void> SqliteStore::PutRound(const RoundRecord& round) {
@@ -99,6 +105,12 @@ Result<RoundRecord> SqliteStore::RequireRound(const RoundKey& key) {
   TACIT_TRY(std::optional<RoundRecord> round, TakeFirst(std::move(query), TakeRound));
   if (!round) return Fail(ErrorCode::kNotFound, "there is no " + Shown(key));
   return *std::move(round);
+}
+
+Result<void> SqliteStore::RequireTakesUpdates(const RoundKey& key) {
+  TACIT_TRY(const RoundRecord round, RequireRound(key));
+  if (round.phase == RoundPhase::kOpen || round.phase == RoundPhase::kClosing) return {};
+  return Fail(ErrorCode::kGone, Shown(key) + " is " + std::string(NameOf(round.phase)) + " and takes no updates");
 }
 
 Result<std::vector<RoundRecord>> SqliteStore::Rounds(const TaskId& id, RoundNumber after, std::size_t limit) {
@@ -156,18 +168,43 @@ Result<void> SqliteStore::CommitPartial(const RoundKey& key, std::uint64_t seque
                                         std::span<const Contribution> contributions) {
   if (contributions.empty()) return Fail(ErrorCode::kInvalidArgument, "a partial sum has at least one contributor");
   const PartialFile file = PartialFile::Of(sequence, sealed);
+  TACIT_TRY_VOID(RemoveFailedFile());
   // Rows first, so that a device counted twice is found before a file is written; the file is durable before the
   // commit.
   TACIT_TRY(Transaction step, Transaction::Begin(*database_));
-  TACIT_TRY(const RoundRecord round, RequireRound(key));
-  if (round.phase != RoundPhase::kOpen && round.phase != RoundPhase::kClosing) {
-    return Fail(ErrorCode::kGone, Shown(key) + " is " + std::string(NameOf(round.phase)) + " and takes no updates");
-  }
+  TACIT_TRY_VOID(RequireTakesUpdates(key));
   TACIT_TRY_VOID(AddPartial(*database_, key, file));
   for (const Contribution& contribution : contributions) TACIT_TRY_VOID(AddContribution(key, contribution));
-  TACIT_TRY_VOID(files_.WritePartial(key, file, sealed));
-  After("partial_file");
-  return CommitStep(step, "partial_rows");
+  return CommitPartialStep(
+      step, {.key = key, .file = file, .sealed = sealed, .written = "partial_file", .committed = "partial_rows"});
+}
+
+Result<void> SqliteStore::CommitPartialStep(Transaction& transaction, const PartialStep& step) {
+  if (Result<void> written = files_.WritePartial(step.key, step.file, step.sealed); !written) {
+    files_.RemovePartial(step.key, step.file);  // it may have got its name
+    return written;
+  }
+  After(step.written);
+  Result<void> committed = CommitStep(transaction, step.committed);
+  if (!committed) failed_file_.emplace(step.key, step.file);
+  return committed;
+}
+
+// A disk that goes on failing must not be filled with the files of its failed commits. A file may go once another
+// commit stands where its own could be found, unless its own was made although it was said to have failed.
+Result<void> SqliteStore::RemoveFailedFile() {
+  if (!failed_file_) return {};
+  const auto& [key, file] = *failed_file_;
+  TACIT_TRY(const std::vector<PartialFile> recorded, PartialFiles(key));
+  {
+    TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+    TACIT_TRY_VOID(database_->Execute("PRAGMA user_version = 0"));  // writes its page although nothing changes
+    TACIT_TRY_VOID(step.Commit());
+  }
+  if (std::ranges::find(recorded, file.digest, &PartialFile::digest) == recorded.end()) files_.RemovePartial(key, file);
+  failed_file_.reset();
+  After("failed_file_removed");
+  return {};
 }
 
 Result<std::vector<PartialFile>> SqliteStore::PartialFiles(const RoundKey& key) {
@@ -177,25 +214,39 @@ Result<std::vector<PartialFile>> SqliteStore::PartialFiles(const RoundKey& key) 
   return TakeAll(std::move(query), TakePartialFile);
 }
 
-Result<std::optional<Partial>> SqliteStore::NextPartial(const RoundKey& key, std::optional<std::uint64_t> after) {
+Result<std::vector<std::uint64_t>> SqliteStore::PartialSequences(const RoundKey& key) {
   TACIT_TRY(const std::vector<PartialFile> files, PartialFiles(key));
-  for (const PartialFile& file : files) {
-    if (after && file.sequence <= *after) continue;
-    TACIT_TRY(Bytes sealed, files_.ReadPartial(key, file));
-    return Partial{file.sequence, std::move(sealed)};
-  }
-  return std::optional<Partial>();
+  std::vector<std::uint64_t> sequences;
+  for (const PartialFile& file : files) sequences.push_back(file.sequence);
+  return sequences;
 }
 
-Result<std::vector<Partial>> SqliteStore::Partials(const RoundKey& key) {
-  std::vector<Partial> partials;
-  std::optional<std::uint64_t> after;
-  while (true) {
-    TACIT_TRY(std::optional<Partial> next, NextPartial(key, after));
-    if (!next) return partials;
-    after = next->sequence;
-    partials.push_back(*std::move(next));
+Result<ByteSpan> SqliteStore::ReadPartial(const RoundKey& key, std::uint64_t sequence, AlignedBuffer& room) {
+  TACIT_TRY(const std::vector<PartialFile> files, PartialFiles(key));
+  const auto file = std::ranges::find(files, sequence, &PartialFile::sequence);
+  if (file != files.end()) return files_.ReadPartial(key, *file, room);
+  return Fail(ErrorCode::kNotFound, "there is no partial sum " + std::to_string(sequence) + " of " + Shown(key));
+}
+
+Result<void> SqliteStore::MergePartials(const RoundKey& key, std::span<const std::uint64_t> replaced,
+                                        std::uint64_t sequence, ByteSpan sealed) {
+  const PartialFile merged = PartialFile::Of(sequence, sealed);
+  TACIT_TRY_VOID(RemoveFailedFile());
+  TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY_VOID(RequireTakesUpdates(key));
+  TACIT_TRY(const std::vector<PartialFile> before, PartialFiles(key));
+  if (!std::ranges::equal(before, replaced, {}, &PartialFile::sequence) ||
+      (!before.empty() && sequence <= before.back().sequence)) {
+    return Fail(ErrorCode::kConflict,
+                "partial sum " + std::to_string(sequence) + " does not replace what is recorded of " + Shown(key));
   }
+  TACIT_TRY_VOID(DeletePartials(*database_, key));
+  TACIT_TRY_VOID(AddPartial(*database_, key, merged));
+  TACIT_TRY_VOID(CommitPartialStep(
+      step, {.key = key, .file = merged, .sealed = sealed, .written = "merged_file", .committed = "merged_rows"}));
+  for (const PartialFile& file : before) files_.RemovePartial(key, file);
+  After("merged_files_removed");
+  return {};
 }
 
 Result<std::vector<Contribution>> SqliteStore::Contributions(const RoundKey& key) {
@@ -212,8 +263,7 @@ Result<void> SqliteStore::DropPartials(const RoundKey& key) {
   }
   {
     TACIT_TRY(Transaction step, Transaction::Begin(*database_));
-    TACIT_TRY(Query rows, database_->Prepare("DELETE FROM partials WHERE task = ? AND round = ?"));
-    TACIT_TRY_VOID(rows.Bind(key.task.str()).Bind(key.round).Run());
+    TACIT_TRY_VOID(DeletePartials(*database_, key));
     TACIT_TRY(
         Query digests,
         database_->Prepare("UPDATE contributions SET payload_digest = zeroblob(16) WHERE task = ? AND round = ?"));

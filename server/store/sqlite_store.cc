@@ -1,7 +1,9 @@
 #include "server/store/sqlite_store.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "common/base/check.h"
 #include "server/store/schema.h"
 
 namespace tacit::store {
@@ -26,6 +28,11 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(StoreOptions options) {
   TACIT_TRY_VOID(store->SweepFiles());
   store->After("sweep");
   return store;
+}
+
+void SqliteStore::After(std::string_view step) {
+  TACIT_CHECK(std::ranges::find(kSteps, step) != kSteps.end(), "every durable step is in the list that tests go by");
+  if (options_.after_step) options_.after_step(step);
 }
 
 Result<void> SqliteStore::CommitStep(Transaction& transaction, std::string_view step) {

@@ -1,15 +1,53 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "server/store/data_files.h"
 #include "server/store/database.h"
 #include "server/store/store.h"
 
 namespace tacit::store {
+
+/// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
+/// a test that goes through this list has stopped a process at every step.
+inline constexpr std::array<std::string_view, 32> kSteps = {"schema",
+                                                            "sweep",
+                                                            "task_model_file",
+                                                            "task_rows",
+                                                            "task_state",
+                                                            "round_row",
+                                                            "round_key",
+                                                            "round_key_overwritten",
+                                                            "round_key_removed",
+                                                            "partial_file",
+                                                            "partial_rows",
+                                                            "merged_file",
+                                                            "merged_rows",
+                                                            "merged_files_removed",
+                                                            "failed_file_removed",
+                                                            "partial_rows_dropped",
+                                                            "partial_files_removed",
+                                                            "ledger_reserve",
+                                                            "ledger_charge",
+                                                            "ledger_void",
+                                                            "ledger_adjust",
+                                                            "publish_model_file",
+                                                            "publish_optimizer_file",
+                                                            "publish_rows",
+                                                            "device_row",
+                                                            "device_revoked",
+                                                            "device_certificate",
+                                                            "devices_touched",
+                                                            "token_row",
+                                                            "token_redeemed",
+                                                            "token_repeated",
+                                                            "audit_row"};
 
 struct StoreOptions {
   /// Made (mode 0700) when it does not exist; its parent must.
@@ -43,8 +81,10 @@ class SqliteStore final : public Store, private DurableMinter {
 
   Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
                              std::span<const Contribution> contributions) override;
-  Result<std::optional<Partial>> NextPartial(const RoundKey& key, std::optional<std::uint64_t> after) override;
-  Result<std::vector<Partial>> Partials(const RoundKey& key) override;
+  Result<void> MergePartials(const RoundKey& key, std::span<const std::uint64_t> replaced, std::uint64_t sequence,
+                             ByteSpan sealed) override;
+  Result<std::vector<std::uint64_t>> PartialSequences(const RoundKey& key) override;
+  Result<ByteSpan> ReadPartial(const RoundKey& key, std::uint64_t sequence, AlignedBuffer& room) override;
   Result<std::vector<Contribution>> Contributions(const RoundKey& key) override;
   Result<void> DropPartials(const RoundKey& key) override;
   Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) override;
@@ -78,15 +118,24 @@ class SqliteStore final : public Store, private DurableMinter {
  private:
   SqliteStore(StoreOptions options, DataFiles files, std::unique_ptr<Database> database);
 
-  void After(std::string_view step) {
-    if (options_.after_step) options_.after_step(step);
-  }
+  void After(std::string_view step);
   [[nodiscard]] Result<void> CommitStep(Transaction& transaction, std::string_view step);
   [[nodiscard]] Result<void> SweepFiles();
 
   [[nodiscard]] Result<RoundRecord> RequireRound(const RoundKey& key);
+  [[nodiscard]] Result<void> RequireTakesUpdates(const RoundKey& key);
   [[nodiscard]] Result<void> WriteRound(const RoundRecord& round);
   [[nodiscard]] Result<std::vector<PartialFile>> PartialFiles(const RoundKey& key);
+  /// A partial sum's file, and the rows that speak of it.
+  struct PartialStep {
+    const RoundKey& key;
+    PartialFile file;
+    ByteSpan sealed;
+    std::string_view written;    ///< The step's name once the file is durable,
+    std::string_view committed;  ///< and once the rows are.
+  };
+  [[nodiscard]] Result<void> CommitPartialStep(Transaction& transaction, const PartialStep& step);
+  [[nodiscard]] Result<void> RemoveFailedFile();
   [[nodiscard]] Result<void> AddContribution(const RoundKey& key, const Contribution& contribution);
   [[nodiscard]] Result<void> AddModel(const ModelRecord& model);
   [[nodiscard]] Result<void> RequireModelSize(const TaskId& id, std::uint64_t bytes);
@@ -98,6 +147,8 @@ class SqliteStore final : public Store, private DurableMinter {
   StoreOptions options_;
   DataFiles files_;  // before the database, so that the lock is released last
   std::unique_ptr<Database> database_;
+  /// The file of a commit that the disk failed: a start could still find that it was made.
+  std::optional<std::pair<RoundKey, PartialFile>> failed_file_;
 };
 
 }  // namespace tacit::store

@@ -65,12 +65,18 @@ class Store {
   ///   contributors.
   [[nodiscard]] virtual Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
                                                    std::span<const Contribution> contributions) = 0;
-  /// The partial sum with the least sequence above `after`, or nothing at the end: a round's sums together can be
-  /// larger than memory. Errors: kDataLoss when its file is missing or not what was written.
-  [[nodiscard]] virtual Result<std::optional<Partial>> NextPartial(const RoundKey& key,
-                                                                   std::optional<std::uint64_t> after) = 0;
-  /// All of them, by sequence. Cost: the memory of them all. Errors: as NextPartial.
-  [[nodiscard]] virtual Result<std::vector<Partial>> Partials(const RoundKey& key) = 0;
+  /// Puts `sealed`, which is what `replaced` add up to, in their place, in one durable step: a crash leaves them or it,
+  /// never both. Who is counted stays as it is.
+  /// Errors: kConflict when the round's partial sums are not exactly `replaced`, or `sequence` is not above theirs
+  ///   (nothing is changed); kGone when the round is neither open nor closing; kNotFound without the round.
+  [[nodiscard]] virtual Result<void> MergePartials(const RoundKey& key, std::span<const std::uint64_t> replaced,
+                                                   std::uint64_t sequence, ByteSpan sealed) = 0;
+  /// The sequences of the round's partial sums, ascending.
+  [[nodiscard]] virtual Result<std::vector<std::uint64_t>> PartialSequences(const RoundKey& key) = 0;
+  /// One of them, sealed, in `room`, which is made larger when it is too small: a round's sums together can be larger
+  /// than memory. Errors: kNotFound without it; kDataLoss when its file is missing or not what was written.
+  [[nodiscard]] virtual Result<ByteSpan> ReadPartial(const RoundKey& key, std::uint64_t sequence,
+                                                     AlignedBuffer& room) = 0;
   /// By device name. Kept for ever: it is each device's own ledger.
   [[nodiscard]] virtual Result<std::vector<Contribution>> Contributions(const RoundKey& key) = 0;
   /// Removes the round's partial sums and forgets its payload digests, once it has ended. Can be repeated.

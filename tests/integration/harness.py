@@ -91,10 +91,47 @@ class Answer:
         return json.loads(self.body)
 
 
+class Disk:
+    """A file system of its own, in memory and as small as is asked, on a directory in a name space of its own."""
+
+    def __init__(self, directory, size):
+        # Root of a name space of one's own is enough, where one may be had.
+        own, enter = ([], []) if os.geteuid() == 0 else (["--user", "--map-root-user"],
+                                                         ["--user", "--preserve-credentials"])
+        directory.mkdir()
+        self.directory = directory
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", *own, "sh", "-c",
+             'mount -t tmpfs -o "size=$1,mode=700" tmpfs "$2" && echo mounted && exec sleep infinity', "sh", size,
+             directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        mounted = self.holder.stdout.readline() == "mounted\n"
+        if not mounted:
+            raise unittest.SkipTest("needs the right to mount: " + self.holder.stderr.read())
+        #: What a command is run with to see the disk where it is mounted.
+        self.enter = ["nsenter", f"--target={self.holder.pid}", "--mount", *enter]
+        #: The same directory, seen from outside.
+        self.path = pathlib.Path(f"/proc/{self.holder.pid}/root{directory}")
+
+    def fill(self):
+        with open(self.path / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(512)):
+                pass
+
+    def free(self):
+        (self.path / "filler").unlink()
+
+    def remount(self, how):
+        subprocess.run([*self.enter, "mount", "-o", f"remount,{how}", self.directory], check=True)
+
+    def close(self):
+        self.holder.kill()
+        self.holder.communicate()
+
+
 class Server:
     """A data directory made by `tacit init`, and a tacitd on ports of its own choosing."""
 
-    def __init__(self, binary="tacitd", io_threads=2, config_edits=(), copy_of=None):
+    def __init__(self, binary="tacitd", io_threads=2, config_edits=(), copy_of=None, disk_size=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-test-"))
         self.root = self.directory / "server"
         self.binary = binary
@@ -115,10 +152,17 @@ class Server:
             assert changes > 0, f"{pattern} is not in the configuration"
         path.write_text(text)
         self.config = path
+        self.data = self.root / "data"
+        self.command = [BIN / self.binary, "--config", self.config]
+        self.disk = None
+        if disk_size:
+            self.disk = Disk(self.data, disk_size)
+            self.data = self.disk.path
+            self.command = [*self.disk.enter, *self.command]
 
     def start(self, environment=None):
         started = time.monotonic()
-        self.process = subprocess.Popen([BIN / self.binary, "--config", self.config], stderr=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, **(environment or {})})
         self.events = threading.Event()
         threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
@@ -157,6 +201,14 @@ class Server:
         self.log = []
         return self.start(environment)
 
+    def cannot_start(self):
+        """The event with which it says why."""
+        ended = subprocess.run(self.command, capture_output=True, text=True, timeout=PATIENCE)
+        assert ended.returncode == 1, (ended.returncode, ended.stderr)
+        event = json.loads(ended.stderr.splitlines()[-1])
+        assert event["event"] == "server_cannot_run", event
+        return event
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -169,6 +221,8 @@ class Server:
 
     def close(self):
         code = self.stop()
+        if self.disk:
+            self.disk.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         return code
 

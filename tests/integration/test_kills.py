@@ -21,8 +21,13 @@ KILLS = int(os.environ.get("TACIT_KILLS", "30"))
 DEVICES = 6
 RADIUS = 1 << 16
 LARGEST = 10_000  # of an entry: far within the radius, and a float of the model tells every grid step of a sum
-TASK = task_text(rounds=100_000, participations=100_000, size=DEVICES, minimum=2, deadline="2s",
-                 privacy=f'mechanism = "none"\nclip_norm = 1.0\ngrid_radius = {RADIUS}\n')
+MANY = 24        # devices of a round whose commits are more than the partial sums that it keeps
+MOST_FILES = 9   # of a round on the disk: 8 partial sums, and for a moment the one that they are merged into
+
+
+def task(devices, deadline):
+    return task_text(rounds=100_000, participations=100_000, size=devices, minimum=2, deadline=deadline,
+                     privacy=f'mechanism = "none"\nclip_norm = 1.0\ngrid_radius = {RADIUS}\n')
 
 
 class Sender(threading.Thread):
@@ -83,10 +88,11 @@ class Sender(threading.Thread):
 class Kills(ServerTest):
     server_options = {"binary": "tacitd"}
 
-    def kill_often(self, kills, believes_early=False):
-        self.server.create_task(TASK)
+    def kill_often(self, kills, believes_early=False, devices=DEVICES, deadline="2s"):
+        self.server.create_task(task(devices, deadline))
+        self.merged = self.most_files = 0
         sent = threading.Event()
-        senders = [Sender(device, sent, believes_early) for device in self.devices(*(f"d{i}" for i in range(DEVICES)))]
+        senders = [Sender(device, sent, believes_early) for device in self.devices(*(f"d{i}" for i in range(devices)))]
         for sender in senders:
             sender.start()
         moment = random.Random(kills)
@@ -99,6 +105,7 @@ class Kills(ServerTest):
             else:
                 time.sleep(moment.uniform(0.01, 0.25))
             self.server.kill()
+            self.look()
             self.server.restart()
         published = len(self.published())
         harness.wait_until(lambda: len(self.published()) > published, "a round after the last kill")
@@ -110,6 +117,12 @@ class Kills(ServerTest):
         for sender in senders:
             self.assertEqual(sender.unexpected, [])
         return senders
+
+    def look(self):
+        """At what a server that was just killed has left."""
+        self.merged += len(self.server.events_named("partials_merged"))
+        for directory in (self.server.root / "data/partials").glob("*/*"):
+            self.most_files = max(self.most_files, sum(1 for _ in directory.glob("*.sealed")))
 
     def published(self):
         return [each for each in self.server.rounds() if each["phase"] == "published"]
@@ -146,6 +159,15 @@ class Kills(ServerTest):
         self.assertEqual(lost, [])
         self.assertEqual(wrong, [])
         self.assertGreater(acknowledged, KILLS // 2)
+
+    def test_partial_sums_that_are_merged_are_counted_once(self):
+        senders = self.kill_often(KILLS, devices=MANY, deadline="20s")
+        lost, wrong, published = self.lost_and_wrong(senders)
+        print(f"{KILLS} kills, {published} rounds published, {self.merged} merges, {self.most_files} files at most")
+        self.assertEqual(lost, [])
+        self.assertEqual(wrong, [])
+        self.assertGreater(self.merged, KILLS // 6)
+        self.assertLessEqual(self.most_files, MOST_FILES)
 
     def test_an_acknowledgement_before_the_disk_has_it_is_found_out(self):
         senders = self.kill_often(25, believes_early=True)

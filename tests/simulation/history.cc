@@ -79,6 +79,8 @@ void History::CheckTask(store::Store& store, const store::TaskRecord& task) {
 
 void History::CheckRound(store::Store& store, const store::TaskRecord& task, const store::RoundRecord& round) {
   const Devices devices = CheckContributions(store, round);
+  const auto partials = store.PartialSequences(round.key);
+  if (!partials || partials->size() > kPartialsAtMost) Complain(Text(round.key) + " keeps too many partial sums");
   if (!store::HasEnded(round.phase)) return;
   const Ending ending{.phase = round.phase, .counted = round.counted};
   const auto [place, is_new] = endings_.try_emplace(round.key, ending);

@@ -19,6 +19,8 @@ namespace tacit::simulation {
 /// Parameters of the model of every simulated task.
 inline constexpr std::size_t kParameters = 9;
 using Grid = std::array<std::int32_t, kParameters>;
+/// Partial sums of a simulated round: few, so that rounds of four devices merge theirs.
+inline constexpr std::size_t kPartialsAtMost = 2;
 
 /// What the world outside the server knows for certain, kept through every crash, and what it must therefore find
 /// again. It shares no code with what it checks.

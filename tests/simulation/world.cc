@@ -106,7 +106,10 @@ class World::Process {
 
   /// False when it crashed before it served anybody.
   bool Start() {
-    auto opened = store::SqliteStore::Open({.data_dir = world_.disk_.directory() / "data"});
+    auto opened =
+        store::SqliteStore::Open({.data_dir = world_.disk_.directory() / "data", .after_step = [this](auto step) {
+                                    if (step == "merged_rows") ++world_.merges_;
+                                  }});
     if (world_.disk_.crashed()) return false;
     if (!opened) return Complain("the store does not open: " + opened.error().message);
     store_ = *std::move(opened);
@@ -166,7 +169,8 @@ class World::Process {
         .long_poll = Millis(3'000),
         .upload_memory = kMemory,
         .task_memory = kMemory,
-        .max_parameters = 1'000'000};
+        .max_parameters = 1'000'000,
+        .most_partials = kPartialsAtMost};
   }
   bool Complain(std::string what) {
     world_.history_.Complain(std::move(what));
@@ -250,6 +254,7 @@ Outcome World::Run() {
   if (history_.violations().empty()) LiveToTheEnd();
   return {.violations = history_.violations(),
           .crashes = crashes_,
+          .merges = merges_,
           .acknowledged = history_.acknowledged(),
           .published = history_.published(),
           .fingerprint = history_.Fingerprint()};

@@ -24,6 +24,7 @@ struct WorldOptions {
 struct Outcome {
   std::vector<std::string> violations;
   std::uint64_t crashes = 0;
+  std::uint64_t merges = 0;  ///< Of partial sums.
   std::uint64_t acknowledged = 0;
   std::uint64_t published = 0;
   std::string fingerprint;
@@ -62,6 +63,7 @@ class World {
   History history_;
   Fleet fleet_;
   std::uint64_t crashes_ = 0;
+  std::uint64_t merges_ = 0;
 };
 
 }  // namespace tacit::simulation

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <array>
+#include <span>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -40,6 +42,19 @@ class UmaskGuard {
  private:
   mode_t before_;
 };
+
+TEST(ReadFileInto, FillsExactlyTheRoomThatItIsGiven) {
+  const TempDirectory directory;
+  const std::filesystem::path path = directory.path() / "file";
+  ASSERT_THAT(WriteNewSecretFile(path, AsBytes("sealed")), IsOk());
+  std::array<std::uint8_t, 8> room{};
+  ASSERT_THAT(ReadFileInto(path, std::span(room).first(6)), IsOk());
+  EXPECT_EQ(AsText(ByteSpan(room).first(6)), "sealed");
+  EXPECT_THAT(ReadFileInto(path, std::span(room).first(5)), IsErrorSaying(ErrorCode::kDataLoss, "has 6 bytes"));
+  EXPECT_THAT(ReadFileInto(path, room), IsErrorSaying(ErrorCode::kDataLoss, "has 6 bytes"));
+  EXPECT_THAT(ReadFileInto(directory.path() / "missing", room), IsError(ErrorCode::kNotFound));
+  EXPECT_THAT(ReadFileInto(directory.path(), room), IsError(ErrorCode::kInvalidArgument));
+}
 
 TEST(ReadFile, GivesBackExactlyWhatWasWritten) {
   const TempDirectory directory;

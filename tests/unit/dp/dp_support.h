@@ -74,6 +74,7 @@ class TestMinter final : public DurableMinter {
 /// Shows a test what a sum holds: "seals" by handing the plaintext back.
 class GlassSealer final : public Sealer {
  public:
+  using Sealer::Open;
   using Sealer::Seal;
   [[nodiscard]] std::size_t SealedSize(std::size_t plaintext) const override { return plaintext; }
   Result<void> Seal(std::size_t plaintext, const Writer& write, ByteSpan /*context*/,
@@ -83,18 +84,34 @@ class GlassSealer final : public Sealer {
     if (fails) return Fail(ErrorCode::kInternal, "the glass broke");
     return {};
   }
-  Result<Bytes> Open(ByteSpan sealed, ByteSpan /*context*/) const override {
-    return Bytes(sealed.begin(), sealed.end());
+  Result<void> Open(ByteSpan sealed, ByteSpan /*context*/, const Reader& read) const override {
+    for (std::size_t at = 0; at < sealed.size(); at += kBlock)
+      read(at, sealed.subspan(at, std::min(kBlock, sealed.size() - at)));
+    if (fails) return Fail(ErrorCode::kDataLoss, "the glass broke");
+    return {};
   }
   bool fails = false;
 };
 
+/// All of a sum, sealed.
+inline Bytes SealedOf(const UnnoisedSum& sum, const Sealer& sealer, ByteSpan context) {
+  AlignedBuffer room;
+  const ByteSpan sealed = *sum.Seal(sealer, context, room);
+  return {sealed.begin(), sealed.end()};
+}
+
 inline std::vector<std::int64_t> ContentsOf(const UnnoisedSum& sum) {
-  const Bytes plaintext = *sum.Seal(GlassSealer(), {});
-  std::vector<std::int64_t> values(sum.options().parameters + (sum.options().bit_steps > 0 ? 1 : 0));
-  const std::size_t size = values.size() * sizeof(std::int64_t);
-  std::memcpy(values.data(), plaintext.data() + plaintext.size() - size, size);
-  return values;
+  const Bytes plaintext = SealedOf(sum, GlassSealer(), {});
+  const std::size_t count = sum.options().parameters + (sum.options().bit_steps > 0 ? 1 : 0);
+  const auto last_as = [&]<typename Entry>(Entry /*of*/) {
+    std::vector<Entry> entries(count);
+    std::memcpy(entries.data(), plaintext.data() + plaintext.size() - count * sizeof(Entry), count * sizeof(Entry));
+    return std::vector<std::int64_t>(entries.begin(), entries.end());
+  };
+  const SumOptions& options = sum.options();
+  const std::uint64_t largest = options.entry_bound > 0 ? options.entry_bound : options.grid_radius.value();
+  const bool narrow = sum.total_weight() * largest <= std::numeric_limits<std::int32_t>::max();
+  return narrow ? last_as(std::int32_t{}) : last_as(std::int64_t{});
 }
 
 /// A verified update of these integers.

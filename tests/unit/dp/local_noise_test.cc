@@ -132,7 +132,7 @@ TEST(LocalSum, TakesNoisedVectorsUpToTheirEntryBoundAndAveragesThemExactly) {
               IsErrorSaying(ErrorCode::kInvalidArgument, "bound on noised entries"));
   EXPECT_THAT(sum.Add(std::vector<std::int32_t>{1024, 0, -most}), IsOk());
   testing::GlassSealer glass;
-  const Bytes sealed = *sum.Seal(glass, {});
+  const Bytes sealed = testing::SealedOf(sum, glass, {});
   auto again = *UnnoisedSum::Create(options);
   EXPECT_THAT(again.AddSealed(glass, sealed, {}), IsOk());
   for (const std::uint32_t other_bound : {0U, bound + 1}) {

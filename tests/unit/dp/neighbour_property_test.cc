@@ -83,7 +83,8 @@ std::vector<std::int64_t> SumOfSet(SplitMix64& random, const std::vector<std::ve
   std::iota(merges.begin(), merges.end(), std::size_t{0});
   Shuffle(random, merges);
   for (const std::size_t part : merges)
-    EXPECT_THAT(total.AddSealed(testing::GlassSealer(), *parts[part].Seal(testing::GlassSealer(), {}), {}), IsOk());
+    EXPECT_THAT(total.AddSealed(testing::GlassSealer(), testing::SealedOf(parts[part], testing::GlassSealer(), {}), {}),
+                IsOk());
   EXPECT_EQ(total.contributions(), set.size());
   return ContentsOf(total);
 }

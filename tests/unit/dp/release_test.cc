@@ -91,7 +91,7 @@ TEST(UnnoisedSum, AddsExactlyInAnyOrder) {
   ASSERT_THAT(forward.Add(b), IsOk());
   ASSERT_THAT(backward.Add(b), IsOk());
   ASSERT_THAT(other_part.Add(a), IsOk());
-  ASSERT_THAT(backward.AddSealed(glass, *other_part.Seal(glass, {}), {}), IsOk());
+  ASSERT_THAT(backward.AddSealed(glass, testing::SealedOf(other_part, glass, {}), {}), IsOk());
   EXPECT_THAT(ContentsOf(forward), ElementsAre(1001, -2, -2));
   EXPECT_EQ(ContentsOf(forward), ContentsOf(backward));
   EXPECT_EQ(backward.contributions(), 2U);
@@ -130,7 +130,7 @@ TEST(UnnoisedSum, WeighsByExamplesWithoutPrivacyUpToTheExactOverflowBound) {
   UnnoisedSum more = SumOf(Mechanism::kNone, 1);
   ASSERT_THAT(more.Add(Grid({1})), IsOk());
   const testing::GlassSealer glass;
-  EXPECT_THAT(sum.AddSealed(glass, *more.Seal(glass, {}), {}), IsError(ErrorCode::kTooLarge));
+  EXPECT_THAT(sum.AddSealed(glass, testing::SealedOf(more, glass, {}), {}), IsError(ErrorCode::kTooLarge));
 }
 
 TEST(UnnoisedSum, IsMadeForASensibleNumberOfParametersOnly) {
@@ -144,7 +144,7 @@ TEST(UnnoisedSum, ComesBackFromItsSealAndFromNoOther) {
   const auto stranger = *crypto::Aes256GcmSealer::Create(crypto::SecretKey::Random());
   UnnoisedSum sum = SumOf(Mechanism::kGaussian);
   ASSERT_THAT(sum.Add(Grid({7, -8, 9})), IsOk());
-  Bytes sealed = *sum.Seal(sealer, AsBytes("part 1"));
+  Bytes sealed = testing::SealedOf(sum, sealer, AsBytes("part 1"));
   UnnoisedSum back = SumOf(Mechanism::kGaussian);
   ASSERT_THAT(back.AddSealed(sealer, sealed, AsBytes("part 1")), IsOk());
   EXPECT_EQ(ContentsOf(back), ContentsOf(sum));
@@ -165,35 +165,36 @@ TEST(UnnoisedSum, ComesBackFromItsSealAndFromNoOther) {
 TEST(UnnoisedSum, DoesNotShowItsContentsInTheSealedBytes) {
   const auto sealer = *crypto::Aes256GcmSealer::Create(crypto::SecretKey::Random());
   UnnoisedSum sum = SumOf(Mechanism::kGaussian, 64);
-  const Bytes sealed = *sum.Seal(sealer, {});  // 512 zero bytes in clear
+  const Bytes sealed = testing::SealedOf(sum, sealer, {});  // 512 zero bytes in clear
   EXPECT_LT(std::ranges::count(sealed, 0), 32);
 }
 
 TEST(UnnoisedSum, RefusesSealedContentsThatItsContributionsCannotHaveMade) {
   UnnoisedSum sum = SumOf(Mechanism::kGaussian, 1);
   ASSERT_THAT(sum.Add(Grid({5})), IsOk());
-  const Bytes honest = *sum.Seal(testing::GlassSealer(), {});
+  const Bytes honest = testing::SealedOf(sum, testing::GlassSealer(), {});
   const auto add = [](ByteSpan sealed) {
     return SumOf(Mechanism::kGaussian, 1).AddSealed(testing::GlassSealer(), sealed, {});
   };
-  const auto with = [&](std::size_t at, std::uint64_t value) {
+  const auto with = [&]<typename Number>(std::size_t at, Number value) {
     Bytes changed = honest;
     std::memcpy(changed.data() + at, &value, sizeof value);
     return add(changed);
   };
-  const std::size_t entry = honest.size() - 8;
-  EXPECT_THAT(with(entry, 1024), IsOk());
-  EXPECT_THAT(with(entry, 1025), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
-  EXPECT_THAT(with(entry, ~std::uint64_t{1024}), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
+  const std::size_t entry = honest.size() - 4;
+  EXPECT_THAT(with(entry, std::int32_t{1024}), IsOk());
+  EXPECT_THAT(with(entry, std::int32_t{-1024}), IsOk());
+  EXPECT_THAT(with(entry, std::int32_t{1025}), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
+  EXPECT_THAT(with(entry, std::int32_t{-1025}), IsErrorSaying(ErrorCode::kDataLoss, "cannot have made"));
   // How many, their weight, and the bytes of an entry.
-  const Bytes numbers = ByteWriter().U64(1).U64(1).U64(8).bytes();
+  const Bytes numbers = ByteWriter().U64(1).U64(1).U64(4).bytes();
   const auto found = std::ranges::search(honest, numbers);
   ASSERT_FALSE(found.empty());
   const auto counts = static_cast<std::size_t>(found.begin() - honest.begin());
-  EXPECT_THAT(with(counts, 2), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
+  EXPECT_THAT(with(counts, std::uint64_t{2}), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
   EXPECT_THAT(with(counts + 8, ~std::uint64_t{0}), IsErrorSaying(ErrorCode::kDataLoss, "counts"));
-  EXPECT_THAT(with(counts + 16, 4), IsErrorSaying(ErrorCode::kDataLoss, "size"));
-  EXPECT_THAT(with(counts + 16, 0), IsErrorSaying(ErrorCode::kDataLoss, "size"));
+  EXPECT_THAT(with(counts + 16, std::uint64_t{8}), IsErrorSaying(ErrorCode::kDataLoss, "size"));
+  EXPECT_THAT(with(counts + 16, std::uint64_t{0}), IsErrorSaying(ErrorCode::kDataLoss, "size"));
   EXPECT_THAT(add(ByteSpan(honest).first(honest.size() - 1)), IsErrorSaying(ErrorCode::kDataLoss, "size"));
   EXPECT_THAT(add(ByteSpan(honest).first(8)), IsErrorSaying(ErrorCode::kDataLoss, "size"));
 }
@@ -415,17 +416,63 @@ TEST(AddAndSeal, CannotOverflow) {
   EXPECT_THAT(add(1, 1), IsError(ErrorCode::kTooLarge));
 }
 
+// Entries are moved block by block before the seal has said that they are ours.
+TEST(AddSealed, LeavesTheSumAsItWasWhenTheSealDoesNotHold) {
+  const auto sealer = *crypto::Aes256GcmSealer::Create(crypto::SecretKey::Random());
+  for (const std::uint64_t weight : {std::uint64_t{1}, std::uint64_t{3'000'000'000}}) {
+    SCOPED_TRACE(weight);
+    const SumOptions options = OptionsOf(Mechanism::kNone, 30'000);
+    UnnoisedSum part = *UnnoisedSum::Create(options);
+    ASSERT_THAT(part.AddWeighted(SomeGrid(30'000, 5), weight), IsOk());
+    UnnoisedSum sum = *UnnoisedSum::Create(options);
+    ASSERT_THAT(sum.AddSealed(sealer, testing::SealedOf(part, sealer, {}), {}), IsOk());
+    const std::vector<std::int64_t> before = ContentsOf(sum);
+    const Bytes sealed = testing::SealedOf(part, sealer, {});
+    // In the first block, in a later one, in the nonce and in the tag; and cut.
+    for (const std::size_t at : {sealed.size() / 10, sealed.size() / 2, sealed.size() - 20, sealed.size() - 1}) {
+      Bytes changed = sealed;
+      changed[at] ^= 1U;
+      EXPECT_THAT(sum.AddSealed(sealer, changed, {}), IsError(ErrorCode::kDataLoss)) << at;
+      EXPECT_THAT(sum.TakeBackSealed(sealer, changed, {}), IsError(ErrorCode::kDataLoss)) << at;
+      EXPECT_THAT(sum.AddSealed(sealer, ByteSpan(sealed).first(at), {}), IsError(ErrorCode::kDataLoss)) << at;
+    }
+    EXPECT_EQ(ContentsOf(sum), before);
+    EXPECT_EQ(sum.contributions(), 1U);
+    EXPECT_EQ(sum.total_weight(), weight);
+  }
+}
+
+TEST(Seal, OfAllOfASumOpensAgainNarrowAndWide) {
+  for (const std::uint32_t radius : {1U << 10U, 1U << 30U}) {
+    SumOptions options = OptionsOf(Mechanism::kGaussian, 20'000);
+    options.grid_radius = RadiusOf(radius);
+    options.bit_steps = 512;
+    UnnoisedSum sum = *UnnoisedSum::Create(options);
+    for (std::int32_t i = 0; i < 5; ++i) ASSERT_THAT(sum.Add(SomeGrid(20'000, i), Fit::kClipped), IsOk());
+    const testing::GlassSealer glass;
+    AlignedBuffer room;
+    const auto sealed = sum.Seal(glass, {}, room);
+    ASSERT_THAT(sealed, IsOk());
+    EXPECT_EQ(sealed->size() > 100'000, radius == 1U << 30U);
+    UnnoisedSum again = *UnnoisedSum::Create(options);
+    ASSERT_THAT(again.AddSealed(glass, *sealed, {}), IsOk());
+    EXPECT_EQ(ContentsOf(again), ContentsOf(sum));
+    EXPECT_EQ(again.contributions(), 5U);
+  }
+}
+
 TEST(TakeBackSealed, TakesNothingThatIsNotInTheSum) {
   UnnoisedSum more = SumOf(Mechanism::kGaussian);
   ASSERT_THAT(more.Add(Grid({1, 2, 3})), IsOk());
   const testing::GlassSealer glass;
-  EXPECT_THAT(SumOf(Mechanism::kGaussian).TakeBackSealed(glass, *more.Seal(glass, {}), {}),
+  EXPECT_THAT(SumOf(Mechanism::kGaussian).TakeBackSealed(glass, testing::SealedOf(more, glass, {}), {}),
               IsErrorSaying(ErrorCode::kDataLoss, "not part"));
   UnnoisedSum one = SumOf(Mechanism::kNone);
   ASSERT_THAT(one.AddWeighted(Grid({1, 2, 3}), 5), IsOk());
   UnnoisedSum two = SumOf(Mechanism::kNone);
   for (int i = 0; i < 2; ++i) ASSERT_THAT(two.Add(Grid({0, 0, 0})), IsOk());
-  EXPECT_THAT(one.TakeBackSealed(glass, *two.Seal(glass, {}), {}), IsErrorSaying(ErrorCode::kDataLoss, "not part"))
+  EXPECT_THAT(one.TakeBackSealed(glass, testing::SealedOf(two, glass, {}), {}),
+              IsErrorSaying(ErrorCode::kDataLoss, "not part"))
       << "less weight, but more contributions";
   EXPECT_EQ(one.contributions(), 1U);
 }

@@ -160,7 +160,7 @@ TEST_F(Opening, RemovesWhatUnfinishedStepsLeftAndNothingElse) {
   EXPECT_THAT(FilesIn(data_dir() / "optimizer"), IsEmpty());
   EXPECT_THAT(FilesIn(data_dir() / "partials"), ::testing::ElementsAre(partial));
   EXPECT_THAT(FilesIn(data_dir() / "keys"), ::testing::ElementsAre("har-1.key"));
-  EXPECT_EQ(store().Partials(Round("har", 1))->front().sealed, Text("kept"));
+  EXPECT_EQ(testing::PartialsOf(store(), Round("har", 1))->front().sealed, Text("kept"));
 }
 
 TEST_F(Damage, ToAModelIsReportedWhenItIsRead) {
@@ -183,11 +183,11 @@ TEST_F(Damage, ToAPartialSumIsReportedWhenItIsRead) {
   ASSERT_THAT(store().CommitPartial(key, 0, Text("sealed"), std::array{From("d1")}), IsOk());
   const fs::path file = data_dir() / "partials/har/1" / FilesIn(data_dir() / "partials").front();
   FlipOneByte(file, 2);
-  EXPECT_THAT(store().Partials(key), IsErrorSaying(ErrorCode::kDataLoss, "was changed"));
+  EXPECT_THAT(testing::PartialsOf(store(), key), IsErrorSaying(ErrorCode::kDataLoss, "was changed"));
   FlipOneByte(file, 2);
-  EXPECT_THAT(store().Partials(key), IsOk());
+  EXPECT_THAT(testing::PartialsOf(store(), key), IsOk());
   fs::remove(file);
-  EXPECT_THAT(store().Partials(key), IsError(ErrorCode::kDataLoss));
+  EXPECT_THAT(testing::PartialsOf(store(), key), IsError(ErrorCode::kDataLoss));
 }
 
 TEST_F(Damage, ToAnOptimizerStateIsReportedWhenItIsRead) {
@@ -272,7 +272,7 @@ TEST_F(FullDisk, RefusesWholeStepsAndGoesOnWhenThereIsSpaceAgain) {
   ASSERT_EQ(status, 0);
   Open();
   EXPECT_THAT(*store().Contributions(Round("har", 1)), SizeIs(1));
-  EXPECT_EQ(store().Partials(Round("har", 1))->front().sealed.size(), 100'000U);
+  EXPECT_EQ(testing::PartialsOf(store(), Round("har", 1))->front().sealed.size(), 100'000U);
   EXPECT_EQ(store().VerifyAudit()->sequence, 1U);
 }
 
@@ -299,7 +299,7 @@ TEST_F(FullDisk, OfAnyRoomLeavesEachStepWholeOrAbsent) {
     ASSERT_THAT(status, ::testing::AnyOf(0, 100)) << room;
     auto opened = SqliteStore::Open({.data_dir = data_dir().string() + std::to_string(room)});
     ASSERT_THAT(opened, IsOk()) << room;
-    const auto partials = (*opened)->Partials(Round("har", 1));
+    const auto partials = testing::PartialsOf(**opened, Round("har", 1));
     ASSERT_THAT(partials, IsOk()) << room;
     EXPECT_EQ(partials->size(), (*opened)->Contributions(Round("har", 1))->size()) << room;
     limited += status == 100 ? 1 : 0;

@@ -108,6 +108,23 @@ inline std::uint64_t RoundsOf(Store& store, const TaskId& task, const DeviceId& 
   return 0;
 }
 
+struct Partial {
+  std::uint64_t sequence = 0;
+  Bytes sealed;
+};
+
+/// All partial sums of a round, by sequence.
+inline Result<std::vector<Partial>> PartialsOf(Store& store, const RoundKey& key) {
+  std::vector<Partial> partials;
+  TACIT_TRY(const std::vector<std::uint64_t> sequences, store.PartialSequences(key));
+  for (const std::uint64_t sequence : sequences) {
+    AlignedBuffer room;
+    TACIT_TRY(const ByteSpan sealed, store.ReadPartial(key, sequence, room));
+    partials.push_back({sequence, Bytes(sealed.begin(), sealed.end())});
+  }
+  return partials;
+}
+
 /// The names of a directory's files, sorted; empty when it is missing.
 inline std::vector<std::string> FilesIn(const fs::path& directory) {
   std::vector<std::string> names;

@@ -127,7 +127,7 @@ TEST_F(Partials, CommitTogetherWithTheirContributors) {
   ASSERT_THAT(store().CommitPartial(key, 0, Text("sealed zero"), first), IsOk());
   ASSERT_THAT(store().CommitPartial(key, 1, Text("sealed one"), second), IsOk());
   Open();
-  const auto partials = store().Partials(key);
+  const auto partials = testing::PartialsOf(store(), key);
   ASSERT_THAT(partials, IsOk());
   ASSERT_THAT(*partials, SizeIs(2));
   EXPECT_EQ((*partials)[0].sequence, 0U);
@@ -141,14 +141,54 @@ TEST_F(Partials, CommitTogetherWithTheirContributors) {
   EXPECT_EQ((*contributions)[2].device, Device("d3"));
 }
 
-TEST_F(Partials, AreReadOneByOne) {
+TEST_F(Partials, AreReadOneByOneIntoTheSameRoom) {
   OpenRoundOf("har");
   const RoundKey key = Round("har", 1);
   ASSERT_THAT(store().CommitPartial(key, 4, Text("four"), std::array{From("d1")}), IsOk());
-  ASSERT_THAT(store().CommitPartial(key, 9, Text("nine"), std::array{From("d2")}), IsOk());
-  EXPECT_EQ((*store().NextPartial(key, {}))->sealed, Text("four"));
-  EXPECT_EQ((*store().NextPartial(key, 4))->sequence, 9U);
-  EXPECT_EQ(store().NextPartial(key, 9)->has_value(), false);
+  ASSERT_THAT(store().CommitPartial(key, 9, Text("ninety"), std::array{From("d2")}), IsOk());
+  EXPECT_THAT(*store().PartialSequences(key), ::testing::ElementsAre(4, 9));
+  EXPECT_THAT(*store().PartialSequences(Round("har", 2)), IsEmpty());
+  AlignedBuffer room;
+  EXPECT_EQ(AsText(*store().ReadPartial(key, 9, room)), "ninety");
+  EXPECT_EQ(AsText(*store().ReadPartial(key, 4, room)), "four");
+  EXPECT_EQ(room.size(), 6U);
+  EXPECT_THAT(store().ReadPartial(key, 5, room), IsErrorSaying(ErrorCode::kNotFound, "no partial sum 5"));
+}
+
+TEST_F(Partials, AreMergedIntoOneThatStandsForTheSameDevices) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CommitPartial(key, 0, Text("zero"), std::array{From("d1"), From("d2")}), IsOk());
+  ASSERT_THAT(store().CommitPartial(key, 3, Text("three"), std::array{From("d3")}), IsOk());
+  ASSERT_THAT(store().MergePartials(key, std::array<std::uint64_t, 2>{0, 3}, 4, Text("both")), IsOk());
+  ASSERT_THAT(store().CommitPartial(key, 5, Text("five"), std::array{From("d4")}), IsOk());
+  for (int restarts = 0; restarts < 2; ++restarts, Open()) {
+    const auto partials = testing::PartialsOf(store(), key);
+    ASSERT_THAT(partials, IsOk());
+    ASSERT_THAT(*partials, SizeIs(2));
+    EXPECT_EQ(partials->front().sequence, 4U);
+    EXPECT_EQ(partials->front().sealed, Text("both"));
+    EXPECT_THAT(*store().Contributions(key), SizeIs(4));
+    EXPECT_THAT(FilesIn(data_dir() / "partials"), SizeIs(2));
+  }
+}
+
+TEST_F(Partials, AreNotReplacedByASumOfOthers) {
+  OpenRoundOf("har");
+  const RoundKey key = Round("har", 1);
+  ASSERT_THAT(store().CommitPartial(key, 0, Text("zero"), std::array{From("d1")}), IsOk());
+  ASSERT_THAT(store().CommitPartial(key, 1, Text("one"), std::array{From("d2")}), IsOk());
+  const auto merge = [&](const std::vector<std::uint64_t>& replaced, std::uint64_t sequence) {
+    return store().MergePartials(key, replaced, sequence, Text("both"));
+  };
+  for (const std::vector<std::uint64_t>& others : {std::vector<std::uint64_t>{0}, {1}, {}, {0, 2}, {0, 1, 2}})
+    EXPECT_THAT(merge(others, 9), IsErrorSaying(ErrorCode::kConflict, "does not replace"));
+  EXPECT_THAT(merge({0, 1}, 1), IsError(ErrorCode::kConflict));
+  EXPECT_THAT(*testing::PartialsOf(store(), key), SizeIs(2));
+  EXPECT_THAT(FilesIn(data_dir() / "partials"), SizeIs(2));
+  ASSERT_THAT(store().PutRound(NewRound(key, RoundPhase::kCharged)), IsOk());
+  EXPECT_THAT(merge({0, 1}, 2), IsErrorSaying(ErrorCode::kGone, "is charged"));
+  EXPECT_THAT(store().MergePartials(Round("har", 2), {}, 0, Text("a")), IsError(ErrorCode::kNotFound));
 }
 
 TEST_F(Partials, NeverCountADeviceTwice) {
@@ -160,7 +200,7 @@ TEST_F(Partials, NeverCountADeviceTwice) {
   EXPECT_THAT(store().CommitPartial(key, 1, Text("b"), std::array{From("d4"), From("d4")}),
               IsErrorSaying(ErrorCode::kConflict, "'d4'"));
   // Nothing of the refused steps is there.
-  EXPECT_THAT(*store().Partials(key), SizeIs(1));
+  EXPECT_THAT(*testing::PartialsOf(store(), key), SizeIs(1));
   EXPECT_THAT(*store().Contributions(key), SizeIs(2));
   EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("d3")), 0U);
   EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("d2")), 1U);
@@ -173,7 +213,7 @@ TEST_F(Partials, RefuseATakenSequence) {
   ASSERT_THAT(store().CommitPartial(key, 0, Text("a"), std::array{From("d1")}), IsOk());
   EXPECT_THAT(store().CommitPartial(key, 0, Text("b"), std::array{From("d2")}),
               IsErrorSaying(ErrorCode::kConflict, "partial sum 0"));
-  EXPECT_EQ(store().Partials(key)->front().sealed, Text("a"));
+  EXPECT_EQ(testing::PartialsOf(store(), key)->front().sealed, Text("a"));
 }
 
 TEST_F(Partials, AreTakenOnlyWhileTheRoundIsOpenOrClosing) {
@@ -204,7 +244,7 @@ TEST_F(Partials, AreDroppedWithTheirDigestsOnceTheRoundHasEnded) {
   ASSERT_THAT(store().PutRound(NewRound(key, RoundPhase::kAbandoned)), IsOk());
   ASSERT_THAT(store().DropPartials(key), IsOk());
   ASSERT_THAT(store().DropPartials(key), IsOk()) << "it can be repeated";
-  EXPECT_THAT(*store().Partials(key), IsEmpty());
+  EXPECT_THAT(*testing::PartialsOf(store(), key), IsEmpty());
   EXPECT_THAT(FilesIn(data_dir() / "partials"), IsEmpty());
   // Who took part is each device's own ledger, and stays; what it sent is forgotten.
   const auto contributions = store().Contributions(key);
