@@ -134,7 +134,11 @@ Result<UnnoisedSum> UnnoisedSum::Create(SumOptions options) {
 }
 
 UnnoisedSum::UnnoisedSum(SumOptions options)
-    : options_(std::move(options)), values_(options_.parameters + (options_.bit_steps > 0 ? 1 : 0)) {}
+    : options_(std::move(options)),
+      memory_((options_.parameters + (options_.bit_steps > 0 ? 1 : 0)) * kWide),
+      values_(EntriesIn<std::int64_t>(memory_.bytes())) {
+  std::ranges::fill(values_, 0);
+}
 UnnoisedSum::~UnnoisedSum() {
   Wipe();
 }
@@ -143,6 +147,7 @@ UnnoisedSum::UnnoisedSum(UnnoisedSum&& other) noexcept
     : options_(std::move(other.options_)),
       contributions_(std::exchange(other.contributions_, 0)),
       total_weight_(std::exchange(other.total_weight_, 0)),
+      memory_(std::move(other.memory_)),
       values_(std::exchange(other.values_, {})) {}
 
 UnnoisedSum& UnnoisedSum::operator=(UnnoisedSum&& other) noexcept {
@@ -151,6 +156,7 @@ UnnoisedSum& UnnoisedSum::operator=(UnnoisedSum&& other) noexcept {
   options_ = std::move(other.options_);
   contributions_ = std::exchange(other.contributions_, 0);
   total_weight_ = std::exchange(other.total_weight_, 0);
+  memory_ = std::move(other.memory_);
   values_ = std::exchange(other.values_, {});
   return *this;
 }

@@ -137,7 +137,8 @@ class UnnoisedSum {
   SumOptions options_;
   std::uint64_t contributions_ = 0;
   std::uint64_t total_weight_ = 0;
-  std::vector<std::int64_t> values_;
+  AlignedBuffer memory_;
+  std::span<std::int64_t> values_;  ///< In it.
 };
 
 }  // namespace tacit::dp

@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("TACIT_KILLS", "30"))
 DEVICES = 6
 RADIUS = 1 << 16
 LARGEST = 10_000  # of an entry: far within the radius, and a float of the model tells every grid step of a sum
-MANY = 24        # devices of a round whose commits are more than the partial sums that it keeps
+MANY = 30        # devices of a round whose commits are more than the partial sums that it keeps
 MOST_FILES = 9   # of a round on the disk: 8 partial sums, and for a moment the one that they are merged into
 
 
@@ -33,11 +33,12 @@ def task(devices, deadline):
 class Sender(threading.Thread):
     """A device: asks, keeps its update, sends it until it is answered. Its own copies are what is checked against."""
 
-    def __init__(self, device, sent, believes_early=False):
+    def __init__(self, device, sent, believes_early=False, pace=0):
         super().__init__(daemon=True)
         self.device = device
         self.sent = sent
         self.believes_early = believes_early
+        self.pace = pace  # seconds that it trains for, at most
         self.generator = numpy.random.default_rng(int(device.name.removeprefix("d")))
         self.made = {}  # round -> values
         self.acknowledged = set()
@@ -55,6 +56,7 @@ class Sender(threading.Thread):
 
     def send(self, lease):
         if lease.round not in self.made:
+            self.done.wait(self.generator.uniform(0, self.pace))
             self.made[lease.round] = self.generator.integers(-LARGEST, LARGEST, parameters(lease))
         body = frame(lease, self.made[lease.round], encoding=agent_pb2.ENCODING_GRID_INT32)
         while not self.done.is_set():
@@ -88,16 +90,19 @@ class Sender(threading.Thread):
 class Kills(ServerTest):
     server_options = {"binary": "tacitd"}
 
-    def kill_often(self, kills, believes_early=False, devices=DEVICES, deadline="2s"):
+    def kill_often(self, kills, believes_early=False, devices=DEVICES, deadline="2s", pace=0):
         self.server.create_task(task(devices, deadline))
         self.merged = self.most_files = 0
         sent = threading.Event()
-        senders = [Sender(device, sent, believes_early) for device in self.devices(*(f"d{i}" for i in range(devices)))]
+        senders = [Sender(device, sent, believes_early, pace)
+                   for device in self.devices(*(f"d{i}" for i in range(devices)))]
         for sender in senders:
             sender.start()
         moment = random.Random(kills)
         for _ in range(kills):
             # Mostly while an update is on its way from the socket to the disk; now and then at any time.
+            if pace:
+                time.sleep(moment.uniform(0, pace))
             sent.clear()
             if moment.random() < 0.8:
                 sent.wait(3)
@@ -161,7 +166,7 @@ class Kills(ServerTest):
         self.assertGreater(acknowledged, KILLS // 2)
 
     def test_partial_sums_that_are_merged_are_counted_once(self):
-        senders = self.kill_often(KILLS, devices=MANY, deadline="20s")
+        senders = self.kill_often(KILLS, devices=MANY, deadline="20s", pace=1.5)
         lost, wrong, published = self.lost_and_wrong(senders)
         print(f"{KILLS} kills, {published} rounds published, {self.merged} merges, {self.most_files} files at most")
         self.assertEqual(lost, [])

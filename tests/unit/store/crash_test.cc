@@ -137,7 +137,11 @@ class Life {
         {.hash = TokenHash(7), .uses_left = 1, .expires_at = At(100), .fixed_name = {}, .created_at = At(0)}));
   }
   Result<void> Redeem() { return Void(store_.RedeemToken(TokenHash(7), At(1), NewDevice("phone", 1))); }
-  Result<void> RedeemAgain() { return Redeem(); }
+  Result<void> RedeemAgain() {
+    DeviceRecord phone = NewDevice("phone", 1);
+    phone.certificate_serial = "0b";
+    return Void(store_.RedeemToken(TokenHash(7), At(1), phone));
+  }
   Result<void> Renew() {
     return store_.UpdateDeviceCertificate(
         Device("phone"),
