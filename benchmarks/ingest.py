@@ -303,11 +303,13 @@ def read_seconds(files):
     return time.monotonic() - start, total
 
 
-def restart(shape=(124_999, 250), times=5):
-    """A server that was killed in a round with as many partial sums as it may have, 1 GB together."""
-    with Scene(8, 512 * MIB, 2304 * MIB) as scene:
-        scene.create_task("t", shape, 2, clients=9, minimum=8)
-        scene.load("rounds", task="t", rounds=1, parameters=parameters(shape))
+def restart(times=5):
+    """A server that was killed in the open rounds of two large models: with their partial sums about 1 GB."""
+    shape = SIZES["100MB"][0]
+    with Scene(8, 512 * MIB, 2 * 2304 * MIB) as scene:
+        for name in ("one", "other"):
+            scene.create_task(name, shape, 2, clients=9, minimum=8)
+            scene.load("rounds", task=name, rounds=1, parameters=parameters(shape))
         took = []
         for _ in range(times):
             scene.kill()

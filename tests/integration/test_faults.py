@@ -132,7 +132,7 @@ class FullDisk(FaultTest):
         self.send_all(devices, leases, (0, 0, 0))
         self.server.wait_for_event("round_not_charged")
         self.assertEqual(self.ledger(), ["reserve"])
-        self.assertEqual(self.query("SELECT version FROM models"), [(0,)])
+        self.assertEqual(self.query("SELECT version FROM models ORDER BY version"), [(0,)])
         self.assertIn("charging the round failed and is tried again",
                       self.server.task()["current_round"]["waiting_for"])
         self.server.disk.free()
@@ -143,7 +143,7 @@ class FullDisk(FaultTest):
         self.send_all(devices, leases, (0, 0, 0))
         self.server.wait_for_event("round_not_published")
         self.assertEqual(self.ledger(), ["reserve", "charge"])
-        self.assertEqual(self.query("SELECT version FROM models"), [(0,)])
+        self.assertEqual(self.query("SELECT version FROM models ORDER BY version"), [(0,)])
         self.assertEqual(len(list((self.server.data / "models").iterdir())), 1)
         self.server.disk.free()
         self.published_once()
@@ -151,7 +151,7 @@ class FullDisk(FaultTest):
     def published_once(self):
         harness.wait_until(lambda: self.server.task()["rounds_published"] == 1, "round 1", self.server.process)
         self.assertEqual(self.ledger(), ["reserve", "charge"])
-        self.assertEqual(self.query("SELECT version FROM models"), [(0,), (1,)])
+        self.assertEqual(self.query("SELECT version FROM models ORDER BY version"), [(0,), (1,)])
         self.assertEqual(len(list((self.server.data / "models").iterdir())), 2)
         self.assertEqual(self.server.cli("privacy", "show", "t")["data"]["rounds_charged"], 1)
 
