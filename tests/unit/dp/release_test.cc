@@ -433,7 +433,9 @@ TEST(AddSealed, LeavesTheSumAsItWasWhenTheSealDoesNotHold) {
       Bytes changed = sealed;
       changed[at] ^= 1U;
       EXPECT_THAT(sum.AddSealed(sealer, changed, {}), IsError(ErrorCode::kDataLoss)) << at;
+      EXPECT_EQ(ContentsOf(sum), before) << at;
       EXPECT_THAT(sum.TakeBackSealed(sealer, changed, {}), IsError(ErrorCode::kDataLoss)) << at;
+      EXPECT_EQ(ContentsOf(sum), before) << at;
       EXPECT_THAT(sum.AddSealed(sealer, ByteSpan(sealed).first(at), {}), IsError(ErrorCode::kDataLoss)) << at;
     }
     EXPECT_EQ(ContentsOf(sum), before);
