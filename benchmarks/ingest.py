@@ -304,10 +304,10 @@ def read_seconds(files):
 
 
 def restart(times=5):
-    """A server that was killed in the open rounds of two large models: with their partial sums about 1 GB."""
+    """A server that was killed in the open rounds of three large models: with their partial sums about 1 GB."""
     shape = SIZES["100MB"][0]
-    with Scene(8, 512 * MIB, 2 * 2304 * MIB) as scene:
-        for name in ("one", "other"):
+    with Scene(8, 512 * MIB, 3 * 2304 * MIB) as scene:
+        for name in ("one", "two", "three"):
             scene.create_task(name, shape, 2, clients=9, minimum=8)
             scene.load("rounds", task=name, rounds=1, parameters=parameters(shape))
         took = []

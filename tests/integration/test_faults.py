@@ -115,8 +115,8 @@ class FullDisk(FaultTest):
             self.assertIn("keep it and send it again", refused.problem()["detail"])
             self.server.wait_for_event("partial_not_committed", count=attempt)
         self.assertEqual(self.server.task()["current_round"]["counted"], 1)
-        self.assertGreaterEqual(self.server.metric('tacit_store_operations_total{operation="commit_partial",result="er'),
-                                5)
+        failed = self.server.metric('tacit_store_operations_total{operation="commit_partial",result="error"}')
+        self.assertEqual(failed, 5)
         self.server.disk.free()
         self.assertEqual(self.send(b, leases[1], 1.5).status, 200)
         self.assertEqual(self.send(c, leases[2], 1.0).status, 200)
