@@ -6,11 +6,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/rate_limiter.h"
 #include "common/crypto/ca.h"
 #include "common/crypto/spiffe.h"
 #include "common/net/executor.h"
 #include "common/net/http.h"
-#include "server/api/rate_limiter.h"
 #include "server/api/upload_memory.h"
 #include "server/coordinator/coordinator.h"
 #include "server/metrics/metrics.h"

@@ -101,7 +101,7 @@ struct Server::Parts {
   std::unique_ptr<net::TaskGroup> background;
   std::unique_ptr<coordinator::StoreThread> store_thread;
   std::unique_ptr<coordinator::Coordinator> coordinator;
-  std::unique_ptr<api::RateLimiter> enrolment_rate;
+  std::unique_ptr<RateLimiter> enrolment_rate;
   std::unique_ptr<api::Context> context;
   std::unique_ptr<net::HttpServer> agents;
   std::unique_ptr<net::HttpServer> enrolment;
@@ -185,7 +185,8 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
 void Server::Parts::MakeContext() {
   upload_memory =
       std::make_unique<api::UploadMemory>(api::UploadMemory::Options{.limit = config.limits.upload_memory}, clock);
-  enrolment_rate = std::make_unique<api::RateLimiter>(config.enrolment.requests_per_minute_per_source, clock);
+  enrolment_rate = std::make_unique<RateLimiter>(
+      RateLimiter::Options{.per_minute = config.enrolment.requests_per_minute_per_source}, clock);
   context = std::make_unique<api::Context>(api::Context{
       .coordinator = *coordinator,
       .compute = *compute,

@@ -5,9 +5,7 @@
 #include "proto/codec/enrolment.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
-#include "server/api/rate_limiter.h"
 #include "server/api/router.h"
-#include "tests/support/fake_clock.h"
 
 namespace tacit::api {
 namespace {
@@ -30,26 +28,6 @@ TEST(MatchPath, RefusesMoreLessAndOther) {
     EXPECT_FALSE(MatchPath("/v1/tasks/{task}", path, arguments)) << path;
   }
   EXPECT_FALSE(MatchPath("/a/{device}:revoke", "/a/:revoke", arguments));
-}
-
-TEST(RateLimiter, LetsEachSourceTryItsShareAndRefillsSteadily) {
-  testing::FakeClock clock;
-  RateLimiter limiter(3, clock);
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(limiter.Allow("a"));
-  EXPECT_FALSE(limiter.Allow("a"));
-  EXPECT_TRUE(limiter.Allow("b"));
-  clock.Advance(Millis(21'000));
-  EXPECT_TRUE(limiter.Allow("a"));
-  EXPECT_FALSE(limiter.Allow("a"));
-}
-
-TEST(RateLimiter, ForgetsQuietSourcesAndRefusesStrangersWhenFull) {
-  testing::FakeClock clock;
-  RateLimiter limiter(1, clock);
-  for (std::size_t i = 0; i < RateLimiter::kMaxSources; ++i) EXPECT_TRUE(limiter.Allow(std::to_string(i)));
-  EXPECT_FALSE(limiter.Allow("stranger"));
-  clock.Advance(Millis(61'000));
-  EXPECT_TRUE(limiter.Allow("stranger"));
 }
 
 TEST(EnrolmentToken, CarriesTheOnlyNameItIsFor) {
