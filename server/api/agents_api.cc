@@ -26,11 +26,12 @@ using net::Task;
 
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
 
-Result<DeviceId> IdentifyDevice(const Context& context, const HttpRequest& request) {
+Result<DeviceId> IdentifyDevice(const Context& context, HttpRequest& request) {
   TACIT_TRY(const auto id, Identify(context, request, "device"));
   TACIT_TRY(DeviceId device, DeviceId::Parse(id.name));
   TACIT_TRY_VOID(context.coordinator.devices().CheckActive(device, request.peer().public_key_sha256));
   context.coordinator.devices().Saw(device, context.clock.Now());
+  request.SetRetryAfter(context.coordinator.RetryAfter(device, request.retry_after()));
   return device;
 }
 

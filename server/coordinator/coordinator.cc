@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "server/coordinator/pacing.h"
 
 namespace tacit::coordinator {
 namespace {
@@ -212,9 +213,25 @@ net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query
     CheckInReply reply = AskRunners(query);
     asked_at = services_.clock.SteadyNow();
     const bool leased = std::holds_alternative<LeaseView>(reply);
-    if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return reply;
+    if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return Paced(std::move(reply), query.device);
     co_await presence.wake().WaitUntil(until);
   }
+}
+
+Millis Coordinator::RetryAfter(const DeviceId& device, Millis least) const {
+  const Millis spread = SpreadOf(devices_.Counts().active, kCheckInsPerSecond);
+  return least + PlaceInSpread(device, services_.clock.SteadyNow(), spread);
+}
+
+// Polls that began together end together, and a server that stops sends everybody away at once: whoever is there then
+// has to connect anew.
+CheckInReply Coordinator::Paced(CheckInReply reply, const DeviceId& device) const {
+  auto* const wait = std::get_if<WaitView>(&reply);
+  if (wait == nullptr) return reply;
+  const Millis spread = SpreadOf(devices_.Counts().active, kReconnectionsPerSecond);
+  wait->retry_after = stopping_ ? wait->retry_after + PlaceInSpread(device, services_.clock.SteadyNow(), spread)
+                                : RetryAfter(device, wait->retry_after);
+  return reply;
 }
 
 CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {

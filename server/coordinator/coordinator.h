@@ -47,6 +47,9 @@ class Coordinator {
   net::Task<bool> ReportRefused(RoundKey round, DeviceId device, ErrorCode code);
   /// Whether an active task hides who comes: then nothing else may show when a device was here.
   net::Task<bool> AnyCohortIsSecret();
+  /// After how long this device may ask again, on the connection that it has: `least`, and its place among all devices,
+  /// which may have been answered in the same moment.
+  [[nodiscard]] Millis RetryAfter(const DeviceId& device, Millis least) const;
   /// What the device has spent on each task it ever took part in.
   net::Task<std::vector<DeviceSpendView>> SpendOf(DeviceId device);
 
@@ -89,6 +92,7 @@ class Coordinator {
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();
   CheckInReply AskRunners(const CheckInQuery& query);
+  [[nodiscard]] CheckInReply Paced(CheckInReply reply, const DeviceId& device) const;
   [[nodiscard]] bool AnyActive(bool (TaskRunner::*is)() const) const;
   /// What speaks against a new task beside those there are, all of it that is known in memory.
   [[nodiscard]] Result<void> CheckNew(const task::TaskSpec& spec) const;

@@ -3,22 +3,33 @@
 #include <mutex>
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace tacit::coordinator {
 
 void DeviceRegistry::Load(std::span<const store::DeviceRecord> devices) {
   const std::unique_lock lock(mutex_);
-  for (const store::DeviceRecord& device : devices)
-    devices_.insert_or_assign(device.id, Entry{device.state, device.public_key_sha256, device.enrolled_at});
+  for (const store::DeviceRecord& device : devices) {
+    const bool is_new =
+        devices_.try_emplace(device.id, Entry{device.state, device.public_key_sha256, device.enrolled_at}).second;
+    TACIT_CHECK(is_new, "the store's table has each device once, and is loaded once");
+    ++Of(device.state);
+  }
 }
 
 void DeviceRegistry::Admit(const DeviceId& device, const Digest256& key, WallTime at) {
   const std::unique_lock lock(mutex_);
-  devices_.try_emplace(device, Entry{store::DeviceState::kActive, key, at}).first->second.key = key;
+  const auto [place, is_new] = devices_.try_emplace(device, Entry{store::DeviceState::kActive, key, at});
+  place->second.key = key;
+  if (is_new) ++Of(store::DeviceState::kActive);
 }
 
 void DeviceRegistry::Revoke(const DeviceId& device) {
   const std::unique_lock lock(mutex_);
-  devices_[device].state = store::DeviceState::kRevoked;
+  const auto [place, is_new] = devices_.try_emplace(device);
+  if (!is_new) --Of(place->second.state);
+  place->second.state = store::DeviceState::kRevoked;
+  ++Of(store::DeviceState::kRevoked);
 }
 
 Result<void> DeviceRegistry::CheckActive(const DeviceId& device, const Digest256& key) const {
@@ -58,10 +69,7 @@ std::vector<store::DeviceSighting> DeviceRegistry::TakeSightings() {
 
 store::DeviceCounts DeviceRegistry::Counts() const {
   const std::shared_lock lock(mutex_);
-  store::DeviceCounts counts;
-  for (const auto& [device, entry] : devices_)
-    ++(entry.state == store::DeviceState::kActive ? counts.active : counts.revoked);
-  return counts;
+  return counts_;
 }
 
 bool DeviceRegistry::WasEnrolledAt(const DeviceId& device, WallTime at) const {

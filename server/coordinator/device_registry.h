@@ -46,9 +46,15 @@ class DeviceRegistry {
     WallTime enrolled_at;
   };
 
+  /// What counts the devices of a state; with the lock held.
+  std::uint64_t& Of(store::DeviceState state) {
+    return state == store::DeviceState::kActive ? counts_.active : counts_.revoked;
+  }
+
   mutable std::shared_mutex mutex_;
   std::unordered_map<DeviceId, Entry> devices_;
   std::map<DeviceId, WallTime> sightings_;
+  store::DeviceCounts counts_;  // of devices_
 };
 
 }  // namespace tacit::coordinator
