@@ -90,4 +90,11 @@ MemoryPlan WorstCaseMemory(const ServerConfig& config);
 /// which limits to lower.
 Result<void> CheckMemory(const ServerConfig& config);
 
+/// How many files a server with these limits may have open at once: one a connection, and its own.
+std::uint64_t FilesNeeded(const ServerConfig& config);
+
+/// Lets this process have as many files open as its system allows it to.
+/// Errors: kInvalidArgument when those are fewer than FilesNeeded: it says how many, and what to change.
+Result<void> MakeRoomForFiles(const ServerConfig& config);
+
 }  // namespace tacit::app

@@ -242,6 +242,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   Parts& made = *parts;
   // From here on the destructor undoes whatever was done.
   std::unique_ptr<Server> server(new Server(std::move(parts)));
+  TACIT_TRY_VOID(MakeRoomForFiles(config));
   TACIT_TRY(auto authority, LoadAuthority(config));
   made.ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
   TACIT_TRY_VOID(made.Bind());

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -136,6 +137,7 @@ class Server:
         self.root = self.directory / "server"
         self.binary = binary
         self.process = None
+        self.file_limits = None  # soft and hard, of open files
         self.ports = {}
         self.log = []
         if copy_of:
@@ -162,8 +164,9 @@ class Server:
 
     def start(self, environment=None):
         started = time.monotonic()
+        limit = self.file_limits and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, self.file_limits))
         self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True,
-                                        env={**os.environ, **(environment or {})})
+                                        env={**os.environ, **(environment or {})}, preexec_fn=limit)
         self.events = threading.Event()
         threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
         ready = self.wait_for_event("server_ready")

@@ -2,6 +2,8 @@
 
 import datetime
 import pathlib
+import re
+import resource
 import subprocess
 import unittest
 
@@ -156,6 +158,37 @@ class Handshake(ServerTest):
              self.server.directory / "victim"], capture_output=True, text=True)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("fingerprint", result.stdout + result.stderr)
+
+
+class OpenFiles(unittest.TestCase):
+    """A server that could run out of files does not start, and one that may have more takes them."""
+
+    def setUp(self):
+        self.server = harness.Server()
+        self.addCleanup(self.server.close)
+
+    def test_the_soft_limit_is_raised_to_the_hard_one(self):
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 11_000:
+            self.skipTest("this machine allows too few files")
+        self.server.file_limits = (256, 11_000)
+        self.server.start()
+        limits = pathlib.Path(f"/proc/{self.server.process.pid}/limits").read_text()
+        self.assertEqual(re.search(r"Max open files +(\d+) +(\d+)", limits).groups(), ("11000", "11000"))
+
+    def test_a_hard_limit_that_is_too_low_says_what_to_do(self):
+        limit = (256, 2000)
+        run = subprocess.run([harness.BIN / "tacitd", "--config", self.server.config], capture_output=True, text=True,
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+                             timeout=harness.PATIENCE)
+        self.assertEqual(run.returncode, 1, run.stderr)
+        for words in ("server_cannot_run", "the system allows 2000", "LimitNOFILE=", "lower agents.max_connections to"):
+            self.assertIn(words, run.stderr)
+        self.assertFalse((self.server.root / "data").exists())
+        lower = re.search(r"lower agents.max_connections to (\d+)", run.stderr).group(1)
+        text = self.server.config.read_text()
+        self.server.config.write_text(text.replace("# max_connections = 10000", f"max_connections = {lower}"))
+        self.server.file_limits = limit
+        self.server.start()
 
 
 if __name__ == "__main__":

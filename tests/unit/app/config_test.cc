@@ -274,6 +274,17 @@ TEST(ParseConfig, RefusesTwoListenersOnOnePort) {
       << "a default is a port, too";
 }
 
+TEST(FilesNeeded, IsOneForEachConnectionAndTheServersOwn) {
+  ServerConfig config = *Parse(kMinimal);
+  const std::uint64_t of_defaults = FilesNeeded(config);
+  EXPECT_GT(of_defaults, 10'000U + 256 + 64 + 16);
+  EXPECT_LT(of_defaults, 10'000U + 256 + 64 + 16 + 1'000);
+  for (std::uint32_t* const most : {&config.agents.max_connections, &config.enrolment.listener.max_connections,
+                                    &config.api.max_connections, &config.metrics.max_connections})
+    *most += 100;
+  EXPECT_EQ(FilesNeeded(config), of_defaults + 400);
+}
+
 constexpr WallTime kNow{Millis(1'790'000'000'000)};
 
 class LoadConfigTest : public ::testing::Test {
