@@ -17,6 +17,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/base/host.h"
+#include "common/crypto/certificate.h"
 
 namespace tacit::net {
 namespace {
@@ -191,6 +192,16 @@ ClientConnection::~ClientConnection() {
   if (!peer_left_) tls_.SendCloseNotify();
 }
 
+// A network that broke the connection says nothing against the session; OpenSSL spoils it unless it believes that this
+// side has said goodbye. What broke the protocol has spoilt it already. Source: RFC 4346, section 7.2.1.
+KeptSession ClientConnection::TakeSession() {
+  KeptSession kept{.session = SslSessionPtr(SSL_get1_session(tls_.native())), .believed_until = believed_until_};
+  const bool fresh = kept.session && kept.session != offered_.session;
+  if (!fresh || SSL_SESSION_is_resumable(kept.session.get()) == 0 || believed_until_ == WallTime()) return {};
+  if (peer_left_) SSL_set_shutdown(tls_.native(), SSL_SENT_SHUTDOWN);
+  return kept;
+}
+
 Result<std::unique_ptr<ClientConnection>> ClientConnection::Open(const ConnectOptions& options,
                                                                  const CancelEvent& cancel) {
   TACIT_TRY(OwnedFd socket, ConnectToAny(options.server, cancel, options.deadline));
@@ -205,6 +216,9 @@ Result<void> ClientConnection::Handshake(const ConnectOptions& options) {
   if (!ExpectName(tls_.native(), server_.host, options.proof)) {
     return Fail(ErrorCode::kInvalidArgument, "'" + server_.host + "' is not a host name or an IP address");
   }
+  if (options.session != nullptr) offered_ = std::exchange(*options.session, {});
+  if (offered_.session && std::chrono::system_clock::now() < offered_.believed_until)
+    SSL_set_session(tls_.native(), offered_.session.get());
   const ExchangeLimits limits{options.deadline, kNoLimit, kNoLimit};
   for (;;) {
     const IoStep step = tls_.Handshake();
@@ -213,7 +227,20 @@ Result<void> ClientConnection::Handshake(const ConnectOptions& options) {
     TACIT_TRY_VOID(Wait(step.kind == Kind::kWantWrite ? POLLOUT : POLLIN, limits));
   }
   in_handshake_ = false;
+  believed_until_ = BelievedUntil(options.proof);
   return {};
+}
+
+// A session that is resumed shows no certificate: it is as good as the ones that were shown when it began.
+WallTime ClientConnection::BelievedUntil(ServerProof proof) const {
+  if (proof == ServerProof::kNone) return {};
+  if (tls_.resumed()) return offered_.believed_until;
+  const STACK_OF(X509)* verified = SSL_get0_verified_chain(tls_.native());
+  WallTime end = sk_X509_num(verified) > 0 ? WallTime::max() : WallTime();
+  for (int i = 0; i < sk_X509_num(verified); ++i) {
+    end = std::min(end, crypto::Certificate::FromNative(sk_X509_value(verified, i)).NotAfter());
+  }
+  return end;
 }
 
 Result<short> ClientConnection::Wait(short events, const ExchangeLimits& limits) {

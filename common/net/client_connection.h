@@ -55,17 +55,28 @@ struct ExchangeLimits {
 /// Whether the server must prove that it is who it is called.
 enum class ServerProof : std::uint8_t { kRequired, kNone };
 
+/// A session that the server may take up in place of certificates. Good only for the server, the roots and the client
+/// certificate that it was made with.
+struct KeptSession {
+  SslSessionPtr session;      ///< Null: none.
+  WallTime believed_until{};  ///< When the first certificate ends by which the server proved who it is.
+};
+
 struct ConnectOptions {
   Endpoint server;
   SSL_CTX* context = nullptr;
   ServerProof proof = ServerProof::kRequired;
   std::chrono::steady_clock::time_point deadline;
+  /// To offer, if it is still believed. Taken once there is a server to offer it to: one that is offered twice tells
+  /// whoever looks on that the same client comes again.
+  KeptSession* session = nullptr;
 };
 
 /// A TCP connection with TLS on it. After an error it is of no further use. Threads: one at a time.
 class ClientConnection {
  public:
-  /// Connects and shakes hands. `cancel` is borrowed for the connection's life.
+  /// Connects and shakes hands; a server that does not take the session up proves itself anew. `cancel` is borrowed for
+  /// the connection's life.
   static Result<std::unique_ptr<ClientConnection>> Open(const ConnectOptions& options, const CancelEvent& cancel);
   ~ClientConnection();
   ClientConnection(const ClientConnection&) = delete;
@@ -84,11 +95,15 @@ class ClientConnection {
   [[nodiscard]] bool sent_all() const { return sent_all_; }
   /// Whether the last error was that the server had gone.
   [[nodiscard]] bool peer_left() const { return peer_left_; }
+  /// What the next connection may offer in place of this one, which sends nothing more. Empty when the server gave
+  /// nothing or did not prove who it is.
+  KeptSession TakeSession();
   [[nodiscard]] SSL* native() const { return tls_.native(); }
 
  private:
   ClientConnection(Endpoint server, OwnedFd socket, TlsSession tls, const CancelEvent& cancel);
   Result<void> Handshake(const ConnectOptions& options);
+  [[nodiscard]] WallTime BelievedUntil(ServerProof proof) const;
   Result<void> SendPiece(ByteSpan piece, const ExchangeLimits& limits);
   Result<short> Wait(short events, const ExchangeLimits& limits);
   Result<void> AfterFailedWrite();
@@ -104,7 +119,9 @@ class ClientConnection {
   bool answered_ = false;
   bool sent_all_ = true;
   bool peer_left_ = false;
-  Bytes early_;  ///< Of an answer that came while something was still being sent.
+  KeptSession offered_;
+  WallTime believed_until_{};  ///< The epoch where the server proved nothing.
+  Bytes early_;                ///< Of an answer that came while something was still being sent.
 };
 
 }  // namespace tacit::net

@@ -11,6 +11,9 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
+#include "common/net/http_server.h"
+#include "common/net/session_cache.h"
+
 namespace tacit::net {
 namespace {
 
@@ -112,11 +115,12 @@ Task<WaitEnd> Connection::WaitIdle(SteadyPoint deadline) {
   co_return end;
 }
 
-Task<std::expected<void, HandshakeFault>> Connection::Handshake(std::shared_ptr<ssl_ctx_st> context, Millis timeout) {
+Task<std::expected<std::string_view, HandshakeFault>> Connection::Handshake(std::shared_ptr<ssl_ctx_st> context,
+                                                                            Millis timeout) {
   boost::system::error_code ignored;
   socket_.native_non_blocking(true, ignored);
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  if (!context) co_return std::expected<void, HandshakeFault>();
+  if (!context) co_return std::string_view();
   auto session = TlsSession::Create(context.get(), socket_.native_handle(), TlsSession::Role::kServer);
   if (!session) co_return std::unexpected(HandshakeFault{"other", session.error().message});
   tls_.emplace(*std::move(session));
@@ -133,7 +137,8 @@ Task<std::expected<void, HandshakeFault>> Connection::Handshake(std::shared_ptr<
     if (end == WaitEnd::kStopped) co_return std::unexpected(HandshakeFault{"other", "the server is stopping"});
   }
   peer_ = IdentityOf(*tls_, std::move(peer_.address));
-  co_return std::expected<void, HandshakeFault>();
+  if (SessionCache* const sessions = SessionCache::Of(context.get()); sessions != nullptr) sessions->Keep(*tls_, peer_);
+  co_return kHandshakeKinds[tls_->resumed() ? 1 : 0];
 }
 
 IoStep Connection::TryRead(std::span<std::uint8_t> out) {

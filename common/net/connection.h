@@ -75,8 +75,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  /// The server's side of the handshake, and the peer's identity. Nothing to do for plain TCP (`context` null).
-  Task<std::expected<void, HandshakeFault>> Handshake(std::shared_ptr<ssl_ctx_st> context, Millis timeout);
+  /// The server's side of the handshake, and the peer's identity: of a resumed session from the certificate that was
+  /// proved in it, by the same code. One of kHandshakeKinds; empty for plain TCP (`context` null), where there is
+  /// nothing to do.
+  Task<std::expected<std::string_view, HandshakeFault>> Handshake(std::shared_ptr<ssl_ctx_st> context, Millis timeout);
 
   /// Waits for the first byte of something new; what Retire ends at once.
   Task<WaitEnd> WaitIdle(SteadyPoint deadline);

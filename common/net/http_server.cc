@@ -18,6 +18,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "common/base/check.h"
+#include "common/base/rate_limiter.h"
 #include "common/net/connection.h"
 #include "common/net/http_session.h"
 #include "common/net/task_group.h"
@@ -34,7 +35,12 @@ constexpr Millis kPatienceAfterCut{5'000};
 constexpr std::size_t kMinHeaderBytes = 1024;
 constexpr std::size_t kMaxHeaderBytes = 1024 * 1024;
 
-// Two record buffers of a busy TLS session, its state, the socket's bookkeeping and the session's coroutines.
+// Sources whose handshakes failed a moment ago, beside those of the connections there are: a few of them a second are
+// remembered for some tenths of a second.
+constexpr std::size_t kFailedSources = 10'000;
+
+// Two record buffers of a busy TLS session, its state, the socket's and its source's bookkeeping and the session's
+// coroutines.
 constexpr std::uint64_t kBytesPerConnection = 96 * 1024;
 
 asio::ip::address Unmapped(const asio::ip::address& address) {
@@ -55,7 +61,8 @@ std::string SourceOf(const asio::ip::address& address) {
 }
 
 Result<void> CheckOptions(const ListenerOptions& options) {
-  const bool limits = options.max_connections > 0 && options.max_connections_per_source > 0;
+  const bool limits = options.max_connections > 0 && options.max_connections_per_source > 0 &&
+                      options.failed_handshakes_per_minute_per_source > 0;
   const bool header = options.max_header_bytes >= kMinHeaderBytes && options.max_header_bytes <= kMaxHeaderBytes;
   const bool times = std::min({options.handshake_timeout, options.header_timeout, options.idle_timeout,
                                options.progress_timeout}) > Millis(0);
@@ -115,6 +122,9 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     }
     [[nodiscard]] const std::shared_ptr<State>& state() const { return state_; }
     [[nodiscard]] Lane& lane() const { return *state_->lanes[lane_]; }
+    void ShookHands() const {
+      if (state_->options.tls) state_->handshakes.GiveBack(source_);
+    }
 
    private:
     std::shared_ptr<State> state_;
@@ -143,6 +153,9 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
       : options(std::move(its_options)),
         observer(its_observer),
         acceptor(std::move(its_acceptor)),
+        handshakes({.per_minute = options.failed_handshakes_per_minute_per_source,
+                    .max_sources = options.max_connections + kFailedSources},
+                   clock),
         accept_retry(acceptor.get_executor()),
         accept_group(acceptor.get_executor(), {1, {}}) {}
 
@@ -161,7 +174,9 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   Handler handler;  // set by Serve, before any thread reads it
   ServerObserver& observer;
   std::uint16_t port = 0;
+  const SystemClock clock;
   tcp::acceptor acceptor;           // on the first lane's thread
+  RateLimiter handshakes;           // under way or failed
   asio::steady_timer accept_retry;  // on the first lane's thread
   TaskGroup accept_group;           // on the first lane's thread
   std::vector<std::unique_ptr<Lane>> lanes;
@@ -191,6 +206,10 @@ std::string_view HttpServer::State::TakePlace(const std::string& source, std::si
   if (connections >= options.max_connections) return kConnectionRefusals[0];
   std::size_t& of_source = from_source[source];
   if (of_source >= options.max_connections_per_source) return kConnectionRefusals[1];
+  if (options.tls && !handshakes.Allow(source)) {
+    if (of_source == 0) from_source.erase(source);
+    return kConnectionRefusals[2];
+  }
   ++of_source;
   ++connections;
   ++lane_connections[lane];
@@ -253,7 +272,11 @@ Task<void> HttpServer::State::Serve(std::shared_ptr<Connection> connection, Plac
   const State& state = *place.state();
   std::string defect;
   try {
-    co_await ServeConnection(connection, {state.options, state.handler, state.observer});
+    const SessionEnvironment environment{state.options, state.handler, state.observer};
+    if (co_await ShakeHands(connection, environment)) {
+      place.ShookHands();
+      co_await ServeRequests(connection, environment);
+    }
   } catch (const std::exception& caught) {
     defect = caught.what();
   }
@@ -346,6 +369,7 @@ std::size_t HttpServer::Drain(SteadyTime deadline) {
 }
 
 void HttpServer::ClosePeers(std::function<bool(const PeerIdentity&)> matches) {
+  if (state_->options.tls) state_->options.tls->ForgetSessions(matches);
   state_->OnEveryLane([matches = std::move(matches)](State::Lane& lane) {
     for (const auto& [connection, ticket] : lane.connections) {
       if (!matches(connection->peer())) continue;

@@ -30,9 +30,14 @@ inline constexpr std::array<std::string_view, 11> kHandshakeFailures = {
     "reset",             ///< The client went away.
     "other"};
 
+/// How a handshake that succeeded got to know the client: the closed set behind a metric label.
+inline constexpr std::array<std::string_view, 2> kHandshakeKinds = {
+    "full",      ///< By certificates and signatures.
+    "resumed"};  ///< By the secret of a session in which it had proved them.
+
 /// Why a connection was closed before a byte was read.
-inline constexpr std::array<std::string_view, 2> kConnectionRefusals = {"max_connections",
-                                                                        "max_connections_per_source"};
+inline constexpr std::array<std::string_view, 3> kConnectionRefusals = {"max_connections", "max_connections_per_source",
+                                                                        "failed_handshakes_per_source"};
 
 /// One answered request, for metrics and the access log.
 struct RequestRecord {
@@ -53,6 +58,8 @@ class ServerObserver {
   virtual void OnConnectionClosed(std::string_view listener) = 0;
   /// `reason` is one of kConnectionRefusals. Neither Opened nor Closed is called for it.
   virtual void OnConnectionRefused(std::string_view listener, std::string_view reason, std::string_view address) = 0;
+  /// `kind` is one of kHandshakeKinds. Not called for plain TCP.
+  virtual void OnHandshake(std::string_view listener, std::string_view kind) = 0;
   /// `reason` is one of kHandshakeFailures; `detail` is the TLS library's text, for a log only.
   virtual void OnHandshakeFailed(std::string_view listener, std::string_view reason, std::string_view address,
                                  std::string_view detail) = 0;
@@ -69,6 +76,10 @@ struct ListenerOptions {
   std::size_t max_connections = 1024;
   /// One source is an IPv4 address or an IPv6 /64.
   std::size_t max_connections_per_source = 1024;
+  /// TLS handshakes of one source that may fail in a minute. One that is under way counts as failed until it has
+  /// succeeded, so that about as many can be under way at once; one that succeeds costs nothing. Whoever is over it is
+  /// closed at once.
+  std::uint32_t failed_handshakes_per_minute_per_source = 512;
   Millis handshake_timeout{10'000};  ///< For the whole handshake.
   Millis header_timeout{10'000};     ///< From a request's first byte to the end of its head.
   Millis idle_timeout{120'000};      ///< From the handshake or an answer to the next request's first byte.
@@ -109,11 +120,13 @@ class HttpServer {
   /// most, for handlers that cannot be cancelled.
   std::size_t Drain(SteadyTime deadline);
 
-  /// Cuts, without waiting, every connection whose peer `matches`: what makes a revocation take effect at once.
+  /// Cuts, without waiting, every connection whose peer `matches`, and forgets their sessions: what makes a revocation
+  /// take effect at once.
   /// `matches` runs on the I/O threads.
   void ClosePeers(std::function<bool(const PeerIdentity&)> matches);
 
-  /// The most memory that this listener's connections can hold, handlers not counted: what a start-up check adds up.
+  /// The most memory that this listener's connections can hold, handlers and the sessions of `tls` not counted: what a
+  /// start-up check adds up.
   static std::uint64_t WorstCaseBytes(const ListenerOptions& options);
 
  private:

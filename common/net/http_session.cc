@@ -366,14 +366,13 @@ Task<void> Session::Run() {
 
 }  // namespace
 
-Task<void> ServeConnection(std::shared_ptr<Connection> connection, SessionEnvironment environment) {
+Task<bool> ShakeHands(std::shared_ptr<Connection> connection, SessionEnvironment environment) {
   const ListenerOptions& options = environment.options;
   auto context = options.tls ? options.tls->native() : nullptr;
   const auto handshake = co_await connection->Handshake(std::move(context), options.handshake_timeout);
   if (handshake) {
-    Session session(connection, environment);
-    co_await session.Run();
-    co_return;
+    if (!handshake->empty()) environment.observer.OnHandshake(options.name, *handshake);
+    co_return true;
   }
   if (!connection->retired()) {
     environment.observer.OnHandshakeFailed(options.name, handshake.error().reason, connection->peer().address,
@@ -381,6 +380,12 @@ Task<void> ServeConnection(std::shared_ptr<Connection> connection, SessionEnviro
   }
   // The client is to read the alert that says why, not a reset.
   co_await connection->Close(Connection::Goodbye::kLinger);
+  co_return false;
+}
+
+Task<void> ServeRequests(std::shared_ptr<Connection> connection, SessionEnvironment environment) {
+  Session session(std::move(connection), environment);
+  co_await session.Run();
 }
 
 }  // namespace tacit::net

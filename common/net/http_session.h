@@ -17,8 +17,11 @@ struct SessionEnvironment {
   ServerObserver& observer;
 };
 
-/// Handshake, then requests one after the other until one side has had enough. Ends early, by an exception, when the
+/// The handshake, where the listener has one. Where it fails, false, and the connection is closed.
+Task<bool> ShakeHands(std::shared_ptr<Connection> connection, SessionEnvironment environment);
+
+/// Requests one after the other until one side has had enough. Ends early, as ShakeHands, by an exception, when the
 /// task is cancelled.
-Task<void> ServeConnection(std::shared_ptr<Connection> connection, SessionEnvironment environment);
+Task<void> ServeRequests(std::shared_ptr<Connection> connection, SessionEnvironment environment);
 
 }  // namespace tacit::net

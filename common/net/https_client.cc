@@ -92,6 +92,7 @@ class HttpsClient::Impl {
   void Cancel() { cancel_.Signal(); }
 
  private:
+  void Disconnect();
   Impl(ClientOptions options, ServerProof proof, SslContextPtr context, CancelEvent cancel)
       : options_(std::move(options)), proof_(proof), context_(std::move(context)), cancel_(std::move(cancel)) {}
 
@@ -108,6 +109,7 @@ class HttpsClient::Impl {
   SslContextPtr context_;
   CancelEvent cancel_;
   std::unique_ptr<ClientConnection> connection_;  // after cancel_, which it watches
+  KeptSession session_;                           // of the last connection: of this server and this context
   Bytes input_;                                   // what came behind the last head
 };
 
@@ -127,10 +129,22 @@ std::unexpected<Error> HttpsClient::Impl::Malformed(std::string_view what) const
 }
 
 Result<void> HttpsClient::Impl::Connect(SteadyPoint deadline) {
+  Disconnect();
   input_.clear();
   deadline = std::min(deadline, std::chrono::steady_clock::now() + options_.connect_timeout);
-  TACIT_TRY(connection_, ClientConnection::Open({options_.server, context_.get(), proof_, deadline}, cancel_));
+  TACIT_TRY(connection_, ClientConnection::Open({.server = options_.server,
+                                                 .context = context_.get(),
+                                                 .proof = proof_,
+                                                 .deadline = deadline,
+                                                 .session = &session_},
+                                                cancel_));
   return {};
+}
+
+void HttpsClient::Impl::Disconnect() {
+  if (!connection_) return;
+  session_ = connection_->TakeSession();
+  connection_.reset();
 }
 
 Result<ClientResponse> HttpsClient::Impl::Send(const ClientRequest& request) {
@@ -142,7 +156,7 @@ Result<ClientResponse> HttpsClient::Impl::Send(const ClientRequest& request) {
   // With a limit of its own, a request may wait for its answer's first byte as long as that: the server may be
   // thinking, or holding a long poll.
   const ExchangeLimits limits{deadline, options_.io_timeout, limited ? kNoLimit : options_.io_timeout};
-  if (connection_ && !connection_->IsIdle()) connection_.reset();
+  if (connection_ && !connection_->IsIdle()) Disconnect();
   const bool reused = connection_ != nullptr;
   if (!reused) TACIT_TRY_VOID(Connect(limits.deadline));
   auto response = Exchange(request, head, limits);
@@ -153,7 +167,7 @@ Result<ClientResponse> HttpsClient::Impl::Send(const ClientRequest& request) {
     TACIT_TRY_VOID(Connect(limits.deadline));
     response = Exchange(request, head, limits);
   }
-  if (!response) connection_.reset();
+  if (!response) Disconnect();
   return response;
 }
 
@@ -165,7 +179,7 @@ Result<ClientResponse> HttpsClient::Impl::Exchange(const ClientRequest& request,
   TACIT_TRY(ResponseHead answer, ReadFinalHead(limits));
   TACIT_TRY(Bytes body, ReadBody(answer, request, limits));
   const bool reusable = answer.keep_alive && connection_->sent_all() && !connection_->peer_left() && input_.empty();
-  if (!reusable) connection_.reset();
+  if (!reusable) Disconnect();
   return ClientResponse{answer.status, std::move(answer.headers), std::move(body)};
 }
 

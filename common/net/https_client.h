@@ -50,8 +50,9 @@ struct ClientResponse {
   [[nodiscard]] std::optional<std::string_view> Header(std::string_view lower_case_name) const;
 };
 
-/// A blocking HTTPS client for one server over one kept-alive connection: TLS 1.3, the server's name checked. Light
-/// enough for the agent: plain poll(2), no Asio. Threads: one at a time; Cancel from any.
+/// A blocking HTTPS client for one server over one kept-alive connection: TLS 1.3, the server's name checked. Where it
+/// has to connect again it offers the session of the connection before, for as long as the server's certificate holds.
+/// Light enough for the agent: plain poll(2), no Asio. Threads: one at a time; Cancel from any.
 class HttpsClient {
  public:
   /// Checks the certificates and the key; connects with the first Send.

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/base/files.h"
+#include "common/net/session_cache.h"
 #include "common/net/tls_session.h"
 
 namespace tacit::net {
@@ -38,17 +39,17 @@ Result<void> LoadClientCa(SSL_CTX* context, const TlsServerOptions& options) {
   return {};
 }
 
-Result<std::shared_ptr<SSL_CTX>> Load(const TlsServerOptions& options) {
+Result<SslContextPtr> Load(const TlsServerOptions& options) {
   TACIT_TRY(SslContextPtr context, NewTlsContext(TlsSession::Role::kServer));
   TACIT_TRY_VOID(LoadIdentity(context.get(), options));
   TACIT_TRY_VOID(LoadClientCa(context.get(), options));
-  return std::shared_ptr<SSL_CTX>(std::move(context));
+  return context;
 }
 
 }  // namespace
 
 Result<void> CheckServerChain(const TlsServerOptions& options, WallTime now) {
-  TACIT_TRY(const std::shared_ptr<SSL_CTX> context, Load(options));
+  TACIT_TRY(const SslContextPtr context, Load(options));
   X509_VERIFY_PARAM* asked = X509_STORE_get0_param(SSL_CTX_get_cert_store(context.get()));
   X509_VERIFY_PARAM_set_time(asked, std::chrono::system_clock::to_time_t(now));
   X509_VERIFY_PARAM_set_purpose(asked, X509_PURPOSE_SSL_SERVER);
@@ -66,7 +67,12 @@ Result<void> CheckServerChain(const TlsServerOptions& options, WallTime now) {
 }
 
 struct TlsServerContext::State {
-  TlsServerOptions options;
+  explicit State(TlsServerOptions its_options)
+      : options(std::move(its_options)),
+        sessions(options.sessions.lifetime > Millis(0) ? std::make_shared<SessionCache>(options.sessions) : nullptr) {}
+
+  const TlsServerOptions options;
+  const std::shared_ptr<SessionCache> sessions;  // null where none is resumed
   std::mutex mutex;
   std::shared_ptr<SSL_CTX> context;  // guarded by mutex
 };
@@ -76,9 +82,7 @@ Result<std::shared_ptr<TlsServerContext>> TlsServerContext::Create(TlsServerOpti
     return Fail(ErrorCode::kInvalidArgument,
                 "client certificates are asked for, but no client CA is named to check them");
   }
-  auto state = std::make_unique<State>();
-  state->options = std::move(options);
-  std::shared_ptr<TlsServerContext> context(new TlsServerContext(std::move(state)));
+  std::shared_ptr<TlsServerContext> context(new TlsServerContext(std::make_unique<State>(std::move(options))));
   TACIT_TRY_VOID(context->Reload());
   return context;
 }
@@ -87,10 +91,19 @@ TlsServerContext::TlsServerContext(std::unique_ptr<State> state) : state_(std::m
 TlsServerContext::~TlsServerContext() = default;
 
 Result<void> TlsServerContext::Reload() {
-  TACIT_TRY(std::shared_ptr<SSL_CTX> loaded, Load(state_->options));
+  TACIT_TRY(SslContextPtr loaded, Load(state_->options));
+  const std::shared_ptr<SessionCache>& sessions = state_->sessions;
+  if (sessions) TACIT_TRY_VOID(sessions->Attach(loaded.get()));
+  // Whoever shakes hands with the context holds what it looks sessions up in.
+  std::shared_ptr<SSL_CTX> shared(loaded.release(), [sessions](SSL_CTX* context) { SSL_CTX_free(context); });
+  if (sessions) sessions->Clear();
   const std::scoped_lock lock(state_->mutex);
-  state_->context = std::move(loaded);
+  state_->context = std::move(shared);
   return {};
+}
+
+void TlsServerContext::ForgetSessions(const std::function<bool(const PeerIdentity&)>& matches) {
+  if (state_->sessions) state_->sessions->Forget(matches);
 }
 
 std::shared_ptr<ssl_ctx_st> TlsServerContext::native() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,19 +30,27 @@ struct PeerIdentity {
 /// What the handshake demands of the client. A certificate that is shown is always checked against the client CA.
 enum class ClientAuth : std::uint8_t { kNone, kOptional, kRequired };
 
+/// Of the sessions that a listener keeps for its clients to resume. Units: bytes.
+struct SessionLimits {
+  Millis lifetime{0};           ///< Since the client's certificate was last proved; 0: none is resumed.
+  std::uint64_t max_bytes = 0;  ///< All together.
+};
+
 struct TlsServerOptions {
   std::string certificate_chain_path;  ///< PEM, leaf first.
   std::string private_key_path;        ///< PEM, without a passphrase.
   std::string client_ca_path;          ///< PEM, one or more roots; empty only with ClientAuth::kNone.
   ClientAuth client_auth = ClientAuth::kRequired;
+  SessionLimits sessions{};  ///< Of this context and no other; of clients that showed a certificate.
 };
 
 /// Whether somebody who believes nothing but `client_ca_path` can believe the chain, at `now`, and its key fits: what
 /// loading it does not ask. Errors: those of TlsServerContext::Create; kUnauthenticated.
 Result<void> CheckServerChain(const TlsServerOptions& options, WallTime now);
 
-/// The server's half of TLS 1.3: AES-128-GCM first, no tickets and no session cache (every connection proves its
-/// certificate anew), ALPN `http/1.1`. Threads: any.
+/// The server's half of TLS 1.3: AES-128-GCM first, ALPN `http/1.1`. A client resumes a session only within `sessions`,
+/// only as long as the certificates hold that were shown in it, and with what they said of it; no data is taken before
+/// the handshake has ended. Threads: any.
 class TlsServerContext {
  public:
   /// Reads the files and checks that the key belongs to the certificate.
@@ -51,8 +60,12 @@ class TlsServerContext {
   TlsServerContext(const TlsServerContext&) = delete;
   TlsServerContext& operator=(const TlsServerContext&) = delete;
 
-  /// Reads the same files again for the connections that come from now on. On an error the old ones stay in use.
+  /// Reads the same files again for the connections that come from now on, none of which resumes a session from
+  /// before. On an error the old ones stay in use.
   Result<void> Reload();
+
+  /// Forgets the sessions of the clients that `matches`: they have to prove their certificate again.
+  void ForgetSessions(const std::function<bool(const PeerIdentity&)>& matches);
 
   /// Shared with the connections that were made with it. For common/net only.
   [[nodiscard]] std::shared_ptr<ssl_ctx_st> native() const;

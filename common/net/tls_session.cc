@@ -233,6 +233,10 @@ Result<TlsSession> TlsSession::Create(SSL_CTX* context, int socket, Role role) {
   return TlsSession(std::move(state), std::move(ssl));
 }
 
+void TlsSession::NoteOffered(SSL* ssl, WallTime ends_at) {
+  static_cast<State*>(SSL_get_app_data(ssl))->offered_end = ends_at;
+}
+
 // A stale error in the thread's queue would be taken for one of this session.
 void TlsSession::Prepare() {
   ERR_clear_error();
@@ -297,12 +301,16 @@ Result<SslContextPtr> NewTlsContext(TlsSession::Role role) {
                    SSL_CTX_set_ciphersuites(raw, kCipherSuites) == 1 && SSL_CTX_set1_groups_list(raw, kGroups) == 1 &&
                    SSL_CTX_set_num_tickets(raw, 0) == 1;
   if (!set) return Fail(ErrorCode::kInternal, "the TLS library refuses its settings: " + TakeTlsErrorText());
-  // Resumption would skip the check of the certificate, and so of what was revoked since.
+  // No session is resumed, nor anything sent before the handshake's end, unless a SessionCache is attached; and then
+  // still nothing is sent early: what is early can be replayed.
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(
       raw, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   // An idle connection keeps no record buffers: 25 KB instead of 38.
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // And what is sent of a chain is what its file holds: OpenSSL would look for the rest among the roots at every
+  // handshake, and the other side would have to read a root that it trusts already, or does not.
+  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                            SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_max_cert_list(raw, kMaxPeerChainBytes);
   SSL_CTX_set_verify_depth(raw, kMaxCertificateDepth);
   SSL_CTX_set_default_passwd_cb(raw, NoPassPhrase);

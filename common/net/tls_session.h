@@ -29,6 +29,11 @@ struct SslContextDeleter {
 };
 using SslContextPtr = std::unique_ptr<SSL_CTX, SslContextDeleter>;
 
+struct SslSessionDeleter {
+  void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+};
+using SslSessionPtr = std::unique_ptr<SSL_SESSION, SslSessionDeleter>;
+
 /// What came of one try to move bytes on a non-blocking socket.
 struct IoStep {
   enum class Kind : std::uint8_t { kMoved, kWantRead, kWantWrite, kEnd, kFailed };
@@ -72,6 +77,11 @@ class TlsSession {
 
   /// Decrypted bytes that wait inside the session, for which the socket will not become readable again.
   [[nodiscard]] bool HasPending() const { return SSL_pending(ssl_.get()) > 0; }
+  /// Whether the handshake took up an earlier session in place of certificates.
+  [[nodiscard]] bool resumed() const { return SSL_session_reused(ssl_.get()) != 0; }
+  /// Of a resumed one: when what was proved then ends, as NoteOffered was told.
+  [[nodiscard]] WallTime offered_end() const { return state_->offered_end; }
+  static void NoteOffered(SSL* ssl, WallTime ends_at);
   [[nodiscard]] SSL* native() const { return ssl_.get(); }
   /// Of the last step that gave kFailed.
   [[nodiscard]] const TlsFault& fault() const { return state_->fault; }
@@ -83,6 +93,7 @@ class TlsSession {
     bool at_end = false;
     int system_error = 0;
     TlsFault fault;
+    WallTime offered_end{};
   };
   friend struct TlsCallbacks;
 

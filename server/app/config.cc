@@ -21,6 +21,7 @@ using task::TomlFile;
 using task::TomlTable;
 
 constexpr std::size_t kMaxConfigBytes = 256 * 1024;
+constexpr std::int64_t kMostConnections = 1'000'000;
 constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
 constexpr std::uint64_t kGiB = 1024 * kMiB;
@@ -57,7 +58,6 @@ struct ListenerDefaults {
 };
 
 ListenerConfig ReadListener(TomlTable table, const std::string& name, const ListenerDefaults& defaults) {
-  constexpr std::int64_t kMostConnections = 1'000'000;
   ListenerConfig listener;
   listener.address = table.Text("address", defaults.address);
   listener.port = static_cast<std::uint16_t>(table.Integer("port", {0, 65535}, defaults.port));
@@ -175,6 +175,10 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   TomlTable agents = root.Table("agents");
   config.agents = ReadListener(agents, "agents", {.address = "0.0.0.0", .port = 8443, .max_connections = 10'000});
   config.long_poll = agents.Duration("long_poll", {Millis(100), 600 * kSecond}, 30 * kSecond);
+  // The longest that TLS 1.3 lets a ticket live (RFC 8446, section 4.6.1).
+  config.session_lifetime = agents.Duration("session_lifetime", {Millis(0), 7 * kDay}, kDay);
+  config.failed_handshakes_per_minute_per_source =
+      static_cast<std::uint32_t>(agents.Integer("failed_handshakes_per_minute_per_source", {1, kMostConnections}, 512));
   config.enrolment = ReadEnrolment(root.Table("enrolment"));
   config.api = ReadListener(root.Table("api"), "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
   config.metrics =

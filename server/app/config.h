@@ -54,6 +54,8 @@ struct ServerConfig {
   Millis shutdown_grace{};
   ListenerConfig agents;
   Millis long_poll{};
+  Millis session_lifetime{};  ///< Of a device's TLS session since its certificate was proved; 0: none is resumed.
+  std::uint32_t failed_handshakes_per_minute_per_source = 0;  ///< Of devices.
   EnrolmentConfig enrolment;
   ListenerConfig api;
   ListenerConfig metrics;
@@ -80,10 +82,13 @@ struct MemoryPlan {
   std::uint64_t uploads = 0;
   std::uint64_t tasks = 0;
   std::uint64_t connections = 0;  ///< Of all four listeners.
+  std::uint64_t sessions = 0;     ///< That devices may resume.
   std::uint64_t program = 0;      ///< Code, threads, SQLite's cache, registries of devices and rounds.
 
-  [[nodiscard]] std::uint64_t total() const { return uploads + tasks + connections + program; }
+  [[nodiscard]] std::uint64_t total() const { return uploads + tasks + connections + sessions + program; }
 };
+/// What the sessions that devices may resume may take. Units: bytes.
+std::uint64_t SessionMemory(const ServerConfig& config);
 MemoryPlan WorstCaseMemory(const ServerConfig& config);
 
 /// Errors: kInvalidArgument when the worst case is above `limits.memory_ceiling`: it says what takes how much, and

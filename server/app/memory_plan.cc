@@ -11,6 +11,10 @@ namespace {
 /// registries of a large fleet.
 constexpr std::uint64_t kProgramBytes = 96ULL << 20U;
 
+/// SessionCache counts 7.6 KiB for a device of this CA: room for half of the devices that may be connected. Those are
+/// in the memory of their connections, too, as long as they are.
+constexpr std::uint64_t kSessionBytesPerConnection = 4 * 1024;
+
 std::uint64_t ConnectionBytes(const ListenerConfig& listener) {
   net::ListenerOptions options;
   options.max_connections = listener.max_connections;
@@ -23,11 +27,16 @@ std::string InMiB(std::uint64_t bytes) {
 
 }  // namespace
 
+std::uint64_t SessionMemory(const ServerConfig& config) {
+  return config.session_lifetime > Millis(0) ? config.agents.max_connections * kSessionBytesPerConnection : 0;
+}
+
 MemoryPlan WorstCaseMemory(const ServerConfig& config) {
   return {.uploads = config.limits.upload_memory,
           .tasks = config.limits.task_memory,
           .connections = ConnectionBytes(config.agents) + ConnectionBytes(config.enrolment.listener) +
                          ConnectionBytes(config.api) + ConnectionBytes(config.metrics),
+          .sessions = SessionMemory(config),
           .program = kProgramBytes};
 }
 
@@ -38,8 +47,8 @@ Result<void> CheckMemory(const ServerConfig& config) {
               "the limits allow " + InMiB(plan.total()) + " of memory, more than limits.memory_ceiling of " +
                   InMiB(config.limits.memory_ceiling) + ". Raise it, or lower limits.upload_memory (" +
                   InMiB(plan.uploads) + "), limits.task_memory (" + InMiB(plan.tasks) +
-                  ") or agents.max_connections (" + InMiB(plan.connections) +
-                  " for all connections); the program itself takes " + InMiB(plan.program));
+                  ") or agents.max_connections (" + InMiB(plan.connections + plan.sessions) +
+                  " for all connections and the sessions of devices); the program itself takes " + InMiB(plan.program));
 }
 
 }  // namespace tacit::app

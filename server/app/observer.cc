@@ -1,6 +1,12 @@
 #include "server/app/observer.h"
 
 namespace tacit::app {
+namespace {
+
+// A flood must not become one of the log.
+constexpr Millis kBetweenRefusalLines{10'000};
+
+}  // namespace
 
 void ConnectionObserver::OnConnectionOpened(std::string_view listener) {
   metrics_.ConnectionOpened(listener);
@@ -13,7 +19,22 @@ void ConnectionObserver::OnConnectionClosed(std::string_view listener) {
 void ConnectionObserver::OnConnectionRefused(std::string_view listener, std::string_view reason,
                                              std::string_view address) {
   metrics_.ConnectionRefused(listener, reason);
-  log_.Debug("connection_refused", {{"listener", listener}, {"reason", reason}, {"address", address}});
+  std::uint64_t refused = 0;
+  {
+    const SteadyTime now = clock_.SteadyNow();
+    const std::scoped_lock lock(mutex_);
+    Refusals& of_kind = refusals_[{std::string(listener), std::string(reason)}];
+    ++of_kind.untold;
+    if (now < of_kind.next_line) return;
+    of_kind.next_line = now + kBetweenRefusalLines;
+    refused = std::exchange(of_kind.untold, 0);
+  }
+  log_.Warn("connection_refused",
+            {{"listener", listener}, {"reason", reason}, {"address", address}, {"refused", refused}});
+}
+
+void ConnectionObserver::OnHandshake(std::string_view listener, std::string_view kind) {
+  metrics_.Handshake(listener, kind);
 }
 
 void ConnectionObserver::OnHandshakeFailed(std::string_view listener, std::string_view reason, std::string_view address,

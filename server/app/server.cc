@@ -41,13 +41,16 @@ Result<crypto::CertificateAuthority> LoadAuthority(const ServerConfig& config) {
   return authority;
 }
 
-Result<std::shared_ptr<net::TlsServerContext>> MakeTls(const ServerConfig& config, net::ClientAuth client_auth) {
+// One for each listener: a session that one of them gave is good for that one only.
+Result<std::shared_ptr<net::TlsServerContext>> MakeTls(const ServerConfig& config, net::ClientAuth client_auth,
+                                                       net::SessionLimits sessions = {}) {
   const bool checks_clients = client_auth != net::ClientAuth::kNone;
   return net::TlsServerContext::Create(
       {.certificate_chain_path = config.pki.certificate.string(),
        .private_key_path = config.pki.private_key.string(),
        .client_ca_path = checks_clients ? config.pki.ca_certificate.string() : std::string(),
-       .client_auth = client_auth});
+       .client_auth = client_auth,
+       .sessions = sessions});
 }
 
 // Signals reach the main thread only, by a descriptor: no handler runs in the middle of anything.
@@ -84,7 +87,7 @@ ServerSeams ProductionSeams() {
 
 struct Server::Parts {
   Parts(const ServerConfig& configuration, Logger& logger)
-      : config(configuration), log(logger), observer(metrics, log) {}
+      : config(configuration), log(logger), observer(metrics, clock, log) {}
 
   ServerConfig config;
   Logger& log;
@@ -125,24 +128,28 @@ Result<void> Server::Parts::Bind() {
   TACIT_TRY(io, net::IoThreads::Create(config.io_threads));
   // Running before the first listener is made, so that a later one that cannot bind ends the others at once.
   io->Start();
-  TACIT_TRY(const auto mutual_tls, MakeTls(config, net::ClientAuth::kRequired));
-  TACIT_TRY(const auto one_way_tls, MakeTls(config, net::ClientAuth::kNone));
-  TACIT_TRY(agents, MakeListener({.name = "agents",
-                                  .address = config.agents.address,
-                                  .port = config.agents.port,
-                                  .tls = mutual_tls,
-                                  .max_connections = config.agents.max_connections,
-                                  .max_connections_per_source = config.agents.max_connections}));
+  const net::SessionLimits sessions{.lifetime = config.session_lifetime, .max_bytes = SessionMemory(config)};
+  TACIT_TRY(const auto agents_tls, MakeTls(config, net::ClientAuth::kRequired, sessions));
+  TACIT_TRY(const auto operators_tls, MakeTls(config, net::ClientAuth::kRequired));
+  TACIT_TRY(const auto enrolment_tls, MakeTls(config, net::ClientAuth::kNone));
+  TACIT_TRY(agents,
+            MakeListener({.name = "agents",
+                          .address = config.agents.address,
+                          .port = config.agents.port,
+                          .tls = agents_tls,
+                          .max_connections = config.agents.max_connections,
+                          .max_connections_per_source = config.agents.max_connections,
+                          .failed_handshakes_per_minute_per_source = config.failed_handshakes_per_minute_per_source}));
   TACIT_TRY(enrolment, MakeListener({.name = "enrolment",
                                      .address = config.enrolment.listener.address,
                                      .port = config.enrolment.listener.port,
-                                     .tls = one_way_tls,
+                                     .tls = enrolment_tls,
                                      .max_connections = config.enrolment.listener.max_connections,
                                      .max_connections_per_source = kEnrolmentConnectionsPerSource}));
   TACIT_TRY(operators, MakeListener({.name = "api",
                                      .address = config.api.address,
                                      .port = config.api.port,
-                                     .tls = mutual_tls,
+                                     .tls = operators_tls,
                                      .max_connections = config.api.max_connections,
                                      .max_connections_per_source = config.api.max_connections}));
   TACIT_TRY(metrics_listener, MakeListener({.name = "metrics",

@@ -68,6 +68,8 @@ struct Metrics::Families {
   Family<Gauge>& connections = MakeGauge(registry, "tacit_connections", "Open connections by listener.");
   Family<Counter>& refusals = MakeCounter(registry, "tacit_connections_refused_total",
                                           "Connections closed before the handshake, by listener and reason.");
+  Family<Counter>& handshakes =
+      MakeCounter(registry, "tacit_tls_handshakes_total", "TLS handshakes that succeeded, by listener and kind.");
   Family<Counter>& handshake_failures =
       MakeCounter(registry, "tacit_tls_handshake_failures_total", "TLS handshakes refused, by listener and reason.");
   Family<Counter>& requests =
@@ -121,6 +123,9 @@ void Metrics::ConnectionClosed(std::string_view listener) {
 }
 void Metrics::ConnectionRefused(std::string_view listener, std::string_view reason) {
   families_->refusals.Add({{"listener", std::string(listener)}, {"reason", std::string(reason)}}).Increment();
+}
+void Metrics::Handshake(std::string_view listener, std::string_view kind) {
+  families_->handshakes.Add({{"listener", std::string(listener)}, {"kind", std::string(kind)}}).Increment();
 }
 void Metrics::HandshakeFailed(std::string_view listener, std::string_view reason) {
   families_->handshake_failures.Add({{"listener", std::string(listener)}, {"reason", std::string(reason)}}).Increment();

@@ -22,6 +22,7 @@ class Metrics {
   void ConnectionOpened(std::string_view listener);
   void ConnectionClosed(std::string_view listener);
   void ConnectionRefused(std::string_view listener, std::string_view reason);
+  void Handshake(std::string_view listener, std::string_view kind);
   void HandshakeFailed(std::string_view listener, std::string_view reason);
   void Request(std::string_view listener, std::string_view route, int status, double seconds);
   void BytesIn(std::string_view listener, std::uint64_t bytes);

@@ -236,6 +236,8 @@ address = "0.0.0.0"
 port = 8443
 max_connections = 10000
 long_poll = "30s"
+session_lifetime = "1d"
+failed_handshakes_per_minute_per_source = 512
 [enrolment]
 port = 8445
 certificate_lifetime = "7d"

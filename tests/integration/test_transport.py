@@ -1,9 +1,11 @@
-"""Who gets past the handshake, with openssl s_client and curl as witnesses."""
+"""Who gets past the handshake and how many do, with openssl s_client and curl as witnesses."""
 
+import contextlib
 import datetime
 import pathlib
 import re
 import resource
+import socket
 import subprocess
 import unittest
 
@@ -158,6 +160,123 @@ class Handshake(ServerTest):
              self.server.directory / "victim"], capture_output=True, text=True)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("fingerprint", result.stdout + result.stderr)
+
+
+class SessionTest(ServerTest):
+    """What `openssl s_client` makes of a session that it kept in a file."""
+
+    def connect(self, device, *extra, listener="agents"):
+        """Whether the session was taken up, and the status of the answer to a request for a model that is not there."""
+        result = subprocess.run(
+            ["openssl", "s_client", "-ign_eof", "-connect", f"127.0.0.1:{self.server.ports[listener]}", "-CAfile",
+             str(self.server.root / "pki/ca.crt"), "-cert", str(device.state / "device.crt"), "-key",
+             str(device.state / "device.key"), *map(str, extra)],
+            input="GET /v1/models/00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", capture_output=True, text=True,
+            timeout=harness.PATIENCE)
+        self.assertRegex(result.stdout, "(New|Reused), TLSv1.3", result.stderr)
+        status = re.search(r"HTTP/1\.1 (\d+)", result.stdout)
+        return "Reused, TLSv1.3" in result.stdout, int(status.group(1)) if status else None
+
+    def begin(self, device):
+        path = self.server.directory / f"{device.name}.session"
+        self.assertEqual(self.connect(device, "-sess_out", path), (False, 422))
+        return path
+
+
+class Sessions(SessionTest):
+    def handshakes(self, kind):
+        return self.server.metric(f'tacit_tls_handshakes_total{{kind="{kind}",listener="agents"}}')
+
+    def test_a_device_comes_back_with_its_session(self):
+        device = self.server.enrol("a")
+        session = self.begin(device)
+        self.assertEqual(self.connect(device, "-sess_in", session, "-sess_out", session), (True, 422))
+        self.assertEqual(self.connect(device, "-sess_in", session), (True, 422))
+        self.assertEqual((self.handshakes("full"), self.handshakes("resumed")), (1, 2))
+
+    def test_a_revoked_device_does_not(self):
+        device, other = self.devices("a", "b")
+        session, others = self.begin(device), self.begin(other)
+        self.server.cli("device", "revoke", "a")
+        self.assertEqual(self.connect(device, "-sess_in", session, "-sess_out", session), (False, 403))
+        # What it was given since then is resumed, and as good as the certificate that it showed.
+        self.assertEqual(self.connect(device, "-sess_in", session), (True, 403))
+        self.assertEqual(self.connect(other, "-sess_in", others), (True, 422))
+
+    def test_a_device_whose_key_was_replaced_does_not(self):
+        device = self.server.enrol("a")
+        session = self.begin(device)
+        token = self.server.cli("device", "token", "create", "--name", "a")["data"]
+        again = self.server.join(token, self.server.directory / "again")
+        self.assertEqual(self.connect(device, "-sess_in", session), (False, 403))
+        self.assertEqual(self.connect(again), (False, 422))
+
+    def test_a_session_is_good_for_no_other_listener(self):
+        device = self.server.enrol("a")
+        session = self.begin(device)
+        self.assertEqual(self.connect(device, "-sess_in", session, listener="api"), (False, 404))
+        self.assertEqual(self.connect(device, "-sess_in", session), (True, 422))
+
+    def test_a_session_does_not_outlive_the_server(self):
+        device = self.server.enrol("a")
+        session = self.begin(device)
+        self.server.stop()
+        self.server.restart()
+        self.assertEqual(self.connect(device, "-sess_in", session), (False, 422))
+
+
+class SessionsOfBriefCertificates(SessionTest):
+    server_options = {"config_edits": [(r"(?m)^#? *certificate_lifetime *=.*", 'certificate_lifetime = "10s"')]}
+
+    def test_a_session_ends_with_its_certificate(self):
+        device = self.server.enrol("a")
+        session = self.begin(device)
+        self.assertEqual(self.connect(device, "-sess_in", session, "-sess_out", session), (True, 422))
+        has_ended = ["openssl", "x509", "-in", device.state / "device.crt", "-noout", "-checkend", "0"]
+        harness.wait_until(lambda: subprocess.run(has_ended, capture_output=True).returncode != 0, "its end")
+        self.assertEqual(self.connect(device, "-sess_in", session), (False, None))
+        self.server.wait_for_event("handshake_failed", reason="expired", listener="agents")
+
+
+class WithoutSessions(SessionTest):
+    server_options = {"config_edits": [(r"(?m)^#? *session_lifetime *=.*", 'session_lifetime = "0s"')]}
+
+    def test_a_device_is_given_none(self):
+        self.assertFalse(self.begin(self.server.enrol("a")).exists())
+
+
+class Flood(ServerTest):
+    server_options = {"config_edits": [(r"(?m)^#? *failed_handshakes_per_minute_per_source *=.*",
+                                        "failed_handshakes_per_minute_per_source = 60")]}
+
+    def refused(self):
+        return self.server.metric(
+            'tacit_connections_refused_total{listener="agents",reason="failed_handshakes_per_source"}')
+
+    def fail(self):
+        with socket.create_connection(("127.0.0.1", self.server.ports["agents"])) as bad:
+            with contextlib.suppress(ConnectionError):
+                bad.sendall(b"this is no TLS, and long enough to be seen as none")
+                bad.recv(1)
+
+    def served(self, device):
+        with contextlib.suppress(OSError):
+            return device.request("POST", "/v1/checkin", b"x").status == 400
+
+    def test_an_address_that_keeps_failing_is_held_up_for_a_moment(self):
+        device = self.server.enrol("a")
+        failures = 0
+        while self.refused() == 0:
+            self.fail()
+            failures += 1
+            self.assertLess(failures, 1000)
+        self.assertGreaterEqual(failures, 60)
+        line = self.server.wait_for_event("connection_refused", listener="agents",
+                                          reason="failed_handshakes_per_source")
+        self.assertEqual((line["level"], line["address"], line["refused"]), ("warn", "127.0.0.1", 1))
+        harness.wait_until(lambda: self.served(device), "an answer", patience=10)
+        for _ in range(5):
+            self.assertTrue(self.served(device))
 
 
 class OpenFiles(unittest.TestCase):

@@ -20,6 +20,7 @@ using ::tacit::testing::IsError;
 using ::tacit::testing::IsErrorSaying;
 using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
+using namespace std::chrono_literals;
 
 /// Only what has no default.
 constexpr std::string_view kMinimal = R"([server]
@@ -59,6 +60,8 @@ TEST(ParseConfig, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(config->agents.port, 8443);
   EXPECT_EQ(config->agents.max_connections, 10'000U);
   EXPECT_EQ(config->long_poll, Millis(30'000));
+  EXPECT_EQ(config->session_lifetime, Millis(86'400'000));
+  EXPECT_EQ(config->failed_handshakes_per_minute_per_source, 512U);
   EXPECT_EQ(config->enrolment.listener.port, 8445);
   EXPECT_EQ(config->enrolment.certificate_lifetime, Millis(7LL * 86'400'000));
   EXPECT_EQ(config->enrolment.requests_per_minute_per_source, 30U);
@@ -99,6 +102,8 @@ address = "::"
 port = 0
 max_connections = 7
 long_poll = "500ms"
+session_lifetime = "2h"
+failed_handshakes_per_minute_per_source = 3
 [enrolment]
 address = "10.0.0.1"
 port = 1
@@ -137,6 +142,7 @@ max_parameters = 1000
   EXPECT_EQ(config->agents.port, 0);
   EXPECT_EQ(config->agents.max_connections, 7U);
   EXPECT_EQ(config->long_poll, Millis(500));
+  EXPECT_TRUE(config->session_lifetime == 2h && config->failed_handshakes_per_minute_per_source == 3);
   EXPECT_EQ(config->enrolment.listener.address, "10.0.0.1");
   EXPECT_EQ(config->enrolment.listener.max_connections, 8U);
   EXPECT_EQ(config->enrolment.certificate_lifetime, Millis(12LL * 3'600'000));
@@ -179,6 +185,8 @@ TEST(ParseConfig, RefusesEveryBadValueWithItsPlaceAndReason) {
       {With("[agents]\naddress = 'localhost'\n"), "'agents.address' must be an IP address"},
       {With("[agents]\nmax_connections = 0\n"), "'agents.max_connections' must be 1 to 1000000"},
       {With("[agents]\nlong_poll = '30'\n"), "'agents.long_poll' must be a duration"},
+      {With("[agents]\nsession_lifetime = '8d'\n"), "must be 0ms to 7d, got '8d'"},
+      {With("[agents]\nfailed_handshakes_per_minute_per_source = 0\n"), "must be 1 to 1000000, got 0"},
       {With("[agents]\nlong-poll = '30s'\n"), "unknown key 'agents.long-poll' (did you mean 'long_poll'?)"},
       {With("[enrolment]\ncertificate_lifetime = '1s'\n"), "must be 10s to 3650d, got '1s'"},
       {With("[enrolment]\nrequests_per_minute_per_source = 0\n"), "must be 1 to 100000"},
@@ -222,7 +230,14 @@ TEST(WorstCaseMemory, OfTheDefaultsFitsTheDefaultCeiling) {
   EXPECT_EQ(plan.uploads, config->limits.upload_memory);
   EXPECT_EQ(plan.tasks, config->limits.task_memory);
   EXPECT_GT(plan.connections, 10'000ULL * 64 * 1024) << "a busy TLS connection holds at least its record buffers";
-  EXPECT_EQ(plan.total(), plan.uploads + plan.tasks + plan.connections + plan.program);
+  EXPECT_GE(plan.sessions, 10'000ULL * 1024) << "a session holds at least a certificate";
+  EXPECT_EQ(plan.total(), plan.uploads + plan.tasks + plan.connections + plan.sessions + plan.program);
+}
+
+TEST(WorstCaseMemory, HoldsNoSessionsWhereNoneIsResumed) {
+  ServerConfig config = *Parse(With("[agents]\nsession_lifetime = '0s'\n"));
+  EXPECT_EQ(SessionMemory(config), 0U);
+  EXPECT_EQ(WorstCaseMemory(config).sessions, 0U);
 }
 
 TEST(WorstCaseMemory, GrowsWithEveryLimit) {

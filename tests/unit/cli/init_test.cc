@@ -190,6 +190,8 @@ TEST(Init, CommentsShowTheServersRealDefaults) {
   EXPECT_EQ(full->log_level, plain->log_level);
   EXPECT_EQ(full->shutdown_grace, plain->shutdown_grace);
   EXPECT_EQ(full->long_poll, plain->long_poll);
+  EXPECT_EQ(full->session_lifetime, plain->session_lifetime);
+  EXPECT_EQ(full->failed_handshakes_per_minute_per_source, plain->failed_handshakes_per_minute_per_source);
   EXPECT_EQ(full->enrolment.certificate_lifetime, plain->enrolment.certificate_lifetime);
   EXPECT_EQ(full->enrolment.requests_per_minute_per_source, plain->enrolment.requests_per_minute_per_source);
   EXPECT_EQ(full->enrolment.advertised_host, plain->enrolment.advertised_host);

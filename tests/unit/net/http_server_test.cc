@@ -397,6 +397,58 @@ TEST(HttpServer, CapsTheConnectionsOfOneSource) {
   EXPECT_THAT(server.observer.refusals, ElementsAre("max_connections_per_source"));
 }
 
+ListenerOptions WithTls(const testing::Pki& pki, std::uint32_t failed_handshakes) {
+  const testing::Identity server = pki.Server();
+  ListenerOptions options;
+  options.tls =
+      TlsServerContext::Create({server.certificate_path, server.key_path, pki.ca_path(), ClientAuth::kRequired})
+          .value();
+  options.failed_handshakes_per_minute_per_source = failed_handshakes;
+  return options;
+}
+int CurlCode(const TestServer& server, const testing::Pki& pki, const testing::Identity& device) {
+  return RunShell("curl -sS --max-time 10 --cacert " + pki.ca_path() + " --cert " + device.certificate_path +
+                  " --key " + device.key_path + " https://127.0.0.1:" + server.port() + "/")
+      .exit_code;
+}
+
+TEST(HttpServer, RefusesASourceWhoseHandshakesKeepFailingForAMoment) {
+  const testing::Pki pki;
+  const testing::Identity device = pki.Client("dev-1");
+  TestServer server(WithTls(pki, 60), Serve);
+  for (int i = 0; i < 60; ++i) {
+    RawClient bad(server.port());
+    bad.Send("this is no TLS, and long enough to be seen as none");
+    bad.ReadAll();
+  }
+  RawClient late(server.port());
+  EXPECT_TRUE(late.IsClosed());
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return !seen.refusals.empty(); }));
+  EXPECT_EQ(server.observer.refusals.front(), "failed_handshakes_per_source");
+  // One more a second: it is enough for everybody behind the same address whose handshakes succeed.
+  std::this_thread::sleep_for(milliseconds(1'500));
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(CurlCode(server, pki, device), 0) << i;
+}
+
+TEST(HttpServer, CountsAHandshakeUnderWayAsFailedAndOneThatSucceedsNot) {
+  const testing::Pki pki;
+  const testing::Identity device = pki.Client("dev-1");
+  TestServer server(WithTls(pki, 3), Serve);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(CurlCode(server, pki, device), 0) << i;
+  {
+    RawClient first(server.port());
+    RawClient second(server.port());
+    EXPECT_EQ(CurlCode(server, pki, device), 0);
+    RawClient third(server.port());
+    EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 14; }));
+    RawClient fourth(server.port());
+    EXPECT_TRUE(fourth.IsClosed());
+    EXPECT_NE(CurlCode(server, pki, device), 0);
+  }
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.refusals.size() == 2; }));
+  EXPECT_THAT(server.observer.refusals, ::testing::Each("failed_handshakes_per_source"));
+}
+
 TEST(HttpServer, SpreadsConnectionsOverItsThreads) {
   std::mutex mutex;
   std::vector<std::thread::id> seen;

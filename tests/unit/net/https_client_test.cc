@@ -1,5 +1,6 @@
 #include "common/net/https_client.h"
 
+#include <array>
 #include <atomic>
 #include <future>
 #include <thread>
@@ -150,6 +151,136 @@ TEST_F(Client, ConnectsAgainAfterAClose) {
   auto client = HttpsClient::Create(Options(server.port())).value();
   EXPECT_THAT(client.Send(Get("/close")), IsOk());
   EXPECT_THAT(client.Send(Get("/")), IsOk());
+}
+
+ListenerOptions Resuming(const Identity& server, const Pki& pki) {
+  ListenerOptions options;
+  options.tls = TlsServerContext::Create({.certificate_chain_path = server.certificate_path,
+                                          .private_key_path = server.key_path,
+                                          .client_ca_path = pki.ca_path(),
+                                          .sessions = {.lifetime = hours(1), .max_bytes = 1U << 20U}})
+                    .value();
+  return options;
+}
+
+TEST_F(Client, ResumesItsSessionWhenItHasToConnectAgain) {
+  TestServer server(Resuming(pki_->Server(), *pki_), Echo);
+  auto client = HttpsClient::Create(Options(server.port(), "localhost")).value();
+  for (int i = 0; i < 3; ++i) {
+    const auto response = client.Send(Get("/close"));
+    ASSERT_THAT(response, IsOk());
+    EXPECT_EQ(AsText(response->body), "spiffe://test.example/device/dev-1");
+  }
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 3; }));
+  EXPECT_THAT(server.observer.handshakes, ElementsAre("full", "resumed", "resumed"));
+}
+
+TEST_F(Client, ProvesItselfAnewToAServerThatForgotItsSession) {
+  const ListenerOptions options = Resuming(pki_->Server(), *pki_);
+  TestServer server(options, Echo);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/close")), IsOk());
+  options.tls->ForgetSessions([](const PeerIdentity&) { return true; });
+  EXPECT_THAT(client.Send(Get("/close")), IsOk());
+  EXPECT_THAT(client.Send(Get("/close")), IsOk());
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 3; }));
+  EXPECT_THAT(server.observer.handshakes, ElementsAre("full", "full", "resumed"));
+}
+
+// Another client has another key, or believes another CA: what is kept belongs to one of them alone.
+TEST_F(Client, SharesItsSessionWithNoOther) {
+  TestServer server(Resuming(pki_->Server(), *pki_), Echo);
+  const ClientOptions options = Options(server.port());
+  EXPECT_THAT(HttpsClient::Create(options).value().Send(Get("/close")), IsOk());
+  EXPECT_THAT(HttpsClient::Create(options).value().Send(Get("/close")), IsOk());
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 2; }));
+  EXPECT_THAT(server.observer.handshakes, ElementsAre("full", "full"));
+}
+
+TEST_F(Client, BelievesAServerOfASessionNoLongerThanItsCertificate) {
+  const Identity brief = pki_->Server("localhost", "127.0.0.1", hours(0), std::chrono::seconds(5));
+  TestServer server(Resuming(brief, *pki_), Echo);
+  auto client = HttpsClient::Create(Options(server.port())).value();
+  EXPECT_THAT(client.Send(Get("/close")), IsOk());
+  EXPECT_THAT(client.Send(Get("/close")), IsOk());
+  std::this_thread::sleep_until(crypto::Certificate::FromPem(brief.certificate_pem)->NotAfter() + Millis(100));
+  EXPECT_THAT(client.Send(Get("/close")), IsErrorSaying(ErrorCode::kUnauthenticated, "certificate that ended at"));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 3; }));
+  EXPECT_THAT(server.observer.handshakes, ElementsAre("full", "resumed"));
+}
+
+// A way to a server that breaks as a network does: both ends see a reset.
+class BrittleWay {
+ public:
+  explicit BrittleWay(const std::string& port) : server_(port), listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    TACIT_CHECK(::bind(listener_, any, size) == 0 && ::listen(listener_, 1) == 0, "a free port can be listened on");
+    ::getsockname(listener_, any, &size);
+    port_ = std::to_string(ntohs(address.sin_port));
+    thread_ = std::thread([this] { Carry(); });
+  }
+  ~BrittleWay() {
+    ends_ = true;
+    thread_.join();
+    ::close(listener_);
+  }
+  BrittleWay(const BrittleWay&) = delete;
+  BrittleWay& operator=(const BrittleWay&) = delete;
+
+  [[nodiscard]] const std::string& port() const { return port_; }
+  void Break() {
+    breaks_ = true;
+    while (breaks_ && !ends_) std::this_thread::sleep_for(milliseconds(1));
+  }
+
+ private:
+  // One connection at a time, until it breaks.
+  void Carry() {
+    while (!ends_) {
+      pollfd waiting{listener_, POLLIN, 0};
+      if (::poll(&waiting, 1, 10) != 1) continue;
+      const int near = ::accept(listener_, nullptr, nullptr);
+      testing::RawClient far(server_);
+      while (!ends_ && !breaks_) {
+        std::array<pollfd, 2> both = {pollfd{near, POLLIN, 0}, pollfd{far.fd(), POLLIN, 0}};
+        ::poll(both.data(), both.size(), 10);
+        if ((both[0].revents != 0 && !Move(near, far.fd())) || (both[1].revents != 0 && !Move(far.fd(), near))) break;
+      }
+      far.Reset();
+      const linger now{1, 0};
+      ::setsockopt(near, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      ::close(near);
+      breaks_ = false;
+    }
+  }
+  static bool Move(int from, int to) {
+    std::array<char, 4096> part;
+    const ssize_t got = ::recv(from, part.data(), part.size(), 0);
+    return got > 0 && ::send(to, part.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+  }
+
+  std::string server_;
+  int listener_;
+  std::string port_;
+  std::atomic<bool> ends_ = false;
+  std::atomic<bool> breaks_ = false;
+  std::thread thread_;
+};
+
+TEST_F(Client, ResumesItsSessionAfterTheNetworkBroke) {
+  TestServer server(Resuming(pki_->Server(), *pki_), Echo);
+  BrittleWay way(server.port());
+  auto client = HttpsClient::Create(Options(way.port())).value();
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_THAT(client.Send(Get("/")), IsOk());
+    way.Break();
+    EXPECT_TRUE(server.observer.Wait([i](const RecordingObserver& seen) { return seen.closed == i; }));
+  }
+  EXPECT_THAT(server.observer.handshakes, ElementsAre("full", "resumed", "resumed"));
 }
 
 TEST_F(Client, ConnectsAgainWhenTheServerClosedTheIdleConnection) {

@@ -64,7 +64,8 @@ Identity Pki::Client(std::string_view name, hours starts, std::chrono::seconds l
   return Save(name, certificate.ToPem(), Must(key.ToPem()));
 }
 
-Identity Pki::Server(std::string_view dns_name, std::string_view ip, hours starts) const {
+Identity Pki::Server(std::string_view dns_name, std::string_view ip, hours starts,
+                     std::chrono::seconds lifetime) const {
   const auto key = Must(crypto::PrivateKey::GenerateP256());
   crypto::ServerCertificateRequest request;
   request.csr_pem = Must(crypto::MakeCsrPem(key, "server"));
@@ -72,7 +73,7 @@ Identity Pki::Server(std::string_view dns_name, std::string_view ip, hours start
   if (!ip.empty()) request.ip_addresses = {std::string(ip)};
   request.common_name = "server";
   request.now = Now() + starts;
-  request.lifetime = hours(24);
+  request.lifetime = lifetime;
   // The chain that is sent ends with the root, so that a joining client can look for its fingerprint.
   return Save("server-" + std::string(dns_name), Must(ca_.IssueServer(request)).ToPem() + ca_.CertPem(),
               Must(key.ToPem()));

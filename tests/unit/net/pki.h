@@ -46,7 +46,8 @@ class Pki {
   [[nodiscard]] Identity Client(std::string_view name, std::chrono::hours starts = std::chrono::hours(0),
                                 std::chrono::seconds lifetime = std::chrono::hours(24)) const;
   [[nodiscard]] Identity Server(std::string_view dns_name = "localhost", std::string_view ip = "127.0.0.1",
-                                std::chrono::hours starts = std::chrono::hours(0)) const;
+                                std::chrono::hours starts = std::chrono::hours(0),
+                                std::chrono::seconds lifetime = std::chrono::hours(24)) const;
 
  private:
   [[nodiscard]] Identity Save(std::string_view name, std::string certificate_pem, std::string key_pem) const;

@@ -61,6 +61,7 @@ class RawClient {
     pollfd watched{fd_, POLLIN, 0};
     return ::poll(&watched, 1, milliseconds) > 0;
   }
+  [[nodiscard]] int fd() const { return fd_; }
   /// Ends the connection with a reset, as a machine that lost power seems to.
   void Reset() {
     const linger now{1, 0};

@@ -38,6 +38,9 @@ class RecordingObserver final : public ServerObserver {
   void OnConnectionRefused(std::string_view, std::string_view reason, std::string_view) override {
     Note([&] { refusals.emplace_back(reason); });
   }
+  void OnHandshake(std::string_view, std::string_view kind) override {
+    Note([&] { handshakes.emplace_back(kind); });
+  }
   void OnHandshakeFailed(std::string_view, std::string_view reason, std::string_view,
                          std::string_view detail) override {
     Note([&] {
@@ -71,6 +74,7 @@ class RecordingObserver final : public ServerObserver {
   int closed = 0;
   int entered = 0;
   std::vector<std::string> refusals;
+  std::vector<std::string> handshakes;
   std::vector<std::string> failures;
   std::vector<std::string> details;
   std::vector<Request> requests;

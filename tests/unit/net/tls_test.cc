@@ -3,6 +3,8 @@
 
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "common/net/https_client.h"
 #include "tests/support/matchers.h"
@@ -110,6 +112,155 @@ TEST_F(Handshake, GivesNoSessionToResume) {
       server.port() + " -cert " + device.certificate_path + " -key " + device.key_path);
   EXPECT_THAT(seen.output, HasSubstr("200 OK"));
   EXPECT_THAT(seen.output, Not(HasSubstr("NewSessionTicket")));
+}
+
+// With a cache of sessions. What a session is worth is asked of `openssl s_client`, which keeps it in a file.
+class Resumption : public Handshake {
+ protected:
+  static ListenerOptions Resuming(SessionLimits limits = {.lifetime = hours(1), .max_bytes = 1U << 20U}) {
+    ListenerOptions options;
+    TlsServerOptions tls = ServerOptions();
+    tls.sessions = limits;
+    options.tls = TlsServerContext::Create(tls).value();
+    return options;
+  }
+  // "Reused" or "New", and what the handler answered.
+  std::string Connect(const TestServer& server, const Identity& who, const std::string& more) {
+    return RunShell(
+               "(printf \"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n\"; sleep 0.2) | openssl "
+               "s_client -ign_eof -connect 127.0.0.1:" +
+               server.port() + " -CAfile " + pki_->ca_path() + " -cert " + who.certificate_path + " -key " +
+               who.key_path + " " + more)
+        .output;
+  }
+  std::string File(const std::string& name) { return files_.Path(name); }
+  std::string Begin(const TestServer& server, const Identity& who, const std::string& name) {
+    return Connect(server, who, "-sess_out " + File(name));
+  }
+  std::string Resume(const TestServer& server, const Identity& who, const std::string& name) {
+    return Connect(server, who, "-sess_in " + File(name) + " -sess_out " + File(name));
+  }
+
+  testing::TempDirectory files_;
+};
+
+constexpr const char* kNew = "New, TLSv1.3";
+constexpr const char* kReused = "Reused, TLSv1.3";
+
+TEST_F(Resumption, TellsTheHandlerTheSameOfTheClientAsTheFirstTime) {
+  TestServer server(Resuming(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const auto parsed = crypto::Certificate::FromPem(device.certificate_pem);
+  const std::string who = "spiffe://test.example/device/dev-1|" + ToHex(parsed->Fingerprint()) + "|" +
+                          FormatRfc3339(parsed->NotAfter()) + "|127.0.0.1";
+  const std::string first = Begin(server, device, "s");
+  EXPECT_THAT(first, HasSubstr(kNew));
+  EXPECT_THAT(first, HasSubstr(who));
+  for (int i = 0; i < 2; ++i) {
+    const std::string again = Resume(server, device, "s");
+    EXPECT_THAT(again, HasSubstr(kReused));
+    EXPECT_THAT(again, HasSubstr(who));
+  }
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 3; }));
+  EXPECT_THAT(server.observer.handshakes, ElementsAre("full", "resumed", "resumed"));
+}
+
+TEST_F(Resumption, TakesNoDataBeforeTheHandshakeHasEnded) {
+  TestServer server(Resuming(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  EXPECT_THAT(Begin(server, device, "s"), HasSubstr("Max Early Data: 0"));
+  const std::string early = files_.Write("early", "GET / HTTP/1.1\r\nHost: early\r\n\r\n");
+  const std::string seen = Connect(server, device, "-sess_in " + File("s") + " -early_data " + early);
+  EXPECT_THAT(seen, HasSubstr(kReused));
+  EXPECT_THAT(seen, HasSubstr("Early data was not sent"));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& all) { return all.closed == 2; }));
+  EXPECT_EQ(server.observer.requests.size(), 2U);
+}
+
+TEST_F(Resumption, IsForTheListenerThatGaveTheSession) {
+  TestServer server(Resuming(), WhoAmI);
+  TestServer other(Resuming(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  EXPECT_THAT(Begin(server, device, "s"), HasSubstr(kNew));
+  EXPECT_THAT(Connect(other, device, "-sess_in " + File("s")), HasSubstr(kNew));
+  EXPECT_THAT(Connect(server, device, "-sess_in " + File("s")), HasSubstr(kReused));
+  EXPECT_TRUE(other.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 1; }));
+  EXPECT_THAT(other.observer.handshakes, ElementsAre("full"));
+}
+
+TEST_F(Resumption, EndsWithTheFilesOfTheServer) {
+  const ListenerOptions options = Resuming();
+  TestServer server(options, WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  Begin(server, device, "s");
+  EXPECT_THAT(options.tls->Reload(), IsOk());
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kNew));
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
+}
+
+TEST_F(Resumption, EndsWithTheCertificateOfTheClient) {
+  TestServer server(Resuming(), WhoAmI);
+  const Identity brief = pki_->Client("brief", hours(0), std::chrono::seconds(6));
+  const auto parsed = crypto::Certificate::FromPem(brief.certificate_pem);
+  Begin(server, brief, "s");
+  EXPECT_THAT(Resume(server, brief, "s"), HasSubstr(kReused));
+  std::this_thread::sleep_until(parsed->NotAfter() + Millis(100));
+  EXPECT_THAT(Resume(server, brief, "s"), HasSubstr("alert certificate expired"));
+  ExpectFailure(server, "expired", 2);
+}
+
+TEST_F(Resumption, EndsWithItsLifetimeHoweverOftenItIsUsed) {
+  TestServer server(Resuming({.lifetime = Millis(3'000), .max_bytes = 1U << 20U}), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const auto began = std::chrono::steady_clock::now();
+  Begin(server, device, "s");
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
+  std::this_thread::sleep_until(began + Millis(2'000));
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
+  std::this_thread::sleep_until(began + Millis(3'900));
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kNew));
+}
+
+TEST_F(Resumption, EndsForThoseWhoAreCutOffAndForNobodyElse) {
+  TestServer server(Resuming(), WhoAmI);
+  const Identity revoked = pki_->Client("dev-1");
+  const Identity other = pki_->Client("dev-2");
+  Begin(server, revoked, "revoked");
+  Begin(server, other, "other");
+  server.server().ClosePeers([](const PeerIdentity& peer) { return peer.spiffe_uri.ends_with("/dev-1"); });
+  EXPECT_THAT(Resume(server, revoked, "revoked"), HasSubstr(kNew));
+  EXPECT_THAT(Resume(server, other, "other"), HasSubstr(kReused));
+}
+
+TEST_F(Resumption, KeepsTheSessionsThatWereUsedLastWithinItsMemory) {
+  TestServer server(Resuming({.lifetime = hours(1), .max_bytes = 16 * 1024}), WhoAmI);
+  std::vector<Identity> devices;
+  for (int i = 0; i < 5; ++i) {
+    devices.push_back(pki_->Client("dev-" + std::to_string(i)));
+    Begin(server, devices.back(), std::to_string(i));
+  }
+  EXPECT_THAT(Resume(server, devices[0], "0"), HasSubstr(kNew));
+  EXPECT_THAT(Resume(server, devices[4], "4"), HasSubstr(kReused));
+}
+
+TEST_F(Resumption, IsNotPushedOutByAnotherClientHoweverOftenItConnects) {
+  TestServer server(Resuming({.lifetime = hours(1), .max_bytes = 16 * 1024}), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const Identity busy = pki_->Client("busy");
+  Begin(server, device, "s");
+  for (int i = 0; i < 6; ++i) Begin(server, busy, "busy");
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
+}
+
+// They would be held as long as the session, and nobody has looked into them.
+TEST_F(Resumption, IsNotForAClientThatShowsCertificatesWithoutNeed) {
+  TestServer server(Resuming(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  const Pki other("Other CA");
+  EXPECT_THAT(Connect(server, device, "-cert_chain " + other.ca_path() + " -sess_out " + File("s")), HasSubstr(kNew));
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kNew));
+  EXPECT_THAT(Connect(server, device, "-cert_chain " + pki_->ca_path() + " -sess_out " + File("s")), HasSubstr(kNew));
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
 }
 
 TEST_F(Handshake, RefusesAClientWithoutACertificate) {
