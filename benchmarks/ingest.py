@@ -91,7 +91,8 @@ class Scene:
         path = self.root / "tacitd.toml"
         text = path.read_text()
         for key, value in edits.items():
-            text = re.sub(rf"(?m)^#? *{key} *=\S* *\S*", f"{key} = {value} ", text)
+            # Of connections those of the first section, which is the devices'.
+            text = re.sub(rf"(?m)^#? *{key} *=\S* *\S*", f"{key} = {value} ", text, count=key == "max_connections")
         path.write_text(text)
         load("prepare", directory=self.root, clients=clients)
         self.config = path
