@@ -78,8 +78,7 @@ def load(command, **options):
 class Scene:
     """A data directory with a fleet, and a tacitd on it."""
 
-    # The fleet has one address, and most sections are about something else than what one address may do.
-    def __init__(self, clients, upload_memory=512 * MIB, task_memory=256 * MIB, failed_handshakes=1_000_000):
+    def __init__(self, clients, upload_memory=512 * MIB, task_memory=256 * MIB):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-ingest-"))
         self.root = self.directory / "server"
         self.clients = clients
@@ -87,7 +86,7 @@ class Scene:
         run(BIN / "tacit", "init", "--dir", self.root)
         edits = {"port": 0, "max_connections": max(clients + 64, 1024), "upload_memory": f'"{upload_memory // MIB}MiB"',
                  "task_memory": f'"{task_memory // MIB}MiB"', "max_update_bytes": f'"{upload_memory // 4 // MIB}MiB"',
-                 "memory_ceiling": '"20GiB"', "failed_handshakes_per_minute_per_source": failed_handshakes}
+                 "memory_ceiling": '"20GiB"'}
         path = self.root / "tacitd.toml"
         text = path.read_text()
         for key, value in edits.items():
@@ -251,7 +250,7 @@ def idle(clients=10_000):
 
 
 def storm(clients=5_000):
-    with Scene(clients, failed_handshakes=512) as scene:
+    with Scene(clients) as scene:
         alone = load("storm", directory=scene.root, clients=clients, reference=1)
         seen = scene.load("storm")
         row(f"storm.{clients}.rate", clients / seen["seconds"], "handshakes/s", clients / alone["seconds"],

@@ -24,7 +24,7 @@ port = 8443
 # max_connections = 10000
 # long_poll = "30s"           # how long a check-in may wait for work
 # session_lifetime = "1d"     # how long a device may come back without its certificate being proved anew; "0s": never
-# failed_handshakes_per_minute_per_source = 512
+# failed_handshakes_per_minute_per_source = 10000
 
 [enrolment]                   # new devices: TLS 1.3 and a one-time token
 address = "@DEVICES_ADDRESS@"

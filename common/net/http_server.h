@@ -79,7 +79,7 @@ struct ListenerOptions {
   /// TLS handshakes of one source that may fail in a minute. One that is under way counts as failed until it has
   /// succeeded, so that about as many can be under way at once; one that succeeds costs nothing. Whoever is over it is
   /// closed at once.
-  std::uint32_t failed_handshakes_per_minute_per_source = 512;
+  std::uint32_t failed_handshakes_per_minute_per_source = 10'000;
   Millis handshake_timeout{10'000};  ///< For the whole handshake.
   Millis header_timeout{10'000};     ///< From a request's first byte to the end of its head.
   Millis idle_timeout{120'000};      ///< From the handshake or an answer to the next request's first byte.

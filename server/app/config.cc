@@ -177,8 +177,8 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   config.long_poll = agents.Duration("long_poll", {Millis(100), 600 * kSecond}, 30 * kSecond);
   // The longest that TLS 1.3 lets a ticket live (RFC 8446, section 4.6.1).
   config.session_lifetime = agents.Duration("session_lifetime", {Millis(0), 7 * kDay}, kDay);
-  config.failed_handshakes_per_minute_per_source =
-      static_cast<std::uint32_t>(agents.Integer("failed_handshakes_per_minute_per_source", {1, kMostConnections}, 512));
+  config.failed_handshakes_per_minute_per_source = static_cast<std::uint32_t>(
+      agents.Integer("failed_handshakes_per_minute_per_source", {1, kMostConnections}, 10'000));
   config.enrolment = ReadEnrolment(root.Table("enrolment"));
   config.api = ReadListener(root.Table("api"), "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
   config.metrics =

@@ -61,7 +61,7 @@ TEST(ParseConfig, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(config->agents.max_connections, 10'000U);
   EXPECT_EQ(config->long_poll, Millis(30'000));
   EXPECT_EQ(config->session_lifetime, Millis(86'400'000));
-  EXPECT_EQ(config->failed_handshakes_per_minute_per_source, 512U);
+  EXPECT_EQ(config->failed_handshakes_per_minute_per_source, 10'000U);
   EXPECT_EQ(config->enrolment.listener.port, 8445);
   EXPECT_EQ(config->enrolment.certificate_lifetime, Millis(7LL * 86'400'000));
   EXPECT_EQ(config->enrolment.requests_per_minute_per_source, 30U);

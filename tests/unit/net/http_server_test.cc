@@ -423,7 +423,7 @@ TEST(HttpServer, RefusesASourceWhoseHandshakesKeepFailingForAMoment) {
   }
   RawClient late(server.port());
   EXPECT_TRUE(late.IsClosed());
-  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return !seen.refusals.empty(); }));
+  ASSERT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return !seen.refusals.empty(); }));
   EXPECT_EQ(server.observer.refusals.front(), "failed_handshakes_per_source");
   // One more a second: it is enough for everybody behind the same address whose handshakes succeed.
   std::this_thread::sleep_for(milliseconds(1'500));
