@@ -32,6 +32,13 @@ std::span<const std::int32_t> VerifiedUpdate::Settle() {
   return memory_.As<std::int32_t>();
 }
 
+void VerifiedUpdate::Shrink(Share share) {
+  if (share.parts() == Share::kWhole) return;
+  Settle();
+  const std::span<std::int32_t> entries(reinterpret_cast<std::int32_t*>(memory_.data()), size());
+  for (std::int32_t& entry : entries) entry = share.ApplyTo(entry);
+}
+
 UpdateIntake::UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift)
     : memory_(std::move(memory)),
       entries_(entries),

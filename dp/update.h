@@ -6,6 +6,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
+#include "dp/staleness.h"
 #include "dp/types.h"
 #include "dp/vector_kernels.h"
 
@@ -27,8 +28,9 @@ struct UpdateTerms {
 /// A device's vector for the integer grid: integers on it, or floats with the factor that puts them there, which is
 /// done where they are added, so that a large vector goes through memory once less.
 ///
-/// Guarantee: nobody can change it any more. Of integers `terms()` hold exactly. Floats are finite, and `terms()` hold
-///   for what `Settle` makes of them; that they hold for the pieces as well is what `Holds` says, in integers.
+/// Guarantee: nobody can change it any more, but by Shrink, which takes every entry toward zero. Of integers `terms()`
+///   hold exactly. Floats are finite, and `terms()` hold for what `Settle` makes of them; that they hold for the pieces
+///   as well is what `Holds` says, in integers.
 /// Privacy: one device's data in clear.
 class VerifiedUpdate {
  public:
@@ -45,6 +47,9 @@ class VerifiedUpdate {
   [[nodiscard]] bool Holds(const GridMeasure& measure) const;
   /// Puts it on the grid for good, within the bound, as ClipToGrid does. Cost: one pass, when it is not there.
   std::span<const std::int32_t> Settle();
+  /// Only this share of the update is left, every entry on the grid and rounded toward zero. Cost: Settle, and one pass
+  /// over it.
+  void Shrink(Share share);
 
  private:
   friend class UpdateIntake;
