@@ -73,6 +73,16 @@ struct Contribution {
   /// Tells a retry from a second, different update. Forgotten (all zero) when the partial sums are dropped.
   Digest128 payload_digest{};
   std::uint64_t weight = 1;
+  /// In an asynchronous task, the round that gave the lease: none is counted twice. 0 in other tasks, and once the
+  /// store has forgotten the lease.
+  RoundNumber leased_in = 0;
+};
+
+/// A lease of an asynchronous task whose update is in a sum.
+struct CountedLease {
+  DeviceId device;
+  RoundNumber leased_in = 0;  ///< The round that gave it.
+  Digest128 payload_digest{};
 };
 
 /// What one device has contributed to a task.

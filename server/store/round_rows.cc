@@ -46,7 +46,14 @@ Result<Contribution> TakeContribution(Query& query) {
   Contribution contribution{.device = std::move(device)};
   contribution.payload_digest = query.TakeDigest<Digest128>();
   contribution.weight = query.TakeU64();
+  contribution.leased_in = query.TakeU64();
   return contribution;
+}
+
+Result<CountedLease> TakeCountedLease(Query& query) {
+  TACIT_TRY(DeviceId device, TakeName<DeviceId>(query));
+  const RoundNumber leased_in = query.TakeU64();
+  return CountedLease{std::move(device), leased_in, query.TakeDigest<Digest128>()};
 }
 
 Result<Participation> TakeParticipation(Query& query) {
@@ -158,10 +165,22 @@ Result<void> SqliteStore::AddContribution(const RoundKey& key, const Contributio
     return Fail(ErrorCode::kConflict, "device '" + contribution.device.str() + "' is already counted in " + Shown(key));
   }
   TACIT_TRY_VOID(std::move(inserted));
+  if (contribution.leased_in > 0) TACIT_TRY_VOID(AddCountedLease(key, contribution));
   TACIT_TRY(Query count, database_->Prepare("INSERT INTO participations (task, device, rounds, last_round)"
                                             " VALUES (?, ?, 1, ?) ON CONFLICT (task, device) DO UPDATE SET"
                                             " rounds = rounds + 1, last_round = max(last_round, excluded.last_round)"));
   return count.Bind(key.task.str()).Bind(contribution.device.str()).Bind(key.round).Run();
+}
+
+Result<void> SqliteStore::AddCountedLease(const RoundKey& key, const Contribution& contribution) {
+  TACIT_TRY(Query insert, database_->Prepare("INSERT INTO counted_leases (task, device, leased_in, round,"
+                                             " payload_digest) VALUES (?, ?, ?, ?, ?)"));
+  insert.Bind(key.task.str()).Bind(contribution.device.str()).Bind(contribution.leased_in).Bind(key.round);
+  Result<void> inserted = insert.Bind(contribution.payload_digest).Run();
+  if (inserted || inserted.error().code != ErrorCode::kConflict) return inserted;
+  return Fail(ErrorCode::kConflict, "what round " + std::to_string(contribution.leased_in) + " of task '" +
+                                        key.task.str() + "' leased to device '" + contribution.device.str() +
+                                        "' is already counted");
 }
 
 Result<void> SqliteStore::CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
@@ -250,8 +269,10 @@ Result<void> SqliteStore::MergePartials(const RoundKey& key, std::span<const std
 }
 
 Result<std::vector<Contribution>> SqliteStore::Contributions(const RoundKey& key) {
-  TACIT_TRY(Query query, database_->Prepare("SELECT device, payload_digest, weight FROM contributions"
-                                            " WHERE task = ? AND round = ? ORDER BY device"));
+  TACIT_TRY(Query query, database_->Prepare("SELECT c.device, c.payload_digest, c.weight, coalesce(l.leased_in, 0)"
+                                            " FROM contributions c LEFT JOIN counted_leases l"
+                                            " ON l.task = c.task AND l.device = c.device AND l.round = c.round"
+                                            " WHERE c.task = ? AND c.round = ? ORDER BY c.device"));
   query.Bind(key.task.str()).Bind(key.round);
   return TakeAll(std::move(query), TakeContribution);
 }
@@ -275,6 +296,25 @@ Result<void> SqliteStore::DropPartials(const RoundKey& key) {
   TACIT_TRY_VOID(files_.RemovePartials(key));
   After("partial_files_removed");
   return {};
+}
+
+Result<std::vector<CountedLease>> SqliteStore::CountedLeases(const TaskId& id) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT device, leased_in, payload_digest FROM counted_leases"
+                                            " WHERE task = ? ORDER BY device, leased_in"));
+  query.Bind(id.str());
+  return TakeAll(std::move(query), TakeCountedLease);
+}
+
+Result<void> SqliteStore::DropCountedLeases(const TaskId& id, RoundNumber last) {
+  {
+    TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+    TACIT_TRY(Query rows, database_->Prepare("DELETE FROM counted_leases WHERE task = ? AND leased_in <= ?"));
+    TACIT_TRY_VOID(rows.Bind(id.str()).Bind(last).Run());
+    if (rows.Changes() == 0) return {};
+    TACIT_TRY_VOID(CommitStep(step, "leases_dropped"));
+  }
+  // As in DropPartials.
+  return database_->CutLog();
 }
 
 Result<std::vector<Participation>> SqliteStore::ParticipationCounts(const TaskId& id) {

@@ -149,8 +149,21 @@ UPDATE tokens SET uses_left = 0 WHERE fixed_name IN (SELECT id FROM devices);
 CREATE INDEX tokens_by_name ON tokens (fixed_name) WHERE fixed_name IS NOT NULL;
 )sql";
 
+// Of asynchronous tasks, for as long as their leases hold. The key is what makes it impossible to count a lease twice.
+constexpr const char* kSchema3 = R"sql(
+CREATE TABLE counted_leases (
+  task TEXT NOT NULL,
+  device TEXT NOT NULL,
+  leased_in INTEGER NOT NULL CHECK (leased_in >= 1),
+  round INTEGER NOT NULL CHECK (round >= leased_in),
+  payload_digest BLOB NOT NULL CHECK (length(payload_digest) = 16),
+  PRIMARY KEY (task, device, leased_in),
+  FOREIGN KEY (task, round, device) REFERENCES contributions (task, round, device)
+) STRICT, WITHOUT ROWID;
+)sql";
+
 /// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
-constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2};
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3};
 
 Result<void> SetVersion(Database& database, std::uint64_t version) {
   TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));

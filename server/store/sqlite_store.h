@@ -87,6 +87,8 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<ByteSpan> ReadPartial(const RoundKey& key, std::uint64_t sequence, AlignedBuffer& room) override;
   Result<std::vector<Contribution>> Contributions(const RoundKey& key) override;
   Result<void> DropPartials(const RoundKey& key) override;
+  Result<std::vector<CountedLease>> CountedLeases(const TaskId& id) override;
+  Result<void> DropCountedLeases(const TaskId& id, RoundNumber last) override;
   Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) override;
 
   Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) override;
@@ -137,6 +139,7 @@ class SqliteStore final : public Store, private DurableMinter {
   [[nodiscard]] Result<void> CommitPartialStep(Transaction& transaction, const PartialStep& step);
   [[nodiscard]] Result<void> RemoveFailedFile();
   [[nodiscard]] Result<void> AddContribution(const RoundKey& key, const Contribution& contribution);
+  [[nodiscard]] Result<void> AddCountedLease(const RoundKey& key, const Contribution& contribution);
   [[nodiscard]] Result<void> AddModel(const ModelRecord& model);
   [[nodiscard]] Result<void> RequireModelSize(const TaskId& id, std::uint64_t bytes);
   [[nodiscard]] Result<void> ReplaceOptimizerState(const TaskId& id, ByteSpan state);

@@ -60,7 +60,8 @@ class Store {
   // --- Partial sums and who is in them ---
 
   /// Commits a sealed partial sum together with its contributors, and counts their participation, in one durable step.
-  /// Errors: kConflict when a device is already counted in this round or the sequence is taken (nothing is recorded);
+  /// Errors: kConflict when a device is already counted in this round or under this lease, or the sequence is taken
+  ///   (nothing is recorded);
   ///   kGone when the round is neither open nor closing; kNotFound without the round; kInvalidArgument for no
   ///   contributors.
   [[nodiscard]] virtual Result<void> CommitPartial(const RoundKey& key, std::uint64_t sequence, ByteSpan sealed,
@@ -82,6 +83,11 @@ class Store {
   /// Removes the round's partial sums and forgets its payload digests, once it has ended. Can be repeated.
   /// Errors: kConflict while the round has not ended.
   [[nodiscard]] virtual Result<void> DropPartials(const RoundKey& key) = 0;
+
+  /// Of an asynchronous task, all that are not dropped.
+  [[nodiscard]] virtual Result<std::vector<CountedLease>> CountedLeases(const TaskId& id) = 0;
+  /// Forgets those that rounds up to `last` gave, with their payload digests. Can be repeated.
+  [[nodiscard]] virtual Result<void> DropCountedLeases(const TaskId& id, RoundNumber last) = 0;
 
   /// Of every device that was counted at least once, by name.
   [[nodiscard]] virtual Result<std::vector<Participation>> ParticipationCounts(const TaskId& id) = 0;

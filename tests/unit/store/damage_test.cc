@@ -85,12 +85,14 @@ TEST_F(Opening, RefusesTheSchemaOfANewerRelease) {
   Close();
   ASSERT_EQ(RunSql(database(), "UPDATE schema_version SET version = 99"), "");
   EXPECT_THAT(SqliteStore::Open({.data_dir = data_dir()}),
-              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 2"));
+              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 3"));
 }
 
 TEST_F(Opening, BringsTheFirstSchemaForward) {
   Close();
-  ASSERT_EQ(RunSql(database(), "DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"), "");
+  ASSERT_EQ(
+      RunSql(database(), "DROP TABLE counted_leases; DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"),
+      "");
   ASSERT_THAT(SqliteStore::Open({.data_dir = data_dir()}), IsOk());
   EXPECT_EQ(RunSql(database(), "DROP INDEX tokens_by_name"), "") << "it is there again";
 }
@@ -104,7 +106,9 @@ TEST_F(Opening, UsesUpTheTokensThatTheFirstSchemaLeftForDevices) {
   ASSERT_THAT(token(2, Device("tablet")), IsOk());
   ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
   Close();
-  ASSERT_EQ(RunSql(database(), "DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"), "");
+  ASSERT_EQ(
+      RunSql(database(), "DROP TABLE counted_leases; DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"),
+      "");
   const auto again = *SqliteStore::Open({.data_dir = data_dir()});
   EXPECT_THAT(again->RedeemToken(Digest256{1}, At(1), NewDevice("phone", 2)),
               IsErrorSaying(ErrorCode::kUnauthenticated, "used up"));

@@ -332,5 +332,64 @@ TEST_F(RoundKeys, OfTasksWhoseNamesEndInNumbersAreToldApart) {
   EXPECT_THAT(store().LoadRoundKey(Round("har", 1)), IsError(ErrorCode::kNotFound));
 }
 
+using CountedLeases = StoreTest;
+
+Contribution Leased(std::string_view device, RoundNumber leased_in, std::uint8_t digest = 1) {
+  Contribution contribution = From(device, digest);
+  contribution.leased_in = leased_in;
+  return contribution;
+}
+
+TEST_F(CountedLeases, ComeBackAfterARestartWhenTheirRoundHasEnded) {
+  OpenRoundOf("har");
+  ASSERT_THAT(store().CommitPartial(Round("har", 1), 0, Text("sum"), std::array{Leased("a", 1), Leased("b", 1, 2)}),
+              IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kAbandoned)), IsOk());
+  ASSERT_THAT(store().DropPartials(Round("har", 1)), IsOk());
+  Open();
+  const auto leases = store().CountedLeases(Task("har"));
+  ASSERT_THAT(leases, IsOk());
+  ASSERT_THAT(*leases, SizeIs(2));
+  EXPECT_EQ((*leases)[1].device, Device("b"));
+  EXPECT_EQ((*leases)[1].leased_in, 1U);
+  EXPECT_EQ((*leases)[1].payload_digest, From("b", 2).payload_digest);
+  EXPECT_EQ(store().Contributions(Round("har", 1))->front().leased_in, 1U);
+}
+
+TEST_F(CountedLeases, AreCountedOnceInAllRounds) {
+  OpenRoundOf("har");
+  ASSERT_THAT(store().CommitPartial(Round("har", 1), 0, Text("sum"), std::array{Leased("a", 1)}), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kAbandoned)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 2), RoundPhase::kOpen)), IsOk());
+  EXPECT_THAT(store().CommitPartial(Round("har", 2), 0, Text("sum"), std::array{Leased("b", 1), Leased("a", 1)}),
+              IsErrorSaying(ErrorCode::kConflict, "leased to device 'a' is already counted"));
+  EXPECT_THAT(*store().Contributions(Round("har", 2)), IsEmpty()) << "nothing of a refused step is recorded";
+  EXPECT_THAT(store().CommitPartial(Round("har", 2), 0, Text("sum"), std::array{Leased("b", 1), Leased("a", 2)}),
+              IsOk());
+  EXPECT_EQ(testing::RoundsOf(store(), Task("har"), Device("a")), 2U);
+}
+
+TEST_F(CountedLeases, AreForgottenWithTheirDigestsOnceTheyHoldNoMore) {
+  OpenRoundOf("har");
+  OpenRoundOf("other");
+  for (const std::string_view task : {"har", "other"})
+    ASSERT_THAT(store().CommitPartial(Round(task, 1), 0, Text("sum"), std::array{Leased("a", 1)}), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 1), RoundPhase::kAbandoned)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 2), RoundPhase::kOpen)), IsOk());
+  ASSERT_THAT(store().CommitPartial(Round("har", 2), 0, Text("sum"), std::array{Leased("a", 2)}), IsOk());
+  ASSERT_THAT(store().DropCountedLeases(Task("har"), 1), IsOk());
+  ASSERT_THAT(store().DropCountedLeases(Task("har"), 1), IsOk());
+  ASSERT_THAT(*store().CountedLeases(Task("har")), SizeIs(1));
+  EXPECT_EQ(store().CountedLeases(Task("har"))->front().leased_in, 2U);
+  EXPECT_THAT(*store().CountedLeases(Task("other")), SizeIs(1));
+  EXPECT_EQ(store().Contributions(Round("har", 1))->front().leased_in, 0U);
+}
+
+TEST_F(CountedLeases, AreOfAsynchronousTasksOnly) {
+  OpenRoundOf("har");
+  ASSERT_THAT(store().CommitPartial(Round("har", 1), 0, Text("sum"), std::array{From("a")}), IsOk());
+  EXPECT_THAT(*store().CountedLeases(Task("har")), IsEmpty());
+}
+
 }  // namespace
 }  // namespace tacit::store
