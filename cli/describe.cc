@@ -52,6 +52,13 @@ std::string RoundsOf(const Json& task) {
   return TextAt(task, "rounds_published") + " of " + TextAt(task, "rounds_total");
 }
 
+std::string CohortOf(const Json& task) {
+  const Json asynchronous = MemberAt(task, "asynchronous");
+  if (!asynchronous.is_object()) return TextAt(task, "cohort_size") + ", at least " + TextAt(task, "cohort_min");
+  return TextAt(task, "cohort_size") + " a buffer, from models up to " + TextAt(asynchronous, "max_staleness") +
+         " versions old; " + TextAt(asynchronous, "concurrency") + " devices at work at a time";
+}
+
 std::string DescribeCurrent(const Json& current) {
   if (!current.is_object()) return "-";
   std::string text = TextAt(current, "round") + ", " + TextAt(current, "phase") + ", " + TextAt(current, "counted") +
@@ -111,7 +118,7 @@ std::string DescribeTask(const Json& task) {
                       {"current round", DescribeCurrent(MemberAt(task, "current_round"))},
                       {"latest model",
                        "version " + TextAt(task, "latest_version") + ", " + TextAt(task, "parameters") + " parameters"},
-                      {"cohort", TextAt(task, "cohort_size") + ", at least " + TextAt(task, "cohort_min")},
+                      {"cohort", CohortOf(task)},
                       {"mechanism", TextAt(task, "mechanism")},
                       {"noise multiplier", NoiseAt(task)},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},

@@ -58,6 +58,15 @@ Json UtilityJson(const task::TaskSpec& spec, dp::NoiseMultiplier noise_multiplie
   return UtilityJson(dp::ForecastUtility(spec.privacy.mechanism, noise_multiplier, spec.cohort.size));
 }
 
+Json AsynchronousJson(const task::TaskSpec& spec) {
+  const auto& asynchronous = spec.asynchronous;
+  if (!asynchronous) return nullptr;
+  return {{"max_staleness", asynchronous->max_staleness},
+          {"discount", dp::NameOf(asynchronous->discount)},
+          {"concurrency", asynchronous->concurrency},
+          {"lease_lifetime_ms", asynchronous->lease_lifetime.count()}};
+}
+
 Json LocalJson(const task::TaskSpec& spec) {
   const auto& local = spec.privacy.local;
   if (!local) return nullptr;
@@ -124,6 +133,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"rounds_published", view.rounds_published},
           {"cohort_size", spec.cohort.size},
           {"cohort_min", spec.cohort.min},
+          {"asynchronous", AsynchronousJson(spec)},
           {"current_round", view.current ? CurrentRoundJson(*view.current, now) : Json(nullptr)},
           {"latest_version", view.latest_version},
           {"model", spec.model.CanonicalText()},

@@ -260,7 +260,7 @@ CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
 net::Task<Result<SharedBytes>> Coordinator::CurrentModel(Digest256 digest) {
   co_return co_await net::CallOn(services_.control, [this, &digest]() -> Result<SharedBytes> {
     for (const auto& [id, runner] : runners_) {
-      if (runner->model_record().digest == digest) return runner->model();
+      if (auto model = runner->FindModel(digest)) return *std::move(model);
     }
     return Fail(ErrorCode::kGone, "no task is at this model now; check in again for the newest one");
   });

@@ -37,7 +37,7 @@ class Coordinator {
   /// A lease, or after `query.wait` the reason why there is none. Errors: kPermissionDenied; kNotFound for a named task
   /// that does not exist.
   net::Task<Result<CheckInReply>> CheckIn(CheckInQuery query);
-  /// The bytes of the newest model of some task, float32 little-endian: all that a device ever needs.
+  /// The bytes of a model that some task takes updates for, float32 little-endian: all that a device ever needs.
   /// Errors: kGone for any other digest.
   net::Task<Result<SharedBytes>> CurrentModel(Digest256 digest);
   /// See TaskRunner.

@@ -40,8 +40,28 @@ dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
           .entry_bound = spec().privacy.entry_bound()};
 }
 
-void TaskRunner::StartNextRound(RoundNumber number) {
-  machine_.emplace(RoundKey{spec().id, number}, RulesOfTask());
+std::optional<SharedBytes> TaskRunner::FindModel(const Digest256& digest) const {
+  if (model_record().digest == digest) return model_;
+  const auto older =
+      std::ranges::find(older_models_, digest, [](const OlderModel& each) { return each.record.digest; });
+  if (older == older_models_.end()) return std::nullopt;
+  return older->bytes;
+}
+
+std::vector<ModelVersion> TaskRunner::Versions() const {
+  std::vector<ModelVersion> versions;
+  for (const OlderModel& each : older_models_) versions.push_back(each.record.version);
+  versions.push_back(model_record().version);
+  return versions;
+}
+
+round::Lineage TaskRunner::NextLineage() {
+  if (!spec().asynchronous) return {};
+  return std::move(machine()).Succession(Versions());
+}
+
+void TaskRunner::StartNextRound(RoundNumber number, round::Lineage lineage) {
+  machine_.emplace(RoundKey{spec().id, number}, RulesOfTask(), std::move(lineage));
   total_ = std::make_unique<PartialSum>(SumOptionsOf(CurrentKey()));
   filling_ = std::make_unique<Batch>();
   in_flight_.reset();
@@ -58,13 +78,21 @@ void TaskRunner::StartNextRound(RoundNumber number) {
 
 round::Rules TaskRunner::RulesOfTask() const {
   const task::Cohort& cohort = spec().cohort;
-  return {.min_cohort = cohort.min,
-          .target_cohort = cohort.size,
-          .max_leases = static_cast<std::uint32_t>(std::min<std::uint64_t>(cohort.MaxAdmitted(), UINT32_MAX)),
-          .deadline = cohort.deadline,
-          .interest_lifetime = services_.long_poll + Millis(15'000),
-          .full_batch = FullBatch(),
-          .cohort_is_secret = CohortIsSecret()};
+  round::Rules rules{
+      .min_cohort = cohort.min,
+      .target_cohort = cohort.size,
+      .max_leases = static_cast<std::uint32_t>(std::min<std::uint64_t>(cohort.MaxAdmitted(), UINT32_MAX)),
+      .deadline = cohort.deadline,
+      .interest_lifetime = services_.long_poll + Millis(15'000),
+      .full_batch = FullBatch(),
+      .cohort_is_secret = CohortIsSecret()};
+  if (const auto& asynchronous = spec().asynchronous) {
+    rules.asynchronous = true;
+    rules.lease_lifetime = asynchronous->lease_lifetime;
+    rules.max_leases = asynchronous->concurrency;
+    rules.min_cohort = 1;  // to open: a buffer that waits costs nothing more
+  }
+  return rules;
 }
 
 std::uint32_t TaskRunner::FullBatch() const {
@@ -104,8 +132,8 @@ void TaskRunner::GiveBackPlace(const DeviceId& device) {
   if (machine_ && !stopping_) Handle(round::Rejected{device});
 }
 
-Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId& device) const {
-  if (!machine_ || round.round < CurrentKey().round) {
+Result<void> TaskRunner::CheckTakes(const RoundKey& round, const DeviceId& device) const {
+  if (!machine_ || (round.round < CurrentKey().round && !spec().asynchronous)) {
     return Fail(ErrorCode::kGone, "round " + std::to_string(round.round) + " of task " + round.task.str() +
                                       " is over; drop the update and check in again");
   }
@@ -113,7 +141,16 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
     return Fail(ErrorCode::kNotFound,
                 "there is no round " + std::to_string(round.round) + " of task " + round.task.str());
   }
-  TACIT_TRY_VOID(CheckMayTakePart(device));
+  if (spec().asynchronous) {
+    // What is in must get its answer again, also when it was the device's last for now.
+    if (machine().HasUpdate(device, round.round)) return {};
+    TACIT_TRY_VOID(machine().CheckLease(round.round));
+  }
+  return CheckMayTakePart(device);
+}
+
+Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId& device) const {
+  TACIT_TRY_VOID(CheckTakes(round, device));
   const task::Privacy& privacy = spec().privacy;
   return UploadPlan{.parameters = spec().model.ParameterCount(),
                     .schema_digest = spec().model.SchemaDigest(),
@@ -132,7 +169,7 @@ net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
   const Listed listed(acks_, acks_.emplace(submission.device, ack));
   offered_ = &submission;
   offered_ack_ = ack;
-  Handle(round::Offered{submission.device, submission.digest});
+  Handle(round::Offered{submission.device, submission.digest, spec().asynchronous ? submission.round.round : 0});
   offered_ = nullptr;
   offered_ack_.reset();
   if (!ack->outcome) co_await ack->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience);
@@ -148,7 +185,7 @@ void TaskRunner::ReportRefused(const RoundKey& round, const DeviceId& device, Er
   // The device's own fault, which sending the same bytes again cannot mend.
   const bool final =
       code == ErrorCode::kInvalidArgument || code == ErrorCode::kMalformed || code == ErrorCode::kTooLarge;
-  if (final && machine_ && round == CurrentKey()) Handle(round::Rejected{device});
+  if (final && machine_ && (round == CurrentKey() || spec().asynchronous)) Handle(round::Rejected{device});
 }
 
 void TaskRunner::CountOutcome(std::string_view outcome) {
@@ -248,7 +285,8 @@ void TaskRunner::Carry(const round::GrantLease& /*action*/) {
                               .model_version = model_record().version,
                               .model_digest = model_record().digest,
                               .model_bytes = model_record().bytes,
-                              .time_left = machine().deadline() - services_.clock.SteadyNow()};
+                              .time_left = spec().asynchronous ? spec().asynchronous->lease_lifetime
+                                                               : machine().deadline() - services_.clock.SteadyNow()};
 }
 
 void TaskRunner::Carry(const round::TellToWait& action) {
@@ -259,19 +297,27 @@ void TaskRunner::Carry(const round::TellToWait& action) {
 void TaskRunner::Carry(const round::Fold& action) {
   TACIT_CHECK(offered_ != nullptr && offered_->device == action.device, "only the update being offered is folded");
   filling_->updates.push_back(std::move(offered_->update));
-  filling_->contributions.push_back({action.device, offered_->digest, offered_->weight});
+  filling_->staleness.push_back(action.staleness);
+  filling_->contributions.push_back({.device = action.device,
+                                     .payload_digest = offered_->digest,
+                                     .weight = offered_->weight,
+                                     .leased_in = spec().asynchronous ? offered_->round.round : 0});
 }
 
 void TaskRunner::Carry(const round::JoinPending& /*action*/) {
   // The acknowledgement of the first one answers everyone who waits under this device's name.
 }
 
+// An answer to what is being offered must not answer another upload of the same device, here and below.
 void TaskRunner::Carry(const round::Acknowledge& action) {
-  Resolve(action.device, Result<void>{});
+  if (offered_ack_ != nullptr) {
+    offered_ack_->Set(Result<void>{});
+  } else {
+    Resolve(action.device, Result<void>{});
+  }
 }
 
 void TaskRunner::Carry(const round::Refuse& action) {
-  // A refusal of what is being offered must not answer an earlier, good upload of the same device.
   if (offered_ack_ != nullptr) {
     offered_ack_->Set(std::unexpected(action.error));
   } else {
@@ -456,7 +502,7 @@ TaskView TaskRunner::View() const {
       current.counted = machine().counted().size();
       current.leased = machine().leased();
     }
-    if (machine().phase() == round::Phase::kOpen)
+    if (machine().phase() == round::Phase::kOpen && !spec().asynchronous)
       current.time_left = machine().deadline() - services_.clock.SteadyNow();
     view.current = std::move(current);
   }

@@ -20,8 +20,8 @@ namespace tacit::coordinator {
 
 /// What an active task holds for each parameter of its model at most: next model, its start and the average (12), the
 /// sum (8), what of it is sealed and on its way to the disk (8), two sealed parts that are read again (16), the
-/// optimiser's two moments and their copy (16), rounded up. The current model is its file, mapped; updates
-/// are in `limits.upload_memory`.
+/// optimiser's two moments and their copy (16), rounded up. The models that are served are
+/// their files, mapped; updates are in `limits.upload_memory`.
 inline constexpr std::uint64_t kTaskBytesPerParameter = 64;
 
 /// What a task asks of the server around it.
@@ -49,8 +49,9 @@ class TaskRunner {
   [[nodiscard]] bool active() const { return record_.state == store::TaskState::kActive; }
   [[nodiscard]] TaskView View() const;
   [[nodiscard]] const store::ModelRecord& model_record() const { return Present(model_record_, kLoaded); }
-  /// Float32 little-endian: the newest model's file, mapped.
-  [[nodiscard]] const SharedBytes& model() const { return model_; }
+  /// Float32 little-endian: the file of the newest model, mapped, or in an asynchronous task of any that updates are
+  /// taken for. Nothing for any other digest.
+  [[nodiscard]] std::optional<SharedBytes> FindModel(const Digest256& digest) const;
 
   /// A lease, or why there is none.
   CheckInReply CheckIn(const DeviceId& device);
@@ -113,6 +114,8 @@ class TaskRunner {
   net::Task<Result<void>> LoadLedger();
   net::Task<Result<void>> LoadModel();
   net::Task<Result<void>> LoadRound();
+  net::Task<Result<void>> LoadOlderModels(std::vector<ModelVersion> versions);
+  net::Task<Result<round::Lineage>> LoadLineage();
   net::Task<Result<void>> LoadSums(const RoundKey& key);
   net::Task<Result<void>> LoadPartials(const RoundKey& key);
   net::Task<Result<void>> AbandonUnreadable(store::RoundRecord row, std::string why);
@@ -156,9 +159,14 @@ class TaskRunner {
   net::Task<bool> RecordEnd(store::RoundRecord row);
   net::Task<void> VoidReservation(RoundNumber round);
   net::Task<void> ForgetSums(RoundKey key);
+  net::Task<Result<void>> ForgetLeases(RoundKey key);
 
   void Spawn(net::Task<void> step);
-  void StartNextRound(RoundNumber number);
+  void StartNextRound(RoundNumber number, round::Lineage lineage);
+  /// Of the round after the one that has ended.
+  [[nodiscard]] round::Lineage NextLineage();
+  /// Of the models that updates are taken for, the newest last.
+  [[nodiscard]] std::vector<ModelVersion> Versions() const;
   /// The next round, or none where the task has ended.
   void GoOnAfter(const RoundKey& key);
   /// The task has ended: what remains is what can be shown of it.
@@ -183,6 +191,8 @@ class TaskRunner {
   /// Errors: kPermissionDenied for a device that has taken part as often as it may, took part too lately, or that the
   /// round's coin did not choose.
   [[nodiscard]] Result<void> CheckMayTakePart(const DeviceId& device) const;
+  /// Whether an upload for this round can be answered with anything but a refusal. Errors: those of PlanUpload.
+  [[nodiscard]] Result<void> CheckTakes(const RoundKey& round, const DeviceId& device) const;
   [[nodiscard]] Result<void> CheckLimits(const DeviceId& device) const;
   [[nodiscard]] bool IsDrawn(const DeviceId& device) const;
   [[nodiscard]] Result<void> CheckPopulation() const;
@@ -204,7 +214,12 @@ class TaskRunner {
   std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
   bool entering_ = false;                   // an entry is between its proposal and its place in the ledger
   std::unique_ptr<aggregation::ServerOptimizer> optimizer_;
-  SharedBytes model_;                               // newest version, float32 little-endian
+  SharedBytes model_;  // newest version, float32 little-endian
+  struct OlderModel {
+    store::ModelRecord record;
+    SharedBytes bytes;
+  };
+  std::vector<OlderModel> older_models_;  // of an asynchronous task: that updates are still taken for, oldest first
   std::optional<store::ModelRecord> model_record_;  // set by Load
   std::uint64_t rounds_published_ = 0;
   // What one device spends in so many: an accountant is slow.

@@ -89,10 +89,12 @@ net::Task<Result<void>> TaskRunner::ChargeDurably() {
 net::Task<Result<void>> TaskRunner::MintToken() {
   if (!IsPrivate()) {
     const task::Privacy& privacy = spec().privacy;
-    token_.emplace(dp::NoPrivacyToken({.round = CurrentKey(),
-                                       .clip_norm = privacy.clip_norm,
-                                       .grid_radius = privacy.grid_radius,
-                                       .divisor = static_cast<double>(total_->sum.total_weight())}));
+    token_.emplace(
+        dp::NoPrivacyToken({.round = CurrentKey(),
+                            .clip_norm = privacy.clip_norm,
+                            .grid_radius = privacy.grid_radius,
+                            .divisor = spec().asynchronous ? static_cast<double>(spec().cohort.size)
+                                                           : static_cast<double>(total_->sum.total_weight())}));
     co_return Result<void>{};
   }
   if (!charge_ || charge_->value().round != CurrentKey().round) {
@@ -134,7 +136,7 @@ net::Task<void> TaskRunner::DoRelease() {
 
 void TaskRunner::GoOnAfter(const RoundKey& key) {
   if (active()) {
-    StartNextRound(key.round + 1);
+    StartNextRound(key.round + 1, NextLineage());
   } else {
     LetGo();
     services_.log.Info(
@@ -193,11 +195,16 @@ net::Task<Result<void>> TaskRunner::Publish() {
         co_await services_.store.Call("model", [id = spec().id](store::Store& store) { return store.LatestModel(id); });
     if (latest && latest->version == CurrentKey().round) published = latest;
   }
-  TACIT_CO_TRY(model_record_, std::move(published));
-  TACIT_CO_TRY(model_,
-               co_await services_.store.Call("map_model", [digest = model_record().digest](store::Store& store) {
-                 return store.MapModel(digest);
-               }));
+  TACIT_CO_TRY(auto record, std::move(published));
+  TACIT_CO_TRY(auto bytes, co_await services_.store.Call("map_model", [digest = record.digest](store::Store& store) {
+    return store.MapModel(digest);
+  }));
+  if (const auto& asynchronous = spec().asynchronous) {
+    older_models_.push_back({model_record(), std::move(model_)});
+    if (older_models_.size() > asynchronous->max_staleness) older_models_.erase(older_models_.begin());
+  }
+  model_record_ = std::move(record);
+  model_ = std::move(bytes);
   ++rounds_published_;
   record_.clip_norm = next_clip_norm_.value_or(record_.clip_norm);
   if (step.task_state) {
@@ -226,12 +233,15 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
   const Millis took = *row.ended_at - row.opened_at;
   services_.metrics.RoundEnded(key.task.str(), "abandoned", std::chrono::duration<double>(took).count());
   co_await VoidReservation(key.round);
-  co_await ForgetSums(key);
-  opened_at_ = {};
-  if (refused_for_budget_ && active()) {
-    const store::TaskStateChange change{store::TaskState::kBudgetExhausted, reason};
+  const store::TaskStateChange change{store::TaskState::kBudgetExhausted, reason};
+  const bool exhausted = refused_for_budget_ && active();
+  if (exhausted) {
     record_.state = change.state;
     record_.state_reason = change.reason;
+  }
+  co_await ForgetSums(key);
+  opened_at_ = {};
+  if (exhausted) {
     LetGo();
     const auto stored = co_await services_.store.Call(
         "set_task_state", [id = key.task, change](store::Store& store) { return store.SetTaskState(id, change); });
@@ -308,11 +318,21 @@ net::Task<void> TaskRunner::ForgetSums(RoundKey key) {
       co_await services_.store.Call("round_key", [key](store::Store& store) { return store.DestroyRoundKey(key); });
   const auto dropped =
       co_await services_.store.Call("drop_partials", [key](store::Store& store) { return store.DropPartials(key); });
-  if (destroyed && dropped) co_return;
-  services_.log.Error("sums_not_forgotten",
-                      {{"task", key.task.str()},
-                       {"round", key.round},
-                       {"reason", destroyed ? dropped.error().message : destroyed.error().message}});
+  const auto forgotten = co_await ForgetLeases(key);
+  for (const Result<void>& each : {destroyed, dropped, forgotten}) {
+    if (each) continue;
+    services_.log.Error("sums_not_forgotten",
+                        {{"task", key.task.str()}, {"round", key.round}, {"reason", each.error().message}});
+    co_return;
+  }
+}
+
+// Those that hold no more: what is sent for them is refused whether or not it was counted.
+net::Task<Result<void>> TaskRunner::ForgetLeases(RoundKey key) {
+  if (!spec().asynchronous) co_return Result<void>{};
+  const RoundNumber last = active() ? Versions().front() : key.round;
+  co_return co_await services_.store.Call(
+      "drop_counted_leases", [id = key.task, last](store::Store& store) { return store.DropCountedLeases(id, last); });
 }
 
 void TaskRunner::LetGo() {
@@ -326,6 +346,7 @@ void TaskRunner::LetGo() {
   coin_secret_.reset();
   token_.reset();
   next_model_.reset();
+  older_models_.clear();
   optimizer_.reset();
 }
 

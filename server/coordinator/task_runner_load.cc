@@ -119,37 +119,44 @@ net::Task<Result<void>> TaskRunner::LoadModel() {
 net::Task<Result<void>> TaskRunner::LoadRound() {
   const TaskId id = spec().id;
   std::optional<store::RoundRecord> latest;
+  std::vector<ModelVersion> versions{0};
   for (RoundNumber after = 0;;) {
     TACIT_CO_TRY(const auto page, co_await services_.store.Call("rounds", [id, after](store::Store& store) {
       return store.Rounds(id, after, kRoundsPerPage);
     }));
     for (const store::RoundRecord& row : page) {
-      rounds_published_ += row.phase == store::RoundPhase::kPublished ? 1 : 0;
       latest = row;
+      if (row.phase != store::RoundPhase::kPublished) continue;
+      ++rounds_published_;
+      versions.push_back(row.key.round);
     }
     if (page.size() < kRoundsPerPage) break;
     after = page.back().key.round;
   }
+  TACIT_CO_TRY_VOID(co_await LoadOlderModels(std::move(versions)));
   if (!latest || store::HasEnded(latest->phase)) {
     if (latest) co_await ForgetSums(latest->key);  // in case the last process ended before it could
     if (active()) {
-      StartNextRound(latest ? latest->key.round + 1 : 1);
+      TACIT_CO_TRY(auto lineage, co_await LoadLineage());
+      StartNextRound(latest ? latest->key.round + 1 : 1, std::move(lineage));
     } else {
       LetGo();
     }
     co_return Result<void>{};
   }
-  StartNextRound(latest->key.round);
+  TACIT_CO_TRY(auto lineage, co_await LoadLineage());
+  StartNextRound(latest->key.round, lineage);
   opened_at_ = latest->opened_at;
   const auto sums = co_await LoadSums(latest->key);
   // Without its key a round is lost, but the task and the server are not.
   if (!sums && sums.error().code == ErrorCode::kNotFound)
     co_return co_await AbandonUnreadable(*latest, sums.error().message);
   TACIT_CO_TRY_VOID(sums);
-  std::map<DeviceId, Digest128> counted;
-  for (const store::Contribution& each : total_->contributions) counted.emplace(each.device, each.payload_digest);
+  std::map<DeviceId, round::Sent> counted;
+  for (const store::Contribution& each : total_->contributions)
+    counted.emplace(each.device, round::Sent{each.payload_digest, each.leased_in});
   machine_ = round::Machine::Restore(latest->key, RulesOfTask(), PhaseOf(latest->phase), std::move(counted),
-                                     services_.clock.SteadyNow());
+                                     services_.clock.SteadyNow(), std::move(lineage));
   if (latest->phase == store::RoundPhase::kCharged) TACIT_CO_TRY_VOID(co_await MintToken());
   services_.log.Info("round_resumed", {{"task", id.str()},
                                        {"round", latest->key.round},
@@ -157,6 +164,35 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
                                        Counted(machine().counted().size())});
   if (!active()) Handle(round::StopAsked{record_.state_reason});
   co_return Result<void>{};
+}
+
+net::Task<Result<void>> TaskRunner::LoadOlderModels(std::vector<ModelVersion> versions) {
+  if (!spec().asynchronous) co_return Result<void>{};
+  const std::size_t kept = std::size_t{spec().asynchronous->max_staleness} + 1;
+  if (versions.size() > kept) versions.erase(versions.begin(), versions.end() - static_cast<std::ptrdiff_t>(kept));
+  versions.pop_back();  // the newest one is loaded
+  for (const ModelVersion version : versions) {
+    TACIT_CO_TRY(auto record, co_await services_.store.Call("model", [id = spec().id, version](store::Store& store) {
+      return store.Model(id, version);
+    }));
+    TACIT_CO_TRY(auto bytes, co_await services_.store.Call("map_model", [digest = record.digest](store::Store& store) {
+      return store.MapModel(digest);
+    }));
+    older_models_.push_back({std::move(record), std::move(bytes)});
+  }
+  co_return Result<void>{};
+}
+
+net::Task<Result<round::Lineage>> TaskRunner::LoadLineage() {
+  round::Lineage lineage;
+  if (!spec().asynchronous) co_return lineage;
+  lineage.versions = Versions();
+  TACIT_CO_TRY(const auto leases,
+               co_await services_.store.Call(
+                   "counted_leases", [id = spec().id](store::Store& store) { return store.CountedLeases(id); }));
+  for (const store::CountedLease& each : leases)
+    lineage.counted[each.device].push_back({each.payload_digest, each.leased_in});
+  co_return lineage;
 }
 
 net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
@@ -213,7 +249,7 @@ net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, st
       "round_abandoned",
       {{"task", row.key.task.str()}, {"round", row.key.round}, Counted(row.counted), {"reason", row.reason}});
   co_await ForgetSums(row.key);
-  StartNextRound(row.key.round + 1);
+  StartNextRound(row.key.round + 1, NextLineage());
   co_return Result<void>{};
 }
 

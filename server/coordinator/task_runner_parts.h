@@ -44,6 +44,7 @@ class TaskRunner::Listed {
 /// Updates that become durable together.
 struct TaskRunner::Batch {
   std::vector<dp::VerifiedUpdate> updates;  ///< Until they are in the sum.
+  std::vector<std::uint32_t> staleness;     ///< Of each of them.
   std::vector<store::Contribution> contributions;
 };
 

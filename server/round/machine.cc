@@ -1,10 +1,22 @@
 #include "server/round/machine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/check.h"
 
 namespace tacit::round {
+namespace {
+
+const Sent* FindIn(const std::map<DeviceId, std::vector<Sent>>& counted, const DeviceId& device,
+                   RoundNumber leased_in) {
+  const auto found = counted.find(device);
+  if (found == counted.end()) return nullptr;
+  const auto sent = std::ranges::find(found->second, leased_in, &Sent::leased_in);
+  return sent == found->second.end() ? nullptr : &*sent;
+}
+
+}  // namespace
 
 std::string_view NameOf(Phase phase) {
   switch (phase) {
@@ -24,17 +36,20 @@ std::string_view NameOf(Phase phase) {
   return "unknown";
 }
 
-Machine::Machine(RoundKey key, Rules rules) : key_(std::move(key)), rules_(rules) {}
+Machine::Machine(RoundKey key, Rules rules, Lineage lineage)
+    : key_(std::move(key)), rules_(rules), lineage_(std::move(lineage)) {
+  TACIT_CHECK(rules_.asynchronous != lineage_.versions.empty(), "there is a model that an asynchronous round is for");
+}
 
-Machine Machine::Restore(RoundKey key, Rules rules, Phase phase, std::map<DeviceId, Digest128> counted,
-                         SteadyTime now) {
-  Machine machine(std::move(key), rules);
+Machine Machine::Restore(RoundKey key, Rules rules, Phase phase, std::map<DeviceId, Sent> counted, SteadyTime now,
+                         Lineage lineage) {
+  Machine machine(std::move(key), rules, std::move(lineage));
   machine.phase_ = phase;
   machine.counted_ = std::move(counted);
   if (phase == Phase::kOpen) {
     // A crash between the last commit and the closing must not make a full round wait for its deadline.
     const bool full = !rules.cohort_is_secret && machine.counted_.size() >= rules.target_cohort;
-    machine.deadline_ = full ? now : now + rules.deadline;
+    machine.deadline_ = full ? now : rules.asynchronous ? SteadyTime::max() : now + rules.deadline;
   }
   // The step that was under way is asked for again by the first tick.
   if (phase == Phase::kClosing || phase == Phase::kCharged) machine.retry_at_ = now;
@@ -47,8 +62,48 @@ Actions Machine::Step(const Event& event, SteadyTime now) {
   return out;
 }
 
-bool Machine::Knows(const DeviceId& device) const {
-  return counted_.contains(device) || in_flight_.contains(device) || filling_.contains(device);
+Lineage Machine::Succession(std::vector<ModelVersion> versions) && {
+  TACIT_CHECK(!versions.empty(), "the newest model is one of them");
+  Lineage next = std::move(lineage_);
+  next.versions = std::move(versions);
+  for (const auto& [device, sent] : counted_) {
+    // What was found in the store at start is there already.
+    if (FindIn(next.counted, device, sent.leased_in) == nullptr) next.counted[device].push_back(sent);
+  }
+  // A lease that does not hold any more needs no memory: whatever is sent for it is refused.
+  for (auto& [device, sent] : next.counted)
+    std::erase_if(sent, [&](const Sent& each) { return each.leased_in <= next.versions.front(); });
+  std::erase_if(next.counted, [](const auto& entry) { return entry.second.empty(); });
+  return next;
+}
+
+const Sent* Machine::Find(const DeviceId& device) const {
+  for (const auto* where : {&counted_, &in_flight_, &filling_}) {
+    const auto found = where->find(device);
+    if (found != where->end()) return &found->second;
+  }
+  return nullptr;
+}
+
+const Sent* Machine::FindCountedBefore(const DeviceId& device, RoundNumber leased_in) const {
+  return rules_.asynchronous ? FindIn(lineage_.counted, device, leased_in) : nullptr;
+}
+
+bool Machine::HasUpdate(const DeviceId& device, RoundNumber leased_in) const {
+  const Sent* const here = Find(device);
+  return (here != nullptr && here->leased_in == leased_in) || FindCountedBefore(device, leased_in) != nullptr;
+}
+
+// Round r leases the newest model that was published before it, so that all from r on came after.
+std::uint32_t Machine::StalenessOf(RoundNumber leased_in) const {
+  const std::vector<ModelVersion>& versions = lineage_.versions;
+  return static_cast<std::uint32_t>(versions.end() - std::ranges::lower_bound(versions, leased_in));
+}
+
+Result<void> Machine::CheckLease(RoundNumber leased_in) const {
+  if (leased_in > lineage_.versions.front()) return {};
+  return Fail(ErrorCode::kGone, "the model that round " + std::to_string(leased_in) +
+                                    " leased is too old by now; drop the update and check in again for the newest one");
 }
 
 void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
@@ -58,12 +113,16 @@ void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
     out.emplace_back(TellToWait{event.device, WaitingFor()});
     return;
   }
+  auto& leased = lineage_.leased;
   if (phase_ != Phase::kOpen) {
     out.emplace_back(TellToWait{event.device, WaitingFor()});
   } else if (Knows(event.device)) {
     out.emplace_back(TellToWait{event.device, "your update is in; " + WaitingFor()});
-  } else if (leased_.contains(event.device) || leased_.size() < rules_.max_leases) {
-    leased_.emplace(event.device, now);
+  } else if (Full()) {
+    // It would train from a model that is about to be replaced.
+    out.emplace_back(TellToWait{event.device, WaitingFor()});
+  } else if (leased.contains(event.device) || leased.size() < rules_.max_leases) {
+    leased.insert_or_assign(event.device, now);
     out.emplace_back(GrantLease{event.device});
   } else {
     out.emplace_back(TellToWait{event.device, "the round has given out all its leases; " + WaitingFor()});
@@ -78,6 +137,11 @@ void Machine::On(const Left& event, SteadyTime /*now*/, Actions& /*out*/) {
 
 void Machine::ForgetTheGone(SteadyTime now) {
   std::erase_if(interested_, [&](const auto& entry) { return entry.second + rules_.interest_lifetime < now; });
+  if (!rules_.asynchronous) return;
+  const bool none_was_free = lineage_.leased.size() >= rules_.max_leases;
+  const std::size_t gone =
+      std::erase_if(lineage_.leased, [&](const auto& entry) { return entry.second + rules_.lease_lifetime < now; });
+  place_is_free_ |= none_was_free && gone > 0;
 }
 
 void Machine::TryOpen(SteadyTime now, Actions& out) {
@@ -96,7 +160,7 @@ void Machine::On(const Opened& /*event*/, SteadyTime now, Actions& out) {
   opening_ = false;
   attempts_ = 0;
   phase_ = Phase::kOpen;
-  deadline_ = now + rules_.deadline;
+  if (!rules_.asynchronous) deadline_ = now + rules_.deadline;
   interested_.clear();
   out.emplace_back(Announce{});
   if (!stop_reason_.empty()) StartClosing(out);
@@ -114,53 +178,76 @@ void Machine::On(const OpenRefused& event, SteadyTime now, Actions& out) {
   }
 }
 
-void Machine::On(const Offered& event, SteadyTime /*now*/, Actions& out) {
-  if (Knows(event.device)) return OfferAgain(event, out);
-  if (phase_ == Phase::kScheduled) {
-    out.emplace_back(
-        Refuse{event.device, {ErrorCode::kConflict, "the round is not open yet; check in for a lease first"}});
+void Machine::On(const Offered& event, SteadyTime now, Actions& out) {
+  if (Knows(event.device) || FindCountedBefore(event.device, event.leased_in) != nullptr) return OfferAgain(event, out);
+  if (rules_.asynchronous && phase_ == Phase::kScheduled) {
+    // It is as good as a device that checks in: the update waits for this round and for nothing else.
+    interested_[event.device] = now;
+    TryOpen(now, out);
+  }
+  if (auto obstacle = ObstacleTo(event)) {
+    out.emplace_back(Refuse{event.device, *std::move(obstacle)});
     return;
   }
-  if (phase_ != Phase::kOpen) {
-    out.emplace_back(
-        Refuse{event.device,
-               {ErrorCode::kGone, "round " + std::to_string(key_.round) + " is " + std::string(NameOf(phase_)) +
-                                      " and takes no more updates; drop this one and check in again"}});
-    return;
-  }
-  filling_.emplace(event.device, event.digest);
-  out.emplace_back(Fold{event.device});
+  filling_.emplace(event.device, Sent{event.digest, event.leased_in});
+  out.emplace_back(Fold{event.device, rules_.asynchronous ? StalenessOf(event.leased_in) : 0});
+  if (rules_.asynchronous) FreePlace(event.device);
   CommitOrWait(out);
-  if (!rules_.cohort_is_secret && Taken() >= rules_.target_cohort) StartClosing(out);
+  if (rules_.asynchronous || rules_.cohort_is_secret) return;
+  if (Taken() >= rules_.target_cohort) StartClosing(out);
+}
+
+std::optional<Error> Machine::ObstacleTo(const Offered& event) const {
+  if (rules_.asynchronous) {
+    if (const auto lease = CheckLease(event.leased_in); !lease) return lease.error();
+    if (phase_ == Phase::kOpen && !Full()) return std::nullopt;
+    return Error{ErrorCode::kUnavailable, "round " + std::to_string(key_.round) +
+                                              " has its updates, or is not open yet: " + WaitingFor() +
+                                              "; keep the update and send it again"};
+  }
+  if (phase_ == Phase::kOpen) return std::nullopt;
+  if (phase_ == Phase::kScheduled)
+    return Error{ErrorCode::kConflict, "the round is not open yet; check in for a lease first"};
+  return Error{ErrorCode::kGone, "round " + std::to_string(key_.round) + " is " + std::string(NameOf(phase_)) +
+                                     " and takes no more updates; drop this one and check in again"};
 }
 
 void Machine::OfferAgain(const Offered& event, Actions& out) const {
-  const auto same_in = [&](const std::map<DeviceId, Digest128>& where) {
-    const auto found = where.find(event.device);
-    return found != where.end() && found->second == event.digest;
-  };
-  if (same_in(counted_)) {
+  const Sent sent{event.digest, event.leased_in};
+  const Sent* const before = FindCountedBefore(event.device, event.leased_in);
+  const Sent* const here = Find(event.device);
+  if (before != nullptr ? *before == sent : counted_.contains(event.device) && *here == sent) {
     out.emplace_back(Acknowledge{event.device});
-  } else if (same_in(in_flight_) || same_in(filling_)) {
+  } else if (before == nullptr && *here == sent) {
     out.emplace_back(JoinPending{event.device});
   } else {
-    out.emplace_back(Refuse{event.device,
-                            {ErrorCode::kConflict, "this device already sent a different update for round " +
-                                                       std::to_string(key_.round) + "; the first one stands"}});
+    out.emplace_back(
+        Refuse{event.device,
+               {ErrorCode::kConflict, "this device already sent a different update for round " +
+                                          std::to_string(before != nullptr ? event.leased_in : key_.round) +
+                                          "; the first one stands"}});
   }
 }
 
 void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& out) {
   interested_.erase(event.device);
-  const bool frees_a_lease = !Knows(event.device) && leased_.erase(event.device) > 0;
+  const bool frees_a_lease = !Knows(event.device) && FreePlace(event.device);
   // Who was told that there is none left waits to hear of it.
   if (frees_a_lease && phase_ == Phase::kOpen) out.emplace_back(Announce{});
+}
+
+/// Whether the device had one.
+bool Machine::FreePlace(const DeviceId& device) {
+  const bool none_was_free = lineage_.leased.size() >= rules_.max_leases;
+  if (lineage_.leased.erase(device) == 0) return false;
+  place_is_free_ |= rules_.asynchronous && none_was_free;
+  return true;
 }
 
 void Machine::CommitOrWait(Actions& out) {
   if (!in_flight_.empty() || filling_.empty()) return;
   // A round that closes has nothing to wait for.
-  if (filling_.size() >= rules_.full_batch || phase_ == Phase::kClosing) return StartCommit(out);
+  if (filling_.size() >= rules_.full_batch || phase_ == Phase::kClosing || Full()) return StartCommit(out);
   if (std::exchange(batch_waits_, true)) return;
   out.emplace_back(WaitForBatch{});
 }
@@ -178,16 +265,18 @@ void Machine::StartCommit(Actions& out) {
 
 void Machine::On(const Committed& /*event*/, SteadyTime /*now*/, Actions& out) {
   TACIT_CHECK(!in_flight_.empty(), "only a commit in flight can land");
-  for (const auto& [device, digest] : in_flight_) out.emplace_back(Acknowledge{device});
+  for (const auto& [device, sent] : in_flight_) out.emplace_back(Acknowledge{device});
   counted_.merge(in_flight_);
   in_flight_.clear();
   CommitOrWait(out);
   if (phase_ == Phase::kClosing) CloseWhenSettled(out);
+  if (rules_.asynchronous && phase_ == Phase::kOpen && counted_.size() >= rules_.target_cohort) StartClosing(out);
 }
 
 void Machine::On(const CommitFailed& event, SteadyTime /*now*/, Actions& out) {
   TACIT_CHECK(!in_flight_.empty(), "only a commit in flight can fail");
-  for (const auto& [device, digest] : in_flight_) {
+  place_is_free_ |= rules_.asynchronous;  // a full round has room again
+  for (const auto& [device, sent] : in_flight_) {
     out.emplace_back(Refuse{
         device,
         {ErrorCode::kUnavailable, "the update could not be stored (" + event.reason + "); keep it and send it again"}});
@@ -262,6 +351,7 @@ void Machine::On(const StopAsked& event, SteadyTime /*now*/, Actions& out) {
 
 void Machine::On(const Tick& /*event*/, SteadyTime now, Actions& out) {
   ForgetTheGone(now);
+  if (phase_ == Phase::kOpen && std::exchange(place_is_free_, false)) out.emplace_back(Announce{});
   if (retry_at_ != SteadyTime::max() && now >= retry_at_) {
     retry_at_ = SteadyTime::max();
     if (phase_ == Phase::kScheduled) TryOpen(now, out);
@@ -305,6 +395,11 @@ std::string Machine::WaitingFor() const {
              std::to_string(rules_.min_cohort);
     case Phase::kOpen:
       if (rules_.cohort_is_secret) return "waiting for the deadline: how many updates came is not told";
+      if (Full()) return "storing the last updates";
+      if (rules_.asynchronous) {
+        return "waiting for updates, for as long as it takes: " + std::to_string(counted_.size()) + " of " +
+               std::to_string(rules_.target_cohort) + " counted";
+      }
       return "waiting for updates: " + std::to_string(counted_.size()) + " of " + std::to_string(rules_.target_cohort) +
              " counted, at least " + std::to_string(rules_.min_cohort) + " needed at the deadline";
     case Phase::kClosing:

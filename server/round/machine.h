@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -40,6 +41,28 @@ struct Rules {
   /// Nothing that can be seen may depend on how many come: the round ends at its deadline and not when it is full, and
   /// with whoever came.
   bool cohort_is_secret = false;
+  /// Devices work at their own pace (docs/adr/0016): the round takes updates that earlier rounds leased, has no
+  /// deadline, and closes when `target_cohort` updates are durable. `max_leases` is then how many devices are at work
+  /// at a time.
+  bool asynchronous = false;
+  Millis lease_lifetime{60'000};  ///< Asynchronous: how long the place of a device that does not answer is held.
+};
+
+/// What tells a retry of an update from another one.
+struct Sent {
+  Digest128 digest{};
+  RoundNumber leased_in = 0;  ///< Asynchronous: the round that gave the lease. Otherwise 0.
+  bool operator==(const Sent&) const = default;
+};
+
+/// What an asynchronous round knows from the rounds before it.
+struct Lineage {
+  /// Of the models that an update may have been trained from: ascending, the newest last.
+  std::vector<ModelVersion> versions;
+  /// Updates that were counted under leases that still hold, in this round and before it.
+  std::map<DeviceId, std::vector<Sent>> counted;
+  /// Who is at work, and since when.
+  std::map<DeviceId, SteadyTime> leased;
 };
 
 // ---- What happens to a round ----
@@ -64,6 +87,7 @@ struct OpenRefused {
 struct Offered {
   DeviceId device;
   Digest128 digest{};
+  RoundNumber leased_in = 0;  ///< As in Sent.
 };
 /// An update of this device was refused before it got here, or will not come: it counts for no opening, and its place
 /// is free again.
@@ -112,6 +136,7 @@ struct TellToWait {
 /// Add the offered update to the batch that is filling.
 struct Fold {
   DeviceId device;
+  std::uint32_t staleness = 0;  ///< Models that were published since the one it was trained from.
 };
 /// The same update is already in, or on its way in: answer it when, and as, the first one is answered.
 struct JoinPending {
@@ -148,11 +173,16 @@ using Actions = std::vector<Action>;
 /// so the server and the simulation run the very same code. Threads: one at a time.
 class Machine {
  public:
-  Machine(RoundKey key, Rules rules);
+  /// An asynchronous round has a lineage with at least one version; others have none.
+  Machine(RoundKey key, Rules rules, Lineage lineage = {});
 
   /// A round found in the store at start: `counted` is what was durable. An open round gets its full deadline again,
   /// because devices could not reach it while the server was down.
-  static Machine Restore(RoundKey key, Rules rules, Phase phase, std::map<DeviceId, Digest128> counted, SteadyTime now);
+  static Machine Restore(RoundKey key, Rules rules, Phase phase, std::map<DeviceId, Sent> counted, SteadyTime now,
+                         Lineage lineage = {});
+
+  /// What the next round of an asynchronous task is to know, where updates may have been trained from `versions`.
+  Lineage Succession(std::vector<ModelVersion> versions) &&;
 
   /// Takes one event at time `now` and says what to do. Events must carry non-decreasing times.
   Actions Step(const Event& event, SteadyTime now);
@@ -161,9 +191,15 @@ class Machine {
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool ended() const { return phase_ == Phase::kPublished || phase_ == Phase::kAbandoned; }
   /// Devices whose update is durable in this round.
-  [[nodiscard]] const std::map<DeviceId, Digest128>& counted() const { return counted_; }
-  [[nodiscard]] std::size_t leased() const { return leased_.size(); }
+  [[nodiscard]] const std::map<DeviceId, Sent>& counted() const { return counted_; }
+  [[nodiscard]] std::size_t leased() const { return lineage_.leased.size(); }
+  /// SteadyTime::max() where there is none.
   [[nodiscard]] SteadyTime deadline() const { return deadline_; }
+  /// Asynchronous: whether an update that was leased in this round can still be taken.
+  /// Errors: kGone when the model that it was trained from is too old.
+  [[nodiscard]] Result<void> CheckLease(RoundNumber leased_in) const;
+  /// Asynchronous: whether an update of this lease was counted, or is on its way to the disk.
+  [[nodiscard]] bool HasUpdate(const DeviceId& device, RoundNumber leased_in) const;
   /// Why it is not further on, in words; why it ended, once it has.
   [[nodiscard]] std::string WaitingFor() const;
 
@@ -185,8 +221,15 @@ class Machine {
   void On(const Tick& event, SteadyTime now, Actions& out);
 
   [[nodiscard]] std::size_t Taken() const { return counted_.size() + in_flight_.size() + filling_.size(); }
-  [[nodiscard]] bool Knows(const DeviceId& device) const;
+  /// Asynchronous: as many updates are here as the round takes, unless one does not get to the disk.
+  [[nodiscard]] bool Full() const { return rules_.asynchronous && Taken() >= rules_.target_cohort; }
+  [[nodiscard]] const Sent* Find(const DeviceId& device) const;
+  [[nodiscard]] bool Knows(const DeviceId& device) const { return Find(device) != nullptr; }
+  [[nodiscard]] const Sent* FindCountedBefore(const DeviceId& device, RoundNumber leased_in) const;
+  [[nodiscard]] std::optional<Error> ObstacleTo(const Offered& event) const;
+  [[nodiscard]] std::uint32_t StalenessOf(RoundNumber leased_in) const;
   void OfferAgain(const Offered& event, Actions& out) const;
+  bool FreePlace(const DeviceId& device);
   void CommitOrWait(Actions& out);
   void StartCommit(Actions& out);
   void StartClosing(Actions& out);
@@ -210,10 +253,11 @@ class Machine {
   std::string reason_;
   std::string stop_reason_;  // set once a stop was asked for
   std::map<DeviceId, SteadyTime> interested_;
-  std::map<DeviceId, SteadyTime> leased_;
-  std::map<DeviceId, Digest128> counted_;    // durable
-  std::map<DeviceId, Digest128> in_flight_;  // in the batch being committed
-  std::map<DeviceId, Digest128> filling_;    // in the batch being filled
+  Lineage lineage_;                     // `leased` also of rounds that are not asynchronous
+  bool place_is_free_ = false;          // asynchronous: to be told to those who wait, at the next tick
+  std::map<DeviceId, Sent> counted_;    // durable
+  std::map<DeviceId, Sent> in_flight_;  // in the batch being committed
+  std::map<DeviceId, Sent> filling_;    // in the batch being filled
 };
 
 }  // namespace tacit::round

@@ -19,6 +19,9 @@ constexpr std::int64_t kMaxCohort = 1 << 20;
 constexpr double kMaxOverSelection = 10;
 constexpr std::int64_t kMaxRounds = 1'000'000;
 constexpr std::int64_t kMaxExamples = 1'000'000'000;
+constexpr std::int64_t kMaxConcurrency = kMaxCohort * 10;
+/// Of an asynchronous task: size * (max_staleness + 1). A server remembers so many updates by their digests.
+constexpr std::uint64_t kMaxRemembered = 1U << 21U;
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
 constexpr RealRange kFraction{0, 1, Ends::kWithoutMax};
 constexpr RealRange kLearningRate{0, 1e6, Ends::kWithoutMin};
@@ -27,6 +30,8 @@ constexpr std::array kMechanisms = {dp::Mechanism::kNone, dp::Mechanism::kGaussi
 constexpr std::array kLocalMechanisms = {dp::Mechanism::kGaussian, dp::Mechanism::kLaplace};
 constexpr std::array kOptimizers = {Optimizer::kFedAvg, Optimizer::kFedAvgM, Optimizer::kFedAdam};
 constexpr std::array kWeightings = {Weighting::kUniform, Weighting::kExamples};
+constexpr std::array kDiscounts = {dp::StalenessDiscount::kNone, dp::StalenessDiscount::kInverseSqrt,
+                                   dp::StalenessDiscount::kInverse};
 
 std::string Decimal(double value) {
   std::array<char, 32> text{};
@@ -89,15 +94,44 @@ Training ReadTraining(TomlTable table) {
           .proximal_mu = table.Real("proximal_mu", {0, 1e6}, 0.0)};
 }
 
-Cohort ReadCohort(TomlTable table) {
+enum class Pace : std::uint8_t { kRounds, kAsynchronous };
+
+Cohort ReadCohort(TomlTable table, Pace pace) {
   Cohort cohort;
   const std::int64_t size = table.Integer("size", {1, kMaxCohort});
   cohort.size = static_cast<std::uint32_t>(size);
+  if (pace == Pace::kAsynchronous) {
+    table.Refuse("min", "has no place beside [asynchronous]: a buffer waits until it has 'size' updates");
+    table.Refuse("deadline",
+                 "has no place beside [asynchronous]: a buffer waits until it is full, for as long as it takes");
+    table.Refuse("over_selection",
+                 "has no place beside [asynchronous]: 'asynchronous.concurrency' says how many devices work at a time");
+    cohort.min = cohort.size;
+    return cohort;
+  }
   const std::int64_t most = table.HasGood("size") ? size : kMaxCohort;
   cohort.min = static_cast<std::uint32_t>(table.Integer("min", {1, most}, size));
   cohort.over_selection = table.Real("over_selection", {1, kMaxOverSelection}, 1.0);
   cohort.deadline = table.Duration("deadline", {Millis(100), Millis(7 * 86'400'000LL)}, Millis(60'000));
   return cohort;
+}
+
+std::optional<Asynchronous> ReadAsynchronous(TomlTable root, const Cohort& cohort) {
+  TomlTable table = root.Table("asynchronous");  // asked for also when absent, so that its name is suggested
+  if (!root.Has("asynchronous")) return std::nullopt;
+  Asynchronous read;
+  read.max_staleness = static_cast<std::uint32_t>(table.Integer("max_staleness", {1, dp::kMaxStaleness}));
+  read.discount = kDiscounts[table.Choice("discount", {"none", "inverse_sqrt", "inverse"}, 1)];
+  const std::int64_t as_many = std::max<std::int64_t>(cohort.size, 1);
+  read.concurrency = static_cast<std::uint32_t>(table.Integer("concurrency", {1, kMaxConcurrency}, as_many));
+  read.lease_lifetime = table.Duration("lease_lifetime", {Millis(1'000), Millis(7 * 86'400'000LL)}, Millis(600'000));
+  const std::uint64_t remembered = (std::uint64_t{read.max_staleness} + 1) * cohort.size;
+  if (table.HasGood("max_staleness") && remembered > kMaxRemembered) {
+    table.Complain("max_staleness", "cohort.size * (max_staleness + 1) is " + std::to_string(remembered) +
+                                        " and may be at most " + std::to_string(kMaxRemembered) +
+                                        ": so many updates are remembered, so that none is counted twice");
+  }
+  return read;
 }
 
 /// The optimiser's own numbers; one that the chosen optimiser does not use would mislead whoever reads the file.
@@ -317,6 +351,27 @@ void CheckWeighting(TomlTable table, const PrivacyKeys& keys, const Aggregation&
                                   "\": a weight that a device claims would break the bound the noise is sized for");
 }
 
+/// Notes a problem where a buffer's sum would not be what its noise is sized for, or its divisor not a fixed number.
+void CheckAsynchronous(TomlTable root, TomlTable& privacy, const PrivacyKeys& keys, const Aggregation& aggregation) {
+  if (keys.coin) {
+    privacy.Complain("sampling",
+                     "'privacy.sampling' must be \"none\" with [asynchronous]: a coin is one round's, and updates that "
+                     "come when they are ready are no sample of any round; nothing is amplified");
+  }
+  if (keys.tracks) {
+    privacy.Complain("clip_quantile",
+                     "'privacy.clip_quantile' has no place beside [asynchronous]: an update is on the grid of the clip "
+                     "norm that it was leased with, and the buffer it comes to would be on another");
+  }
+  if (aggregation.weighting == Weighting::kExamples) {
+    root.Table("aggregation")
+        .Complain(
+            "weighting",
+            "'aggregation.weighting' must be \"uniform\" with [asynchronous]: a buffer is divided by 'cohort.size', "
+            "and its updates weigh by their staleness alone");
+  }
+}
+
 PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation& aggregation) {
   TomlTable table = root.Table("privacy");
   PrivacyKeys keys = ReadPrivacyKeys(table);
@@ -330,6 +385,7 @@ PrivacyKeys ReadPrivacy(TomlTable root, const Cohort& cohort, const Aggregation&
     CheckTracking(table, keys);
   }
   CheckLocal(root, table, keys, aggregation);
+  if (root.Has("asynchronous")) CheckAsynchronous(root, table, keys, aggregation);
   CheckWeighting(root.Table("aggregation"), keys, aggregation);
   return keys;
 }
@@ -444,7 +500,9 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const std::optional<model::ModelSpec> model = ReadModel(root.Table("model"));
   const auto seed = static_cast<std::uint64_t>(root.Table("model").Integer("seed", {0, kMaxInteger}, 0));
   const Training training = ReadTraining(root.Table("training"));
-  const Cohort cohort = ReadCohort(root.Table("cohort"));
+  const Pace pace = root.Has("asynchronous") ? Pace::kAsynchronous : Pace::kRounds;
+  const Cohort cohort = ReadCohort(root.Table("cohort"), pace);
+  const std::optional<Asynchronous> asynchronous = ReadAsynchronous(root, cohort);
   TomlTable rounds = root.Table("rounds");
   const std::int64_t count = rounds.Integer("count", {1, kMaxRounds});
   const std::int64_t most = rounds.HasGood("count") ? count : kMaxRounds;
@@ -475,7 +533,8 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
                   .coin = CoinOf(keys, cohort),
                   .tracking = {},
                   .local = {}},
-      .aggregation = aggregation};
+      .aggregation = aggregation,
+      .asynchronous = asynchronous};
   PlanPrivacy(root.Table("privacy"), keys, planned, spec);
   TACIT_TRY_VOID(file.Finish());
   return spec;

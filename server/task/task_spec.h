@@ -12,6 +12,7 @@
 #include "common/model/spec.h"
 #include "dp/ledger.h"
 #include "dp/local_noise.h"
+#include "dp/staleness.h"
 #include "dp/types.h"
 
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
@@ -27,9 +28,9 @@ struct Training {
 };
 
 struct Cohort {
-  /// Updates a round aims at. In the DP modes also the divisor of the average, whoever comes.
+  /// Updates a round aims at. In the DP modes, and in every asynchronous task, also the divisor of the average.
   std::uint32_t size = 0;
-  /// Fewer than this at the deadline abandons the round.
+  /// Fewer than this at the deadline abandons the round. `size`, in an asynchronous task: its rounds have no deadline.
   std::uint32_t min = 0;
   /// Devices admitted to a round, as a multiple of `size`, because some never answer.
   double over_selection = 1;
@@ -94,6 +95,14 @@ struct Aggregation {
   std::uint64_t max_examples = 1;  ///< The largest weight one device can have; 1 when uniform.
 };
 
+/// Devices work at their own pace, and a round is a buffer of their updates (docs/adr/0016).
+struct Asynchronous {
+  std::uint32_t max_staleness = 0;  ///< Models published since the one that an update was trained from; 1 or more.
+  dp::StalenessDiscount discount = dp::StalenessDiscount::kInverseSqrt;
+  std::uint32_t concurrency = 0;  ///< Devices at work at a time.
+  Millis lease_lifetime{};        ///< How long the place of one that does not answer is held.
+};
+
 struct TaskSpec {
   TaskId id;
   model::ModelSpec model;
@@ -105,6 +114,7 @@ struct TaskSpec {
   std::uint64_t min_separation = 1;      ///< From one round a device is counted in to its next; 1..rounds.
   Privacy privacy;
   Aggregation aggregation;
+  std::optional<Asynchronous> asynchronous;  ///< Set with a table [asynchronous].
 
   /// How many releases one device's data can be part of: what epsilon is accounted for.
   [[nodiscard]] std::uint64_t Compositions() const;

@@ -267,6 +267,9 @@ def toml():
     write("task_file", "target", TASK.replace("noise_multiplier = 1.1", "target_epsilon = 4"))
     plain = TASK.split("[privacy]")[0] + '[privacy]\nmechanism = "none"\nclip_norm = 10\n'
     write("task_file", "plain", plain + '[aggregation]\nweighting = "examples"\nmax_examples = 1000\n')
+    asynchronous = TASK.replace('min = 8\nover_selection = 1.25\ndeadline = "90s"\n', "")
+    write("task_file", "asynchronous", asynchronous + '[asynchronous]\nmax_staleness = 4\ndiscount = "inverse"\n'
+          'concurrency = 40\nlease_lifetime = "2m"\n')
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)

@@ -14,6 +14,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   TACIT_CHECK(is_private == spec->privacy.epsilon_budget.has_value(), "a mechanism has a budget, and only it");
   TACIT_CHECK(is_private == spec->privacy.noise_multiplier.has_value(), "a mechanism has noise, and only it");
   TACIT_CHECK(!is_private || spec->aggregation.weighting == tacit::task::Weighting::kUniform, "one device weighs one");
+  if (spec->asynchronous) {
+    TACIT_CHECK(!spec->privacy.coin && !spec->privacy.tracking, "a buffer is neither sampled nor on two grids");
+    TACIT_CHECK(spec->asynchronous->max_staleness <= tacit::dp::kMaxStaleness, "every staleness has a weight");
+  }
   const auto again = tacit::task::RestoreTask(text, "task.toml", tacit::task::PlanOf(*spec));
   TACIT_CHECK(again.has_value(), "a task that was accepted can be read after a restart");
   return 0;

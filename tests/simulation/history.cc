@@ -16,6 +16,8 @@ std::string Text(const RoundKey& round) {
 
 void History::Made(const RoundKey& round, const DeviceId& device, const Digest128& digest, const Grid& grid) {
   updates_[round].insert_or_assign(device, Update{.digest = digest, .grid = grid, .acknowledged = false});
+  std::vector<RoundNumber>& made = made_[{round.task, device}];
+  if (made.empty() || made.back() != round.round) made.push_back(round.round);
 }
 
 void History::Acknowledged(const RoundKey& round, const DeviceId& device) {
@@ -59,6 +61,7 @@ void History::Check(store::Store& store) {
 void History::CheckTask(store::Store& store, const store::TaskRecord& task) {
   const auto rounds = store.Rounds(task.spec.id, 0, kAll);
   if (!rounds) return Complain("the rounds cannot be read: " + rounds.error().message);
+  if (task.spec.asynchronous) MatchBuffers(store, task.spec.id, *rounds);
   std::map<DeviceId, std::uint64_t> participations;
   std::set<RoundNumber> there;
   for (const store::RoundRecord& round : *rounds) {
@@ -78,7 +81,7 @@ void History::CheckTask(store::Store& store, const store::TaskRecord& task) {
 }
 
 void History::CheckRound(store::Store& store, const store::TaskRecord& task, const store::RoundRecord& round) {
-  const Devices devices = CheckContributions(store, round);
+  const Devices devices = CheckContributions(store, task, round);
   const auto partials = store.PartialSequences(round.key);
   if (!partials || partials->size() > kPartialsAtMost) Complain(Text(round.key) + " keeps too many partial sums");
   if (!store::HasEnded(round.phase)) return;
@@ -92,7 +95,34 @@ void History::CheckRound(store::Store& store, const store::TaskRecord& task, con
   if (round.phase == store::RoundPhase::kPublished) CheckModel(store, task, round.key, devices);
 }
 
-History::Devices History::CheckContributions(store::Store& store, const store::RoundRecord& round) {
+// A device makes one update after the other, and the next only once it has an answer: the order in which its updates
+// are counted is that in which they were made, and all but the last of those that are counted were acknowledged.
+void History::MatchBuffers(store::Store& store, const TaskId& task, const std::vector<store::RoundRecord>& rounds) {
+  std::map<DeviceId, std::vector<RoundNumber>> counted;
+  for (const store::RoundRecord& round : rounds) {
+    const auto contributions = store.Contributions(round.key);
+    if (!contributions) return Complain("who is in " + Text(round.key) + " cannot be read");
+    for (const store::Contribution& each : *contributions) counted[each.device].push_back(round.key.round);
+  }
+  for (const auto& [key, made] : made_) {
+    if (key.first != task) continue;
+    std::vector<RoundNumber> known;
+    for (const RoundNumber leased_in : made)
+      if (updates_[{task, leased_in}][key.second].acknowledged) known.push_back(leased_in);
+    const std::vector<RoundNumber>& buffers = counted[key.second];
+    if (buffers.size() == known.size() + 1 && (known.empty() || known.back() != made.back()))
+      known.push_back(made.back());
+    if (buffers.size() != known.size()) {
+      Complain(key.second.str() + " is counted in " + std::to_string(buffers.size()) + " buffers of " + task.str() +
+               ", and " + std::to_string(known.size()) + " of its updates can be");
+      continue;
+    }
+    for (std::size_t i = 0; i < buffers.size(); ++i) leases_[{task, buffers[i]}][key.second] = known[i];
+  }
+}
+
+History::Devices History::CheckContributions(store::Store& store, const store::TaskRecord& task,
+                                             const store::RoundRecord& round) {
   const auto contributions = store.Contributions(round.key);
   if (!contributions) {
     Complain("who is in " + Text(round.key) + " cannot be read: " + contributions.error().message);
@@ -102,6 +132,7 @@ History::Devices History::CheckContributions(store::Store& store, const store::R
   Devices devices;
   for (const store::Contribution& each : *contributions) {
     if (!devices.insert(each.device).second) Complain(each.device.str() + " is twice in " + Text(round.key));
+    if (task.spec.asynchronous) continue;
     const auto made = updates.find(each.device);
     if (made == updates.end()) {
       Complain(each.device.str() + " is in " + Text(round.key) + " without an update");
@@ -110,7 +141,7 @@ History::Devices History::CheckContributions(store::Store& store, const store::R
     }
   }
   for (const auto& [device, update] : updates)
-    if (update.acknowledged && !devices.contains(device))
+    if (update.acknowledged && !devices.contains(device) && !task.spec.asynchronous)
       Complain("the acknowledged update of " + device.str() + " is not in " + Text(round.key));
   for (const DeviceId& device : counted_[round.key])
     if (!devices.contains(device)) Complain(device.str() + " was in " + Text(round.key) + " and is no more");
@@ -142,16 +173,30 @@ void History::CheckModel(store::Store& store, const store::TaskRecord& task, con
   CheckSum(task, round, devices, step);
 }
 
+// What one entry of a device's update adds to the sum of a round.
+double History::ShareOf(const store::TaskRecord& task, const RoundKey& round, const DeviceId& device,
+                        std::size_t entry) {
+  if (!task.spec.asynchronous) return updates_[round][device].grid.at(entry);
+  const RoundNumber leased_in = leases_[round][device];
+  int staleness = 0;
+  for (const auto& [key, digest] : models_)
+    staleness += key.task == round.task && key.round >= leased_in && key.round < round.round ? 1 : 0;
+  stale_ += staleness > 0 ? 1 : 0;
+  const double parts = std::floor(65536 / std::sqrt(1.0 + staleness));
+  return std::trunc(updates_[{round.task, leased_in}][device].grid.at(entry) * parts / 65536);
+}
+
 // The step is sum * C / (R * m), give or take the rounding of a float of the model, which is far below one grid step.
 void History::CheckSum(const store::TaskRecord& task, const RoundKey& round, const Devices& devices,
                        const std::array<double, kParameters>& step) {
   const bool noised = task.spec.privacy.mechanism != dp::Mechanism::kNone;
-  const double divisor = noised ? task.spec.cohort.size : static_cast<double>(devices.size());
+  const bool fixed = noised || task.spec.asynchronous;
+  const double divisor = fixed ? task.spec.cohort.size : static_cast<double>(devices.size());
   const double scale = divisor * task.spec.privacy.grid_radius.value() / task.spec.privacy.clip_norm.value();
   Grid rest{};
   for (std::size_t i = 0; i < kParameters; ++i) {
     double sum = std::round(step.at(i) * scale);
-    for (const DeviceId& device : devices) sum -= updates_[round][device].grid.at(i);
+    for (const DeviceId& device : devices) sum -= ShareOf(task, round, device, i);
     rest.at(i) = static_cast<std::int32_t>(sum);
   }
   if (noised && !noise_) noise_ = rest;

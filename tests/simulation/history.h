@@ -44,6 +44,8 @@ class History {
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
   [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
   [[nodiscard]] std::uint64_t published() const { return models_.size(); }
+  /// Entries of sums that came from updates of older models.
+  [[nodiscard]] std::uint64_t stale() const { return stale_; }
   /// Digests of all models, for a comparison of two runs.
   [[nodiscard]] std::string Fingerprint() const;
 
@@ -63,14 +65,21 @@ class History {
 
   void CheckTask(store::Store& store, const store::TaskRecord& task);
   void CheckRound(store::Store& store, const store::TaskRecord& task, const store::RoundRecord& round);
-  Devices CheckContributions(store::Store& store, const store::RoundRecord& round);
+  Devices CheckContributions(store::Store& store, const store::TaskRecord& task, const store::RoundRecord& round);
+  void MatchBuffers(store::Store& store, const TaskId& task, const std::vector<store::RoundRecord>& rounds);
+  [[nodiscard]] double ShareOf(const store::TaskRecord& task, const RoundKey& round, const DeviceId& device,
+                               std::size_t entry);
   void CheckModel(store::Store& store, const store::TaskRecord& task, const RoundKey& round, const Devices& devices);
   void CheckSum(const store::TaskRecord& task, const RoundKey& round, const Devices& devices,
                 const std::array<double, kParameters>& step);
   void CheckLedger(store::Store& store, const store::TaskRecord& task);
   void CheckParticipations(store::Store& store, const TaskId& task, const std::map<DeviceId, std::uint64_t>& rounds);
 
-  std::map<RoundKey, std::map<DeviceId, Update>> updates_;
+  std::map<RoundKey, std::map<DeviceId, Update>> updates_;  // by the round that leased them
+  // Rounds that leased a device's updates, in the order in which it made them.
+  std::map<std::pair<TaskId, DeviceId>, std::vector<RoundNumber>> made_;
+  // Of asynchronous tasks: which of a device's leases a buffer counted.
+  std::map<RoundKey, std::map<DeviceId, RoundNumber>> leases_;
   std::set<TaskId> created_;
   std::map<RoundKey, Bytes> drawn_;
   std::map<RoundKey, Devices> counted_;
@@ -79,6 +88,7 @@ class History {
   std::map<TaskId, std::vector<dp::LedgerEntry>> ledgers_;
   std::optional<Grid> noise_;  // of a stream of zeros: the same in every round
   std::uint64_t acknowledged_ = 0;
+  std::uint64_t stale_ = 0;
   std::vector<std::string> violations_;
 };
 

@@ -33,6 +33,7 @@ TEST_P(Simulation, LosesNothingAndCountsNothingTwice) {
   std::uint64_t published = 0;
   std::uint64_t crashes = 0;
   std::uint64_t merges = 0;
+  std::uint64_t stale = 0;
   for (std::uint64_t i = 0; i < kSeedsPerShard; ++i) {
     const std::uint64_t seed = GetParam() * kSeedsPerShard + i;
     const Outcome outcome = World({.seed = seed}).Run();
@@ -41,12 +42,14 @@ TEST_P(Simulation, LosesNothingAndCountsNothingTwice) {
     published += outcome.published;
     crashes += outcome.crashes;
     merges += outcome.merges;
+    stale += outcome.stale;
   }
   // Not a quiet world in which nothing could go wrong.
   EXPECT_GE(acknowledged, kSeedsPerShard * 15);
   EXPECT_GE(published, kSeedsPerShard * 5);
   EXPECT_GE(crashes, kSeedsPerShard * 2);
   EXPECT_GE(merges, kSeedsPerShard * 2);
+  EXPECT_GE(stale, kSeedsPerShard);
   RecordProperty("acknowledged", std::to_string(acknowledged));
   RecordProperty("published", std::to_string(published));
   RecordProperty("crashes", std::to_string(crashes));

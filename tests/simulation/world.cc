@@ -56,6 +56,20 @@ epsilon_budget = 12
 population = 100
 )";
 
+constexpr std::string_view kBuffersTask = R"([rounds]
+count = 6
+[cohort]
+size = 2
+[asynchronous]
+max_staleness = 100
+concurrency = 4
+lease_lifetime = "5s"
+[privacy]
+mechanism = "none"
+clip_norm = 1.0
+grid_radius = 1048576
+)";
+
 /// Bits that are all zero: the same "noise" in every round, which a check can take off again without drawing any.
 class Zeros final : public Keystream {
  public:
@@ -187,6 +201,7 @@ class World::Process {
       Complain("the server does not start: " + started.error().message);
       co_return;
     }
+    co_await Create(testing::SmallTask("buffers", kBuffersTask));
     co_await Create(testing::SmallTask("plain", kPlainTask));
     co_await Create(testing::SmallTask("private", kPrivateTask));
     began_ = true;
@@ -257,6 +272,7 @@ Outcome World::Run() {
           .merges = merges_,
           .acknowledged = history_.acknowledged(),
           .published = history_.published(),
+          .stale = history_.stale(),
           .fingerprint = history_.Fingerprint()};
 }
 

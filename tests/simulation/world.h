@@ -27,6 +27,7 @@ struct Outcome {
   std::uint64_t merges = 0;  ///< Of partial sums.
   std::uint64_t acknowledged = 0;
   std::uint64_t published = 0;
+  std::uint64_t stale = 0;  ///< Entries of sums that came from updates of older models.
   std::string fingerprint;
 };
 

@@ -24,6 +24,13 @@ TEST(DescribeTask, SaysWhatTheRoundWaitsForAndWhatIsSpent) {
   EXPECT_THAT(text, HasSubstr("3 of 20"));
 }
 
+TEST(DescribeTask, SaysWhatABufferTakesAndHowManyWorkForIt) {
+  Json task = Task();
+  EXPECT_THAT(DescribeTask(task), HasSubstr("21, at least 15"));
+  task["asynchronous"] = Json::parse(R"({"max_staleness":4,"discount":"inverse","concurrency":40})");
+  EXPECT_THAT(DescribeTask(task), HasSubstr("21 a buffer, from models up to 4 versions old; 40 devices at work"));
+}
+
 TEST(DescribeTask, ShowsNoBracketsWithoutAReason) {
   EXPECT_THAT(DescribeTask(Task()), Not(HasSubstr("()")));
   Json stopped = Task();

@@ -8,23 +8,18 @@
 #include <gmock/gmock.h>
 
 #include "common/base/random.h"
+#include "tests/unit/round/round_support.h"
 
 namespace tacit::round {
 namespace {
 
+using testing::At;
+using testing::Device;
+using testing::DigestOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::Only;
 using ::testing::SizeIs;
-
-DeviceId Device(int number) {
-  return *DeviceId::Parse("device-" + std::to_string(number));
-}
-Digest128 DigestOf(int number) {
-  return Xxh3(AsBytes(std::to_string(number)));
-}
-SteadyTime At(int ms) {
-  return SteadyTime(Millis(ms));
-}
 
 Rules SmallRules() {
   return {.min_cohort = 2,
@@ -38,15 +33,6 @@ Rules SmallRules() {
 
 Machine NewMachine(Rules rules = SmallRules()) {
   return {{*TaskId::Parse("har"), 7}, rules};
-}
-
-template <typename T>
-std::vector<T> Only(const Actions& actions) {
-  std::vector<T> found;
-  for (const Action& action : actions) {
-    if (const T* each = std::get_if<T>(&action)) found.push_back(*each);
-  }
-  return found;
 }
 
 Machine OpenMachine(Rules rules = SmallRules()) {
@@ -335,8 +321,8 @@ TEST(Round, WithASecretCohortNeitherItsSizeNorItsEndTellHowManyCame) {
     EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(1000))), SizeIs(1)) << came << " came, the least is 2";
   }
   EXPECT_THAT(reasons, SizeIs(1));
-  std::map<DeviceId, Digest128> four;
-  for (int i = 1; i <= 4; ++i) four.emplace(Device(i), DigestOf(i));
+  std::map<DeviceId, Sent> four;
+  for (int i = 1; i <= 4; ++i) four.emplace(Device(i), Sent{DigestOf(i)});
   Machine again = Machine::Restore({*TaskId::Parse("har"), 7}, rules, Phase::kOpen, four, At(0));
   again.Step(Tick{}, At(1));
   EXPECT_EQ(again.phase(), Phase::kOpen);
@@ -348,19 +334,19 @@ TEST(Round, TakesUpWhereItStoodAfterARestart) {
   EXPECT_THAT(Only<Release>(charged.Step(Tick{}, At(1))), IsEmpty());
 
   Machine closing = Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kClosing,
-                                     {{Device(1), DigestOf(1)}, {Device(2), DigestOf(2)}}, At(0));
+                                     {{Device(1), Sent{DigestOf(1)}}, {Device(2), Sent{DigestOf(2)}}}, At(0));
   EXPECT_THAT(Only<Charge>(closing.Step(Tick{}, At(0))), SizeIs(1));
 
-  Machine open =
-      Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kOpen, {{Device(1), DigestOf(1)}}, At(5000));
+  Machine open = Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kOpen,
+                                  {{Device(1), Sent{DigestOf(1)}}}, At(5000));
   EXPECT_THAT(Only<Acknowledge>(open.Step(Offered{Device(1), DigestOf(1)}, At(5001))), SizeIs(1));
   EXPECT_EQ(open.deadline(), At(6000));
 }
 
 TEST(Round, ClosesAtOnceWhenARestartFindsItsCohortComplete) {
-  Machine full =
-      Machine::Restore({*TaskId::Parse("har"), 7}, SmallRules(), Phase::kOpen,
-                       {{Device(1), DigestOf(1)}, {Device(2), DigestOf(2)}, {Device(3), DigestOf(3)}}, At(5000));
+  Machine full = Machine::Restore(
+      {*TaskId::Parse("har"), 7}, SmallRules(), Phase::kOpen,
+      {{Device(1), Sent{DigestOf(1)}}, {Device(2), Sent{DigestOf(2)}}, {Device(3), Sent{DigestOf(3)}}}, At(5000));
   EXPECT_THAT(Only<Charge>(full.Step(Tick{}, At(5000))), SizeIs(1));
 }
 
@@ -380,7 +366,7 @@ class RandomEnvironment {
       EXPECT_GE(machine_.counted().size(), 2U);
     }
     EXPECT_EQ(acknowledged_.size(), machine_.counted().size());
-    for (const auto& [device, digest] : machine_.counted()) EXPECT_TRUE(acknowledged_.contains(device));
+    for (const auto& [device, sent] : machine_.counted()) EXPECT_TRUE(acknowledged_.contains(device));
   }
 
  private:

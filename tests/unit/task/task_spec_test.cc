@@ -512,5 +512,73 @@ TEST(ParseTask, RefusesAnEmptyFileByNamingWhatIsMissing) {
   EXPECT_THAT(Parse(""), IsErrorSaying(ErrorCode::kInvalidArgument, "t.toml:1:1: missing key 'privacy.mechanism'"));
 }
 
+/// kPrivate as a task whose devices work at their own pace.
+std::string AsynchronousText(std::string_view keys = "max_staleness = 4\n") {
+  const std::string text = With(kPrivate, "min = 8\nover_selection = 1.25\ndeadline = \"90s\"\n", "");
+  return text + "[asynchronous]\n" + std::string(keys);
+}
+
+TEST(ParseTask, ReadsAnAsynchronousTask) {
+  const auto spec =
+      Parse(AsynchronousText("max_staleness = 4\ndiscount = \"inverse\"\nconcurrency = 40\nlease_lifetime = \"2m\"\n"));
+  ASSERT_THAT(spec, IsOk());
+  ASSERT_TRUE(spec->asynchronous.has_value());
+  EXPECT_EQ(spec->asynchronous->max_staleness, 4U);
+  EXPECT_EQ(spec->asynchronous->discount, dp::StalenessDiscount::kInverse);
+  EXPECT_EQ(spec->asynchronous->concurrency, 40U);
+  EXPECT_EQ(spec->asynchronous->lease_lifetime, Millis(120'000));
+  EXPECT_EQ(spec->cohort.size, 16U);
+  EXPECT_EQ(spec->cohort.min, 16U);
+  EXPECT_EQ(spec->cohort.MaxAdmitted(), 16U);
+  const auto planned = RestoreTask(AsynchronousText(), "t.toml", PlanOf(*spec));
+  ASSERT_THAT(planned, IsOk());
+  EXPECT_EQ(planned->asynchronous->discount, dp::StalenessDiscount::kInverseSqrt);
+  EXPECT_EQ(planned->asynchronous->concurrency, 16U);
+  EXPECT_EQ(planned->asynchronous->lease_lifetime, Millis(600'000));
+  EXPECT_FALSE(Parse(kPrivate)->asynchronous.has_value());
+}
+
+TEST(ParseTask, AsksTheSameEpsilonOfAnAsynchronousTaskAsOfRounds) {
+  const auto rounds = Parse(kPrivate);
+  const auto buffers = Parse(AsynchronousText());
+  ASSERT_THAT(buffers, IsOk());
+  const auto cost = [](const TaskSpec& spec) { return dp::CostOf(spec.Policy(nullptr), 5).epsilon; };
+  EXPECT_EQ(cost(*buffers), cost(*rounds)) << "nothing is amplified, and no weight is above one";
+}
+
+TEST(ParseTask, RefusesWhatAnAsynchronousTaskCannotKeep) {
+  const std::string task = AsynchronousText();
+  const auto refused = [](const std::string& text, const std::string& key, const std::string& why) {
+    const std::string problem = ProblemOf(text);
+    EXPECT_THAT(problem, HasSubstr(key));
+    EXPECT_THAT(problem, HasSubstr(why));
+  };
+  refused(With(task, "[cohort]\nsize = 16\n", "[cohort]\nsize = 16\nmin = 8\n"), "cohort.min", "a buffer waits");
+  refused(With(task, "[cohort]\nsize = 16\n", "[cohort]\nsize = 16\ndeadline = \"9s\"\n"), "cohort.deadline",
+          "a buffer waits");
+  refused(With(task, "[cohort]\nsize = 16\n", "[cohort]\nsize = 16\nover_selection = 1.5\n"), "cohort.over_selection",
+          "concurrency");
+  refused(With(task, "clip_norm = 1.5\n", "clip_norm = 1.5\nsampling = \"checkin_coin\"\nsampling_probability = 0.1\n"),
+          "privacy.sampling", "no sample of any round");
+  refused(With(task, "clip_norm = 1.5\n", "clip_norm = 1.5\nclip_quantile = 0.5\n"), "clip_quantile",
+          "on the grid of the clip norm that it was leased with");
+  refused(With(kOpen, "[privacy]", "[asynchronous]\nmax_staleness = 2\n[privacy]"), "aggregation.weighting",
+          "by their staleness alone");
+  refused(AsynchronousText(""), "max_staleness", "missing");
+  refused(AsynchronousText("max_staleness = 0\n"), "max_staleness", "1");
+  refused(AsynchronousText("max_staleness = 101\n"), "max_staleness", "100");
+  refused(AsynchronousText("max_staleness = 4\ndiscount = \"cube\"\n"), "discount", "inverse_sqrt");
+  refused(AsynchronousText("max_staleness = 4\nmax_staleness_ = 4\n"), "max_staleness_", "max_staleness");
+}
+
+TEST(ParseTask, BoundsHowManyUpdatesAreRemembered) {
+  const std::string large =
+      With(With(AsynchronousText("max_staleness = 31\n"), "[cohort]\nsize = 16", "[cohort]\nsize = 65536"),
+           "population = 21", "population = 100000");
+  EXPECT_THAT(Parse(With(large, "delta = 1e-3", "delta = 1e-6")), IsOk());
+  EXPECT_THAT(ProblemOf(With(With(large, "max_staleness = 31", "max_staleness = 32"), "delta = 1e-3", "delta = 1e-6")),
+              HasSubstr("2162688 and may be at most 2097152"));
+}
+
 }  // namespace
 }  // namespace tacit::task
