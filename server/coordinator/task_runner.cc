@@ -40,26 +40,6 @@ dp::SumOptions TaskRunner::SumOptionsOf(const RoundKey& key) const {
           .entry_bound = spec().privacy.entry_bound()};
 }
 
-std::optional<SharedBytes> TaskRunner::FindModel(const Digest256& digest) const {
-  if (model_record().digest == digest) return model_;
-  const auto older =
-      std::ranges::find(older_models_, digest, [](const OlderModel& each) { return each.record.digest; });
-  if (older == older_models_.end()) return std::nullopt;
-  return older->bytes;
-}
-
-std::vector<ModelVersion> TaskRunner::Versions() const {
-  std::vector<ModelVersion> versions;
-  for (const OlderModel& each : older_models_) versions.push_back(each.record.version);
-  versions.push_back(model_record().version);
-  return versions;
-}
-
-round::Lineage TaskRunner::NextLineage() {
-  if (!spec().asynchronous) return {};
-  return std::move(machine()).Succession(Versions());
-}
-
 void TaskRunner::StartNextRound(RoundNumber number, round::Lineage lineage) {
   machine_.emplace(RoundKey{spec().id, number}, RulesOfTask(), std::move(lineage));
   total_ = std::make_unique<PartialSum>(SumOptionsOf(CurrentKey()));
@@ -86,12 +66,7 @@ round::Rules TaskRunner::RulesOfTask() const {
       .interest_lifetime = services_.long_poll + Millis(15'000),
       .full_batch = FullBatch(),
       .cohort_is_secret = CohortIsSecret()};
-  if (const auto& asynchronous = spec().asynchronous) {
-    rules.asynchronous = true;
-    rules.lease_lifetime = asynchronous->lease_lifetime;
-    rules.max_leases = asynchronous->concurrency;
-    rules.min_cohort = 1;  // to open: a buffer that waits costs nothing more
-  }
+  if (spec().asynchronous) MakeBufferRules(rules);
   return rules;
 }
 
@@ -141,11 +116,7 @@ Result<void> TaskRunner::CheckTakes(const RoundKey& round, const DeviceId& devic
     return Fail(ErrorCode::kNotFound,
                 "there is no round " + std::to_string(round.round) + " of task " + round.task.str());
   }
-  if (spec().asynchronous) {
-    // What is in must get its answer again, also when it was the device's last for now.
-    if (machine().HasUpdate(device, round.round)) return {};
-    TACIT_TRY_VOID(machine().CheckLease(round.round));
-  }
+  if (spec().asynchronous) return CheckLease(round, device);
   return CheckMayTakePart(device);
 }
 

@@ -193,6 +193,9 @@ class TaskRunner {
   [[nodiscard]] Result<void> CheckMayTakePart(const DeviceId& device) const;
   /// Whether an upload for this round can be answered with anything but a refusal. Errors: those of PlanUpload.
   [[nodiscard]] Result<void> CheckTakes(const RoundKey& round, const DeviceId& device) const;
+  [[nodiscard]] Result<void> CheckLease(const RoundKey& round, const DeviceId& device) const;
+  void MakeBufferRules(round::Rules& rules) const;
+  void ShrinkStale(Batch& batch) const;
   [[nodiscard]] Result<void> CheckLimits(const DeviceId& device) const;
   [[nodiscard]] bool IsDrawn(const DeviceId& device) const;
   [[nodiscard]] Result<void> CheckPopulation() const;

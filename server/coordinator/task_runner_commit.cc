@@ -72,10 +72,7 @@ net::Task<Result<void>> TaskRunner::CommitDurably() {
 
 /// The updates go into the sum, their memory back to those who wait for it.
 Result<ByteSpan> TaskRunner::AddBatch(ByteSpan context) {
-  if (const auto& asynchronous = spec().asynchronous) {
-    for (std::size_t i = 0; i < in_flight_->updates.size(); ++i)
-      in_flight_->updates[i].Shrink(dp::Share::Of(asynchronous->discount, in_flight_->staleness[i]));
-  }
+  if (spec().asynchronous) ShrinkStale(*in_flight_);
   std::vector<dp::Addend> addends;
   for (std::size_t i = 0; i < in_flight_->updates.size(); ++i)
     addends.push_back({&in_flight_->updates[i], in_flight_->contributions[i].weight});

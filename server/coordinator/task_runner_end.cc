@@ -327,14 +327,6 @@ net::Task<void> TaskRunner::ForgetSums(RoundKey key) {
   }
 }
 
-// Those that hold no more: what is sent for them is refused whether or not it was counted.
-net::Task<Result<void>> TaskRunner::ForgetLeases(RoundKey key) {
-  if (!spec().asynchronous) co_return Result<void>{};
-  const RoundNumber last = active() ? Versions().front() : key.round;
-  co_return co_await services_.store.Call(
-      "drop_counted_leases", [id = key.task, last](store::Store& store) { return store.DropCountedLeases(id, last); });
-}
-
 void TaskRunner::LetGo() {
   machine_.reset();
   total_.reset();

@@ -166,35 +166,6 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
   co_return Result<void>{};
 }
 
-net::Task<Result<void>> TaskRunner::LoadOlderModels(std::vector<ModelVersion> versions) {
-  if (!spec().asynchronous) co_return Result<void>{};
-  const std::size_t kept = std::size_t{spec().asynchronous->max_staleness} + 1;
-  if (versions.size() > kept) versions.erase(versions.begin(), versions.end() - static_cast<std::ptrdiff_t>(kept));
-  versions.pop_back();  // the newest one is loaded
-  for (const ModelVersion version : versions) {
-    TACIT_CO_TRY(auto record, co_await services_.store.Call("model", [id = spec().id, version](store::Store& store) {
-      return store.Model(id, version);
-    }));
-    TACIT_CO_TRY(auto bytes, co_await services_.store.Call("map_model", [digest = record.digest](store::Store& store) {
-      return store.MapModel(digest);
-    }));
-    older_models_.push_back({std::move(record), std::move(bytes)});
-  }
-  co_return Result<void>{};
-}
-
-net::Task<Result<round::Lineage>> TaskRunner::LoadLineage() {
-  round::Lineage lineage;
-  if (!spec().asynchronous) co_return lineage;
-  lineage.versions = Versions();
-  TACIT_CO_TRY(const auto leases,
-               co_await services_.store.Call(
-                   "counted_leases", [id = spec().id](store::Store& store) { return store.CountedLeases(id); }));
-  for (const store::CountedLease& each : leases)
-    lineage.counted[each.device].push_back({each.payload_digest, each.leased_in});
-  co_return lineage;
-}
-
 net::Task<Result<void>> TaskRunner::LoadSums(const RoundKey& key) {
   TACIT_CO_TRY(const auto round_key, co_await services_.store.Call(
                                          "round_key", [key](store::Store& store) { return store.LoadRoundKey(key); }));

@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 32> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 33> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -33,6 +33,7 @@ inline constexpr std::array<std::string_view, 32> kSteps = {"schema",
                                                             "failed_file_removed",
                                                             "partial_rows_dropped",
                                                             "partial_files_removed",
+                                                            "leases_dropped",
                                                             "ledger_reserve",
                                                             "ledger_charge",
                                                             "ledger_void",

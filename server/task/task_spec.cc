@@ -19,9 +19,6 @@ constexpr std::int64_t kMaxCohort = 1 << 20;
 constexpr double kMaxOverSelection = 10;
 constexpr std::int64_t kMaxRounds = 1'000'000;
 constexpr std::int64_t kMaxExamples = 1'000'000'000;
-constexpr std::int64_t kMaxConcurrency = kMaxCohort * 10;
-/// Of an asynchronous task: size * (max_staleness + 1). A server remembers so many updates by their digests.
-constexpr std::uint64_t kMaxRemembered = 1U << 21U;
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int64_t>::max();
 constexpr RealRange kFraction{0, 1, Ends::kWithoutMax};
 constexpr RealRange kLearningRate{0, 1e6, Ends::kWithoutMin};
@@ -30,8 +27,6 @@ constexpr std::array kMechanisms = {dp::Mechanism::kNone, dp::Mechanism::kGaussi
 constexpr std::array kLocalMechanisms = {dp::Mechanism::kGaussian, dp::Mechanism::kLaplace};
 constexpr std::array kOptimizers = {Optimizer::kFedAvg, Optimizer::kFedAvgM, Optimizer::kFedAdam};
 constexpr std::array kWeightings = {Weighting::kUniform, Weighting::kExamples};
-constexpr std::array kDiscounts = {dp::StalenessDiscount::kNone, dp::StalenessDiscount::kInverseSqrt,
-                                   dp::StalenessDiscount::kInverse};
 
 std::string Decimal(double value) {
   std::array<char, 32> text{};
@@ -114,24 +109,6 @@ Cohort ReadCohort(TomlTable table, Pace pace) {
   cohort.over_selection = table.Real("over_selection", {1, kMaxOverSelection}, 1.0);
   cohort.deadline = table.Duration("deadline", {Millis(100), Millis(7 * 86'400'000LL)}, Millis(60'000));
   return cohort;
-}
-
-std::optional<Asynchronous> ReadAsynchronous(TomlTable root, const Cohort& cohort) {
-  TomlTable table = root.Table("asynchronous");  // asked for also when absent, so that its name is suggested
-  if (!root.Has("asynchronous")) return std::nullopt;
-  Asynchronous read;
-  read.max_staleness = static_cast<std::uint32_t>(table.Integer("max_staleness", {1, dp::kMaxStaleness}));
-  read.discount = kDiscounts[table.Choice("discount", {"none", "inverse_sqrt", "inverse"}, 1)];
-  const std::int64_t as_many = std::max<std::int64_t>(cohort.size, 1);
-  read.concurrency = static_cast<std::uint32_t>(table.Integer("concurrency", {1, kMaxConcurrency}, as_many));
-  read.lease_lifetime = table.Duration("lease_lifetime", {Millis(1'000), Millis(7 * 86'400'000LL)}, Millis(600'000));
-  const std::uint64_t remembered = (std::uint64_t{read.max_staleness} + 1) * cohort.size;
-  if (table.HasGood("max_staleness") && remembered > kMaxRemembered) {
-    table.Complain("max_staleness", "cohort.size * (max_staleness + 1) is " + std::to_string(remembered) +
-                                        " and may be at most " + std::to_string(kMaxRemembered) +
-                                        ": so many updates are remembered, so that none is counted twice");
-  }
-  return read;
 }
 
 /// The optimiser's own numbers; one that the chosen optimiser does not use would mislead whoever reads the file.
@@ -502,7 +479,7 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const Training training = ReadTraining(root.Table("training"));
   const Pace pace = root.Has("asynchronous") ? Pace::kAsynchronous : Pace::kRounds;
   const Cohort cohort = ReadCohort(root.Table("cohort"), pace);
-  const std::optional<Asynchronous> asynchronous = ReadAsynchronous(root, cohort);
+  const std::optional<Asynchronous> asynchronous = ReadAsynchronous(root, cohort.size);
   TomlTable rounds = root.Table("rounds");
   const std::int64_t count = rounds.Integer("count", {1, kMaxRounds});
   const std::int64_t most = rounds.HasGood("count") ? count : kMaxRounds;

@@ -12,8 +12,8 @@
 #include "common/model/spec.h"
 #include "dp/ledger.h"
 #include "dp/local_noise.h"
-#include "dp/staleness.h"
 #include "dp/types.h"
+#include "server/task/asynchronous.h"
 
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
 namespace tacit::task {
@@ -93,14 +93,6 @@ struct Aggregation {
   double tau = 0;
   Weighting weighting = Weighting::kUniform;
   std::uint64_t max_examples = 1;  ///< The largest weight one device can have; 1 when uniform.
-};
-
-/// Devices work at their own pace, and a round is a buffer of their updates (docs/adr/0016).
-struct Asynchronous {
-  std::uint32_t max_staleness = 0;  ///< Models published since the one that an update was trained from; 1 or more.
-  dp::StalenessDiscount discount = dp::StalenessDiscount::kInverseSqrt;
-  std::uint32_t concurrency = 0;  ///< Devices at work at a time.
-  Millis lease_lifetime{};        ///< How long the place of one that does not answer is held.
 };
 
 struct TaskSpec {

@@ -395,7 +395,8 @@ class Kills(ServerTest):
         for base, version in zip(versions, versions[1:]):
             step = found[version] - found[base]
             numpy.testing.assert_array_equal(numpy.rint(step * RADIUS * self.SIZE), sums[version], f"version {version}")
-        print(f"{KILLS} kills, {len(versions) - 1} buffers published, {acknowledged} updates acknowledged, {stale} stale")
+        print(f"{KILLS} kills, {len(versions) - 1} buffers published, {acknowledged} updates acknowledged, "
+              f"{stale} of them stale")
         self.assertGreater(acknowledged, KILLS // 2)
         self.assertGreater(stale, acknowledged // 10)
 
