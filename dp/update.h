@@ -84,6 +84,12 @@ class UpdateIntake {
   [[nodiscard]] std::span<std::uint8_t> Rest() { return memory_.bytes().subspan(begin_ + received_); }
   /// The first `bytes` of Rest are there.
   void Received(std::size_t bytes);
+  /// Of what travels. Units: bytes.
+  [[nodiscard]] std::size_t received() const { return received_; }
+
+  /// Gives the memory away for a while; nothing but GiveMemory may be called until it is back, with what was in it.
+  AlignedBuffer LendMemory() { return std::move(memory_); }
+  void GiveMemory(AlignedBuffer memory) { memory_ = std::move(memory); }
 
   /// Floats: finds how they are clipped and put on the grid, as ClipToGrid. Errors: as ClipToGrid.
   Result<VerifiedUpdate> Clip(ClipNorm clip_norm) &&;

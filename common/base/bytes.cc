@@ -109,6 +109,13 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   return *this;
 }
 
+std::uint8_t* AlignedBuffer::Release() {
+  TACIT_CHECK(owner_ != nullptr, "memory of the heap has no other owner");
+  owner_ = nullptr;
+  size_ = 0;
+  return std::exchange(data_, nullptr);
+}
+
 AlignedBuffer::~AlignedBuffer() {
   if (data_ == nullptr) return;
   if (owner_ != nullptr) {

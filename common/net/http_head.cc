@@ -136,8 +136,8 @@ Checked ParseTarget(std::string_view target, RequestHead& head) {
 
 // Headers whose second copy one reader could believe and another not.
 Checked CheckSingletons(const Fields& fields) {
-  constexpr std::array<std::string_view, 7> kSingletons = {"host",  "content-length", "content-type", "authorization",
-                                                           "range", "expect",         "if-range"};
+  constexpr std::array<std::string_view, 8> kSingletons = {"host",  "content-length", "content-type", "authorization",
+                                                           "range", "expect",         "if-range",     "upload-offset"};
   for (const std::string_view name : kSingletons) {
     const auto same = [&](const auto& field) { return field.first == name; };
     if (std::ranges::count_if(fields, same) > 1) {

@@ -161,8 +161,8 @@ Result<ClientResponse> HttpsClient::Impl::Send(const ClientRequest& request) {
   if (!reused) TACIT_TRY_VOID(Connect(limits.deadline));
   auto response = Exchange(request, head, limits);
   // The server may have closed the idle connection in the moment that the request took to reach it.
-  const bool again =
-      !response && reused && connection_->peer_left() && !connection_->answered() && IsIdempotent(request.method);
+  const bool may_resend = request.resend == ClientRequest::Resend::kIfIdempotent && IsIdempotent(request.method);
+  const bool again = !response && reused && connection_->peer_left() && !connection_->answered() && may_resend;
   if (again) {
     TACIT_TRY_VOID(Connect(limits.deadline));
     response = Exchange(request, head, limits);

@@ -36,6 +36,10 @@ struct ClientRequest {
   std::string target = "/";  ///< Path and query, as they go on the wire.
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<ByteSpan> body;  ///< Sent one after the other; borrowed until Send returns.
+  /// What is to become of it when the server closed an idle connection meanwhile: kNever leaves it to the caller, who
+  /// may find out first how much of it arrived.
+  enum class Resend : std::uint8_t { kIfIdempotent, kNever };
+  Resend resend = Resend::kIfIdempotent;
   std::size_t max_response_bytes = 1024 * 1024;
   /// For the whole request, and then also for the wait for an answer to begin: a long poll sets it above the time it
   /// asks the server to wait. 0: no limit in all, and `io_timeout` for the answer to begin.

@@ -19,6 +19,8 @@ constexpr Millis kAnswerTime{60'000};
 constexpr std::size_t kLongestAnswer = 64 * 1024;
 // The slowest link an upload is given time for; the server cuts slower ones off as well.
 constexpr std::uint64_t kSlowestBytesPerSecond = 16 * 1024;
+// Of less the server keeps nothing when an upload breaks off.
+constexpr std::size_t kLeastKept = std::size_t{1024} * 1024;
 constexpr const char* kProtobuf = "application/x-protobuf";
 
 std::optional<Millis> ParseRetryAfter(const net::ClientResponse& response) {
@@ -37,6 +39,10 @@ net::ClientRequest Request(std::string method, std::string target) {
   request.timeout = kAnswerTime;
   request.max_response_bytes = kLongestAnswer;
   return request;
+}
+
+std::string PathOf(const PendingUpdate& update) {
+  return "/v1/tasks/" + update.round.task.str() + "/rounds/" + std::to_string(update.round.round) + "/update";
 }
 
 std::unexpected<Error> WrongRange() {
@@ -134,14 +140,51 @@ Result<void> AgentSession::DownloadNextRange(const ModelName& model, std::uint64
   return cache_.Append(model, body);
 }
 
-Result<std::optional<Error>> AgentSession::Upload(const PendingUpdate& update) {
+Result<net::ClientResponse> AgentSession::Put(const PendingUpdate& update, std::uint64_t offset) {
   const Bytes prefix = codec::EncodeUpdatePrefix(update.header);
-  net::ClientRequest request = Request(
-      "PUT", "/v1/tasks/" + update.round.task.str() + "/rounds/" + std::to_string(update.round.round) + "/update");
+  const ByteSpan rest = ByteSpan(update.payload).subspan(offset);
+  net::ClientRequest request = Request("PUT", PathOf(update));
   request.headers = {{"Content-Type", "application/octet-stream"}};
-  request.body = {prefix, update.payload};
-  request.timeout = kAnswerTime + std::chrono::seconds(update.payload.size() / kSlowestBytesPerSecond);
+  if (offset > 0) request.headers.emplace_back("Upload-Offset", std::to_string(offset));
+  request.body = {prefix, rest};
+  request.timeout = kAnswerTime + std::chrono::seconds(rest.size() / kSlowestBytesPerSecond);
+  if (update.payload.size() >= kLeastKept) request.resend = net::ClientRequest::Resend::kNever;
+  broken_ = {update.round, update.header.payload_digest};
   TACIT_TRY(net::ClientResponse response, Send(request));
+  broken_.reset();
+  return response;
+}
+
+Result<std::variant<AgentSession::Counted, std::uint64_t>> AgentSession::AskOffset(const PendingUpdate& update) {
+  const std::pair asked(update.round, update.header.payload_digest);
+  if (update.payload.size() < kLeastKept || broken_ != asked) return 0U;
+  TACIT_TRY(const net::ClientResponse response,
+            Send(Request("GET", PathOf(update) + "?digest=" + ToHex(update.header.payload_digest))));
+  // The earlier upload may be cut off yet, and then there is something to go on with.
+  if (response.status == 503) return std::unexpected(net::ReadProblem(response));
+  if (response.status == 200) {
+    TACIT_TRY_VOID(codec::ParseUpdateAck(response.body));
+    return Counted{};
+  }
+  // Whatever else is wrong, the answer to the whole says it.
+  const auto text = response.Header("upload-offset");
+  if (response.status != 204 || !text) return 0U;
+  std::uint64_t offset = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), offset);
+  const bool usable = error == std::errc() && end == text->data() + text->size() && offset <= update.payload.size();
+  return usable ? offset : 0;
+}
+
+Result<std::optional<Error>> AgentSession::Upload(const PendingUpdate& update) {
+  TACIT_TRY(const auto known, AskOffset(update));
+  if (std::holds_alternative<Counted>(known)) return std::nullopt;
+  const std::uint64_t offset = std::get<std::uint64_t>(known);
+  TACIT_TRY(net::ClientResponse response, Put(update, offset));
+  // What was there is gone meanwhile: somebody needed the memory.
+  const bool gone = offset > 0 && response.status == 409 && response.Header("upload-offset");
+  if (gone) {
+    TACIT_TRY(response, Put(update, 0));
+  }
   if (response.status >= 400) {
     Error refusal = net::ReadProblem(response);
     if (IsFinal(refusal.code)) return std::optional(std::move(refusal));

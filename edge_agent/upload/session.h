@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -55,9 +57,9 @@ class AgentSession {
   /// What this device has spent on each task, as the server keeps it.
   Result<codec::PrivacyReply> Privacy();
 
-  /// Sends an update. nullopt: the server has it durably and counts it once, however often it is sent. A value: the
-  /// server refuses it for good (the round is over, or these bytes will never be taken), with its reason. An error: try
-  /// again.
+  /// Sends an update; after a large one broke off, only what the server does not have of it. nullopt: the server has it
+  /// durably and counts it once, however often it is sent. A value: the server refuses it for good (the round is over,
+  /// or these bytes will never be taken), with its reason. An error: try again.
   Result<std::optional<Error>> Upload(const PendingUpdate& update);
 
   /// How long the server's latest answer asks to wait before the next request.
@@ -69,12 +71,17 @@ class AgentSession {
  private:
   AgentSession(SessionOptions options, net::HttpsClient client);
   Result<net::ClientResponse> Send(const net::ClientRequest& request);
+  Result<net::ClientResponse> Put(const PendingUpdate& update, std::uint64_t offset);
+  /// What the server says of an update that broke off: that it is counted, or where to go on.
+  struct Counted {};
+  Result<std::variant<Counted, std::uint64_t>> AskOffset(const PendingUpdate& update);
   Result<void> DownloadNextRange(const ModelName& model, std::uint64_t begun);
 
   SessionOptions options_;
   net::HttpsClient client_;
   ModelCache cache_;
   std::optional<Millis> retry_after_;
+  std::optional<std::pair<RoundKey, Digest128>> broken_;  // the update whose upload got no answer
 };
 
 }  // namespace tacit::upload

@@ -23,9 +23,13 @@ Result<std::uint32_t> ParseUpdatePrefix(std::span<const std::uint8_t, kUpdateLen
   return length;
 }
 
-Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes,
-                                  const UpdateHeader& header) {
-  const std::uint64_t expected = kUpdateLengthBytes + header_bytes + header.payload_bytes;
+Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes, const UpdateHeader& header,
+                                  std::uint64_t offset) {
+  if (offset > header.payload_bytes) {
+    return Fail(ErrorCode::kMalformed, "Upload-Offset is " + std::to_string(offset) + ", beyond the payload of " +
+                                           std::to_string(header.payload_bytes) + " bytes");
+  }
+  const std::uint64_t expected = kUpdateLengthBytes + header_bytes + header.payload_bytes - offset;
   if (content_length == expected) return {};
   return Fail(ErrorCode::kMalformed, "Content-Length is " + std::to_string(content_length) +
                                          " but the update header announces " + std::to_string(expected) +

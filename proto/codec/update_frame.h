@@ -21,9 +21,10 @@ Bytes EncodeUpdatePrefix(const UpdateHeader& header);
 /// Errors: kMalformed for 0; kTooLarge above the limit.
 Result<std::uint32_t> ParseUpdatePrefix(std::span<const std::uint8_t, kUpdateLengthBytes> bytes);
 
-/// Whether a Content-Length is exactly that of the frame it announces.
+/// Whether a Content-Length is exactly that of the frame it announces, whose payload is sent from `offset` on.
 /// Errors: kMalformed, with both numbers. A body that is longer or shorter than announced is refused before its payload
 /// is read.
-Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes, const UpdateHeader& header);
+Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes, const UpdateHeader& header,
+                                  std::uint64_t offset);
 
 }  // namespace tacit::codec

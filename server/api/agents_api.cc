@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <limits>
 #include <utility>
+#include <variant>
 
 #include "common/base/text.h"
 #include "dp/update.h"
@@ -160,13 +162,28 @@ struct Announced {
   RoundKey round;
   UploadPlan plan;
   codec::UpdateHeader header;
+  std::uint64_t offset = 0;  // of the payload: what is before it came with an earlier request
 };
+
+Result<std::uint64_t> OffsetOf(const HttpRequest& request) {
+  const auto text = request.Header("upload-offset");
+  if (!text) return 0;
+  constexpr std::size_t kMostDigits = 18;
+  std::uint64_t offset = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), offset);
+  if (error != std::errc{} || end != text->data() + text->size() || text->size() > kMostDigits) {
+    return Fail(ErrorCode::kMalformed, "Upload-Offset must be a whole number of at most 18 digits");
+  }
+  return offset;
+}
 
 // Everything that can be known, and refused, before memory is taken for the payload.
 Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request, const DeviceId& device,
                                          RoundKey round) {
+  TACIT_CO_TRY(const std::uint64_t offset, OffsetOf(request));
   TACIT_CO_TRY(UploadPlan plan, co_await context.coordinator.PlanUpload(round, device));
-  const std::uint64_t length = request.content_length().value_or(0);
+  const std::uint64_t sent = request.content_length().value_or(0);
+  const std::uint64_t length = sent + offset;  // of 18 digits each
   if (length > context.max_update_bytes) {
     co_return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(length) +
                                              " bytes is over this server's limit of " +
@@ -178,7 +195,7 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
   Bytes raw_header(header_bytes);
   TACIT_CO_TRY_VOID(co_await request.Read(raw_header));
   TACIT_CO_TRY(const codec::UpdateHeader header, codec::ParseUpdateHeader(raw_header));
-  TACIT_CO_TRY_VOID(codec::CheckUpdateFrameSize(length, header_bytes, header));
+  TACIT_CO_TRY_VOID(codec::CheckUpdateFrameSize(sent, header_bytes, header, offset));
   if (header.schema_digest != plan.schema_digest) {
     co_return Fail(ErrorCode::kInvalidArgument, "the update is for another model: its schema digest is " +
                                                     ToHex(header.schema_digest) + ", task " + round.task.str() +
@@ -195,7 +212,7 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     " takes grid integers that the device noised, and nothing else: "
                                                     "an update without noise must not leave its device");
   }
-  co_return Announced{std::move(round), plan, header};
+  co_return Announced{std::move(round), plan, header, offset};
 }
 
 dp::UpdateIntake::Entries EntriesOf(codec::Encoding encoding) {
@@ -220,17 +237,16 @@ dp::UpdateIntake IntakeOf(const Announced& announced, AlignedBuffer memory) {
 }
 
 // The payload, straight to where it stays; each piece is digested and measured while it is in the cache.
-Task<Result<void>> Receive(HttpRequest& request, const codec::UpdateHeader& header, dp::UpdateIntake& intake) {
+Task<Result<void>> Receive(HttpRequest& request, BegunUpload& upload) {
   static_assert(kPiece % dp::UpdateIntake::kPieceUnit == 0);
-  Xxh3Stream digest;
+  dp::UpdateIntake& intake = upload.intake;
   while (!intake.Rest().empty()) {
     const std::span<std::uint8_t> piece = intake.Rest().first(std::min(kPiece, intake.Rest().size()));
     TACIT_CO_TRY_VOID(co_await request.Read(piece));
-    digest.Update(piece);
+    upload.digest.Update(piece);
     intake.Received(piece.size());
   }
-  if (digest.Finish() == header.payload_digest) co_return Result<void>();
-  co_return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
+  co_return Result<void>();
 }
 
 // Whether it was clipped is measured here, or told by a device that clipped by itself.
@@ -239,30 +255,79 @@ Result<dp::VerifiedUpdate> Finish(const Announced& announced, dp::UpdateIntake i
   return std::move(intake).Verify(announced.header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip);
 }
 
-Task<Result<void>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device, const RoundKey& round) {
-  TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
+struct Held {
+  UploadMemory::Seat seat;
+  BegunUpload upload;
+};
+
+// What a 409 tells of where to go on.
+struct WrongOffset {
+  std::uint64_t kept = 0;
+};
+
+Task<Result<std::variant<Held, WrongOffset>>> Begin(Context& context, HttpRequest& request, const DeviceId& device,
+                                                    const Announced& announced) {
+  UploadName name{.round = announced.round, .key = request.peer().public_key_sha256, .header = announced.header};
+  if (announced.offset > 0) {
+    auto resumed = context.upload_memory.Resume(device, name, announced.offset);
+    if (!resumed) co_return WrongOffset{resumed.error()};
+    context.metrics.UploadResumed(announced.offset);
+    co_return Held{std::move(resumed->seat), std::move(resumed->upload)};
+  }
   auto taken = co_await context.upload_memory.Take(device, MemoryFor(announced.plan));
   if (!taken) {
     request.SetRetryAfter(taken.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
   }
-  dp::UpdateIntake intake = IntakeOf(announced, std::move(taken->memory));
-  TACIT_CO_TRY_VOID(co_await Receive(request, announced.header, intake));
-  TACIT_CO_TRY(dp::VerifiedUpdate update, Finish(announced, std::move(intake)));
+  co_return Held{std::move(taken->seat), BegunUpload{.name = std::move(name),
+                                                     .begun = context.clock.SteadyNow(),
+                                                     .intake = IntakeOf(announced, std::move(taken->memory)),
+                                                     .digest = {}}};
+}
+
+Task<Result<std::optional<WrongOffset>>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device,
+                                                    const RoundKey& round) {
+  TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
+  // Of the rest of what is counted nothing is needed, and the whole is looked at as ever.
+  if (const auto& counted = announced.plan.counted; counted && announced.offset > 0) {
+    if (*counted == announced.header.payload_digest) co_return std::nullopt;
+    co_return Fail(ErrorCode::kConflict, "another update of this device is in this round");
+  }
+  TACIT_CO_TRY(auto begun, co_await Begin(context, request, device, announced));
+  if (const auto* wrong = std::get_if<WrongOffset>(&begun)) co_return *wrong;
+  BegunUpload& upload = std::get<Held>(begun).upload;
+  if (const auto received = co_await Receive(request, upload); !received) {
+    context.upload_memory.Keep(device, std::move(upload));
+    co_return std::unexpected(received.error());
+  }
+  if (upload.digest.Finish() != announced.header.payload_digest) {
+    co_return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
+  }
+  TACIT_CO_TRY(dp::VerifiedUpdate update, Finish(announced, std::move(upload.intake)));
   const std::uint64_t weight =
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
-  co_return co_await context.coordinator.Submit(Submission{.round = announced.round,
-                                                           .device = device,
-                                                           .key = request.peer().public_key_sha256,
-                                                           .digest = announced.header.payload_digest,
-                                                           .update = std::move(update),
-                                                           .weight = weight});
+  TACIT_CO_TRY_VOID(co_await context.coordinator.Submit(Submission{.round = announced.round,
+                                                                   .device = device,
+                                                                   .key = request.peer().public_key_sha256,
+                                                                   .digest = announced.header.payload_digest,
+                                                                   .update = std::move(update),
+                                                                   .weight = weight}));
+  co_return std::nullopt;
+}
+
+HttpResponse OffsetProblem(const HttpRequest& request, std::uint64_t kept) {
+  HttpResponse response =
+      net::Problem({ErrorCode::kConflict, "of this update " + std::to_string(kept) + " bytes are here; go on there"},
+                   request.path());
+  response.headers.emplace_back("Upload-Offset", std::to_string(kept));
+  return response;
 }
 
 Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {
   TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
-  const Result<void> outcome = co_await TakeUpdate(context, request, device, round);
+  const Result<std::optional<WrongOffset>> outcome = co_await TakeUpdate(context, request, device, round);
+  if (outcome && *outcome) co_return OffsetProblem(request, (*outcome)->kept);
   if (outcome) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
   const Error& error = outcome.error();
   // What stands behind the colon can be a function of the update, such as where its first NaN is: that is for the
@@ -275,6 +340,33 @@ Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, con
                                         {"reason", error.message.substr(0, error.message.find(": "))}});
   }
   co_return std::unexpected(error);
+}
+
+Result<Digest128> AskedDigest(const HttpRequest& request) {
+  TACIT_TRY(const Bytes raw, ParseHex(request.Query("digest").value_or("")));
+  Digest128 digest{};
+  if (raw.size() != digest.size())
+    return Fail(ErrorCode::kInvalidArgument, "'digest' names an update by 32 hexadecimal digits");
+  std::ranges::copy(raw, digest.begin());
+  return digest;
+}
+
+// How much of a broken upload is here. Nothing changes by asking.
+Task<Result<HttpResponse>> GetUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {
+  TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
+  TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
+  TACIT_CO_TRY(const Digest128 digest, AskedDigest(request));
+  TACIT_CO_TRY(const UploadPlan plan, co_await context.coordinator.PlanUpload(round, device));
+  if (plan.counted && plan.counted != digest)
+    co_return Fail(ErrorCode::kConflict, "another update of this device is in this round");
+  if (plan.counted) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
+  const auto kept = context.upload_memory.KeptBytes(device, round, request.peer().public_key_sha256, digest);
+  if (!kept) co_return Fail(ErrorCode::kUnavailable, "an upload of this device is still under way; ask again");
+  HttpResponse response;
+  response.status = 204;
+  response.headers.emplace_back("Upload-Offset", std::to_string(*kept));
+  response.headers.emplace_back("Cache-Control", "no-store");
+  co_return response;
 }
 
 // ---- Certificates ----
@@ -310,6 +402,8 @@ std::vector<Route> AgentRoutes(Context& context) {
        [&context](HttpRequest& request, const PathArguments&) { return GetPrivacy(context, request); }},
       {"GET", "/v1/models/{digest}",
        [&context](HttpRequest& request, const PathArguments& path) { return GetModel(context, request, path); }},
+      {"GET", "/v1/tasks/{task}/rounds/{round}/update",
+       [&context](HttpRequest& request, const PathArguments& path) { return GetUpdate(context, request, path); }},
       {"PUT", "/v1/tasks/{task}/rounds/{round}/update",
        [&context](HttpRequest& request, const PathArguments& path) { return PutUpdate(context, request, path); }},
       {"POST", "/v1/certificate",

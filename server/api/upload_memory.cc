@@ -96,6 +96,11 @@ std::uint64_t UploadMemory::used() const {
   return used_;
 }
 
+std::uint64_t UploadMemory::kept() const {
+  const std::scoped_lock lock(mutex_);
+  return broken_bytes_;
+}
+
 std::size_t UploadMemory::waiting() const {
   const std::scoped_lock lock(mutex_);
   return waiting_.size();
@@ -104,6 +109,10 @@ std::size_t UploadMemory::waiting() const {
 net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceId device, std::size_t bytes) {
   std::optional<Seat> seat = TakeSeat(device);
   if (!seat) co_return std::unexpected(kShortestAbsence);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto broken = FindBroken(device.str()); broken != broken_.end()) Forget(broken);  // it begins anew
+  }
   const SteadyTime now = clock_.SteadyNow();
   Turn turn{.device = device.str(), .place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
   {
@@ -127,6 +136,8 @@ bool UploadMemory::GiveOrQueue(Turn& turn, SteadyTime now) {
   const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;
   if (first) turn.granted = Give(turn.bytes);
   if (!turn.granted) {
+    // Who went on with one of these would come before this one.
+    ForgetAll();
     waiting_.emplace(turn.place, &turn);
     return false;
   }
@@ -138,10 +149,7 @@ std::optional<UploadMemory::Share> UploadMemory::TryShare(std::uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
   // What waits has asked before.
   if (!waiting_.empty() || bytes > options_.limit - used_) return std::nullopt;
-  while (used_ + kept_ + bytes > options_.limit) {
-    kept_ -= free_.begin()->first;
-    free_.erase(free_.begin());
-  }
+  MakeRoom(bytes);
   used_ += bytes;
   return std::optional<Share>(std::in_place, *this, bytes);
 }
@@ -178,15 +186,117 @@ std::optional<AlignedBuffer> UploadMemory::Give(std::size_t bytes) {
     free_.erase(latest);
     kept_ -= room;
   } else {
-    while (used_ + kept_ + room > options_.limit) {
-      kept_ -= free_.begin()->first;
-      free_.erase(free_.begin());
-    }
+    MakeRoom(room);
     memory = Map(room);
     if (memory == nullptr) return std::nullopt;
   }
   used_ += room;
   return AlignedBuffer(memory, bytes, *this);
+}
+
+void UploadMemory::MakeRoom(std::uint64_t room) {
+  while (used_ + kept_ + room > options_.limit) {
+    if (free_.empty()) Forget(broken_.begin());
+    kept_ -= free_.begin()->first;
+    free_.erase(free_.begin());
+  }
+}
+
+void UploadMemory::Keep(const DeviceId& device, BegunUpload upload) {
+  const SteadyTime now = clock_.SteadyNow();
+  const std::uint64_t received = upload.intake.received();
+  const SteadyTime slowest =
+      upload.begun + 2 * options_.kept_lifetime + std::chrono::seconds(received / options_.kept_bytes_per_second);
+  const SteadyTime until = std::min(now + options_.kept_lifetime, slowest);
+  // What is not kept comes back by itself, after the lock.
+  AlignedBuffer memory = upload.intake.LendMemory();
+  const std::size_t size = memory.size();
+  const std::size_t room = RoomFor(size);
+  const std::scoped_lock lock(mutex_);
+  ForgetLate(now);
+  if (const auto before = FindBroken(device.str()); before != broken_.end()) Forget(before);
+  if (received < options_.least_kept || until <= now || room > options_.limit / 2 || !waiting_.empty()) return;
+  while (broken_bytes_ + room > options_.limit / 2) Forget(broken_.begin());
+  used_ -= room;
+  kept_ += room;
+  broken_bytes_ += room;
+  broken_.push_back({.device = device.str(),
+                     .upload = std::move(upload),
+                     .memory = Memory(memory.Release(), FreeMemory{room}),
+                     .size = size,
+                     .until = until});
+  broken_by_device_.emplace(device.str(), std::prev(broken_.end()));
+}
+
+std::expected<UploadMemory::Resumed, std::uint64_t> UploadMemory::Resume(const DeviceId& device, const UploadName& name,
+                                                                         std::uint64_t offset) {
+  std::optional<Seat> seat = TakeSeat(device);
+  if (!seat) return std::unexpected(std::uint64_t{0});
+  std::optional<BegunUpload> upload;
+  std::uint64_t found = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto broken = FindBroken(device.str());
+    if (broken != broken_.end() && broken->upload.name == name) {
+      found = broken->upload.intake.received();
+      if (found == offset) upload = TakeUp(broken);
+    }
+  }
+  if (!upload) return std::unexpected(found);
+  return Resumed{.seat = std::move(Present(seat, "taken above")), .upload = std::move(Present(upload, "just asked"))};
+}
+
+BegunUpload UploadMemory::TakeUp(BrokenUploads::iterator broken) {
+  const std::size_t room = broken->memory.get_deleter().bytes;
+  BegunUpload upload = std::move(broken->upload);
+  upload.intake.GiveMemory(AlignedBuffer(broken->memory.release(), broken->size, *this));
+  used_ += room;
+  kept_ -= room;
+  broken_bytes_ -= room;
+  broken_by_device_.erase(broken->device);
+  broken_.erase(broken);
+  return upload;
+}
+
+std::optional<std::uint64_t> UploadMemory::KeptBytes(const DeviceId& device, const RoundKey& round,
+                                                     const Digest256& key, const Digest128& digest) {
+  const std::scoped_lock lock(mutex_);
+  const auto broken = FindBroken(device.str());
+  if (broken != broken_.end()) {
+    const UploadName& name = broken->upload.name;
+    const bool same = name.round == round && name.key == key && name.header.payload_digest == digest;
+    return same ? broken->upload.intake.received() : 0;
+  }
+  if (seats_.contains(device.str())) return std::nullopt;
+  return 0;
+}
+
+UploadMemory::BrokenUploads::iterator UploadMemory::FindBroken(const std::string& device) {
+  const auto found = broken_by_device_.find(device);
+  if (found == broken_by_device_.end()) return broken_.end();
+  if (clock_.SteadyNow() < found->second->until) return found->second;
+  Forget(found->second);
+  return broken_.end();
+}
+
+void UploadMemory::Forget(BrokenUploads::iterator upload) {
+  const std::size_t room = upload->memory.get_deleter().bytes;
+  free_.emplace(room, std::move(upload->memory));
+  broken_bytes_ -= room;
+  broken_by_device_.erase(upload->device);
+  broken_.erase(upload);
+}
+
+void UploadMemory::ForgetAll() {
+  while (!broken_.empty()) Forget(broken_.begin());
+}
+
+void UploadMemory::ForgetLate(SteadyTime now) {
+  for (auto each = broken_.begin(); each != broken_.end();) {
+    const auto next = std::next(each);
+    if (each->until <= now) Forget(each);
+    each = next;
+  }
 }
 
 void UploadMemory::LetNextIn() {

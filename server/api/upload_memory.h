@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,8 +16,26 @@
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/net/executor.h"
+#include "dp/update.h"
+#include "proto/codec/agent.h"
 
 namespace tacit::api {
+
+/// Which update it is, and whose: only the same may go on where one broke off.
+struct UploadName {
+  RoundKey round;
+  Digest256 key{};  ///< That the device's certificate is for.
+  codec::UpdateHeader header;
+  bool operator==(const UploadName&) const = default;
+};
+
+/// An update of which some has come: all that is needed to go on.
+struct BegunUpload {
+  UploadName name;
+  SteadyTime begun;  ///< When its first byte was waited for.
+  dp::UpdateIntake intake;
+  Xxh3Stream digest;  ///< Of what has come.
+};
 
 /// The memory that updates are received into: together never more than the limit, whatever clients do, and given out in
 /// the order in which devices first asked. A buffer that comes back is kept for the next of its size, because the first
@@ -31,6 +50,9 @@ class UploadMemory final : private BufferOwner {
     std::size_t max_places = 100'000;
     std::uint32_t seats_per_device =
         2;  ///< That one device holds or waits for at once: a retry may meet its first try.
+    std::uint64_t least_kept = 1U << 20U;              ///< Below so many bytes received a broken upload is not kept.
+    Millis kept_lifetime{120'000};                     ///< How long a broken upload waits for its rest.
+    std::uint64_t kept_bytes_per_second = 16U * 1024;  ///< And it came so fast at least, after twice that time.
   };
 
   /// One of the few places that a device has among those who hold memory or wait for it; free again when it ends.
@@ -64,6 +86,24 @@ class UploadMemory final : private BufferOwner {
   /// Errors: how long to stay away; at once for a device without a free seat. Shape: `bytes` is at most the limit.
   net::Task<std::expected<Taken, Millis>> Take(DeviceId device, std::size_t bytes);
 
+  /// Keeps what has come of an update whose connection broke, until its device goes on, begins anew or takes too long,
+  /// or anyone needs the memory: it never makes another wait. One a device, in half of the limit at most; the one that
+  /// was kept first goes first.
+  void Keep(const DeviceId& device, BegunUpload upload);
+
+  struct Resumed {
+    Seat seat;  ///< To be held for as long as the request lasts.
+    BegunUpload upload;
+  };
+  /// What was kept of this update, when it is `offset` bytes: to one caller only. Errors: how many bytes it is; 0 when
+  /// nothing is kept.
+  std::expected<Resumed, std::uint64_t> Resume(const DeviceId& device, const UploadName& name, std::uint64_t offset);
+
+  /// How many bytes are kept of the update with this digest; nothing while the device has another upload under way,
+  /// which may end up here.
+  std::optional<std::uint64_t> KeptBytes(const DeviceId& device, const RoundKey& round, const Digest256& key,
+                                         const Digest128& digest);
+
   /// A part of the limit for memory that is not a buffer; given back when it ends.
   class Share {
    public:
@@ -86,6 +126,8 @@ class UploadMemory final : private BufferOwner {
   [[nodiscard]] std::uint64_t used() const;
   /// How many devices wait in Take.
   [[nodiscard]] std::size_t waiting() const;
+  /// What broken uploads take that are kept; no part of `used`.
+  [[nodiscard]] std::uint64_t kept() const;
   [[nodiscard]] std::uint64_t limit() const { return options_.limit; }
 
  private:
@@ -102,6 +144,14 @@ class UploadMemory final : private BufferOwner {
     std::size_t bytes = 0;
   };
   using Memory = std::unique_ptr<std::uint8_t, FreeMemory>;
+  struct Broken {
+    std::string device;
+    BegunUpload upload;  ///< Its memory is `memory`.
+    Memory memory;
+    std::size_t size;
+    SteadyTime until;
+  };
+  using BrokenUploads = std::list<Broken>;
 
   void TakeBack(std::uint8_t* memory, std::size_t size) noexcept override;
   void GiveBack(std::uint64_t bytes);
@@ -113,6 +163,14 @@ class UploadMemory final : private BufferOwner {
   // Under mutex_:
   std::optional<AlignedBuffer> Give(std::size_t bytes);
   void LetNextIn();
+  /// Makes `room` fit beside what is in use, out of what is kept. Shape: it does without all that is kept.
+  void MakeRoom(std::uint64_t room);
+  BegunUpload TakeUp(BrokenUploads::iterator broken);
+  void Forget(BrokenUploads::iterator upload);
+  void ForgetAll();
+  void ForgetLate(SteadyTime now);
+  /// The device's, when it is not late.
+  BrokenUploads::iterator FindBroken(const std::string& device);
   Place PlaceOf(const std::string& device, SteadyTime now);
   Millis SendAway(const Turn& turn, SteadyTime now);
 
@@ -122,6 +180,9 @@ class UploadMemory final : private BufferOwner {
   std::uint64_t used_ = 0;
   std::uint64_t kept_ = 0;
   std::multimap<std::size_t, Memory> free_;  ///< By size.
+  BrokenUploads broken_;                     ///< In the order in which they broke; their memory is in kept_.
+  std::unordered_map<std::string, BrokenUploads::iterator> broken_by_device_;
+  std::uint64_t broken_bytes_ = 0;
   std::map<Place, Turn*> waiting_;
   std::unordered_map<std::string, KeptPlace> places_;
   std::unordered_map<std::string, std::uint32_t> seats_;

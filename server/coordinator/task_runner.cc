@@ -123,6 +123,7 @@ Result<void> TaskRunner::CheckTakes(const RoundKey& round, const DeviceId& devic
 Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId& device) const {
   TACIT_TRY_VOID(CheckTakes(round, device));
   const task::Privacy& privacy = spec().privacy;
+  const auto counted = machine_->counted().find(device);
   return UploadPlan{.parameters = spec().model.ParameterCount(),
                     .schema_digest = spec().model.SchemaDigest(),
                     .mechanism = privacy.mechanism,
@@ -130,7 +131,8 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
                     .grid_radius = privacy.grid_radius,
                     .max_examples = spec().aggregation.max_examples,
                     .tracks_clip = privacy.tracking.has_value(),
-                    .entry_bound = privacy.entry_bound()};
+                    .entry_bound = privacy.entry_bound(),
+                    .counted = counted == machine_->counted().end() ? std::nullopt : std::optional(counted->second)};
 }
 
 net::Task<Result<void>> TaskRunner::Submit(Submission submission) {

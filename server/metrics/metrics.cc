@@ -104,6 +104,10 @@ struct Metrics::Families {
   Family<Gauge>& memory_ceiling = MakeGauge(registry, "tacit_memory_ceiling_bytes", "Configured memory ceiling.");
   Family<Gauge>& memory_worst =
       MakeGauge(registry, "tacit_memory_worst_case_bytes", "Worst-case memory computed from the configured limits.");
+  Family<Counter>& uploads_resumed =
+      MakeCounter(registry, "tacit_uploads_resumed_total", "Broken uploads that went on where they had stopped.");
+  Family<Counter>& bytes_saved =
+      MakeCounter(registry, "tacit_upload_saved_bytes_total", "Bytes that resumed uploads did not have to send again.");
   Family<Gauge>& upload_memory =
       MakeGauge(registry, "tacit_upload_memory_bytes", "Memory held by uploads in progress.");
   Family<Gauge>& upload_limit = MakeGauge(registry, "tacit_upload_memory_limit_bytes", "Most memory uploads may hold.");
@@ -139,6 +143,10 @@ void Metrics::Request(std::string_view listener, std::string_view route, int sta
 }
 void Metrics::BytesIn(std::string_view listener, std::uint64_t bytes) {
   families_->bytes_in.Add({{"listener", std::string(listener)}}).Increment(static_cast<double>(bytes));
+}
+void Metrics::UploadResumed(std::uint64_t bytes_saved) {
+  families_->uploads_resumed.Add({}).Increment();
+  families_->bytes_saved.Add({}).Increment(static_cast<double>(bytes_saved));
 }
 void Metrics::UpdateOutcome(std::string_view task, std::string_view outcome) {
   families_->updates.Add({{"task", std::string(task)}, {"outcome", std::string(outcome)}}).Increment();

@@ -26,6 +26,7 @@ class Metrics {
   void HandshakeFailed(std::string_view listener, std::string_view reason);
   void Request(std::string_view listener, std::string_view route, int status, double seconds);
   void BytesIn(std::string_view listener, std::uint64_t bytes);
+  void UploadResumed(std::uint64_t bytes_saved);
 
   // Rounds: the cohort's size is public (docs/PRIVACY.md, neighbouring relation), and outcomes do not depend on data.
   // Not so behind a coin: there no outcome and no count is told.

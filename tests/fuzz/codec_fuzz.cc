@@ -24,7 +24,7 @@ void ReadUpdate(ByteSpan bytes) {
   const auto header = ParseUpdateHeader(bytes.subspan(kUpdateLengthBytes, *length));
   if (!header) return;
   TACIT_CHECK(header->payload_bytes <= kMaxPayloadBytes && header->payload_bytes % 4 == 0, "limits.h");
-  const bool whole = CheckUpdateFrameSize(bytes.size(), *length, *header).has_value();
+  const bool whole = CheckUpdateFrameSize(bytes.size(), *length, *header, 0).has_value();
   TACIT_CHECK(whole == (bytes.size() == kUpdateLengthBytes + *length + header->payload_bytes), "exact size");
 }
 

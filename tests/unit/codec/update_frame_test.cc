@@ -38,10 +38,14 @@ TEST(UpdatePrefix, TakesLengthsFromOneToTheLimitOnly) {
 TEST(UpdateFrame, ContentLengthMustBeExactlyWhatTheHeaderAnnounces) {
   const UpdateHeader header = samples::SomeHeader();
   const std::uint64_t whole = 4 + 50 + header.payload_bytes;
-  EXPECT_THAT(CheckUpdateFrameSize(whole, 50, header), IsOk());
+  EXPECT_THAT(CheckUpdateFrameSize(whole, 50, header, 0), IsOk());
+  EXPECT_THAT(CheckUpdateFrameSize(whole - 4, 50, header, 4), IsOk());
+  EXPECT_THAT(CheckUpdateFrameSize(whole, 50, header, 4), IsError(ErrorCode::kMalformed));
+  EXPECT_THAT(CheckUpdateFrameSize(whole, 50, header, header.payload_bytes + 1), IsError(ErrorCode::kMalformed));
   for (const std::uint64_t wrong :
        {std::uint64_t{0}, whole - 1, whole + 1, std::numeric_limits<std::uint64_t>::max()}) {
-    EXPECT_THAT(CheckUpdateFrameSize(wrong, 50, header), IsErrorSaying(ErrorCode::kMalformed, std::to_string(whole)));
+    EXPECT_THAT(CheckUpdateFrameSize(wrong, 50, header, 0),
+                IsErrorSaying(ErrorCode::kMalformed, std::to_string(whole)));
   }
 }
 
