@@ -1,5 +1,6 @@
 #include "server/api/upload_memory.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -158,6 +159,89 @@ TEST_F(UploadMemoryTest, KeepsThePlaceOfADeviceThatWasSentAway) {
   EXPECT_EQ(memory.waiting(), 1U) << "a device came before one that had asked earlier";
   given.reset();
   EXPECT_TRUE(late.get());
+}
+
+constexpr std::uint64_t kPiece = 4'096;
+
+class BrokenUploads : public UploadMemoryTest {
+ protected:
+  static UploadMemory::Options Options(std::uint64_t rooms) {
+    return {.limit = rooms * kRoom, .patience = Millis(1), .least_kept = kPiece};
+  }
+  static UploadName Name(std::uint64_t round) {
+    return {.round = {*TaskId::Parse("t"), round}, .key = {}, .header = {}};
+  }
+  /// An upload of which the first piece came, all of `fill`, and whose connection then broke.
+  void Break(UploadMemory& memory, const std::string& device, std::uint8_t fill = 0, SteadyTime begun = {}) {
+    Taken taken = Take(memory, device);
+    ASSERT_TRUE(taken);
+    dp::UpdateIntake intake(std::move(taken->memory), dp::UpdateIntake::Entries::kGrid,
+                            {.mechanism = dp::Mechanism::kNone, .grid_radius = *dp::GridRadius::Create(1U << 20U)});
+    std::ranges::fill(intake.Rest().first(kPiece), fill);
+    intake.Received(kPiece);
+    memory.Keep(Device(device), {.name = Name(1), .begun = begun, .intake = std::move(intake), .digest = {}});
+  }
+  std::uint64_t Kept(UploadMemory& memory, const std::string& device) {
+    return memory.Resume(Device(device), Name(1), 1).error();
+  }
+  testing::FakeClock fake_;
+  SteadyTime now_ = fake_.SteadyNow();
+};
+
+TEST_F(BrokenUploads, GoOnWithTheirBytesOnce) {
+  UploadMemory memory(Options(4), fake_);
+  Break(memory, "a", 7, now_);
+  EXPECT_EQ(memory.used(), 0U);
+  EXPECT_EQ(memory.kept(), kRoom);
+  EXPECT_EQ(memory.Resume(Device("b"), Name(1), kPiece).error(), 0U) << "of another device";
+  EXPECT_EQ(memory.Resume(Device("a"), Name(2), kPiece).error(), 0U) << "of another round";
+  EXPECT_EQ(memory.Resume(Device("a"), Name(1), kPiece + 1).error(), kPiece);
+  auto resumed = memory.Resume(Device("a"), Name(1), kPiece);
+  ASSERT_TRUE(resumed);
+  EXPECT_EQ(memory.used(), kRoom);
+  EXPECT_EQ(memory.kept(), 0U);
+  EXPECT_FALSE(memory.Resume(Device("a"), Name(1), kPiece)) << "two have the same memory";
+  EXPECT_EQ(resumed->upload.intake.received(), kPiece);
+  const AlignedBuffer bytes = resumed->upload.intake.LendMemory();
+  EXPECT_EQ(bytes.bytes()[0], 7);
+  EXPECT_EQ(bytes.bytes()[kPiece - 1], 7);
+}
+
+TEST_F(BrokenUploads, GiveWayToWhoNeedsTheMemoryOldestFirst) {
+  UploadMemory memory(Options(4), fake_);
+  Break(memory, "old", 0, now_);
+  Break(memory, "new", 0, now_);
+  const Taken three = Take(memory, "c", 3 * kRoom);
+  ASSERT_TRUE(three);
+  EXPECT_EQ(Kept(memory, "old"), 0U);
+  EXPECT_EQ(Kept(memory, "new"), kPiece);
+  EXPECT_FALSE(Take(memory, "d", 2 * kRoom));
+  EXPECT_EQ(memory.kept(), 0U) << "kept although somebody waited";
+}
+
+TEST_F(BrokenUploads, TakeHalfOfTheMemoryAtMost) {
+  UploadMemory memory(Options(4), fake_);
+  for (const std::string device : {"a", "b", "c"}) Break(memory, device, 0, now_);
+  EXPECT_EQ(memory.kept(), 2 * kRoom);
+  EXPECT_EQ(Kept(memory, "a"), 0U);
+  EXPECT_TRUE(memory.TryShare(4 * kRoom));
+  EXPECT_EQ(memory.kept(), 0U);
+}
+
+TEST_F(BrokenUploads, AreForgottenWhenLateOrSlowOrBegunAnew) {
+  UploadMemory memory(Options(8), fake_);
+  Break(memory, "late", 0, now_);
+  fake_.Advance(Millis(119'000));
+  EXPECT_EQ(Kept(memory, "late"), kPiece);
+  fake_.Advance(Millis(1'000));
+  EXPECT_EQ(Kept(memory, "late"), 0U);
+  fake_.Advance(Millis(121'000));
+  Break(memory, "slow", 0, now_);
+  EXPECT_EQ(Kept(memory, "slow"), 0U) << "a piece took longer than four minutes";
+  Break(memory, "anew", 0, fake_.SteadyNow());
+  ASSERT_TRUE(Take(memory, "anew"));
+  EXPECT_EQ(Kept(memory, "anew"), 0U);
+  EXPECT_EQ(memory.used(), 0U);
 }
 
 net::Task<void> TakeAndDrop(UploadMemory& memory, DeviceId device) {
