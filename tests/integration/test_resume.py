@@ -31,8 +31,8 @@ class BrokenUploads(ServerTest):
 
     def break_at(self, device, sent):
         with device.connect() as connection:
-            connection.sendall(f"PUT {self.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(self.body)}\r\n\r\n".encode()
-                               + self.prefix + self.payload[:sent])
+            head = f"PUT {self.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(self.body)}\r\n\r\n"
+            connection.sendall(head.encode() + self.prefix + self.payload[:sent])
 
     def ask(self, device, payload=None):
         digest = xxhash.xxh3_128(self.payload if payload is None else payload).hexdigest()
