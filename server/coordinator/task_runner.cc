@@ -123,7 +123,6 @@ Result<void> TaskRunner::CheckTakes(const RoundKey& round, const DeviceId& devic
 Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId& device) const {
   TACIT_TRY_VOID(CheckTakes(round, device));
   const task::Privacy& privacy = spec().privacy;
-  const auto counted = machine_->counted().find(device);
   return UploadPlan{.parameters = spec().model.ParameterCount(),
                     .schema_digest = spec().model.SchemaDigest(),
                     .mechanism = privacy.mechanism,
@@ -132,7 +131,7 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
                     .max_examples = spec().aggregation.max_examples,
                     .tracks_clip = privacy.tracking.has_value(),
                     .entry_bound = privacy.entry_bound(),
-                    .counted = counted == machine_->counted().end() ? std::nullopt : std::optional(counted->second)};
+                    .counted = machine().CountedDigest(device, LeasedIn(round))};
 }
 
 net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
@@ -142,7 +141,7 @@ net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
   const Listed listed(acks_, acks_.emplace(submission.device, ack));
   offered_ = &submission;
   offered_ack_ = ack;
-  Handle(round::Offered{submission.device, submission.digest, spec().asynchronous ? submission.round.round : 0});
+  Handle(round::Offered{submission.device, submission.digest, LeasedIn(submission.round)});
   offered_ = nullptr;
   offered_ack_.reset();
   if (!ack->outcome) co_await ack->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience);
@@ -274,7 +273,7 @@ void TaskRunner::Carry(const round::Fold& action) {
   filling_->contributions.push_back({.device = action.device,
                                      .payload_digest = offered_->digest,
                                      .weight = offered_->weight,
-                                     .leased_in = spec().asynchronous ? offered_->round.round : 0});
+                                     .leased_in = LeasedIn(offered_->round)});
 }
 
 void TaskRunner::Carry(const round::JoinPending& /*action*/) {

@@ -191,6 +191,8 @@ class TaskRunner {
   /// Errors: kPermissionDenied for a device that has taken part as often as it may, took part too lately, or that the
   /// round's coin did not choose.
   [[nodiscard]] Result<void> CheckMayTakePart(const DeviceId& device) const;
+  /// As in round::Sent, of an update that was sent under this round.
+  [[nodiscard]] RoundNumber LeasedIn(const RoundKey& round) const { return spec().asynchronous ? round.round : 0; }
   /// Whether an upload for this round can be answered with anything but a refusal. Errors: those of PlanUpload.
   [[nodiscard]] Result<void> CheckTakes(const RoundKey& round, const DeviceId& device) const;
   [[nodiscard]] Result<void> CheckLease(const RoundKey& round, const DeviceId& device) const;

@@ -106,6 +106,13 @@ Result<void> Machine::CheckLease(RoundNumber leased_in) const {
                                     " leased is too old by now; drop the update and check in again for the newest one");
 }
 
+std::optional<Digest128> Machine::CountedDigest(const DeviceId& device, RoundNumber leased_in) const {
+  const auto here = counted_.find(device);
+  if (here != counted_.end() && here->second.leased_in == leased_in) return here->second.digest;
+  const Sent* const before = FindCountedBefore(device, leased_in);
+  return before != nullptr ? std::optional(before->digest) : std::nullopt;
+}
+
 void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
   if (phase_ == Phase::kScheduled) {
     interested_[event.device] = now;

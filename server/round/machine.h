@@ -200,6 +200,8 @@ class Machine {
   [[nodiscard]] Result<void> CheckLease(RoundNumber leased_in) const;
   /// Asynchronous: whether an update of this lease was counted, or is on its way to the disk.
   [[nodiscard]] bool HasUpdate(const DeviceId& device, RoundNumber leased_in) const;
+  /// Of this device's update that is durable: in this round, or in an asynchronous task under this lease (as in Sent).
+  [[nodiscard]] std::optional<Digest128> CountedDigest(const DeviceId& device, RoundNumber leased_in) const;
   /// Why it is not further on, in words; why it ended, once it has.
   [[nodiscard]] std::string WaitingFor() const;
 
