@@ -1,12 +1,17 @@
 """Uploads that break and go on where they stopped: each byte is sent once, and the update counted once."""
 
+import contextlib
+import json
+import socket
+import subprocess
+import threading
 import unittest
 
 import numpy
 import xxhash
 
 import harness
-from harness import NO_PRIVACY, ServerTest, agent_pb2, frame, parameters, task_text
+from harness import BIN, NO_PRIVACY, ServerTest, agent_pb2, frame, parameters, task_text
 from test_rounds import open_round
 
 PIECE = 64 * 1024
@@ -133,6 +138,73 @@ class BrokenUploads(ServerTest):
         self.assertEqual(self.kept(device), 0)
         for connection in holders:
             connection.close()
+
+
+class CuttingRelay:
+    """Stands between an agent and the server, and ends the first connection that has brought so many bytes."""
+
+    def __init__(self, port, cut_after):
+        self.target = ("127.0.0.1", port)
+        self.cut_after = cut_after
+        self.cuts = 0
+        self.carried = 0  # from the agent
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                agent = self.listener.accept()[0]
+                server = socket.create_connection(self.target)
+                threading.Thread(target=self.carry, args=(agent, server, True), daemon=True).start()
+                threading.Thread(target=self.carry, args=(server, agent, False), daemon=True).start()
+
+    def carry(self, source, sink, from_agent):
+        brought = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+                if not from_agent:
+                    continue
+                brought += len(data)
+                self.carried += len(data)
+                if brought >= self.cut_after and self.cuts == 0:
+                    self.cuts += 1
+                    break
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+
+
+class AgentsThatAreCutOff(ServerTest):
+    def test_an_agent_sends_only_what_the_server_does_not_have(self):
+        hidden = 8192
+        payload = 4 * (60 * hidden + hidden + 6 * hidden + 6)
+        text = task_text(size=1, minimum=1, inputs=60, rounds=1, privacy=NO_PRIVACY)
+        self.server.create_task(text.replace('kind = "softmax"', f'kind = "mlp"\nhidden = [{hidden}]')
+                                .replace("classes = 3", "classes = 6"))
+        device = self.devices("a")[0]
+        relay = CuttingRelay(self.server.ports["agents"], cut_after=payload * 3 // 4)
+        self.addCleanup(relay.close)
+        identity = device.state / "identity.json"
+        identity.write_text(json.dumps({**json.loads(identity.read_text()), "agents_port": relay.port}))
+        agent = subprocess.Popen([BIN / "tacit-agent", "run", "--state", device.state, "--synthetic", "0/4"],
+                                 stderr=subprocess.DEVNULL)
+        try:
+            harness.wait_until(lambda: self.server.task()["state"] == "finished", "the task to end", agent)
+        finally:
+            agent.terminate()
+            agent.wait(harness.PATIENCE)
+        self.assertEqual([r["counted"] for r in self.server.rounds()], [1])
+        self.assertEqual(relay.cuts, 1)
+        self.assertEqual(self.server.metric("tacit_uploads_resumed_total "), 1)
+        saved = self.server.metric("tacit_upload_saved_bytes_total ")
+        self.assertGreater(saved, payload // 2)
+        self.assertLess(relay.carried, payload * 5 // 4, "a second whole upload would be 7/4")
 
 
 if __name__ == "__main__":
