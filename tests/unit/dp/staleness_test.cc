@@ -94,7 +94,7 @@ TEST(ShrunkUpdate, OfFloatsIsClippedFirst) {
   std::vector<float> floats(1 << 10);
   std::ranges::generate(floats, [random = SplitMix64(8)]() mutable { return static_cast<float>(random.Below(9)) - 4; });
   UpdateIntake intake(AlignedBuffer(floats.size() * sizeof(float)), UpdateIntake::Entries::kFloats,
-                      {.mechanism = kG, .grid_radius = RadiusOf(1 << 20)});
+                      {.mechanism = testing::kG, .grid_radius = RadiusOf(1 << 20)});
   std::memcpy(intake.Rest().data(), floats.data(), floats.size() * sizeof(float));
   intake.Received(floats.size() * sizeof(float));
   auto update = std::move(intake).Clip(ClipOf(1));
