@@ -76,12 +76,12 @@ class Life {
 
   using Call = Result<void> (Life::*)();
   static std::vector<Call> Calls() {
-    return {&Life::Create,      &Life::Open,      &Life::Reserve,    &Life::MakeKey, &Life::FirstPartial,
-            &Life::NextPartial, &Life::Merge,     &Life::TryAgain,   &Life::Close,   &Life::Charge,
-            &Life::MarkCharged, &Life::Publish,   &Life::DestroyKey, &Life::Drop,    &Life::ReserveSecond,
-            &Life::OpenSecond,  &Life::Abandon,   &Life::VoidSecond, &Life::Enrol,   &Life::Redeem,
-            &Life::RedeemAgain, &Life::AllowBack, &Life::Readmit,    &Life::Renew,   &Life::Touch,
-            &Life::Revoke,      &Life::Add,       &Life::Audit,      &Life::Stop};
+    return {&Life::Create,        &Life::Open,        &Life::Reserve,    &Life::MakeKey,    &Life::FirstPartial,
+            &Life::NextPartial,   &Life::Merge,       &Life::TryAgain,   &Life::Close,      &Life::Charge,
+            &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,       &Life::DropLeases,
+            &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond, &Life::Enrol,
+            &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,    &Life::Renew,
+            &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
@@ -91,7 +91,9 @@ class Life {
   }
   Result<void> MakeKey() { return Void(store_.CreateRoundKey(Round(kTask, 1))); }
   Result<void> FirstPartial() {
-    return store_.CommitPartial(Round(kTask, 1), 0, Text("zero"), std::array{From("d1"), From("d2")});
+    Contribution leased = From("d1");
+    leased.leased_in = 1;
+    return store_.CommitPartial(Round(kTask, 1), 0, Text("zero"), std::array{leased, From("d2")});
   }
   Result<void> NextPartial() { return store_.CommitPartial(Round(kTask, 1), 1, Text("one"), std::array{From("d3")}); }
   Result<void> Merge() {
@@ -124,6 +126,7 @@ class Life {
   }
   Result<void> DestroyKey() { return store_.DestroyRoundKey(Round(kTask, 1)); }
   Result<void> Drop() { return store_.DropPartials(Round(kTask, 1)); }
+  Result<void> DropLeases() { return store_.DropCountedLeases(Task(kTask), 1); }
   Result<void> ReserveSecond() {
     return Append([](dp::BudgetLedger& ledger) { return ledger.ProposeReserve(2, At(3)); });
   }
@@ -247,6 +250,7 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
           published,
           published && !has_key,
           published && !has_partials,
+          published && store.CountedLeases(task)->empty(),
           ledger >= 3,
           second.has_value(),
           second == RoundPhase::kAbandoned,
@@ -264,7 +268,7 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
           !tasks.empty() && tasks.front().state == TaskState::kStopped};
 }
 constexpr std::size_t kDestroyKeyCall = 12;
-constexpr std::array<std::size_t, 3> kUnseenCalls = {18, 20, 21};
+constexpr std::array<std::size_t, 3> kUnseenCalls = {19, 21, 22};
 
 /// How many devices are in what the calls above seal.
 std::size_t DevicesIn(const testing::Partial& partial) {
@@ -312,6 +316,9 @@ void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
   if (!published) {
     EXPECT_EQ(devices.size(), summed);
   }
+  // A lease is counted with its device.
+  const std::size_t leases = store.CountedLeases(task)->size();
+  EXPECT_TRUE(published || leases == std::min<std::size_t>(devices.size(), 1)) << leases;
   EXPECT_EQ(devices, std::vector<std::string>(everyone.begin(), everyone.begin() + static_cast<long>(devices.size())));
   EXPECT_EQ(store.ParticipationCounts(task)->size(), devices.size());
   // No file without its row.
@@ -400,6 +407,7 @@ TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
       {"round_key_removed", {data + "/keys"}},
       {"partial_rows_dropped", {log}},
       {"partial_files_removed", {}},  // a file that comes back is swept
+      {"leases_dropped", {log}},
       {"token_row", {log}},
       {"token_redeemed", {log}},
       {"token_repeated", {log}},
