@@ -327,8 +327,10 @@ Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, con
   TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
   const Result<std::optional<WrongOffset>> outcome = co_await TakeUpdate(context, request, device, round);
-  if (outcome && *outcome) co_return OffsetProblem(request, (*outcome)->kept);
-  if (outcome) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
+  if (outcome) {
+    if (const std::optional<WrongOffset>& wrong = *outcome) co_return OffsetProblem(request, wrong->kept);
+    co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
+  }
   const Error& error = outcome.error();
   // What stands behind the colon can be a function of the update, such as where its first NaN is: that is for the
   // device alone (docs/PRIVACY.md).

@@ -51,8 +51,9 @@ round::Lineage TaskRunner::NextLineage() {
 }
 
 net::Task<Result<void>> TaskRunner::LoadOlderModels(std::vector<ModelVersion> versions) {
-  if (!spec().asynchronous) co_return Result<void>{};
-  const std::size_t kept = std::size_t{spec().asynchronous->max_staleness} + 1;
+  const std::optional<task::Asynchronous>& asynchronous = spec().asynchronous;
+  if (!asynchronous) co_return Result<void>{};
+  const std::size_t kept = std::size_t{asynchronous->max_staleness} + 1;
   if (versions.size() > kept) versions.erase(versions.begin(), versions.end() - static_cast<std::ptrdiff_t>(kept));
   versions.pop_back();  // the newest one is loaded
   for (const ModelVersion version : versions) {

@@ -197,7 +197,7 @@ net::Task<Result<void>> TaskRunner::LoadPartials(const RoundKey& key) {
   for (std::size_t i = 0; i < partials_.size(); ++i) {
     while (!co_await reading->done.WaitUntil(services_.clock.SteadyNow() + kReadPatience)) {
     }
-    const std::shared_ptr<Reading> read = std::move(reading);
+    const std::shared_ptr<Reading> read = std::exchange(reading, nullptr);
     if (!read->sealed)
       co_return Fail(ErrorCode::kInternal, "a partial sum could not be read; the server's log says why");
     TACIT_CO_TRY(const ByteSpan sealed, Present(read->sealed, "looked at just now"));

@@ -121,12 +121,11 @@ void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
     return;
   }
   auto& leased = lineage_.leased;
-  if (phase_ != Phase::kOpen) {
-    out.emplace_back(TellToWait{event.device, WaitingFor()});
-  } else if (Knows(event.device)) {
+  const bool is_in = phase_ == Phase::kOpen && Knows(event.device);
+  if (is_in) {
     out.emplace_back(TellToWait{event.device, "your update is in; " + WaitingFor()});
-  } else if (Full()) {
-    // It would train from a model that is about to be replaced.
+  } else if (phase_ != Phase::kOpen || Full()) {
+    // Beside a full buffer it would train from a model that is about to be replaced.
     out.emplace_back(TellToWait{event.device, WaitingFor()});
   } else if (leased.contains(event.device) || leased.size() < rules_.max_leases) {
     leased.insert_or_assign(event.device, now);
