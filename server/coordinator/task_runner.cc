@@ -252,14 +252,14 @@ void TaskRunner::Spawn(net::Task<void> step) {
 
 void TaskRunner::Carry(const round::GrantLease& /*action*/) {
   const std::optional<task::Asynchronous>& asynchronous = spec().asynchronous;
-  check_in_reply_ = LeaseView{.round = CurrentKey(),
-                              .spec = spec(),
-                              .clip_norm = record_.clip_norm,
-                              .model_version = model_record().version,
-                              .model_digest = model_record().digest,
-                              .model_bytes = model_record().bytes,
-                              .time_left = asynchronous ? asynchronous->lease_lifetime
-                                                        : machine().deadline() - services_.clock.SteadyNow()};
+  check_in_reply_ = LeaseView{
+      .round = CurrentKey(),
+      .spec = spec(),
+      .clip_norm = record_.clip_norm,
+      .model_version = model_record().version,
+      .model_digest = model_record().digest,
+      .model_bytes = model_record().bytes,
+      .time_left = asynchronous ? asynchronous->lease_lifetime : machine().deadline() - services_.clock.SteadyNow()};
 }
 
 void TaskRunner::Carry(const round::TellToWait& action) {
