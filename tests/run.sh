@@ -150,8 +150,8 @@ fi
 if [ "$quick" = no ]; then
   # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
   build_and_test fuzz -- --label-regex "$behaviour"
-  # A search is given time and not work: twice as many as cores go on at once.
-  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 2))"
+  # A search is given time and not work: three times as many as cores go on at once.
+  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 3))"
   build_and_test tsan -- --label-regex "$behaviour"
 fi
 finish
