@@ -56,7 +56,7 @@ std::string CohortOf(const Json& task) {
   const Json asynchronous = MemberAt(task, "asynchronous");
   if (!asynchronous.is_object()) return TextAt(task, "cohort_size") + ", at least " + TextAt(task, "cohort_min");
   return TextAt(task, "cohort_size") + " a buffer, from models up to " + TextAt(asynchronous, "max_staleness") +
-         " versions old; " + TextAt(asynchronous, "concurrency") + " devices at work at a time";
+         " versions old; devices at work at a time: " + TextAt(asynchronous, "concurrency");
 }
 
 std::string DescribeCurrent(const Json& current) {
@@ -158,7 +158,7 @@ std::string DescribePlan(const Json& plan) {
   Pairs pairs = {{"task", TextAt(plan, "name")},
                  {"rounds", TextAt(plan, "rounds")},
                  {"parameters", TextAt(plan, "parameters")},
-                 {"cohort", TextAt(plan, "cohort_size")},
+                 {"cohort", CohortOf(plan)},
                  {"mechanism", TextAt(plan, "mechanism")}};
   if (MemberAt(plan, "sampling").is_string()) pairs.emplace_back("sampling", SamplingOf(plan));
   AddCost(plan, pairs);

@@ -1,6 +1,7 @@
 #include "common/net/problem_reader.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,7 +11,7 @@
 namespace tacit::net {
 namespace {
 
-constexpr std::size_t kLongestDetail = 1024;
+constexpr std::size_t kLongestDetail = 8192;
 constexpr std::size_t kLargestDocument = 64UL * 1024;
 
 // For answers that are no problem document, as a proxy in between gives them.
@@ -29,13 +30,24 @@ ErrorCode CodeOfName(std::string_view name, int status) {
   return CodeOfStatus(status);
 }
 
-// Cuts between characters: a byte of the form 10xxxxxx goes on with the one before it.
-std::string Printable(std::string text) {
-  if (text.size() > kLongestDetail) {
-    std::size_t end = kLongestDetail;
+// Cuts between lines, and a line that is too long between characters: a byte of the form 10xxxxxx goes on with the one
+// before it.
+std::string Shortened(std::string text) {
+  if (text.size() <= kLongestDetail) return text;
+  std::size_t end = text.rfind('\n', kLongestDetail);
+  if (end == std::string::npos) {
+    end = kLongestDetail;
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
     text.resize(end);
+    return text + "...";
   }
+  const auto lines = std::count(text.begin() + static_cast<std::ptrdiff_t>(end), text.end(), '\n');
+  text.resize(end);
+  return text + "\nlines that are not shown: " + std::to_string(lines);
+}
+
+std::string Printable(std::string text) {
+  text = Shortened(std::move(text));
   const auto is_control = [](char c) { return c != '\n' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f); };
   std::ranges::replace_if(text, is_control, '?');
   return text;

@@ -302,6 +302,8 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"update_bytes", spec.model.ParameterCount() * sizeof(float)},
                {"rounds", spec.rounds},
                {"cohort_size", spec.cohort.size},
+               {"cohort_min", spec.cohort.min},
+               {"asynchronous", AsynchronousJson(spec)},
                {"max_participations", spec.max_participations},
                {"clip_norm", privacy.clip_norm.value()},
                {"grid_radius", privacy.grid_radius.value()}};

@@ -28,7 +28,8 @@ TEST(DescribeTask, SaysWhatABufferTakesAndHowManyWorkForIt) {
   Json task = Task();
   EXPECT_THAT(DescribeTask(task), HasSubstr("21, at least 15"));
   task["asynchronous"] = Json::parse(R"({"max_staleness":4,"discount":"inverse","concurrency":40})");
-  EXPECT_THAT(DescribeTask(task), HasSubstr("21 a buffer, from models up to 4 versions old; 40 devices at work"));
+  EXPECT_THAT(DescribeTask(task),
+              HasSubstr("21 a buffer, from models up to 4 versions old; devices at work at a time: 40\n"));
 }
 
 TEST(DescribeTask, ShowsNoBracketsWithoutAReason) {
@@ -58,6 +59,12 @@ TEST(DescribePlan, NamesTheCostOrThatThereIsNoPrivacy) {
     "noise_to_signal":0.13,"meaning":"drowned","cohort_needed":895})");
   EXPECT_THAT(DescribePlan(plan), HasSubstr("drowned"));
   EXPECT_THAT(DescribePlan(Json::parse(R"({"mechanism":"none"})")), HasSubstr("would add no noise"));
+}
+
+TEST(DescribePlan, SaysThatARoundWouldBeABuffer) {
+  const Json plan =
+      Json::parse(R"({"mechanism":"none","cohort_size":2,"asynchronous":{"max_staleness":4,"concurrency":1}})");
+  EXPECT_THAT(DescribePlan(plan), HasSubstr("2 a buffer, from models up to 4 versions old"));
 }
 
 TEST(DescribePlan, SaysWhenTheBudgetEndsTheTaskBeforeItsLastRound) {

@@ -69,6 +69,16 @@ TEST(RoundToWidth, LeavesWhatFitsAsItIs) {
   EXPECT_EQ(grid, wide);
 }
 
+TEST(RoundToWidth, TossesNoCoinForWhatIsExact) {
+  std::vector<std::int32_t> grid(4096);
+  std::ranges::generate(
+      grid, [random = std::minstd_rand(1)]() mutable { return 2 * (static_cast<std::int32_t>(random() % 255) - 127); });
+  const std::vector<std::int32_t> before = grid;
+  auto coins = CoinsOf(1);
+  ASSERT_EQ(RoundToWidth(grid, Width::k8, RadiusOf(kWideRadius), Norm::kL2, coins), 1U);
+  for (std::size_t i = 0; i < grid.size(); ++i) ASSERT_EQ(2 * grid[i], before[i]) << i;
+}
+
 // The mean of many roundings is the vector: within six standard deviations of a coin, which is at most half a step.
 TEST(RoundToWidth, LosesNothingOnAverage) {
   constexpr std::uint32_t kTimes = 4000;

@@ -52,10 +52,17 @@ TEST(ReadProblem, LetsNoServerSteerATerminalOrFillAScreen) {
   EXPECT_EQ(DetailOf("a\x1b[2Jb\x7f"
                      "c\r\nd"),
             "a?[2Jb?c?\nd");
-  EXPECT_EQ(DetailOf(std::string(5000, 'x')).size(), 1024U);
-  // Cut between characters: 1023 bytes, then one of two bytes that would be split.
-  const std::string cut = DetailOf(std::string(1023, 'x') + "\xc3\xa9\xc3\xa9");
-  EXPECT_EQ(cut, std::string(1023, 'x'));
+  EXPECT_EQ(DetailOf(std::string(9000, 'x')), std::string(8192, 'x') + "...");
+  // Cut between characters: 8191 bytes, then one of two bytes that would be split.
+  const std::string cut = DetailOf(std::string(8191, 'x') + "\xc3\xa9\xc3\xa9");
+  EXPECT_EQ(cut, std::string(8191, 'x') + "...");
+}
+
+TEST(ReadProblem, CutsAListBetweenLinesAndSaysHowManyAreMissing) {
+  std::string list = "found these:";
+  for (int i = 0; i < 300; ++i) list += "\n" + std::to_string(100 + i) + std::string(96, 'x');
+  const std::string shown = DetailOf(list);
+  EXPECT_THAT(shown, HasSubstr("\n180" + std::string(96, 'x') + "\nlines that are not shown: 219"));
 }
 
 TEST(ReadProblem, DoesNotParseADocumentOverItsLimit) {
