@@ -109,7 +109,7 @@ class Disk:
         if not mounted:
             raise unittest.SkipTest("needs the right to mount: " + self.holder.stderr.read())
         #: What a command is run with to see the disk where it is mounted.
-        self.enter = ["nsenter", f"--target={self.holder.pid}", "--mount", *enter]
+        self.enter = ["nsenter", f"--target={self.holder.pid}", "--mount", "--root", *enter]
         #: The same directory, seen from outside.
         self.path = pathlib.Path(f"/proc/{self.holder.pid}/root{directory}")
 
