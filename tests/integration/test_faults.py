@@ -32,12 +32,23 @@ class FaultTest(ServerTest):
         return device.upload(lease, numpy.full(parameters(lease), value))
 
     def query(self, sql, server=None):
-        # A copy: SQLite looks for a database in another name space where it is not.
-        with tempfile.TemporaryDirectory() as copy:
+        server = server or self.server
+        if server.disk:
+            return harness.wait_until(lambda: self.query_copy(sql, server), "a copy of the database", server.process)[0]
+        return self.rows(server.data / "tacit.db", sql)
+
+    def rows(self, path, sql):
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return database.execute(sql).fetchall()
+
+    def query_copy(self, sql, server):
+        """SQLite looks for a database in another name space where it is not. A copy that is made while the server moves
+        its log is no database, and is made again."""
+        with tempfile.TemporaryDirectory() as copy, contextlib.suppress(sqlite3.DatabaseError):
             for name in ("tacit.db", "tacit.db-wal"):
-                shutil.copy((server or self.server).data / name, copy)
-            with contextlib.closing(sqlite3.connect(pathlib.Path(copy) / "tacit.db")) as database:
-                return database.execute(sql).fetchall()
+                shutil.copy(server.data / name, copy)
+            return [self.rows(pathlib.Path(copy) / "tacit.db", sql)]
+        return None
 
     def published(self, server=None):
         """Waits for round 1, and checks that it is the average of its devices, each counted once."""
