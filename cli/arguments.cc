@@ -1,7 +1,6 @@
 #include "cli/arguments.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <functional>
 #include <string_view>
@@ -128,9 +127,7 @@ Outcome<Command> MakeTaskWatch(const RawArguments& raw) {
 }
 
 bool IsVersion(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return text == "latest" || (failure == std::errc() && stop == text.data() + text.size());
+  return text == "latest" || ParseWhole(text).has_value();
 }
 
 Outcome<Command> MakeModelGet(const RawArguments& raw) {

@@ -1,9 +1,9 @@
-#include <charconv>
 #include <cstdint>
 
 #include "cli/commands.h"
 #include "cli/text.h"
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/crypto/digest.h"
 
 namespace tacit::cli {
@@ -17,9 +17,8 @@ std::string VersionOf(const net::ClientResponse& response, const std::string& as
 }
 
 Json NumberOrText(const std::string& text) {
-  std::uint64_t number = 0;
-  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return failure == std::errc() && stop == text.data() + text.size() ? Json(number) : Json(text);
+  const std::optional<std::uint64_t> number = ParseWhole(text);
+  return number ? Json(*number) : Json(text);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ Result<std::vector<float>> ReleaseAverage(UnnoisedSum&& sum, ReleaseToken&& toke
   const std::optional<ReleaseTerms> terms = std::move(token).Spend();
   if (!terms) return Fail(ErrorCode::kGone, "the token was spent before");
   TACIT_TRY_VOID(CheckTerms(*terms, used.options_));
-  TACIT_TRY_VOID(AddNoise(used.values_, *terms, noise_bits, samplers));
-  return Average(used.values_, *terms);
+  TACIT_TRY_VOID(AddNoise(used.values(), *terms, noise_bits, samplers));
+  return Average(used.values(), *terms);
 }
 
 }  // namespace tacit::dp

@@ -56,11 +56,6 @@ std::size_t FirstEntry(const Bytes& head, std::size_t at, std::size_t width) {
   return (std::max(at, head.size()) - head.size()) / width;
 }
 
-std::span<std::uint8_t> RoomFor(std::size_t size, AlignedBuffer& room) {
-  if (room.size() < size) room = AlignedBuffer(size);
-  return room.bytes().first(size);
-}
-
 /// Blocks begin where every entry may: sealers give them aligned, and the head's length is a multiple of kHeadUnit.
 template <typename Entry>
 std::span<Entry> EntriesIn(std::span<std::uint8_t> block) {
@@ -134,10 +129,8 @@ Result<UnnoisedSum> UnnoisedSum::Create(SumOptions options) {
 }
 
 UnnoisedSum::UnnoisedSum(SumOptions options)
-    : options_(std::move(options)),
-      memory_((options_.parameters + (options_.bit_steps > 0 ? 1 : 0)) * kWide),
-      values_(EntriesIn<std::int64_t>(memory_.bytes())) {
-  std::ranges::fill(values_, 0);
+    : options_(std::move(options)), memory_((options_.parameters + (options_.bit_steps > 0 ? 1 : 0)) * kWide) {
+  std::ranges::fill(values(), 0);
 }
 UnnoisedSum::~UnnoisedSum() {
   Wipe();
@@ -147,8 +140,7 @@ UnnoisedSum::UnnoisedSum(UnnoisedSum&& other) noexcept
     : options_(std::move(other.options_)),
       contributions_(std::exchange(other.contributions_, 0)),
       total_weight_(std::exchange(other.total_weight_, 0)),
-      memory_(std::move(other.memory_)),
-      values_(std::exchange(other.values_, {})) {}
+      memory_(std::move(other.memory_)) {}
 
 UnnoisedSum& UnnoisedSum::operator=(UnnoisedSum&& other) noexcept {
   if (this == &other) return *this;
@@ -157,12 +149,11 @@ UnnoisedSum& UnnoisedSum::operator=(UnnoisedSum&& other) noexcept {
   contributions_ = std::exchange(other.contributions_, 0);
   total_weight_ = std::exchange(other.total_weight_, 0);
   memory_ = std::move(other.memory_);
-  values_ = std::exchange(other.values_, {});
   return *this;
 }
 
 void UnnoisedSum::Wipe() {
-  WipeMemory(values_.data(), values_.size() * sizeof(std::int64_t));
+  WipeMemory(memory_.data(), memory_.size());
 }
 
 Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid) {
@@ -173,7 +164,7 @@ Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid) {
 Result<void> UnnoisedSum::Add(std::span<const std::int32_t> grid, Fit fit) {
   if (options_.bit_steps == 0) return Fail(ErrorCode::kInvalidArgument, "the update comes with a clip bit");
   TACIT_TRY_VOID(AddVerified(grid, 1));
-  values_.back() += BitOf(options_, fit);
+  values().back() += BitOf(options_, fit);
   return {};
 }
 
@@ -188,7 +179,7 @@ Result<void> UnnoisedSum::AddVerified(std::span<const std::int32_t> grid, std::u
   TACIT_TRY_VOID(CheckRoom(weight));
   TACIT_TRY_VOID(options_.entry_bound > 0 ? VerifyEntries(grid, options_.entry_bound)
                                           : VerifyGrid(grid, options_.grid_radius, NormOf(options_.mechanism)));
-  Kernels().add(grid, static_cast<std::int64_t>(weight), values_.data());
+  Kernels().add(grid, static_cast<std::int64_t>(weight), values().data());
   ++contributions_;
   total_weight_ += weight;
   return {};
@@ -245,8 +236,8 @@ Result<ByteSpan> UnnoisedSum::AddAndSeal(std::span<const Addend> addends, const 
   // Narrow entries are half of what is sealed and written, and exact: no sum of so many can leave 32 bits.
   const bool fits = weight == addends.size() && weight <= kLargestNarrow / LargestOfOne(options_);
   const Counts counts{.contributions = addends.size(), .total_weight = weight, .width = fits ? kNarrow : kWide};
-  const std::size_t plaintext = HeadOf(counts).size() + values_.size() * counts.width;
-  const std::span<std::uint8_t> sealed = RoomFor(sealer.SealedSize(plaintext), room);
+  const std::size_t plaintext = HeadOf(counts).size() + values().size() * counts.width;
+  const std::span<std::uint8_t> sealed = room.AtLeast(sealer.SealedSize(plaintext));
   const Sealing to{.addends = addends, .counts = counts, .sealer = sealer, .context = context};
   TACIT_TRY(const bool held, AddAllAndSeal(to, sealed));
   if (!held) {
@@ -269,7 +260,7 @@ Result<bool> UnnoisedSum::AddAllAndSeal(const Sealing& to, std::span<std::uint8_
     to.counts.width == kNarrow ? AddNarrow(to.addends, first, entries, measures)
                                : AddWide(to.addends, first, entries, measures);
   };
-  const Result<void> done = to.sealer.Seal(head.size() + values_.size() * to.counts.width, add, to.context, sealed);
+  const Result<void> done = to.sealer.Seal(head.size() + values().size() * to.counts.width, add, to.context, sealed);
   bool holds = true;
   for (std::size_t i = 0; i < measures.size(); ++i) holds = holds && to.addends[i].update->Holds(measures[i]);
   if (done && holds) return true;
@@ -282,7 +273,7 @@ Result<bool> UnnoisedSum::AddAllAndSeal(const Sealing& to, std::span<std::uint8_
 /// sum while it is in the cache.
 void UnnoisedSum::AddNarrow(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
                             std::span<GridMeasure> measures) {
-  const std::span<std::int32_t> sums(reinterpret_cast<std::int32_t*>(block.data()), block.size() / kNarrow);
+  const std::span<std::int32_t> sums = EntriesIn<std::int32_t>(block);
   const std::size_t count = std::min(sums.size(), options_.parameters - std::min(first, options_.parameters));
   const std::span<std::int32_t> vector = sums.first(count);
   std::ranges::fill(vector, 0);
@@ -291,16 +282,16 @@ void UnnoisedSum::AddNarrow(std::span<const Addend> addends, std::size_t first, 
       Kernels().add_narrow(piece, vector.data() + at);
     });
   }
-  Kernels().add(vector, 1, values_.data() + first);
+  Kernels().add(vector, 1, values().data() + first);
   if (count == sums.size()) return;
   const std::int64_t bits = BitsOf(addends);
   sums.back() = static_cast<std::int32_t>(bits);
-  values_.back() += bits;
+  values().back() += bits;
 }
 
 void UnnoisedSum::AddWide(std::span<const Addend> addends, std::size_t first, std::span<std::uint8_t> block,
                           std::span<GridMeasure> measures) {
-  const std::span<std::int64_t> sums(reinterpret_cast<std::int64_t*>(block.data()), block.size() / kWide);
+  const std::span<std::int64_t> sums = EntriesIn<std::int64_t>(block);
   const std::size_t count = std::min(sums.size(), options_.parameters - std::min(first, options_.parameters));
   std::ranges::fill(sums, 0);
   for (std::size_t i = 0; i < addends.size(); ++i) {
@@ -310,7 +301,7 @@ void UnnoisedSum::AddWide(std::span<const Addend> addends, std::size_t first, st
     });
   }
   if (count < sums.size()) sums.back() = BitsOf(addends);
-  for (std::size_t i = 0; i < sums.size(); ++i) values_[first + i] += sums[i];
+  for (std::size_t i = 0; i < sums.size(); ++i) values()[first + i] += sums[i];
 }
 
 void UnnoisedSum::Subtract(std::span<const Addend> addends) {
@@ -318,10 +309,10 @@ void UnnoisedSum::Subtract(std::span<const Addend> addends) {
   for (const Addend& each : addends) {
     const std::int64_t weight = -static_cast<std::int64_t>(each.weight);
     ForPieces(*each.update, 0, options_.parameters, unused, [&](std::span<const std::int32_t> piece, std::size_t at) {
-      Kernels().add(piece, weight, values_.data() + at);
+      Kernels().add(piece, weight, values().data() + at);
     });
   }
-  if (options_.bit_steps > 0) values_.back() -= BitsOf(addends);
+  if (options_.bit_steps > 0) values().back() -= BitsOf(addends);
 }
 
 // ---- Sealed ----
@@ -342,11 +333,11 @@ Result<ByteSpan> UnnoisedSum::Seal(const Sealer& sealer, ByteSpan context, Align
   const bool fits = total_weight_ <= kLargestNarrow / LargestOfOne(options_);
   const Counts counts{.contributions = contributions_, .total_weight = total_weight_, .width = fits ? kNarrow : kWide};
   const Bytes head = HeadOf(counts);
-  const std::size_t plaintext = head.size() + values_.size() * counts.width;
-  const std::span<std::uint8_t> sealed = RoomFor(sealer.SealedSize(plaintext), room);
+  const std::size_t plaintext = head.size() + values().size() * counts.width;
+  const std::span<std::uint8_t> sealed = room.AtLeast(sealer.SealedSize(plaintext));
   const auto copy = [&](std::size_t at, std::span<std::uint8_t> block) {
     const std::span<std::uint8_t> entries = PutHead(head, at, block);
-    const std::int64_t* const from = values_.data() + FirstEntry(head, at, counts.width);
+    const std::int64_t* const from = values().data() + FirstEntry(head, at, counts.width);
     if (fits) {
       const std::span<std::int32_t> narrow = EntriesIn<std::int32_t>(entries);
       for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = static_cast<std::int32_t>(from[i]);
@@ -383,7 +374,7 @@ Result<void> UnnoisedSum::Move(const Sealer& sealer, ByteSpan sealed, ByteSpan c
     if (sound && at == 0) sound = Begin(part, sealer, block, direction);
     if (sound) sound = MoveBlock(part, block.subspan(at == 0 ? part.head : 0), direction);
   });
-  if (opened && sound && part.moved < values_.size()) sound = NotASum("has the wrong size");
+  if (opened && sound && part.moved < values().size()) sound = NotASum("has the wrong size");
   if (opened && sound) {
     Count(part.counts, direction);
     return {};
@@ -403,7 +394,7 @@ Result<void> UnnoisedSum::Begin(Part& part, const Sealer& sealer, ByteSpan block
   const Bytes head = HeadOf(counts);
   if (!std::ranges::equal(head, block.first(head.size()))) return NotASum("belongs to another round, grid or model");
   if ((counts.width != kNarrow && counts.width != kWide) ||
-      part.sealed != sealer.SealedSize(head.size() + values_.size() * counts.width)) {
+      part.sealed != sealer.SealedSize(head.size() + values().size() * counts.width)) {
     return NotASum("has the wrong size");
   }
   TACIT_TRY_VOID(CheckCounts(counts, direction));
@@ -437,7 +428,7 @@ Result<void> UnnoisedSum::MoveBlock(Part& part, ByteSpan block, Direction direct
 
 void UnnoisedSum::MoveEntries(std::size_t width, std::size_t first, ByteSpan block, Direction direction) {
   const std::int64_t sign = direction == Direction::kIn ? 1 : -1;
-  std::int64_t* const to = values_.data() + first;
+  std::int64_t* const to = values().data() + first;
   if (width == kNarrow) return Kernels().add(EntriesOf<std::int32_t>(block), sign, to);
   const std::span<const std::int64_t> entries = EntriesOf<std::int64_t>(block);
   for (std::size_t i = 0; i < entries.size(); ++i) to[i] += sign * entries[i];

@@ -133,12 +133,13 @@ class UnnoisedSum {
   void MoveBack(const Part& part, const Sealer& sealer, ByteSpan sealed, ByteSpan context, Direction direction);
   void Count(const Counts& counts, Direction direction);
   void Wipe();
+  [[nodiscard]] std::span<std::int64_t> values() { return memory_.As<std::int64_t>(); }
+  [[nodiscard]] std::span<const std::int64_t> values() const { return memory_.As<std::int64_t>(); }
 
   SumOptions options_;
   std::uint64_t contributions_ = 0;
   std::uint64_t total_weight_ = 0;
-  AlignedBuffer memory_;
-  std::span<std::int64_t> values_;  ///< In it.
+  AlignedBuffer memory_;  ///< Of the entries.
 };
 
 }  // namespace tacit::dp

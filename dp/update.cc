@@ -25,8 +25,8 @@ bool VerifiedUpdate::Holds(const GridMeasure& measure) const {
 
 std::span<const std::int32_t> VerifiedUpdate::Settle() {
   if (!settled()) {
-    const std::span<std::int32_t> grid(reinterpret_cast<std::int32_t*>(memory_.data()), size());
-    internal::PutOnGrid(memory_.As<float>(), factor_, terms_.grid_radius, NormOf(terms_.mechanism), grid);
+    internal::PutOnGrid(memory_.As<float>(), factor_, terms_.grid_radius, NormOf(terms_.mechanism),
+                        memory_.As<std::int32_t>());
     factor_ = 0;
   }
   return memory_.As<std::int32_t>();
@@ -35,8 +35,7 @@ std::span<const std::int32_t> VerifiedUpdate::Settle() {
 void VerifiedUpdate::Shrink(Share share) {
   if (share.parts() == Share::kWhole) return;
   Settle();
-  const std::span<std::int32_t> entries(reinterpret_cast<std::int32_t*>(memory_.data()), size());
-  for (std::int32_t& entry : entries) entry = share.ApplyTo(entry);
+  for (std::int32_t& entry : memory_.As<std::int32_t>()) entry = share.ApplyTo(entry);
 }
 
 UpdateIntake::UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift)
@@ -53,7 +52,7 @@ Width UpdateIntake::width() const {
 }
 
 std::span<std::int32_t> UpdateIntake::grid() {
-  return {reinterpret_cast<std::int32_t*>(memory_.data()), memory_.size() / sizeof(std::int32_t)};
+  return memory_.As<std::int32_t>();
 }
 
 void UpdateIntake::Received(std::size_t bytes) {

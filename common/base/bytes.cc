@@ -109,6 +109,11 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   return *this;
 }
 
+std::span<std::uint8_t> AlignedBuffer::AtLeast(std::size_t size) {
+  if (size_ < size) *this = AlignedBuffer(size);
+  return bytes().first(size);
+}
+
 std::uint8_t* AlignedBuffer::Release() {
   TACIT_CHECK(owner_ != nullptr, "memory of the heap has no other owner");
   owner_ = nullptr;

@@ -104,7 +104,14 @@ class AlignedBuffer {
   [[nodiscard]] std::span<std::uint8_t> bytes() { return {data_, size_}; }
   [[nodiscard]] ByteSpan bytes() const { return {data_, size_}; }
 
+  /// The first `size` bytes: of fresh memory where this is smaller, which is lost then.
+  std::span<std::uint8_t> AtLeast(std::size_t size);
+
   /// The buffer seen as numbers; a trailing part smaller than one number is left out.
+  template <typename T>
+  [[nodiscard]] std::span<T> As() {
+    return {reinterpret_cast<T*>(data_), size_ / sizeof(T)};
+  }
   template <typename T>
   [[nodiscard]] std::span<const T> As() const {
     return {reinterpret_cast<const T*>(data_), size_ / sizeof(T)};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +11,10 @@ namespace tacit {
 /// What stands in a file or came over the network, for a message: in quotes, cut after 40 characters, with '?' for
 /// control characters, so that it can neither fill a log nor write to a terminal.
 std::string Excerpt(std::string_view text);
+
+/// The text as a whole number, all of it: no sign, no space, no other base, nothing behind it. Nothing where it is
+/// none, or does not fit.
+std::optional<std::uint64_t> ParseWhole(std::string_view text);
 
 /// A number and what it counts: "1 round", "2 rounds".
 std::string Counted(std::uint64_t number, std::string_view singular);

@@ -17,7 +17,6 @@
 #include <openssl/x509v3.h>
 
 #include "common/base/host.h"
-#include "common/crypto/certificate.h"
 
 namespace tacit::net {
 namespace {
@@ -235,12 +234,7 @@ Result<void> ClientConnection::Handshake(const ConnectOptions& options) {
 WallTime ClientConnection::BelievedUntil(ServerProof proof) const {
   if (proof == ServerProof::kNone) return {};
   if (tls_.resumed()) return offered_.believed_until;
-  const STACK_OF(X509)* verified = SSL_get0_verified_chain(tls_.native());
-  WallTime end = sk_X509_num(verified) > 0 ? WallTime::max() : WallTime();
-  for (int i = 0; i < sk_X509_num(verified); ++i) {
-    end = std::min(end, crypto::Certificate::FromNative(sk_X509_value(verified, i)).NotAfter());
-  }
-  return end;
+  return tls_.ProofEnd().value_or(WallTime());
 }
 
 Result<short> ClientConnection::Wait(short events, const ExchangeLimits& limits) {

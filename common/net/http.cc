@@ -1,7 +1,6 @@
 #include "common/net/http.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <string>
 
@@ -9,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/text.h"
 
 namespace tacit::net {
 namespace {
@@ -44,13 +44,6 @@ struct RangeAnswer {
   RangeKind kind = RangeKind::kWhole;
   Range range;
 };
-
-std::optional<std::uint64_t> ParseWhole(std::string_view digits) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return value;
-}
 
 RangeAnswer SuffixRange(std::string_view digits, std::size_t size) {
   const auto count = ParseWhole(digits);

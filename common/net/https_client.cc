@@ -88,11 +88,11 @@ class HttpsClient::Impl {
   static Result<std::unique_ptr<Impl>> Create(ClientOptions options, ServerProof proof);
   Result<ClientResponse> Send(const ClientRequest& request);
   Result<void> Connect(SteadyPoint deadline);
+  void Disconnect();
   [[nodiscard]] SSL* native() const { return connection_->native(); }
   void Cancel() { cancel_.Signal(); }
 
  private:
-  void Disconnect();
   Impl(ClientOptions options, ServerProof proof, SslContextPtr context, CancelEvent cancel)
       : options_(std::move(options)), proof_(proof), context_(std::move(context)), cancel_(std::move(cancel)) {}
 

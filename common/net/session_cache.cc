@@ -9,8 +9,6 @@
 
 #include <openssl/rand.h>
 
-#include "common/crypto/certificate.h"
-
 namespace tacit::net {
 namespace {
 
@@ -52,10 +50,6 @@ std::string IdOf(const SSL_SESSION* session) {
   return std::string(AsText({id, size}));
 }
 
-WallTime WallNow() {
-  return std::chrono::floor<Millis>(std::chrono::system_clock::now());
-}
-
 }  // namespace
 
 Result<void> SessionCache::Attach(SSL_CTX* context) {
@@ -81,7 +75,7 @@ SessionCache* SessionCache::Of(const SSL_CTX* context) {
 SSL_SESSION* SessionCache::OnLookUp(SSL* ssl, const unsigned char* id, int size, int* copy) {
   WallTime ends_at{};
   SslSessionPtr found =
-      Of(SSL_get_SSL_CTX(ssl))->Find(AsText({id, static_cast<std::size_t>(size)}), WallNow(), ends_at);
+      Of(SSL_get_SSL_CTX(ssl))->Find(AsText({id, static_cast<std::size_t>(size)}), SystemClock().Now(), ends_at);
   if (found) TlsSession::NoteOffered(ssl, ends_at);
   *copy = 0;  // The caller takes over our share: by then another thread may have dropped the cache's.
   return found.release();
@@ -104,17 +98,12 @@ SslSessionPtr SessionCache::Find(std::string_view id, WallTime now, WallTime& en
 // Resuming proves nothing anew, and so does not prolong.
 WallTime SessionCache::EndOf(const TlsSession& session, WallTime now) const {
   if (session.resumed()) return session.offered_end();
-  WallTime end = now + limits_.lifetime;
-  const STACK_OF(X509)* verified = SSL_get0_verified_chain(session.native());
-  for (int i = 0; i < sk_X509_num(verified); ++i) {
-    end = std::min(end, crypto::Certificate::FromNative(sk_X509_value(verified, i)).NotAfter());
-  }
-  return end;
+  return std::min<WallTime>(now + limits_.lifetime, session.ProofEnd().value_or(WallTime::max()));
 }
 
 void SessionCache::Keep(const TlsSession& session, const PeerIdentity& peer) {
   if (peer.certificate_sha256.empty() || SSL_get_verify_result(session.native()) != X509_V_OK) return;
-  const WallTime now = WallNow();
+  const WallTime now = SystemClock().Now();
   const std::optional<std::uint64_t> bytes = BytesOf(session.native());
   if (!bytes || *bytes > limits_.max_bytes) return;
   SslSessionPtr kept(SSL_get1_session(session.native()));

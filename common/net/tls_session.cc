@@ -237,6 +237,16 @@ void TlsSession::NoteOffered(SSL* ssl, WallTime ends_at) {
   static_cast<State*>(SSL_get_app_data(ssl))->offered_end = ends_at;
 }
 
+std::optional<WallTime> TlsSession::ProofEnd() const {
+  const STACK_OF(X509)* verified = SSL_get0_verified_chain(ssl_.get());
+  std::optional<WallTime> end;
+  for (int i = 0; i < sk_X509_num(verified); ++i) {
+    const WallTime ends = crypto::Certificate::FromNative(sk_X509_value(verified, i)).NotAfter();
+    end = std::min(end.value_or(ends), ends);
+  }
+  return end;
+}
+
 // A stale error in the thread's queue would be taken for one of this session.
 void TlsSession::Prepare() {
   ERR_clear_error();

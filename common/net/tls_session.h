@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -82,6 +83,9 @@ class TlsSession {
   /// Of a resumed one: when what was proved then ends, as NoteOffered was told.
   [[nodiscard]] WallTime offered_end() const { return state_->offered_end; }
   static void NoteOffered(SSL* ssl, WallTime ends_at);
+  /// Of a full handshake: when the first certificate of the chain ends by which the other side proved who it is;
+  /// nothing when it showed none, or none that was believed.
+  [[nodiscard]] std::optional<WallTime> ProofEnd() const;
   [[nodiscard]] SSL* native() const { return ssl_.get(); }
   /// Of the last step that gave kFailed.
   [[nodiscard]] const TlsFault& fault() const { return state_->fault; }

@@ -1,11 +1,12 @@
 #include "edge_agent/upload/session.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
+#include <limits>
 #include <string_view>
 #include <utility>
 
+#include "common/base/text.h"
 #include "common/net/problem_reader.h"
 #include "proto/codec/limits.h"
 #include "proto/codec/update_frame.h"
@@ -19,17 +20,13 @@ constexpr Millis kAnswerTime{60'000};
 constexpr std::size_t kLongestAnswer = 64 * 1024;
 // The slowest link an upload is given time for; the server cuts slower ones off as well.
 constexpr std::uint64_t kSlowestBytesPerSecond = 16 * 1024;
-// Of less the server keeps nothing when an upload breaks off.
-constexpr std::size_t kLeastKept = std::size_t{1024} * 1024;
 constexpr const char* kProtobuf = "application/x-protobuf";
 
 std::optional<Millis> ParseRetryAfter(const net::ClientResponse& response) {
   const std::optional<std::string_view> text = response.Header("retry-after");
-  if (!text) return std::nullopt;
-  std::uint32_t seconds = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
-  if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
-  return std::chrono::seconds(seconds);
+  const std::optional<std::uint64_t> seconds = text ? ParseWhole(*text) : std::nullopt;
+  if (!seconds || *seconds > std::numeric_limits<std::uint32_t>::max()) return std::nullopt;
+  return std::chrono::seconds(*seconds);
 }
 
 net::ClientRequest Request(std::string method, std::string target) {
@@ -148,7 +145,7 @@ Result<net::ClientResponse> AgentSession::Put(const PendingUpdate& update, std::
   if (offset > 0) request.headers.emplace_back("Upload-Offset", std::to_string(offset));
   request.body = {prefix, rest};
   request.timeout = kAnswerTime + std::chrono::seconds(rest.size() / kSlowestBytesPerSecond);
-  if (update.payload.size() >= kLeastKept) request.resend = net::ClientRequest::Resend::kNever;
+  if (update.payload.size() >= codec::kLeastKeptBytes) request.resend = net::ClientRequest::Resend::kNever;
   broken_ = {update.round, update.header.payload_digest};
   TACIT_TRY(net::ClientResponse response, Send(request));
   broken_.reset();
@@ -157,7 +154,7 @@ Result<net::ClientResponse> AgentSession::Put(const PendingUpdate& update, std::
 
 Result<std::variant<AgentSession::Counted, std::uint64_t>> AgentSession::AskOffset(const PendingUpdate& update) {
   const std::pair asked(update.round, update.header.payload_digest);
-  if (update.payload.size() < kLeastKept || broken_ != asked) return 0U;
+  if (update.payload.size() < codec::kLeastKeptBytes || broken_ != asked) return 0U;
   TACIT_TRY(const net::ClientResponse response,
             Send(Request("GET", PathOf(update) + "?digest=" + ToHex(update.header.payload_digest))));
   // The earlier upload may be cut off yet, and then there is something to go on with.
@@ -169,10 +166,8 @@ Result<std::variant<AgentSession::Counted, std::uint64_t>> AgentSession::AskOffs
   // Whatever else is wrong, the answer to the whole says it.
   const auto text = response.Header("upload-offset");
   if (response.status != 204 || !text) return 0U;
-  std::uint64_t offset = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), offset);
-  const bool usable = error == std::errc() && end == text->data() + text->size() && offset <= update.payload.size();
-  return usable ? offset : 0;
+  const std::uint64_t offset = ParseWhole(*text).value_or(0);
+  return offset <= update.payload.size() ? offset : 0;
 }
 
 Result<std::optional<Error>> AgentSession::Upload(const PendingUpdate& update) {

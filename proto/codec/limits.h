@@ -23,6 +23,9 @@ inline constexpr std::size_t kMaxEnrolReplyBytes = 128 * 1024;
 inline constexpr std::size_t kMaxRenewRequestBytes = 16 * 1024;
 inline constexpr std::size_t kMaxRenewReplyBytes = 64 * 1024;
 
+/// Of less than this the server keeps nothing when an upload breaks off.
+inline constexpr std::uint64_t kLeastKeptBytes = std::uint64_t{1} << 20U;
+
 // Texts, in bytes.
 inline constexpr std::size_t kMaxAgentVersionBytes = 64;
 inline constexpr std::size_t kMaxReasonBytes = 512;

@@ -1,7 +1,6 @@
 #include "server/api/agents_api.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <limits>
 #include <utility>
@@ -39,12 +38,9 @@ Result<DeviceId> IdentifyDevice(const Context& context, HttpRequest& request) {
 
 Result<RoundKey> ParseRound(const std::string& task, const std::string& round) {
   TACIT_TRY(TaskId id, TaskId::Parse(task));
-  RoundNumber number = 0;
-  const auto [end, error] = std::from_chars(round.data(), round.data() + round.size(), number);
-  if (error != std::errc{} || end != round.data() + round.size() || number == 0) {
-    return Fail(ErrorCode::kInvalidArgument, "'" + round + "' is not a round number");
-  }
-  return RoundKey{std::move(id), number};
+  const std::optional<RoundNumber> number = ParseWhole(round);
+  if (!number || *number == 0) return Fail(ErrorCode::kInvalidArgument, "'" + round + "' is not a round number");
+  return RoundKey{std::move(id), *number};
 }
 
 // ---- Check-in ----
@@ -141,15 +137,20 @@ Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request) {
   co_return ProtobufResponse(codec::Encode(reply));
 }
 
+template <typename Digest>
+Result<Digest> ParseDigest(std::string_view hex, const char* expected) {
+  TACIT_TRY(const Bytes raw, ParseHex(hex));
+  Digest digest{};
+  if (raw.size() != digest.size()) return Fail(ErrorCode::kInvalidArgument, expected);
+  std::ranges::copy(raw, digest.begin());
+  return digest;
+}
+
 // ---- Models ----
 
 Task<Result<HttpResponse>> GetModel(Context& context, HttpRequest& request, const PathArguments& arguments) {
   TACIT_CO_TRY_VOID(IdentifyDevice(context, request));
-  TACIT_CO_TRY(const Bytes raw, ParseHex(arguments[0]));
-  Digest256 digest{};
-  if (raw.size() != digest.size())
-    co_return Fail(ErrorCode::kInvalidArgument, "a model is named by 64 hexadecimal digits");
-  std::ranges::copy(raw, digest.begin());
+  TACIT_CO_TRY(const auto digest, ParseDigest<Digest256>(arguments[0], "a model is named by 64 hexadecimal digits"));
   TACIT_CO_TRY(auto model, co_await context.coordinator.CurrentModel(digest));
   HttpResponse response = net::ServeBytes(request, std::move(model), "application/octet-stream", arguments[0]);
   response.headers.emplace_back("Cache-Control", "private, max-age=31536000, immutable");
@@ -169,12 +170,9 @@ Result<std::uint64_t> OffsetOf(const HttpRequest& request) {
   const auto text = request.Header("upload-offset");
   if (!text) return 0;
   constexpr std::size_t kMostDigits = 18;
-  std::uint64_t offset = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), offset);
-  if (error != std::errc{} || end != text->data() + text->size() || text->size() > kMostDigits) {
-    return Fail(ErrorCode::kMalformed, "Upload-Offset must be a whole number of at most 18 digits");
-  }
-  return offset;
+  const std::optional<std::uint64_t> offset = ParseWhole(*text);
+  if (offset && text->size() <= kMostDigits) return *offset;
+  return Fail(ErrorCode::kMalformed, "Upload-Offset must be a whole number of at most 18 digits");
 }
 
 // Everything that can be known, and refused, before memory is taken for the payload.
@@ -285,13 +283,17 @@ Task<Result<std::variant<Held, WrongOffset>>> Begin(Context& context, HttpReques
                                                      .digest = {}}};
 }
 
+std::unexpected<Error> AnotherIsIn() {
+  return Fail(ErrorCode::kConflict, "another update of this device is in this round");
+}
+
 Task<Result<std::optional<WrongOffset>>> TakeUpdate(Context& context, HttpRequest& request, const DeviceId& device,
                                                     const RoundKey& round) {
   TACIT_CO_TRY(const Announced announced, co_await ReadAnnouncement(context, request, device, round));
   // Of the rest of what is counted nothing is needed, and the whole is looked at as ever.
   if (const auto& counted = announced.plan.counted; counted && announced.offset > 0) {
     if (*counted == announced.header.payload_digest) co_return std::nullopt;
-    co_return Fail(ErrorCode::kConflict, "another update of this device is in this round");
+    co_return AnotherIsIn();
   }
   TACIT_CO_TRY(auto begun, co_await Begin(context, request, device, announced));
   if (const auto* wrong = std::get_if<WrongOffset>(&begun)) co_return *wrong;
@@ -344,23 +346,14 @@ Task<Result<HttpResponse>> PutUpdate(Context& context, HttpRequest& request, con
   co_return std::unexpected(error);
 }
 
-Result<Digest128> AskedDigest(const HttpRequest& request) {
-  TACIT_TRY(const Bytes raw, ParseHex(request.Query("digest").value_or("")));
-  Digest128 digest{};
-  if (raw.size() != digest.size())
-    return Fail(ErrorCode::kInvalidArgument, "'digest' names an update by 32 hexadecimal digits");
-  std::ranges::copy(raw, digest.begin());
-  return digest;
-}
-
 // How much of a broken upload is here. Nothing changes by asking.
 Task<Result<HttpResponse>> GetUpdate(Context& context, HttpRequest& request, const PathArguments& arguments) {
   TACIT_CO_TRY(const DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const RoundKey round, ParseRound(arguments[0], arguments[1]));
-  TACIT_CO_TRY(const Digest128 digest, AskedDigest(request));
+  TACIT_CO_TRY(const auto digest, ParseDigest<Digest128>(request.Query("digest").value_or(""),
+                                                         "'digest' names an update by 32 hexadecimal digits"));
   TACIT_CO_TRY(const UploadPlan plan, co_await context.coordinator.PlanUpload(round, device));
-  if (plan.counted && plan.counted != digest)
-    co_return Fail(ErrorCode::kConflict, "another update of this device is in this round");
+  if (plan.counted && plan.counted != digest) co_return AnotherIsIn();
   if (plan.counted) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
   const auto kept = context.upload_memory.KeptBytes(device, round, request.peer().public_key_sha256, digest);
   if (!kept) co_return Fail(ErrorCode::kUnavailable, "an upload of this device is still under way; ask again");

@@ -1,10 +1,10 @@
 #include "server/api/operators_api.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
+#include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
@@ -31,13 +31,9 @@ Result<std::string> IdentifyOperator(const Context& context, const HttpRequest& 
 }
 
 Result<std::uint64_t> ParseNumber(std::string_view name, std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                std::string(name) + " must be a whole number, not '" + std::string(text) + "'");
-  }
-  return value;
+  if (const std::optional<std::uint64_t> value = ParseWhole(text)) return *value;
+  return Fail(ErrorCode::kInvalidArgument,
+              std::string(name) + " must be a whole number, not '" + std::string(text) + "'");
 }
 
 Result<std::uint64_t> QueryNumber(const HttpRequest& request, std::string_view name, std::uint64_t otherwise) {

@@ -109,10 +109,6 @@ std::size_t UploadMemory::waiting() const {
 net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceId device, std::size_t bytes) {
   std::optional<Seat> seat = TakeSeat(device);
   if (!seat) co_return std::unexpected(kShortestAbsence);
-  {
-    const std::scoped_lock lock(mutex_);
-    if (const auto broken = FindBroken(device.str()); broken != broken_.end()) Forget(broken);  // it begins anew
-  }
   const SteadyTime now = clock_.SteadyNow();
   Turn turn{.device = device.str(), .place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
   {
@@ -131,6 +127,7 @@ net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceI
 
 bool UploadMemory::GiveOrQueue(Turn& turn, SteadyTime now) {
   const std::scoped_lock lock(mutex_);
+  if (const auto broken = FindBroken(turn.device); broken != broken_.end()) Forget(broken);  // it begins anew
   turn.place = PlaceOf(turn.device, now);
   // Whoever is before everyone who waits may have what there is; nobody else.
   const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;

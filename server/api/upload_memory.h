@@ -18,6 +18,7 @@
 #include "common/net/executor.h"
 #include "dp/update.h"
 #include "proto/codec/agent.h"
+#include "proto/codec/limits.h"
 
 namespace tacit::api {
 
@@ -50,9 +51,9 @@ class UploadMemory final : private BufferOwner {
     std::size_t max_places = 100'000;
     std::uint32_t seats_per_device =
         2;  ///< That one device holds or waits for at once: a retry may meet its first try.
-    std::uint64_t least_kept = std::uint64_t{1} << 20U;  ///< Below so many bytes received a broken upload is not kept.
-    Millis kept_lifetime{120'000};                       ///< How long a broken upload waits for its rest.
-    std::uint64_t kept_bytes_per_second = 16'384;        ///< And it came so fast at least, after twice that time.
+    std::uint64_t least_kept = codec::kLeastKeptBytes;  ///< Below so many bytes received a broken upload is not kept.
+    Millis kept_lifetime{120'000};                      ///< How long a broken upload waits for its rest.
+    std::uint64_t kept_bytes_per_second = 16'384;       ///< And it came so fast at least, after twice that time.
   };
 
   /// One of the few places that a device has among those who hold memory or wait for it; free again when it ends.

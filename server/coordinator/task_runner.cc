@@ -281,24 +281,17 @@ void TaskRunner::Carry(const round::JoinPending& /*action*/) {
   // The acknowledgement of the first one answers everyone who waits under this device's name.
 }
 
-// An answer to what is being offered must not answer another upload of the same device, here and below.
 void TaskRunner::Carry(const round::Acknowledge& action) {
-  if (offered_ack_ != nullptr) {
-    offered_ack_->Set(Result<void>{});
-  } else {
-    Resolve(action.device, Result<void>{});
-  }
+  Resolve(action.device, Result<void>{});
 }
 
 void TaskRunner::Carry(const round::Refuse& action) {
-  if (offered_ack_ != nullptr) {
-    offered_ack_->Set(std::unexpected(action.error));
-  } else {
-    Resolve(action.device, std::unexpected(action.error));
-  }
+  Resolve(action.device, std::unexpected(action.error));
 }
 
 void TaskRunner::Resolve(const DeviceId& device, const Result<void>& outcome) {
+  // An answer to what is being offered must not answer another upload of the same device.
+  if (offered_ack_ != nullptr) return offered_ack_->Set(outcome);
   const auto [first, last] = acks_.equal_range(device);
   for (auto each = first; each != last; ++each) {
     if (!each->second->outcome) each->second->Set(outcome);

@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "common/base/check.h"
 #include "common/crypto/digest.h"
 #include "server/coordinator/task_runner_parts.h"
 
@@ -51,15 +50,6 @@ net::Task<void> Read(StoreThread& store, RoundKey key, std::uint64_t sequence, s
   into->sealed = co_await store.Call("read_partial", [key, sequence, &room = into->room](store::Store& from) {
     return from.ReadPartial(key, sequence, room);
   });
-}
-
-std::shared_ptr<Reading> StartReading(Services& services, const RoundKey& key, std::uint64_t sequence,
-                                      AlignedBuffer room) {
-  auto reading = std::make_shared<Reading>();
-  reading->room = std::move(room);
-  const auto spawned = services.background.Spawn(Read(services.store, key, sequence, reading));
-  TACIT_CHECK(spawned, "the background group has room for every task's few steps");
-  return reading;
 }
 
 }  // namespace
@@ -192,7 +182,13 @@ net::Task<Result<void>> TaskRunner::LoadPartials(const RoundKey& key) {
                               "partial_sequences", [key](store::Store& store) { return store.PartialSequences(key); }));
   if (partials_.empty()) co_return Result<void>{};
   next_sequence_ = partials_.back() + 1;
-  std::shared_ptr<Reading> reading = StartReading(services_, key, partials_.front(), {});
+  const auto start = [&](std::uint64_t sequence, AlignedBuffer room) {
+    auto reading = std::make_shared<Reading>();
+    reading->room = std::move(room);
+    Spawn(Read(services_.store, key, sequence, reading));
+    return reading;
+  };
+  std::shared_ptr<Reading> reading = start(partials_.front(), {});
   AlignedBuffer spare;
   for (std::size_t i = 0; i < partials_.size(); ++i) {
     while (!co_await reading->done.WaitUntil(services_.clock.SteadyNow() + kReadPatience)) {
@@ -201,7 +197,7 @@ net::Task<Result<void>> TaskRunner::LoadPartials(const RoundKey& key) {
     if (!read->sealed)
       co_return Fail(ErrorCode::kInternal, "a partial sum could not be read; the server's log says why");
     TACIT_CO_TRY(const ByteSpan sealed, Present(read->sealed, "looked at just now"));
-    if (i + 1 < partials_.size()) reading = StartReading(services_, key, partials_[i + 1], std::move(spare));
+    if (i + 1 < partials_.size()) reading = start(partials_[i + 1], std::move(spare));
     const Bytes context = SealContext(key, partials_[i]);
     TACIT_CO_TRY_VOID(co_await services_.compute.Run(
         [this, &sealed, &context] { return total_->sum.AddSealed(Present(sealer_, "just made"), sealed, context); }));

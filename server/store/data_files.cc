@@ -8,12 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <optional>
 #include <system_error>
 #include <utility>
 
 #include "common/base/files.h"
+#include "common/base/text.h"
 #include "common/crypto/digest.h"
 
 namespace tacit::store {
@@ -57,13 +57,6 @@ Result<std::vector<std::string>> Names(const fs::path& directory) {
   return names;
 }
 
-std::optional<std::uint64_t> ParseNumber(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
 /// Of `<name>.XXXXXX`, which a crash inside WriteFileAtomic leaves, the name; of any other name, the name itself.
 std::string_view Intended(std::string_view name) {
   constexpr std::size_t kSuffix = 7;
@@ -93,7 +86,7 @@ std::optional<RoundKey> ParseKeyName(std::string_view name) {
   const std::size_t dash = name.rfind('-');
   if (dash == std::string_view::npos) return std::nullopt;
   const Result<TaskId> task = TaskId::Parse(name.substr(0, dash));
-  const std::optional<std::uint64_t> round = ParseNumber(name.substr(dash + 1));
+  const std::optional<std::uint64_t> round = ParseWhole(name.substr(dash + 1));
   if (!task || !round) return std::nullopt;
   return RoundKey{*task, *round};
 }
@@ -223,9 +216,7 @@ Result<void> DataFiles::WritePartial(const RoundKey& key, const PartialFile& fil
 
 Result<ByteSpan> DataFiles::ReadPartial(const RoundKey& key, const PartialFile& file, AlignedBuffer& room) const {
   const fs::path path = PartialDirectory(key) / PartialName(file);
-  const auto size = static_cast<std::size_t>(file.bytes);
-  if (room.size() < size) room = AlignedBuffer(size);
-  const std::span<std::uint8_t> sealed = room.bytes().first(size);
+  const std::span<std::uint8_t> sealed = room.AtLeast(static_cast<std::size_t>(file.bytes));
   if (const auto read = ReadFileInto(path, sealed); !read) return AsLost(read.error());
   if (Xxh3(sealed) != file.digest)
     return Fail(ErrorCode::kDataLoss, path.string() + " was changed: its digest differs");
@@ -305,7 +296,7 @@ Result<void> DataFiles::SweepPartials(const Wanted& wanted) {
     if (!id) continue;
     TACIT_TRY(const std::vector<std::string> rounds, Names(data_dir_ / "partials" / task));
     for (const std::string& round : rounds) {
-      const std::optional<std::uint64_t> number = ParseNumber(round);
+      const std::optional<std::uint64_t> number = ParseWhole(round);
       if (number) TACIT_TRY_VOID(SweepPartialsOf({*id, *number}, wanted));
     }
   }

@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import struct
 import subprocess
@@ -90,6 +91,11 @@ class Answer:
 
     def problem(self):
         return json.loads(self.body)
+
+
+def rows(database, sql, values=()):
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return connection.execute(sql, values).fetchall()
 
 
 class Disk:
@@ -261,6 +267,27 @@ class Server:
             if line.startswith(line_start):
                 return float(line.rsplit(" ", 1)[1])
         return 0.0
+
+    def query(self, sql, *values):
+        """Rows of the server's database, while it runs or after."""
+        if not self.disk:
+            return rows(self.data / "tacit.db", sql, values)
+        return wait_until(lambda: self._query_copy(sql, values), "a copy of the database", self.process)[0]
+
+    def _query_copy(self, sql, values):
+        """SQLite looks for a database in another name space where it is not. A copy that is made while the server moves
+        its log is no database, and is made again."""
+        with tempfile.TemporaryDirectory() as copy, contextlib.suppress(sqlite3.DatabaseError):
+            for name in ("tacit.db", "tacit.db-wal"):
+                shutil.copy(self.data / name, copy)
+            return [rows(pathlib.Path(copy) / "tacit.db", sql, values)]
+        return None
+
+    def models(self, task="t"):
+        """Every published model, by its version, as it is on the disk."""
+        digests = self.query("SELECT version, lower(hex(digest)) FROM models WHERE task = ?", task)
+        return {version: numpy.fromfile(self.data / "models" / digest, "<f4").astype(float)
+                for version, digest in digests}
 
     def enrol(self, name):
         token = self.cli("device", "token", "create", "--name", name)["data"]

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import random
-import sqlite3
 import subprocess
 import threading
 import time
@@ -59,14 +58,6 @@ def shrunk(values, staleness):
     return numpy.sign(values) * (numpy.abs(values).astype(numpy.int64) * parts >> 16)
 
 
-def models(server):
-    """Every published model, by its version, as it is on the disk."""
-    with contextlib.closing(sqlite3.connect(server.root / "data/tacit.db")) as database:
-        digests = dict(database.execute("SELECT version, lower(hex(digest)) FROM models"))
-    return {version: numpy.fromfile(server.root / "data/models" / digest, "<f4").astype(float)
-            for version, digest in digests.items()}
-
-
 class Buffers(ServerTest):
     server_options = {"binary": "tacitd_testing"}
 
@@ -83,7 +74,7 @@ class Buffers(ServerTest):
 
     def step(self, version, size=2):
         """By how many grid steps the sum behind a version moved the model."""
-        found = models(self.server)
+        found = self.server.models()
         return numpy.rint((found[version] - found[version - 1]) * RADIUS * size)
 
     def upload(self, device, lease, values, encoding=GRID):
@@ -196,17 +187,14 @@ class Buffers(ServerTest):
         self.assertEqual(self.upload(d, lease_d, values_d).status, 200)
         self.published(2)
         numpy.testing.assert_array_equal(self.step(2), values_c + values_d)
-        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
-            rows = database.execute("SELECT rounds FROM participations WHERE device = 'a'").fetchall()
-        self.assertEqual(rows, [(1,)])
+        self.assertEqual(self.server.query("SELECT rounds FROM participations WHERE device = 'a'"), [(1,)])
 
     def test_what_is_remembered_of_an_update_is_forgotten_when_its_lease_holds_no_more(self):
         self.server.create_task(task_text(max_staleness=1, rounds=4))
         a, b = self.devices("a", "b")
 
         def remembered():
-            with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
-                return sorted({row[0] for row in database.execute("SELECT leased_in FROM counted_leases")})
+            return sorted({row[0] for row in self.server.query("SELECT leased_in FROM counted_leases")})
         for expected in ([1], [2], [3], []):
             self.fill([a, b])
             wait_until(lambda: remembered() == expected, f"{expected} to be remembered", self.server.process)
@@ -254,7 +242,7 @@ class Buffers(ServerTest):
         privacy = self.server.cli("privacy", "show", "t")["data"]
         self.assertEqual(privacy["rounds_charged"], 3)
         self.assertAlmostEqual(privacy["epsilon_spent"], epsilon, places=9)
-        self.assertGreater(numpy.abs(models(self.server)[3]).max(), 0, "there is noise")
+        self.assertGreater(numpy.abs(self.server.models()[3]).max(), 0, "there is noise")
         ledger = self.server.directory / "ledger.json"
         self.server.cli("privacy", "ledger", "t", "-o", ledger)
         self.server.cli("privacy", "verify", ledger)
@@ -373,11 +361,10 @@ class Kills(ServerTest):
         self.check(senders)
 
     def check(self, senders):
-        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
-            buffers = {}
-            for number, device in database.execute("SELECT round, device FROM contributions ORDER BY round"):
-                buffers.setdefault(device, []).append(number)
-        found = models(self.server)
+        buffers = {}
+        for number, device in self.server.query("SELECT round, device FROM contributions ORDER BY round"):
+            buffers.setdefault(device, []).append(number)
+        found = self.server.models()
         versions = sorted(found)
         sums = {}
         stale = acknowledged = 0

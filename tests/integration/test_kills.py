@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import os
 import random
-import sqlite3
 import threading
 import time
 import unittest
@@ -135,26 +134,21 @@ class Kills(ServerTest):
     def lost_and_wrong(self, senders):
         """What the disk contradicts of what the devices know: lost updates, and rounds with a wrong sum."""
         updates = {sender.device.name: sender.made for sender in senders}
-        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
-            counted = {}
-            for number, device in database.execute("SELECT round, device FROM contributions"):
-                counted.setdefault(number, []).append(device)
-            models = {version: self.model(digest) for version, digest in
-                      database.execute("SELECT version, hex(digest) FROM models")}
+        counted = {}
+        for number, device in self.server.query("SELECT round, device FROM contributions"):
+            counted.setdefault(number, []).append(device)
+        models = self.server.models()
         lost = [(sender.device.name, number) for sender in senders for number in sender.acknowledged
                 if sender.device.name not in counted.get(number, [])]
         versions = sorted(models)
         wrong = []
         for base, version in zip(versions, versions[1:]):
             devices = counted[version]
-            step = models[version].astype(float) - models[base].astype(float)
+            step = models[version] - models[base]
             found = numpy.rint(step * RADIUS * len(devices))
             if len(set(devices)) != len(devices) or (found != sum(updates[name][version] for name in devices)).any():
                 wrong.append(version)
         return lost, wrong, len(versions) - 1
-
-    def model(self, digest):
-        return numpy.fromfile(self.server.root / "data/models" / digest.lower(), "<f4")
 
     def test_acknowledged_is_counted_and_counted_once(self):
         senders = self.kill_often(KILLS)

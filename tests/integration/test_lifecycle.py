@@ -340,9 +340,7 @@ class Life(ServerTest):
         for device, lease in zip(devices, leases):
             self.assertEqual(device.upload(lease, numpy.zeros(d)).status, 200)
         harness.wait_until(lambda: self.server.task()["rounds_published"] == 1, "the round", self.server.process)
-        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
-            self.assertEqual(database.execute("SELECT counted, total_weight FROM rounds WHERE round = 1").fetchall(),
-                             [(3, 3)])
+        self.assertEqual(self.server.query("SELECT counted, total_weight FROM rounds WHERE round = 1"), [(3, 3)])
 
     def test_an_agent_process_trains_through_a_server_that_was_killed(self):
         self.server.create_task(task_text(name="sensors", size=2, minimum=2, rounds=3, privacy=NO_PRIVACY).replace(
@@ -385,8 +383,7 @@ class Readmission(ServerTest):
             protocol_version=1, agent_version="t", wait_ms=wait_ms).SerializeToString()).status
 
     def audited(self, action):
-        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database:
-            return database.execute("SELECT actor, target, detail FROM audit WHERE action = ?", (action,)).fetchall()
+        return self.server.query("SELECT actor, target, detail FROM audit WHERE action = ?", action)
 
 
 class ComingBack(Readmission):

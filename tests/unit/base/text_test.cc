@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,14 @@ TEST(DidYouMean, NamesTheNearestWordOrNone) {
   EXPECT_EQ(DidYouMean("dea", known), "") << "too little to go by";
   EXPECT_EQ(DidYouMean("population", known), "");
   EXPECT_EQ(DidYouMean(std::string(20'000'000, 's'), known), "");
+}
+
+TEST(ParseWhole, TakesAllOfATextOrNothing) {
+  EXPECT_EQ(ParseWhole("0"), 0U);
+  EXPECT_EQ(ParseWhole("007"), 7U);
+  EXPECT_EQ(ParseWhole("18446744073709551615"), std::numeric_limits<std::uint64_t>::max());
+  for (const char* bad : {"", "-1", "+1", " 1", "1 ", "1.0", "0x1", "18446744073709551616"})
+    EXPECT_EQ(ParseWhole(bad), std::nullopt) << bad;
 }
 
 TEST(Counted, IsOneOrMany) {
