@@ -123,8 +123,9 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
     if (page.size() < kRoundsPerPage) break;
     after = page.back().key.round;
   }
-  TACIT_CO_TRY_VOID(co_await LoadOlderModels(std::move(versions)));
-  if (!latest || store::HasEnded(latest->phase)) {
+  const bool between_rounds = !latest || store::HasEnded(latest->phase);
+  if (active() || !between_rounds) TACIT_CO_TRY_VOID(co_await LoadOlderModels(std::move(versions)));
+  if (between_rounds) {
     if (latest) co_await ForgetSums(latest->key);  // in case the last process ended before it could
     if (active()) {
       TACIT_CO_TRY(auto lineage, co_await LoadLineage());

@@ -247,6 +247,18 @@ class Buffers(ServerTest):
         self.server.cli("privacy", "ledger", "t", "-o", ledger)
         self.server.cli("privacy", "verify", ledger)
 
+    def test_a_task_that_has_ended_needs_none_of_its_older_models_at_a_start(self):
+        self.server.create_task(task_text(max_staleness=2, rounds=3))
+        devices = self.devices("a", "b")
+        for _ in range(3):
+            self.fill(devices)
+        wait_until(lambda: self.server.task()["state"] == "finished", "the task to end", self.server.process)
+        self.assertEqual(self.server.stop(), 0)
+        (older,), = self.server.query("SELECT lower(hex(digest)) FROM models WHERE version = 2")
+        (self.server.data / "models" / older).unlink()
+        self.server.restart()
+        self.assertEqual(self.server.task()["latest_version"], 3)
+
     def test_combinations_that_are_not_sound_are_refused_with_the_reason(self):
         coin = GAUSSIAN + 'sampling = "checkin_coin"\nsampling_probability = 0.02\n'
         for text, words in ((task_text(privacy=coin), "no sample of any round"),
