@@ -17,6 +17,8 @@ inline constexpr std::size_t kWidth = 8;
 using Floats = float __attribute__((vector_size(kWidth * sizeof(float))));
 using Words = std::uint32_t __attribute__((vector_size(kWidth * sizeof(std::uint32_t))));
 using Integers = std::int32_t __attribute__((vector_size(kWidth * sizeof(std::int32_t))));
+using PairOfWords = std::uint32_t __attribute__((vector_size(2 * kWidth * sizeof(std::uint32_t))));
+using PairOfIntegers = std::int32_t __attribute__((vector_size(2 * kWidth * sizeof(std::int32_t))));
 using Doubles = double __attribute__((vector_size(kWidth * sizeof(double))));
 using LongWords = std::uint64_t __attribute__((vector_size(kWidth * sizeof(std::uint64_t))));
 using LongIntegers = std::int64_t __attribute__((vector_size(kWidth * sizeof(std::int64_t))));
@@ -72,57 +74,102 @@ TACIT_INLINE void Measure(std::span<const float> values, Norm norm, FloatMeasure
   norm == Norm::kL2 ? MeasureFloats<Norm::kL2>(values, measure) : MeasureFloats<Norm::kL1>(values, measure);
 }
 
-/// Adds up vectors of integers.
+/// Adds up integers of one chunk, which is short enough for the squares of all but the largest to fit into 64 bits.
 template <Norm kNorm>
-struct GridSums {
-  Words largest{};
-  LongWords low{};
-  LongWords high{};
+class GridSums {
+ public:
+  static constexpr std::size_t kChunk = 2048;
+  static constexpr std::size_t kBlock = 2 * kWidth;
 
-  TACIT_INLINE void Take(const Integers& values) {
-    Words magnitudes;
-    Words signs;
+  TACIT_INLINE void Take(const PairOfIntegers& values) {
+    PairOfWords magnitudes;
+    PairOfWords signs;
     Load(&values, magnitudes);
-    const Integers negative = values >> 31;
+    const PairOfIntegers negative = values >> 31;
     Load(&negative, signs);
     magnitudes = (magnitudes ^ signs) - signs;  // |value|, of the smallest integer too
-    largest = magnitudes > largest ? magnitudes : largest;
-    const LongWords wide = __builtin_convertvector(magnitudes, LongWords);
-    if constexpr (kNorm == Norm::kL2) {
-      const LongWords squares = wide * wide;
-      low += squares & 0xffffffffU;
-      high += squares >> 32U;
-    } else {
-      low += wide;
-    }
+    largest_ = magnitudes > largest_ ? magnitudes : largest_;
+    // Each entry stays where it is, in one half of a long word: nothing has to be moved to be widened.
+    LongWords words;
+    Load(&magnitudes, words);
+    const LongWords even = words & kLowHalf;
+    const LongWords odd = words >> 32U;
+    even_ += kNorm == Norm::kL2 ? even * even : even;
+    odd_ += kNorm == Norm::kL2 ? odd * odd : odd;
   }
-  TACIT_INLINE GridMeasure Total() const {
+
+  /// Of the chunk whose blocks were taken.
+  TACIT_INLINE GridMeasure Total(std::span<const std::int32_t> chunk) const {
     GridMeasure total;
-    for (std::size_t i = 0; i < kWidth; ++i) {
-      (kNorm == Norm::kL2 ? total.low : total.magnitudes) += low[i];
-      total.high += high[i];
-      total.largest = std::max<std::uint32_t>(total.largest, largest[i]);
+    for (std::size_t i = 0; i < kBlock; ++i) total.largest = std::max<std::uint32_t>(total.largest, largest_[i]);
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < kWidth; ++i) sum += even_[i] + odd_[i];
+    if (kNorm == Norm::kL1) {
+      total.magnitudes = sum;
+    } else if (total.largest <= kLargestExact) {
+      total.low = sum & kLowHalf;
+      total.high = sum >> 32U;
+    } else {
+      AddSquares(chunk, total);
     }
     return total;
   }
+
+ private:
+  static constexpr std::uint64_t kLowHalf = 0xffffffffU;
+  static constexpr std::uint32_t kLargestExact = std::uint32_t{1} << 26U;
+  static_assert(std::uint64_t{kChunk} * kLargestExact <= (std::uint64_t{1} << 63U) / kLargestExact);
+
+  TACIT_INLINE static void AddSquares(std::span<const std::int32_t> chunk, GridMeasure& total) {
+    for (const std::int64_t entry : chunk) {
+      const auto square = static_cast<std::uint64_t>(entry * entry);
+      total.low += square & kLowHalf;
+      total.high += square >> 32U;
+    }
+  }
+
+  PairOfWords largest_{};
+  LongWords even_{};
+  LongWords odd_{};
 };
+
+/// Calls `take(sums, from, at, count)` for every block of `values`, at most GridSums::kBlock each, and adds up what the
+/// blocks of each chunk of `grid` added to its sums. What is beyond `count` is zero.
+template <Norm kNorm, typename T, typename Take>
+TACIT_INLINE GridMeasure MeasureChunks(std::span<const T> values, const std::int32_t* grid, Take take) {
+  using Sums = GridSums<kNorm>;
+  GridMeasure total;
+  for (std::size_t first = 0; first < values.size(); first += Sums::kChunk) {
+    const std::size_t size = std::min(Sums::kChunk, values.size() - first);
+    Sums sums;
+    ForBlocks<Sums::kBlock>(values.subspan(first, size),
+                            [&](const T* from, std::size_t at, std::size_t count)
+                                TACIT_INLINE_LAMBDA { take(sums, from, first + at, count); });
+    const GridMeasure chunk = sums.Total({grid + first, size});
+    total.low += chunk.low;
+    total.high += chunk.high;
+    total.magnitudes += chunk.magnitudes;
+    total.largest = std::max(total.largest, chunk.largest);
+  }
+  return total;
+}
 
 template <Norm kNorm>
 TACIT_INLINE GridMeasure TruncateTo(std::span<const float> values, double factor, std::int32_t* grid) {
-  constexpr std::size_t kVectors = 2;
-  GridSums<kNorm> sums;
-  ForBlocks<kVectors * kWidth>(values, [&](const float* from, std::size_t at, std::size_t count) TACIT_INLINE_LAMBDA {
-    Integers whole[kVectors];
-    for (std::size_t i = 0; i < kVectors; ++i) {
-      Floats floats;
-      Load(from + i * kWidth, floats);
-      const Doubles scaled = __builtin_convertvector(floats, Doubles) * factor;
-      whole[i] = __builtin_convertvector(scaled, Integers);
-      sums.Take(whole[i]);
-    }
-    std::memcpy(grid + at, whole, count * sizeof(std::int32_t));
-  });
-  return sums.Total();
+  return MeasureChunks<kNorm>(
+      values, grid,
+      [&](GridSums<kNorm>& sums, const float* from, std::size_t at, std::size_t count) TACIT_INLINE_LAMBDA {
+        Integers halves[2];
+        for (std::size_t i = 0; i < 2; ++i) {
+          Floats floats;
+          Load(from + i * kWidth, floats);
+          halves[i] = __builtin_convertvector(__builtin_convertvector(floats, Doubles) * factor, Integers);
+        }
+        PairOfIntegers whole;
+        std::memcpy(&whole, halves, sizeof whole);
+        sums.Take(whole);
+        std::memcpy(grid + at, &whole, count * sizeof(std::int32_t));
+      });
 }
 
 TACIT_INLINE GridMeasure Truncate(std::span<const float> values, double factor, Norm norm, std::int32_t* grid) {
@@ -131,16 +178,13 @@ TACIT_INLINE GridMeasure Truncate(std::span<const float> values, double factor, 
 
 template <Norm kNorm>
 TACIT_INLINE GridMeasure MeasureIntegers(std::span<const std::int32_t> grid) {
-  constexpr std::size_t kVectors = 2;
-  GridSums<kNorm> sums;
-  ForBlocks<kVectors * kWidth>(grid, [&](const std::int32_t* from, std::size_t, std::size_t) TACIT_INLINE_LAMBDA {
-    for (std::size_t i = 0; i < kVectors; ++i) {
-      Integers values;
-      Load(from + i * kWidth, values);
-      sums.Take(values);
-    }
-  });
-  return sums.Total();
+  return MeasureChunks<kNorm>(grid, grid.data(),
+                              [](GridSums<kNorm>& sums, const std::int32_t* from, std::size_t, std::size_t)
+                                  TACIT_INLINE_LAMBDA {
+                                    PairOfIntegers values;
+                                    Load(from, values);
+                                    sums.Take(values);
+                                  });
 }
 
 /// In order, and each block is read before it is written: where the values stand at the end of the memory of the grid,

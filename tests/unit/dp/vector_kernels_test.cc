@@ -18,7 +18,7 @@ using testing::RadiusOf;
 
 __extension__ using Wide = unsigned __int128;
 constexpr Norm kNorms[] = {Norm::kL1, Norm::kL2};
-constexpr std::size_t kSizes[] = {0, 1, 7, 8, 15, 16, 17, 63, 64, 65, 127, 128, 1000};
+constexpr std::size_t kSizes[] = {0, 1, 7, 8, 15, 16, 17, 63, 64, 65, 127, 128, 1000, 2047, 2048, 2049, 5000};
 
 std::vector<float> RandomFloats(std::size_t size, std::mt19937& random) {
   std::uniform_real_distribution<float> exponent(-30, 30);
@@ -122,13 +122,15 @@ TEST_P(VectorKernelsTest, TruncatesTowardZeroInPlace) {
       std::vector<float> values(size + 1, 0.5F);
       for (std::size_t i = 0; i < size; ++i) values[i] = uniform(random_);
       const std::vector<float> before = values;
-      const double factor = 0x1p30 * 1.2345;
-      auto* const grid = reinterpret_cast<std::int32_t*>(values.data());
-      const GridMeasure measure = kernels().truncate(std::span(values).first(size), factor, norm, grid);
-      for (std::size_t i = 0; i < size; ++i)
-        ASSERT_EQ(grid[i], static_cast<std::int32_t>(static_cast<double>(before[i]) * factor));
-      EXPECT_EQ(values[size], 0.5F);
-      ExpectSumsOf({grid, size}, norm, measure);
+      for (const double factor : {0x1p30 * 1.2345, 0x1p20 * 1.2345}) {
+        values = before;
+        auto* const grid = reinterpret_cast<std::int32_t*>(values.data());
+        const GridMeasure measure = kernels().truncate(std::span(values).first(size), factor, norm, grid);
+        for (std::size_t i = 0; i < size; ++i)
+          ASSERT_EQ(grid[i], static_cast<std::int32_t>(static_cast<double>(before[i]) * factor));
+        EXPECT_EQ(values[size], 0.5F);
+        ExpectSumsOf({grid, size}, norm, measure);
+      }
     }
   }
 }
@@ -161,6 +163,17 @@ TEST_P(VectorKernelsTest, MeasuresIntegersExactly) {
   for (const std::size_t size : kSizes) {
     const std::vector<std::int32_t> grid = RandomIntegers(size, random_);
     for (const Norm norm : kNorms) ExpectSumsOf(grid, norm, kernels().measure_grid(grid, norm));
+  }
+}
+
+TEST_P(VectorKernelsTest, MeasuresManyEntriesOfOneSizeExactly) {
+  // On both sides of where the squares of many would leave 64 bits.
+  for (const std::int32_t each : {1 << 20, (1 << 26) - 1, 1 << 26, (1 << 26) + 1, 1 << 27, 1 << 30,
+                                  std::numeric_limits<std::int32_t>::max(), std::numeric_limits<std::int32_t>::min()}) {
+    for (const std::size_t size : kSizes) {
+      const std::vector<std::int32_t> grid(size, each);
+      for (const Norm norm : kNorms) ExpectSumsOf(grid, norm, kernels().measure_grid(grid, norm));
+    }
   }
 }
 
