@@ -249,7 +249,7 @@ std::optional<WallTime> TlsSession::ProofEnd() const {
 
 // A stale error in the thread's queue would be taken for one of this session.
 void TlsSession::Prepare() {
-  ERR_clear_error();
+  if (ERR_peek_error() != 0) ERR_clear_error();
   state_->system_error = 0;
 }
 
@@ -316,11 +316,9 @@ Result<SslContextPtr> NewTlsContext(TlsSession::Role role) {
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(
       raw, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  // An idle connection keeps no record buffers: 25 KB instead of 38.
-  // And what is sent of a chain is what its file holds: OpenSSL would look for the rest among the roots at every
-  // handshake, and the other side would have to read a root that it trusts already, or does not.
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                            SSL_MODE_NO_AUTO_CHAIN);
+  // What is sent of a chain is what its file holds: OpenSSL would look for the rest among the roots at every handshake,
+  // and the other side would have to read a root that it trusts already, or does not.
+  SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_max_cert_list(raw, kMaxPeerChainBytes);
   SSL_CTX_set_verify_depth(raw, kMaxCertificateDepth);
   SSL_CTX_set_default_passwd_cb(raw, NoPassPhrase);

@@ -76,6 +76,9 @@ class TlsSession {
   /// Tries once to send close_notify. The socket stays open.
   void SendCloseNotify();
 
+  /// Gives back the memory for records, where none is under way; the next one takes it again.
+  void ReleaseBuffers() { SSL_free_buffers(ssl_.get()); }
+
   /// Decrypted bytes that wait inside the session, for which the socket will not become readable again.
   [[nodiscard]] bool HasPending() const { return SSL_pending(ssl_.get()) > 0; }
   /// Whether the handshake took up an earlier session in place of certificates.
