@@ -67,7 +67,7 @@ std::optional<codec::LocalNoise> LocalToWire(const task::TaskSpec& spec) {
 }
 
 codec::Lease ToWire(const LeaseView& view) {
-  const task::TaskSpec& spec = view.spec;
+  const task::TaskSpec& spec = *view.spec;
   const model::ModelShape& shape = spec.model.shape();
   return {.task = view.round.task,
           .round = view.round.round,
@@ -97,27 +97,36 @@ Millis LongestWait(const Context& context, const HttpRequest& request, Millis wa
   return std::clamp(life_left, Millis(0), std::max(wanted, Millis(0)));
 }
 
-Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
+Task<Result<std::unique_ptr<CheckInQuery>>> ReadQuery(Context& context, HttpRequest& request) {
   TACIT_CO_TRY(DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(codec::kMaxCheckInRequestBytes));
   TACIT_CO_TRY(codec::CheckInRequest wish, codec::ParseCheckInRequest(body));
-  const auto presence = std::make_shared<coordinator::Presence>();
-  const auto watch = request.WatchPeer([presence] { presence->Leave(); });
-  TACIT_CO_TRY(const auto reply,
-               co_await context.coordinator.CheckIn(CheckInQuery{.device = std::move(device),
-                                                                 .key = request.peer().public_key_sha256,
-                                                                 .task = std::move(wish.task),
-                                                                 .inputs = wish.inputs,
-                                                                 .classes = wish.classes,
-                                                                 .declined = std::move(wish.declined),
-                                                                 .only_local_noise = wish.only_local_noise,
-                                                                 .wait = LongestWait(context, request, wish.wait),
-                                                                 .presence = presence}));
-  if (const auto* lease = std::get_if<LeaseView>(&reply)) {
-    co_return ProtobufResponse(codec::Encode(codec::CheckInReply(ToWire(*lease))));
-  }
+  co_return std::make_unique<CheckInQuery>(CheckInQuery{.device = std::move(device),
+                                                        .key = request.peer().public_key_sha256,
+                                                        .task = std::move(wish.task),
+                                                        .inputs = wish.inputs,
+                                                        .classes = wish.classes,
+                                                        .declined = std::move(wish.declined),
+                                                        .only_local_noise = wish.only_local_noise,
+                                                        .wait = LongestWait(context, request, wish.wait),
+                                                        .presence = std::make_shared<coordinator::Presence>()});
+}
+
+// A coroutine that it were inlined into would keep room for all of this for as long as it lasts.
+[[gnu::noinline]] HttpResponse AnswerOf(const coordinator::CheckInReply& reply) {
+  if (const auto* lease = std::get_if<LeaseView>(&reply))
+    return ProtobufResponse(codec::Encode(codec::CheckInReply(ToWire(*lease))));
   const auto& wait = std::get<WaitView>(reply);
-  co_return ProtobufResponse(codec::Encode(codec::CheckInReply(codec::Wait{wait.retry_after, wait.reason})));
+  return ProtobufResponse(codec::Encode(codec::CheckInReply(codec::Wait{wait.retry_after, wait.reason})));
+}
+
+// Most devices that are connected wait in here: its frame is a good part of what they take.
+Task<Result<HttpResponse>> CheckIn(Context& context, HttpRequest& request) {
+  TACIT_CO_TRY(std::unique_ptr<CheckInQuery> query, co_await ReadQuery(context, request));
+  const auto watch = request.WatchPeer([presence = query->presence] { presence->Leave(); });
+  const auto reply = co_await context.coordinator.CheckIn(std::move(query));
+  if (!reply) co_return std::unexpected(reply.error());
+  co_return AnswerOf(*reply);
 }
 
 // ---- What a device has spent ----

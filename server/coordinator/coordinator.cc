@@ -193,27 +193,27 @@ void Coordinator::WakeWaiters() {
 
 // ---- Devices ----
 
-net::Task<Result<CheckInReply>> Coordinator::CheckIn(CheckInQuery query) {
+net::Task<Result<CheckInReply>> Coordinator::CheckIn(std::shared_ptr<const CheckInQuery> query) {
   return OnControl<CheckInReply>([this, query = std::move(query)] { return CheckInOnControl(query); });
 }
 
-net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(CheckInQuery query) {
-  const SteadyTime until = services_.clock.SteadyNow() + std::min(query.wait, services_.long_poll);
-  Presence& presence = *query.presence;
+net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(std::shared_ptr<const CheckInQuery> query) {
+  const SteadyTime until = services_.clock.SteadyNow() + std::min(query->wait, services_.long_poll);
+  Presence& presence = *query->presence;
   const Waiting waiting(waiters_, presence.wake());
   for (SteadyTime asked_at{};;) {
     // Asked again after every wait: a revocation must reach a device that is waiting, too.
-    const Result<void> active = devices_.CheckActive(query.device, query.key);
+    const Result<void> active = devices_.CheckActive(query->device, query->key);
     if (presence.left() || !active) {
-      for (const auto& [id, runner] : runners_) runner->Left(query.device, asked_at);
+      for (const auto& [id, runner] : runners_) runner->Left(query->device, asked_at);
       TACIT_CO_TRY_VOID(active);
       co_return WaitView{kWithoutTasks, "the device has left"};
     }
-    if (query.task) TACIT_CO_TRY_VOID(Find(*query.task));
-    CheckInReply reply = AskRunners(query);
+    if (query->task) TACIT_CO_TRY_VOID(Find(*query->task));
+    CheckInReply reply = AskRunners(*query);
     asked_at = services_.clock.SteadyNow();
     const bool leased = std::holds_alternative<LeaseView>(reply);
-    if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return Paced(std::move(reply), query.device);
+    if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return Paced(std::move(reply), query->device);
     co_await presence.wake().WaitUntil(until);
   }
 }

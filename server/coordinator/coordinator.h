@@ -36,7 +36,7 @@ class Coordinator {
 
   /// A lease, or after `query.wait` the reason why there is none. Errors: kPermissionDenied; kNotFound for a named task
   /// that does not exist.
-  net::Task<Result<CheckInReply>> CheckIn(CheckInQuery query);
+  net::Task<Result<CheckInReply>> CheckIn(std::shared_ptr<const CheckInQuery> query);
   /// The bytes of a model that some task takes updates for, float32 little-endian: all that a device ever needs.
   /// Errors: kGone for any other digest.
   net::Task<Result<SharedBytes>> CurrentModel(Digest256 digest);
@@ -83,7 +83,7 @@ class Coordinator {
   net::Task<Result<T>> OnControl(std::function<net::Task<Result<T>>()> start);
 
   net::Task<Result<void>> StartOnControl();
-  net::Task<Result<CheckInReply>> CheckInOnControl(CheckInQuery query);
+  net::Task<Result<CheckInReply>> CheckInOnControl(std::shared_ptr<const CheckInQuery> query);
   net::Task<Result<TaskView>> CreateTaskOnControl(task::TaskSpec spec, std::string toml);
   net::Task<Result<TaskView>> StopTaskOnControl(TaskId id, std::string reason);
   net::Task<Result<dp::Adjustment>> AdjustOnControl(TaskId id, dp::NoiseMultiplier noise_multiplier,

@@ -20,14 +20,17 @@ constexpr Millis kBetweenEntries{5};
 constexpr std::uint64_t kBatchBytes = 32ULL << 20U;
 constexpr std::uint64_t kLeastFullBatch = 16;
 constexpr std::uint64_t kMostFullBatch = 256;
-constexpr std::uint64_t kBytesPerMilliOfWait = 100'000;
+constexpr std::uint64_t kBytesPerMilliOfWait = 50'000;
 constexpr Millis kLeastBatchWait{5};
-constexpr Millis kMostBatchWait{500};
+constexpr Millis kMostBatchWait{2'000};
 
 }  // namespace
 
 TaskRunner::TaskRunner(Services& services, store::TaskRecord record, Surroundings around)
-    : services_(services), record_(std::move(record)), around_(std::move(around)) {}
+    : services_(services),
+      record_(std::move(record)),
+      leased_spec_(std::make_shared<const task::TaskSpec>(record_.spec)),
+      around_(std::move(around)) {}
 
 TaskRunner::~TaskRunner() = default;
 
@@ -254,7 +257,7 @@ void TaskRunner::Carry(const round::GrantLease& /*action*/) {
   const std::optional<task::Asynchronous>& asynchronous = spec().asynchronous;
   check_in_reply_ = LeaseView{
       .round = CurrentKey(),
-      .spec = spec(),
+      .spec = leased_spec_,
       .clip_norm = record_.clip_norm,
       .model_version = model_record().version,
       .model_digest = model_record().digest,

@@ -211,6 +211,7 @@ class TaskRunner {
 
   Services& services_;
   store::TaskRecord record_;
+  const std::shared_ptr<const task::TaskSpec> leased_spec_;  // of record_; one for all leases
   Surroundings around_;
   bool stopping_ = false;
   std::optional<SteadyTime> other_shape_at_;  // when a device last asked whose data have another shape

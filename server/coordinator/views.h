@@ -49,7 +49,7 @@ struct CheckInQuery {
 /// Permission to train for one round.
 struct LeaseView {
   RoundKey round;
-  task::TaskSpec spec;
+  std::shared_ptr<const task::TaskSpec> spec;
   dp::ClipNorm clip_norm;  ///< Of this round.
   ModelVersion model_version = 0;
   Digest256 model_digest{};

@@ -74,7 +74,7 @@ net::Task<void> Fleet::Live(Device& device, Server server) {
 net::Task<void> Fleet::Ask(Device& device, Server server) {
   const Millis wait(std::uniform_int_distribution<std::int64_t>(0, kLongestPoll.count())(random_));
   coordinator::CheckInQuery query{.device = device.id, .key = device.key, .task = {}, .declined = {}, .wait = wait};
-  const auto reply = co_await server.coordinator.CheckIn(std::move(query));
+  const auto reply = co_await server.coordinator.CheckIn(std::make_shared<coordinator::CheckInQuery>(std::move(query)));
   co_await Pause(kNetwork);
   if (!reply) {
     history_.Complain(device.id.str() + " was refused: " + reply.error().message);
@@ -89,7 +89,7 @@ net::Task<void> Fleet::Ask(Device& device, Server server) {
 
 Fleet::Update Fleet::Train(coordinator::LeaseView lease) {
   Update update{.lease = std::move(lease), .digest = {}, .grid = {}};
-  const auto largest = static_cast<std::int32_t>(update.lease.spec.privacy.grid_radius.value()) / kEntriesPerRadius;
+  const auto largest = static_cast<std::int32_t>(update.lease.spec->privacy.grid_radius.value()) / kEntriesPerRadius;
   std::uniform_int_distribution<std::int32_t> entry(-largest, largest);
   for (std::int32_t& each : update.grid) each = entry(random_);
   Xxh3Stream digest;
@@ -144,8 +144,8 @@ net::Task<void> Fleet::SendOnceMore(Device& device, Server server, Update sent) 
 net::Task<Result<void>> Fleet::Submit(Device& device, Server server, const Update& update) {
   AlignedBuffer memory(sizeof update.grid);
   dp::UpdateIntake intake(std::move(memory), dp::UpdateIntake::Entries::kGrid,
-                          {.mechanism = update.lease.spec.privacy.mechanism,
-                           .grid_radius = update.lease.spec.privacy.grid_radius,
+                          {.mechanism = update.lease.spec->privacy.mechanism,
+                           .grid_radius = update.lease.spec->privacy.grid_radius,
                            .entry_bound = 0});
   std::memcpy(intake.Rest().data(), update.grid.data(), sizeof update.grid);
   intake.Received(sizeof update.grid);

@@ -137,8 +137,8 @@ class AsynchronousTask : public CoordinatorTest {
   /// For this round, as soon as it is open.
   LeaseView LeaseOf(RoundNumber round) {
     for (int i = 0; i < 1000; ++i) {
-      const auto reply = Run(
-          coordinator_.CheckIn({.device = device_, .key = key_, .task = {}, .declined = {}, .wait = Millis(1'000)}));
+      const auto reply = Run(coordinator_.CheckIn(std::make_shared<CheckInQuery>(
+          CheckInQuery{.device = device_, .key = key_, .task = {}, .declined = {}, .wait = Millis(1'000)})));
       const auto* const lease = reply ? std::get_if<LeaseView>(&*reply) : nullptr;
       if (lease != nullptr && lease->round.round == round) return *lease;
     }
@@ -147,10 +147,10 @@ class AsynchronousTask : public CoordinatorTest {
   }
 
   Result<void> Send(const LeaseView& lease, std::int32_t value) {
-    const std::vector<std::int32_t> grid(lease.spec.model.ParameterCount(), value);
+    const std::vector<std::int32_t> grid(lease.spec->model.ParameterCount(), value);
     dp::UpdateIntake intake(
         AlignedBuffer(grid.size() * sizeof(std::int32_t)), dp::UpdateIntake::Entries::kGrid,
-        {.mechanism = lease.spec.privacy.mechanism, .grid_radius = lease.spec.privacy.grid_radius, .entry_bound = 0});
+        {.mechanism = lease.spec->privacy.mechanism, .grid_radius = lease.spec->privacy.grid_radius, .entry_bound = 0});
     std::memcpy(intake.Rest().data(), grid.data(), grid.size() * sizeof(std::int32_t));
     intake.Received(grid.size() * sizeof(std::int32_t));
     auto update = std::move(intake).Verify(dp::Fit::kWithinClip);
