@@ -187,11 +187,11 @@ def uploads(sizes=SIZES):
             for mode, fresh in (("keep_alive", 0), ("fresh_handshake", 1)):
                 if fresh and size != "100KB":
                     continue
-                scene.create_task(mode.replace("_", "-"), shape, rounds)
+                scene.create_task(mode.replace("_", "-"), shape, rounds + 1)
                 alone = load("sink", directory=scene.root, clients=clients, rounds=rounds, fresh=fresh,
                              parameters=parameters(shape))
-                seen = scene.load("rounds", task=mode.replace("_", "-"), rounds=rounds, parameters=parameters(shape),
-                                  fresh=fresh)
+                seen = scene.load("rounds", task=mode.replace("_", "-"), rounds=rounds, warm_up=1, fresh=fresh,
+                                  parameters=parameters(shape))
                 cpu = 1e3 * seen["cpu"] / seen["updates"]
                 alone_cpu = 1e3 * alone["cpu"] / alone["updates"]
                 name = f"float32.{size}.{mode}"
@@ -273,8 +273,9 @@ def scaling():
     for clients in (10, 100, 1000, 10_000):
         shape = SIZES["100KB"][0]
         with Scene(clients) as scene:
-            scene.create_task("t", shape, 3)
-            seen = scene.load("rounds", task="t", rounds=3 if clients <= 1000 else 1, parameters=parameters(shape))
+            rounds = 3 if clients <= 1000 else 1
+            scene.create_task("t", shape, rounds + 1)
+            seen = scene.load("rounds", task="t", rounds=rounds, warm_up=1, parameters=parameters(shape))
             cpu = seen["cpu"] * clients / seen["updates"]
             by_clients.append((clients, cpu))
             row(f"scaling.clients.{clients}", 1e3 * cpu, "ms/round")
@@ -282,8 +283,8 @@ def scaling():
     for shape, _, _, _ in SIZES.values():
         large = parameters(shape) > 10_000_000
         with Scene(4, 512 * MIB, (2304 if large else 256) * MIB) as scene:
-            scene.create_task("t", shape, 3)
-            seen = scene.load("rounds", task="t", rounds=3, parameters=parameters(shape))
+            scene.create_task("t", shape, 4)
+            seen = scene.load("rounds", task="t", rounds=3, warm_up=1, parameters=parameters(shape))
             by_parameters.append((parameters(shape), seen["cpu"] / seen["updates"]))
             row(f"scaling.parameters.{parameters(shape)}", 1e3 * seen["cpu"] / seen["updates"], "ms/update")
     row("scaling.clients.slope", slope(by_clients), "", None, 1.05)

@@ -54,6 +54,7 @@ void Poll(Client& client, const std::string& task) {
 Result<nlohmann::json> RunIdle(const Scene& scene, const IdleOptions& options) {
   TACIT_TRY(Fleet fleet, Fleet::Create(scene, scene.port));
   TACIT_TRY(const ResidentMemory alone, MemoryOf(scene.server));
+  TACIT_TRY_VOID(fleet.Connect(kPatience));
   const std::size_t measured = std::min(options.check_ins, scene.clients);
   TACIT_TRY_VOID(fleet.Each(
       [&](Client& client) {

@@ -32,6 +32,23 @@ Result<Fleet> Fleet::Create(const Scene& scene, std::uint16_t port) {
   return fleet;
 }
 
+Result<void> Fleet::Connect(std::chrono::seconds patience) {
+  return Each(
+      [this](const Client& client) {
+        if (client.index() < kAtOnce) ConnectNext(client.index());
+      },
+      patience);
+}
+
+void Fleet::ConnectNext(std::size_t index) {
+  if (index >= clients_.size()) return;
+  clients_[index]->Connect([this, index](Client&, const Answer& answer) {
+    if (answer.status != 200) return loop_->At(Now() + kAfterRefusal, [this, index] { ConnectNext(index); });
+    Done();
+    ConnectNext(index + kAtOnce);
+  });
+}
+
 Result<void> Fleet::Each(const std::function<void(Client&)>& start, std::chrono::seconds patience) {
   done_ = 0;
   for (const auto& client : clients_) start(*client);

@@ -14,6 +14,9 @@ using Duration = std::chrono::duration<double>;
 /// Before a client tries again that was turned away without being told for how long.
 inline constexpr std::chrono::milliseconds kAfterRefusal{200};
 
+/// Connections that are being made at the same time, where nothing is measured by them.
+inline constexpr std::size_t kAtOnce = 128;
+
 /// The clients of a scene on one loop.
 class Fleet {
  public:
@@ -22,6 +25,9 @@ class Fleet {
   [[nodiscard]] std::vector<std::unique_ptr<Client>>& clients() { return clients_; }
   [[nodiscard]] Loop& loop() { return *loop_; }
 
+  /// Connects all, kAtOnce at a time: each of these clients stands for a machine of its own, but one thread does all of
+  /// their handshakes. Errors: as Each.
+  Result<void> Connect(std::chrono::seconds patience);
   /// Calls `start` with every client and runs until Done was called as often as there are clients.
   /// Errors: kDeadlineExceeded after `patience`; what Failed was called with.
   Result<void> Each(const std::function<void(Client&)>& start, std::chrono::seconds patience);
@@ -30,6 +36,7 @@ class Fleet {
 
  private:
   Fleet() = default;
+  void ConnectNext(std::size_t index);
   std::unique_ptr<Loop> loop_;
   SslContext context_;
   std::vector<Identity> identities_;

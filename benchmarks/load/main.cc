@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::string_view kUsage = R"(usage: load_generator COMMAND --directory DIR [--OPTION VALUE ...]
   prepare  --clients N [--trust-domain NAME]   devices with certificates, while the server does not run
-  rounds   --port P --server PID --clients N --task T --parameters D [--rounds R] [--fresh 1] [--mischief-every M]
+  rounds   --port P --server PID --clients N --task T --parameters D [--rounds R] [--warm-up W] [--fresh 1]
+           [--mischief-every M]
   sink     --clients N --parameters D [--rounds R] [--fresh 1]      the same uploads, received by TLS alone
   idle     --port P --server PID --clients N --task T [--check-ins K]
   storm    --port P --server PID --clients N [--reference 1]
@@ -62,6 +63,7 @@ Scene SceneOf(const Options& options) {
 RoundsOptions RoundsOf(const Options& options) {
   return {.task = options.Text("task"),
           .rounds = options.Number("rounds", 1),
+          .warm_up = options.Number("warm-up"),
           .parameters = options.Number("parameters"),
           .keep_alive = options.Number("fresh") > 0 ? KeepAlive::kNo : KeepAlive::kYes,
           .mischief_every = options.Number("mischief-every")};

@@ -41,6 +41,10 @@ class Rounds {
         began_(scene.clients) {}
 
   Result<nlohmann::json> Run() {
+    TACIT_TRY_VOID(fleet_.Connect(kPatience));
+    for (std::size_t round = 0; round < options_.warm_up; ++round) TACIT_TRY_VOID(RunOne());
+    upload_seconds_ = upload_cpu_ = check_in_cpu_ = client_cpu_ = 0;
+    latencies_.clear();
     for (std::size_t round = 0; round < options_.rounds; ++round) TACIT_TRY_VOID(RunOne());
     TACIT_TRY(const ResidentMemory memory, MemoryOf(scene_.server));
     const double updates = static_cast<double>(scene_.clients * options_.rounds);
@@ -184,8 +188,7 @@ Result<nlohmann::json> RunSink(const Scene& scene, const RoundsOptions& options)
   const Bytes payload = Payload(options.parameters);
   TACIT_TRY(const Sink sink, Sink::Start({.directory = scene.directory, .largest_body = payload.size()}));
   TACIT_TRY(Fleet fleet, Fleet::Create(scene, sink.port()));
-  TACIT_TRY_VOID(
-      fleet.Each([&](Client& each) { each.Connect([&](Client&, const Answer&) { fleet.Done(); }); }, kPatience));
+  TACIT_TRY_VOID(fleet.Connect(kPatience));
   const std::string head =
       "PUT /v1/update HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(payload.size()) + "\r\n\r\n";
   const auto upload = [&](Client& client) {

@@ -25,6 +25,9 @@ enum class KeepAlive : bool { kNo, kYes };
 struct RoundsOptions {
   std::string task;
   std::size_t rounds = 1;
+  /// Rounds before them that are not measured: in the first one a server touches its memory for the first time, which
+  /// the reference has done before its clients come.
+  std::size_t warm_up = 0;
   std::size_t parameters = 0;
   KeepAlive keep_alive = KeepAlive::kYes;
   /// Every so many-th client does something wrong before it uploads as it should: goes away in the middle, drips, sends
