@@ -39,6 +39,10 @@ constexpr std::size_t kMaxHeaderBytes = 1024 * 1024;
 // remembered for some tenths of a second.
 constexpr std::size_t kFailedSources = 10'000;
 
+// Of all connections, those of one source whose handshake has not ended: one part in so many, but not fewer than this.
+constexpr std::size_t kShareInHandshakes = 4;
+constexpr std::size_t kLeastInHandshakes = 64;
+
 // Two record buffers of a busy TLS session, its state, the socket's and its source's bookkeeping and the session's
 // coroutines.
 constexpr std::uint64_t kBytesPerConnection = 96 * 1024;
@@ -110,6 +114,11 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     std::unordered_map<Connection*, TaskGroup::Ticket> connections;
   };
 
+  struct OfSource {
+    std::size_t connections = 0;
+    std::size_t in_handshakes = 0;  // of them
+  };
+
   // A place among the connections, held from accept to the end of the session.
   class Place {
    public:
@@ -118,18 +127,21 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     Place(Place&&) noexcept = default;
     Place& operator=(Place&&) = delete;
     ~Place() {
-      if (state_) state_->Leave(source_, lane_);
+      if (state_) state_->Leave(source_, lane_, in_handshake_);
     }
     [[nodiscard]] const std::shared_ptr<State>& state() const { return state_; }
     [[nodiscard]] Lane& lane() const { return *state_->lanes[lane_]; }
-    void ShookHands() const {
+    void ShookHands() {
       if (state_->options.tls) state_->handshakes.GiveBack(source_);
+      in_handshake_ = false;
+      state_->LeaveHandshake(source_);
     }
 
    private:
     std::shared_ptr<State> state_;
     std::string source_;
     std::size_t lane_;
+    bool in_handshake_ = true;
   };
 
   // Says, for as long as it lives, that connections may still come.
@@ -164,13 +176,15 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   static Task<void> Serve(std::shared_ptr<Connection> connection, Place place);
   void Admit(tcp::socket socket, std::size_t lane);
   std::string_view TakePlace(const std::string& source, std::size_t lane);
-  void Leave(const std::string& source, std::size_t lane);
+  void Leave(const std::string& source, std::size_t lane, bool in_handshake);
+  void LeaveHandshake(const std::string& source);
   std::size_t QuietestLane();
   void Start(tcp::socket socket, std::string address, Place place);
   void OnEveryLane(const std::function<void(Lane&)>& action);
   bool WaitUntilEmpty(SteadyTime deadline);
 
   const ListenerOptions options;
+  const std::size_t most_in_handshakes = std::max(kLeastInHandshakes, options.max_connections / kShareInHandshakes);
   Handler handler;  // set by Serve, before any thread reads it
   ServerObserver& observer;
   std::uint16_t port = 0;
@@ -184,10 +198,10 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 
   std::mutex mutex;
   std::condition_variable changed;
-  bool accepting = false;                                    // guarded by mutex
-  std::size_t connections = 0;                               // guarded by mutex
-  std::vector<std::size_t> lane_connections;                 // guarded by mutex
-  std::unordered_map<std::string, std::size_t> from_source;  // guarded by mutex
+  bool accepting = false;                                 // guarded by mutex
+  std::size_t connections = 0;                            // guarded by mutex
+  std::vector<std::size_t> lane_connections;              // guarded by mutex
+  std::unordered_map<std::string, OfSource> from_source;  // guarded by mutex
 };
 
 void HttpServer::State::AddLane(asio::any_io_executor executor) {
@@ -204,25 +218,33 @@ std::size_t HttpServer::State::QuietestLane() {
 std::string_view HttpServer::State::TakePlace(const std::string& source, std::size_t lane) {
   const std::scoped_lock lock(mutex);
   if (connections >= options.max_connections) return kConnectionRefusals[0];
-  std::size_t& of_source = from_source[source];
-  if (of_source >= options.max_connections_per_source) return kConnectionRefusals[1];
+  OfSource& of_source = from_source[source];
+  if (of_source.connections >= options.max_connections_per_source) return kConnectionRefusals[1];
+  if (options.tls && of_source.in_handshakes >= most_in_handshakes) return kConnectionRefusals[3];
   if (options.tls && !handshakes.Allow(source)) {
-    if (of_source == 0) from_source.erase(source);
+    if (of_source.connections == 0) from_source.erase(source);
     return kConnectionRefusals[2];
   }
-  ++of_source;
+  ++of_source.connections;
+  ++of_source.in_handshakes;
   ++connections;
   ++lane_connections[lane];
   return {};
 }
 
-void HttpServer::State::Leave(const std::string& source, std::size_t lane) {
+void HttpServer::State::LeaveHandshake(const std::string& source) {
+  const std::scoped_lock lock(mutex);
+  --from_source.at(source).in_handshakes;
+}
+
+void HttpServer::State::Leave(const std::string& source, std::size_t lane, bool in_handshake) {
   observer.OnConnectionClosed(options.name);
   const std::scoped_lock lock(mutex);
   --connections;
   --lane_connections[lane];
   const auto found = from_source.find(source);
-  if (--found->second == 0) from_source.erase(found);
+  if (in_handshake) --found->second.in_handshakes;
+  if (--found->second.connections == 0) from_source.erase(found);
   changed.notify_all();
 }
 

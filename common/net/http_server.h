@@ -36,8 +36,8 @@ inline constexpr std::array<std::string_view, 2> kHandshakeKinds = {
     "resumed"};  ///< By the secret of a session in which it had proved them.
 
 /// Why a connection was closed before a byte was read.
-inline constexpr std::array<std::string_view, 3> kConnectionRefusals = {"max_connections", "max_connections_per_source",
-                                                                        "failed_handshakes_per_source"};
+inline constexpr std::array<std::string_view, 4> kConnectionRefusals = {
+    "max_connections", "max_connections_per_source", "failed_handshakes_per_source", "handshakes_per_source"};
 
 /// One answered request, for metrics and the access log.
 struct RequestRecord {
@@ -74,7 +74,8 @@ struct ListenerOptions {
   std::uint16_t port = 0;                 ///< 0 takes any free port.
   std::shared_ptr<TlsServerContext> tls;  ///< Plain HTTP when null.
   std::size_t max_connections = 1024;
-  /// One source is an IPv4 address or an IPv6 /64.
+  /// One source is an IPv4 address or an IPv6 /64. Of all connections it may have a quarter, and 64 at least, in
+  /// handshakes: so who never finishes one leaves room for others.
   std::size_t max_connections_per_source = 1024;
   /// TLS handshakes of one source that may fail in a minute. One that is under way counts as failed until it has
   /// succeeded, so that about as many can be under way at once; one that succeeds costs nothing. Whoever is over it is

@@ -378,8 +378,9 @@ Task<bool> ShakeHands(std::shared_ptr<Connection> connection, SessionEnvironment
     environment.observer.OnHandshakeFailed(options.name, handshake.error().reason, connection->peer().address,
                                            handshake.error().detail);
   }
-  // The client is to read the alert that says why, not a reset.
-  co_await connection->Close(Connection::Goodbye::kLinger);
+  // The client is to read the alert that says why, not a reset; there is none where nothing came in time.
+  const bool silent = handshake.error().reason == "timeout";
+  co_await connection->Close(silent ? Connection::Goodbye::kAtOnce : Connection::Goodbye::kLinger);
   co_return false;
 }
 

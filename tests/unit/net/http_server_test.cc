@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <list>
 #include <ostream>
 #include <stdexcept>
 #include <thread>
@@ -406,9 +407,10 @@ ListenerOptions WithTls(const testing::Pki& pki, std::uint32_t failed_handshakes
   options.failed_handshakes_per_minute_per_source = failed_handshakes;
   return options;
 }
-int CurlCode(const TestServer& server, const testing::Pki& pki, const testing::Identity& device) {
-  return RunShell("curl -sS --max-time 10 --cacert " + pki.ca_path() + " --cert " + device.certificate_path +
-                  " --key " + device.key_path + " https://127.0.0.1:" + server.port() + "/")
+int CurlCode(const TestServer& server, const testing::Pki& pki, const testing::Identity& device,
+             const std::string& source = "127.0.0.1") {
+  return RunShell("curl -sS --max-time 10 --interface " + source + " --cacert " + pki.ca_path() + " --cert " +
+                  device.certificate_path + " --key " + device.key_path + " https://127.0.0.1:" + server.port() + "/")
       .exit_code;
 }
 
@@ -447,6 +449,25 @@ TEST(HttpServer, CountsAHandshakeUnderWayAsFailedAndOneThatSucceedsNot) {
   }
   EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.refusals.size() == 2; }));
   EXPECT_THAT(server.observer.refusals, ::testing::Each("failed_handshakes_per_source"));
+}
+
+TEST(HttpServer, LeavesRoomForOthersBesideASourceThatFinishesNoHandshake) {
+  const testing::Pki pki;
+  const testing::Identity device = pki.Client("dev-1");
+  ListenerOptions options = WithTls(pki, 10'000);
+  options.max_connections = 400;
+  TestServer server(options, Serve);
+  std::list<RawClient> idle;
+  for (int i = 0; i < 100; ++i) idle.emplace_back(server.port());
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.opened == 100; }));
+  RawClient late(server.port());
+  EXPECT_TRUE(late.IsClosed());
+  EXPECT_NE(CurlCode(server, pki, device), 0);
+  EXPECT_EQ(CurlCode(server, pki, device, "127.0.0.2"), 0);
+  EXPECT_THAT(server.observer.refusals, ElementsAre("handshakes_per_source", "handshakes_per_source"));
+  idle.pop_front();
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 2; }));
+  EXPECT_EQ(CurlCode(server, pki, device), 0);
 }
 
 TEST(HttpServer, SpreadsConnectionsOverItsThreads) {

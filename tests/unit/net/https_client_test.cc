@@ -103,6 +103,18 @@ TEST_F(Client, SendsRequestsOverOneConnection) {
   EXPECT_EQ(server.server().connections(), 1U);
 }
 
+TEST_F(Client, HasAsManyBehindOneAddressAsTheServerTakes) {
+  ListenerOptions options = Listener();
+  options.max_connections = 70;  // of which 64 may be in handshakes
+  TestServer server(options, Echo);
+  std::vector<HttpsClient> clients;
+  for (int i = 0; i < 70; ++i) {
+    clients.push_back(HttpsClient::Create(Options(server.port(), "localhost")).value());
+    ASSERT_THAT(clients.back().Send(Get("/")), IsOk()) << i;
+  }
+  EXPECT_EQ(server.server().connections(), 70U);
+}
+
 TEST_F(Client, SendsABodyInPartsAndReadsItBack) {
   TestServer server(Listener(), Echo);
   auto client = HttpsClient::Create(Options(server.port())).value();
