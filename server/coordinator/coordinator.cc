@@ -30,7 +30,7 @@ net::Task<void> RunInto(std::function<net::Task<Result<T>>()> start, std::shared
   slot->result = co_await start();
 }
 
-// Keeps a waiter in the list for exactly as long as it waits.
+// Keeps a waiter in a list for exactly as long as it waits.
 class Waiting {
  public:
   using Waiters = std::list<net::WakeUp*>;
@@ -210,10 +210,13 @@ net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(std::shared_ptr<co
       co_return WaitView{kWithoutTasks, "the device has left"};
     }
     if (query->task) TACIT_CO_TRY_VOID(Find(*query->task));
-    CheckInReply reply = AskRunners(*query);
+    std::vector<TaskRunner::Line*> lines;
+    CheckInReply reply = AskRunners(*query, lines);
     asked_at = services_.clock.SteadyNow();
     const bool leased = std::holds_alternative<LeaseView>(reply);
     if (leased || stopping_ || services_.clock.SteadyNow() >= until) co_return Paced(std::move(reply), query->device);
+    std::list<Waiting> in_line;
+    for (TaskRunner::Line* const line : lines) in_line.emplace_back(*line, presence.wake());
     co_await presence.wake().WaitUntil(until);
   }
 }
@@ -234,7 +237,7 @@ CheckInReply Coordinator::Paced(CheckInReply reply, const DeviceId& device) cons
   return reply;
 }
 
-CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
+CheckInReply Coordinator::AskRunners(const CheckInQuery& query, std::vector<TaskRunner::Line*>& lines) {
   std::optional<WaitView> reason;
   std::vector<TaskRunner*> misfits;
   bool fits_one = false;
@@ -251,6 +254,7 @@ CheckInReply Coordinator::AskRunners(const CheckInQuery& query) {
     CheckInReply reply = runner->CheckIn(query.device);
     if (std::holds_alternative<LeaseView>(reply)) return reply;
     reason = std::get<WaitView>(std::move(reply));
+    if (reason->lacks_place) lines.push_back(&runner->line());
   }
   if (!fits_one) std::ranges::for_each(misfits, &TaskRunner::NoteOtherShape);
   if (reason) return *std::move(reason);

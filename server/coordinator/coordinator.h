@@ -91,7 +91,8 @@ class Coordinator {
   net::Task<Result<void>> AddRunner(store::TaskRecord record);
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();
-  CheckInReply AskRunners(const CheckInQuery& query);
+  /// `lines` are of the tasks in which the device lacks nothing but a place.
+  CheckInReply AskRunners(const CheckInQuery& query, std::vector<TaskRunner::Line*>& lines);
   [[nodiscard]] CheckInReply Paced(CheckInReply reply, const DeviceId& device) const;
   [[nodiscard]] bool AnyActive(bool (TaskRunner::*is)() const) const;
   /// What speaks against a new task beside those there are, all of it that is known in memory.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <ranges>
 #include <utility>
 
 #include "common/base/check.h"
@@ -168,7 +169,10 @@ void TaskRunner::CountOutcome(std::string_view outcome) {
 }
 
 void TaskRunner::Tick() {
-  if (machine_ && !stopping_) Handle(round::Tick{});
+  if (!machine_ || stopping_) return;
+  Handle(round::Tick{});
+  // At ticks, so that a fleet whose updates come fast costs one look at its line for many of them.
+  if (machine_) std::ranges::for_each(line_ | std::views::take(machine().FreePlaces()), &net::WakeUp::Wake);
 }
 
 Result<void> TaskRunner::CheckMayTakePart(const DeviceId& device) const {
@@ -266,8 +270,10 @@ void TaskRunner::Carry(const round::GrantLease& /*action*/) {
 }
 
 void TaskRunner::Carry(const round::TellToWait& action) {
-  check_in_reply_ = WaitView{kBetweenCheckIns, "task " + spec().id.str() + ", round " +
-                                                   std::to_string(CurrentKey().round) + ": " + action.reason};
+  check_in_reply_ =
+      WaitView{kBetweenCheckIns,
+               "task " + spec().id.str() + ", round " + std::to_string(CurrentKey().round) + ": " + action.reason,
+               action.lacks_place};
 }
 
 void TaskRunner::Carry(const round::Fold& action) {

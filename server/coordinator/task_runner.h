@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -55,6 +56,11 @@ class TaskRunner {
 
   /// A lease, or why there is none.
   CheckInReply CheckIn(const DeviceId& device);
+
+  /// Devices that were told that they lack a place and nothing else, in the order in which they were: at each tick as
+  /// many of them are woken as there are free places, and stay in line until they leave it.
+  using Line = std::list<net::WakeUp*>;
+  [[nodiscard]] Line& line() { return line_; }
 
   /// The device that checked in at `since` is gone: it is not counted among those who wait for a round.
   void Left(const DeviceId& device, SteadyTime since);
@@ -250,6 +256,7 @@ class TaskRunner {
   std::optional<std::vector<float>> next_model_;  // kept so that a failed publish is tried again without a second draw
   std::optional<dp::ClipNorm> next_clip_norm_;    // drawn with it, when it moves
   bool refused_for_budget_ = false;
+  Line line_;
 
   // Valid during one call of Handle only.
   std::optional<CheckInReply> check_in_reply_;

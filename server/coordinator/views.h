@@ -60,6 +60,7 @@ struct LeaseView {
 struct WaitView {
   Millis retry_after{0};
   std::string reason;
+  bool lacks_place = false;  ///< As round::TellToWait.
 };
 
 using CheckInReply = std::variant<LeaseView, WaitView>;

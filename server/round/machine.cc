@@ -36,6 +36,27 @@ std::string_view NameOf(Phase phase) {
   return "unknown";
 }
 
+void Leases::Hold(const DeviceId& device, SteadyTime now) {
+  Free(device);
+  since_.emplace(device, now);
+  by_time_.emplace(now, device);
+}
+
+bool Leases::Free(const DeviceId& device) {
+  const auto found = since_.find(device);
+  if (found == since_.end()) return false;
+  by_time_.erase({found->second, device});
+  since_.erase(found);
+  return true;
+}
+
+void Leases::FreeOlderThan(SteadyTime time) {
+  while (!by_time_.empty() && by_time_.begin()->first < time) {
+    since_.erase(by_time_.begin()->second);
+    by_time_.erase(by_time_.begin());
+  }
+}
+
 Machine::Machine(RoundKey key, Rules rules, Lineage lineage)
     : key_(std::move(key)), rules_(rules), lineage_(std::move(lineage)) {
   TACIT_CHECK(rules_.asynchronous != lineage_.versions.empty(), "there is a model that an asynchronous round is for");
@@ -120,19 +141,25 @@ void Machine::On(const CheckedIn& event, SteadyTime now, Actions& out) {
     out.emplace_back(TellToWait{event.device, WaitingFor()});
     return;
   }
-  auto& leased = lineage_.leased;
+  Leases& leased = lineage_.leased;
   const bool is_in = phase_ == Phase::kOpen && Knows(event.device);
   if (is_in) {
     out.emplace_back(TellToWait{event.device, "your update is in; " + WaitingFor()});
   } else if (phase_ != Phase::kOpen || Full()) {
-    // Beside a full buffer it would train from a model that is about to be replaced.
-    out.emplace_back(TellToWait{event.device, WaitingFor()});
-  } else if (leased.contains(event.device) || leased.size() < rules_.max_leases) {
-    leased.insert_or_assign(event.device, now);
+    // Beside a full buffer it would train from a model that is about to be replaced. One whose last update the disk
+    // does not take has room again.
+    out.emplace_back(TellToWait{event.device, WaitingFor(), phase_ == Phase::kOpen});
+  } else if (leased.Holds(event.device) || leased.size() < rules_.max_leases) {
+    leased.Hold(event.device, now);
     out.emplace_back(GrantLease{event.device});
   } else {
-    out.emplace_back(TellToWait{event.device, "the round has given out all its leases; " + WaitingFor()});
+    out.emplace_back(TellToWait{event.device, "the round has given out all its leases; " + WaitingFor(), true});
   }
+}
+
+std::size_t Machine::FreePlaces() const {
+  if (phase_ != Phase::kOpen || Full()) return 0;
+  return rules_.max_leases - std::min<std::size_t>(rules_.max_leases, leased());
 }
 
 // Another connection of the same device may have come since.
@@ -143,11 +170,7 @@ void Machine::On(const Left& event, SteadyTime /*now*/, Actions& /*out*/) {
 
 void Machine::ForgetTheGone(SteadyTime now) {
   std::erase_if(interested_, [&](const auto& entry) { return entry.second + rules_.interest_lifetime < now; });
-  if (!rules_.asynchronous) return;
-  const bool none_was_free = lineage_.leased.size() >= rules_.max_leases;
-  const std::size_t gone =
-      std::erase_if(lineage_.leased, [&](const auto& entry) { return entry.second + rules_.lease_lifetime < now; });
-  place_is_free_ |= none_was_free && gone > 0;
+  if (rules_.asynchronous) lineage_.leased.FreeOlderThan(now - rules_.lease_lifetime);
 }
 
 void Machine::TryOpen(SteadyTime now, Actions& out) {
@@ -197,7 +220,7 @@ void Machine::On(const Offered& event, SteadyTime now, Actions& out) {
   }
   filling_.emplace(event.device, Sent{event.digest, event.leased_in});
   out.emplace_back(Fold{event.device, rules_.asynchronous ? StalenessOf(event.leased_in) : 0});
-  if (rules_.asynchronous) FreePlace(event.device);
+  if (rules_.asynchronous) lineage_.leased.Free(event.device);
   CommitOrWait(out);
   if (rules_.asynchronous || rules_.cohort_is_secret) return;
   if (Taken() >= rules_.target_cohort) StartClosing(out);
@@ -235,19 +258,9 @@ void Machine::OfferAgain(const Offered& event, Actions& out) const {
   }
 }
 
-void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& out) {
+void Machine::On(const Rejected& event, SteadyTime /*now*/, Actions& /*out*/) {
   interested_.erase(event.device);
-  const bool frees_a_lease = !Knows(event.device) && FreePlace(event.device);
-  // Who was told that there is none left waits to hear of it.
-  if (frees_a_lease && phase_ == Phase::kOpen) out.emplace_back(Announce{});
-}
-
-/// Whether the device had one.
-bool Machine::FreePlace(const DeviceId& device) {
-  const bool none_was_free = lineage_.leased.size() >= rules_.max_leases;
-  if (lineage_.leased.erase(device) == 0) return false;
-  place_is_free_ |= rules_.asynchronous && none_was_free;
-  return true;
+  if (!Knows(event.device)) lineage_.leased.Free(event.device);
 }
 
 void Machine::CommitOrWait(Actions& out) {
@@ -281,7 +294,6 @@ void Machine::On(const Committed& /*event*/, SteadyTime /*now*/, Actions& out) {
 
 void Machine::On(const CommitFailed& event, SteadyTime /*now*/, Actions& out) {
   TACIT_CHECK(!in_flight_.empty(), "only a commit in flight can fail");
-  place_is_free_ |= rules_.asynchronous;  // a full round has room again
   for (const auto& [device, sent] : in_flight_) {
     out.emplace_back(Refuse{
         device,
@@ -357,7 +369,6 @@ void Machine::On(const StopAsked& event, SteadyTime /*now*/, Actions& out) {
 
 void Machine::On(const Tick& /*event*/, SteadyTime now, Actions& out) {
   ForgetTheGone(now);
-  if (phase_ == Phase::kOpen && std::exchange(place_is_free_, false)) out.emplace_back(Announce{});
   if (retry_at_ != SteadyTime::max() && now >= retry_at_) {
     retry_at_ = SteadyTime::max();
     if (phase_ == Phase::kScheduled) TryOpen(now, out);

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -55,14 +57,30 @@ struct Sent {
   bool operator==(const Sent&) const = default;
 };
 
+/// Who is at work, and since when.
+class Leases {
+ public:
+  /// From now on, also where it did already. Times must not decrease.
+  void Hold(const DeviceId& device, SteadyTime now);
+  /// Whether it held one.
+  bool Free(const DeviceId& device);
+  /// Cost: of those that go; the others are not looked at.
+  void FreeOlderThan(SteadyTime time);
+  [[nodiscard]] bool Holds(const DeviceId& device) const { return since_.contains(device); }
+  [[nodiscard]] std::size_t size() const { return since_.size(); }
+
+ private:
+  std::map<DeviceId, SteadyTime> since_;
+  std::set<std::pair<SteadyTime, DeviceId>> by_time_;  // the same
+};
+
 /// What an asynchronous round knows from the rounds before it.
 struct Lineage {
   /// Of the models that an update may have been trained from: ascending, the newest last.
   std::vector<ModelVersion> versions;
   /// Updates that were counted under leases that still hold, in this round and before it.
   std::map<DeviceId, std::vector<Sent>> counted;
-  /// Who is at work, and since when.
-  std::map<DeviceId, SteadyTime> leased;
+  Leases leased;
 };
 
 // ---- What happens to a round ----
@@ -132,6 +150,7 @@ struct GrantLease {
 struct TellToWait {
   DeviceId device;
   std::string reason;
+  bool lacks_place = false;  ///< And nothing else: it can have the next one that is free.
 };
 /// Add the offered update to the batch that is filling.
 struct Fold {
@@ -162,7 +181,7 @@ struct Release {};
 struct Abandon {
   std::string reason;
 };
-/// Something a waiting device or operator can see has changed.
+/// Something every waiting device or an operator can see has changed. Free places are no such thing: see FreePlaces.
 struct Announce {};
 
 using Action = std::variant<Open, GrantLease, TellToWait, Fold, JoinPending, Acknowledge, Refuse, CommitPartial,
@@ -193,6 +212,8 @@ class Machine {
   /// Devices whose update is durable in this round.
   [[nodiscard]] const std::map<DeviceId, Sent>& counted() const { return counted_; }
   [[nodiscard]] std::size_t leased() const { return lineage_.leased.size(); }
+  /// How many more devices would get a lease if they asked.
+  [[nodiscard]] std::size_t FreePlaces() const;
   /// SteadyTime::max() where there is none.
   [[nodiscard]] SteadyTime deadline() const { return deadline_; }
   /// Asynchronous: whether an update that was leased in this round can still be taken.
@@ -231,7 +252,6 @@ class Machine {
   [[nodiscard]] std::optional<Error> ObstacleTo(const Offered& event) const;
   [[nodiscard]] std::uint32_t StalenessOf(RoundNumber leased_in) const;
   void OfferAgain(const Offered& event, Actions& out) const;
-  bool FreePlace(const DeviceId& device);
   void CommitOrWait(Actions& out);
   void StartCommit(Actions& out);
   void StartClosing(Actions& out);
@@ -256,7 +276,6 @@ class Machine {
   std::string stop_reason_;  // set once a stop was asked for
   std::map<DeviceId, SteadyTime> interested_;
   Lineage lineage_;                     // `leased` also of rounds that are not asynchronous
-  bool place_is_free_ = false;          // asynchronous: to be told to those who wait, at the next tick
   std::map<DeviceId, Sent> counted_;    // durable
   std::map<DeviceId, Sent> in_flight_;  // in the batch being committed
   std::map<DeviceId, Sent> filling_;    // in the batch being filled

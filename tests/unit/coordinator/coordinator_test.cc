@@ -2,14 +2,20 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <tuple>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -39,6 +45,21 @@ clip_norm = 1.0
 )");
 }
 
+/// The real time, and how often it was asked for: a measure of the work that was done meanwhile.
+class CountingClock final : public Clock {
+ public:
+  [[nodiscard]] WallTime Now() const override { return clock_.Now(); }
+  [[nodiscard]] SteadyTime SteadyNow() const override {
+    ++asked_;
+    return clock_.SteadyNow();
+  }
+  [[nodiscard]] int asked() const { return asked_; }
+
+ private:
+  SystemClock clock_;
+  mutable std::atomic<int> asked_ = 0;
+};
+
 class CoordinatorTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -58,7 +79,7 @@ class CoordinatorTest : public ::testing::Test {
     return Run(coordinator_.CreateTask(*task::ParseTask(TaskToml(), "task.toml"), TaskToml()));
   }
 
-  SystemClock clock_;
+  CountingClock clock_;
   Logger log_{STDERR_FILENO, clock_, LogLevel::kError};
   metrics::Metrics metrics_;
   testing::TempDirectory directory_;
@@ -75,7 +96,7 @@ class CoordinatorTest : public ::testing::Test {
   std::unique_ptr<net::IoThreads> store_io_ = *net::IoThreads::Create(1);
   net::ComputePool compute_{1, 10};
   net::TaskGroup background_{control_->executor(0),
-                             {.max_tasks = 10, .on_exception = [this](std::string_view) { ++exceptions_; }}};
+                             {.max_tasks = 1'000, .on_exception = [this](std::string_view) { ++exceptions_; }}};
   StoreThread store_thread_{store_io_->executor(0), *store_, metrics_};
   Coordinator coordinator_{
       {.control = control_->executor(0),
@@ -88,7 +109,7 @@ class CoordinatorTest : public ::testing::Test {
        .noise_source = [](const RoundKey& /*round*/, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
          return std::make_unique<crypto::AesKeystream>(secret);
        },
-       .long_poll = Millis(1'000),
+       .long_poll = Millis(10'000),
        .upload_memory = 1U << 20U,
        .task_memory = 1U << 30U,
        .max_parameters = 1'000'000}};
@@ -119,7 +140,14 @@ TEST_F(CoordinatorTest, ChecksATaskByWhatItWouldBeRefusedForAndMakesNothing) {
 class AsynchronousTask : public CoordinatorTest {
  protected:
   void SetUp() override {
-    ASSERT_THAT(store_->AddDevice({.id = device_,
+    Enrol(device_);
+    CoordinatorTest::SetUp();
+    CreateAsynchronousTask(1);
+  }
+
+  /// Before the coordinator starts.
+  void Enrol(const DeviceId& device) {
+    ASSERT_THAT(store_->AddDevice({.id = device,
                                    .public_key_sha256 = key_,
                                    .certificate_serial = "01",
                                    .certificate_not_after = clock_.Now() + std::chrono::hours(1),
@@ -127,18 +155,25 @@ class AsynchronousTask : public CoordinatorTest {
                                    .last_seen = {},
                                    .token_hash_hex = ""}),
                 IsOk());
-    CoordinatorTest::SetUp();
+  }
+
+  /// Whose buffers hold so many, and at which one device works at a time.
+  void CreateAsynchronousTask(int size) {
     std::string toml = TaskToml();
-    toml.replace(toml.find("size = 4"), 8, "size = 1");
-    toml += "[asynchronous]\nmax_staleness = 3\n";
+    toml.replace(toml.find("size = 4"), 8, "size = " + std::to_string(size));
+    toml += "[asynchronous]\nmax_staleness = 3\nconcurrency = 1\n";
     ASSERT_THAT(Run(coordinator_.CreateTask(*task::ParseTask(toml, "task.toml"), toml)), IsOk());
+  }
+
+  std::shared_ptr<const CheckInQuery> Question(const DeviceId& device, Millis wait) {
+    return std::make_shared<CheckInQuery>(
+        CheckInQuery{.device = device, .key = key_, .task = {}, .declined = {}, .wait = wait});
   }
 
   /// For this round, as soon as it is open.
   LeaseView LeaseOf(RoundNumber round) {
     for (int i = 0; i < 1000; ++i) {
-      const auto reply = Run(coordinator_.CheckIn(std::make_shared<CheckInQuery>(
-          CheckInQuery{.device = device_, .key = key_, .task = {}, .declined = {}, .wait = Millis(1'000)})));
+      const auto reply = Run(coordinator_.CheckIn(Question(device_, Millis(1'000))));
       const auto* const lease = reply ? std::get_if<LeaseView>(&*reply) : nullptr;
       if (lease != nullptr && lease->round.round == round) return *lease;
     }
@@ -146,7 +181,8 @@ class AsynchronousTask : public CoordinatorTest {
     std::abort();
   }
 
-  Result<void> Send(const LeaseView& lease, std::int32_t value) {
+  Result<void> Send(const LeaseView& lease, std::int32_t value) { return Send(device_, lease, value); }
+  Result<void> Send(const DeviceId& device, const LeaseView& lease, std::int32_t value) {
     const std::vector<std::int32_t> grid(lease.spec->model.ParameterCount(), value);
     dp::UpdateIntake intake(
         AlignedBuffer(grid.size() * sizeof(std::int32_t)), dp::UpdateIntake::Entries::kGrid,
@@ -155,7 +191,7 @@ class AsynchronousTask : public CoordinatorTest {
     intake.Received(grid.size() * sizeof(std::int32_t));
     auto update = std::move(intake).Verify(dp::Fit::kWithinClip);
     return Run(coordinator_.Submit({.round = lease.round,
-                                    .device = device_,
+                                    .device = device,
                                     .key = key_,
                                     .digest = Xxh3(AsBytes(std::span<const std::int32_t>(grid))),
                                     .update = *std::move(update),
@@ -179,6 +215,65 @@ TEST_F(AsynchronousTask, AnswersARetryOfAnEarlierUpdateWithoutAnsweringTheOneTha
   store_waits_ = false;
   store_may_go_on_.release();
   EXPECT_THAT(pending.get(), IsOk());
+}
+
+/// Far more devices than may work at a time, all of them waiting.
+class CrowdedTask : public AsynchronousTask {
+ protected:
+  static constexpr int kCrowd = 200;
+
+  void SetUp() override {
+    for (int i = 0; i < kCrowd; ++i) {
+      crowd_.push_back(*DeviceId::Parse("d" + std::to_string(i)));
+      Enrol(crowd_.back());
+    }
+    Enrol(device_);
+    CoordinatorTest::SetUp();
+    CreateAsynchronousTask(3);
+  }
+
+  void AskAll() {
+    for (std::size_t i = 0; i < crowd_.size(); ++i) {
+      net::PostTo(control_->executor(0), [this, i] { std::ignore = background_.Spawn(Ask(i)); });
+    }
+    ASSERT_TRUE(Soon([this] { return asking_ == kCrowd; }));
+    std::this_thread::sleep_for(Millis(100));  // until all have been told to wait
+  }
+
+  static bool Soon(const std::function<bool()>& is) {
+    for (int i = 0; i < 500 && !is(); ++i) std::this_thread::sleep_for(Millis(1));
+    return is();
+  }
+
+  std::vector<DeviceId> crowd_;
+  std::atomic<int> asking_ = 0;
+  std::atomic<int> leased_ = 0;
+  std::array<std::optional<LeaseView>, kCrowd> leases_;  // each written before leased_ counts it
+
+ private:
+  net::Task<void> Ask(std::size_t index) {
+    ++asking_;
+    const auto reply = co_await coordinator_.CheckIn(Question(crowd_[index], Millis(10'000)));
+    --asking_;
+    const auto* const lease = reply ? std::get_if<LeaseView>(&*reply) : nullptr;
+    if (lease == nullptr) co_return;
+    leases_[index] = *lease;
+    ++leased_;
+  }
+};
+
+TEST_F(CrowdedTask, WakesForAFreePlaceNoMoreDevicesThanCanHaveIt) {
+  const LeaseView lease = LeaseOf(1);
+  AskAll();
+  ASSERT_EQ(leased_, 0);
+  const int before = clock_.asked();
+  ASSERT_THAT(Send(lease, 1), IsOk());
+  ASSERT_TRUE(Soon([this] { return leased_ == 1; }));
+  EXPECT_LT(clock_.asked() - before, kCrowd) << "all of them asked for the one place";
+  // And so on: the place of that one goes to the next.
+  ASSERT_TRUE(leases_[0]) << "who came first is told first";
+  ASSERT_THAT(Send(crowd_[0], Present(leases_[0], "looked at just now"), 2), IsOk());
+  EXPECT_TRUE(Soon([this] { return leased_ == 2; }));
 }
 
 }  // namespace

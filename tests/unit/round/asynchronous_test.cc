@@ -118,8 +118,9 @@ TEST(AsynchronousRound, ClosesWhenItsUpdatesAreDurableAndNotBefore) {
   machine.Step(Committed{}, At(2));
   EXPECT_EQ(machine.phase(), Phase::kOpen);
   // The disk did not take the second: the buffer has room again, and who waits hears of it.
+  EXPECT_EQ(machine.FreePlaces(), 0U);
   EXPECT_EQ(RefusalOf(machine.Step(CommitFailed{"full"}, At(3))), ErrorCode::kUnavailable);
-  EXPECT_THAT(Only<Announce>(machine.Step(Tick{}, At(4))), SizeIs(1));
+  EXPECT_EQ(machine.FreePlaces(), 3U);
   EXPECT_THAT(Only<Fold>(Offer(machine, 3, 1)), SizeIs(1));
   EXPECT_THAT(Only<Charge>(machine.Step(Committed{}, At(5))), SizeIs(1));
   EXPECT_THAT(machine.counted(), SizeIs(2));
@@ -184,14 +185,17 @@ TEST(AsynchronousRound, KeepsPlacesAcrossBuffersAndHoldsThemOnlySoLong) {
   Publish(first, {1, 2}, 1);
   Machine second = OpenBuffer(2, {0, 1}, std::move(first).Succession({0, 1}));
   EXPECT_THAT(Only<TellToWait>(second.Step(CheckedIn{Device(6)}, At(20))), SizeIs(1));
-  // An update frees the place of its device, and who waits hears of it at the next tick, once.
+  EXPECT_EQ(second.FreePlaces(), 0U);
+  // An update frees the place of its device: for one of those who wait, so that not all of them are told.
   Offer(second, 3, 1);
-  EXPECT_THAT(Only<Announce>(second.Step(Tick{}, At(30))), SizeIs(1));
-  EXPECT_THAT(second.Step(Tick{}, At(40)), IsEmpty());
+  EXPECT_THAT(second.Step(Tick{}, At(30)), IsEmpty());
+  EXPECT_EQ(second.FreePlaces(), 1U);
   EXPECT_THAT(Only<GrantLease>(second.Step(CheckedIn{Device(6)}, At(50))), SizeIs(1));
+  EXPECT_EQ(second.FreePlaces(), 0U);
   // The others never answer. Their places go to others, and what they send later is taken all the same.
   EXPECT_THAT(Only<TellToWait>(second.Step(CheckedIn{Device(7)}, At(60))), SizeIs(1));
-  EXPECT_THAT(Only<Announce>(second.Step(Tick{}, At(1011))), SizeIs(1));
+  EXPECT_THAT(second.Step(Tick{}, At(1011)), IsEmpty());
+  EXPECT_EQ(second.FreePlaces(), 2U);
   EXPECT_THAT(Only<GrantLease>(second.Step(CheckedIn{Device(7)}, At(1020))), SizeIs(1));
   EXPECT_THAT(Only<Fold>(Offer(second, 4, 1)), SizeIs(1));
 }
@@ -204,6 +208,25 @@ TEST(AsynchronousRound, ALeaseThatIsAskedForAgainHoldsAnew) {
   EXPECT_EQ(machine.leased(), 1U);
   machine.Step(Tick{}, At(1901));
   EXPECT_EQ(machine.leased(), 0U);
+}
+
+TEST(AsynchronousRound, SaysWhoLacksNothingButAPlace) {
+  Machine machine = OpenBuffer(1, {0});
+  const auto told = [&](int device) {
+    const auto waits = Only<TellToWait>(machine.Step(CheckedIn{Device(device)}, At(1)));
+    return waits.empty() ? std::nullopt : std::optional(waits.front().lacks_place);
+  };
+  for (int i = 1; i <= 3; ++i) EXPECT_EQ(told(i), std::nullopt);
+  EXPECT_EQ(told(4), true);
+  Offer(machine, 1, 1);
+  EXPECT_EQ(told(1), false) << "its update is in: a place is of no use to it";
+  Offer(machine, 2, 1);
+  EXPECT_EQ(told(4), true) << "it may have one yet when the disk does not take the last update";
+  EXPECT_EQ(machine.FreePlaces(), 0U) << "the buffer is full";
+  machine.Step(Committed{}, At(2));
+  machine.Step(Committed{}, At(3));
+  EXPECT_EQ(told(4), false) << "the next buffer is told to everybody";
+  EXPECT_EQ(machine.FreePlaces(), 0U);
 }
 
 TEST(AsynchronousRound, IsTakenUpAfterARestart) {

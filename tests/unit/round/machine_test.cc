@@ -85,16 +85,21 @@ TEST(Round, FreesTheLeaseOfARejectedUpdate) {
   EXPECT_THAT(Only<GrantLease>(machine.Step(CheckedIn{Device(5)}, At(6))), SizeIs(1));
 }
 
-TEST(Round, TellsThoseWhoWaitOfALeaseThatIsFreeAgainAndOfNothingElse) {
+TEST(Round, HasAFreePlaceWhenALeaseIsGivenBackAndForNothingElse) {
   Machine machine = OpenMachine();
   for (int i = 1; i <= 4; ++i) machine.Step(CheckedIn{Device(i)}, At(i));
-  EXPECT_THAT(machine.Step(Rejected{Device(5)}, At(5)), IsEmpty()) << "it held none";
-  EXPECT_THAT(Only<Announce>(machine.Step(Rejected{Device(4)}, At(6))), SizeIs(1));
-  EXPECT_THAT(machine.Step(Rejected{Device(4)}, At(7)), IsEmpty()) << "it is free already";
+  EXPECT_TRUE(Only<TellToWait>(machine.Step(CheckedIn{Device(5)}, At(4)))[0].lacks_place);
+  const auto free_after = [&](const Event& event, int at) {
+    EXPECT_THAT(Only<Announce>(machine.Step(event, At(at))), IsEmpty()) << "not everybody can have it";
+    return machine.FreePlaces();
+  };
+  EXPECT_EQ(free_after(Rejected{Device(5)}, 5), 0U) << "it held none";
+  EXPECT_EQ(free_after(Rejected{Device(4)}, 6), 1U);
+  EXPECT_EQ(free_after(Rejected{Device(4)}, 7), 1U) << "it is free already";
   machine.Step(Offered{Device(1), DigestOf(1)}, At(8));
-  EXPECT_THAT(machine.Step(Rejected{Device(1)}, At(9)), IsEmpty()) << "its update is in";
+  EXPECT_EQ(free_after(Rejected{Device(1)}, 9), 1U) << "its update is in";
   machine.Step(Tick{}, At(1000));
-  EXPECT_THAT(machine.Step(Rejected{Device(3)}, At(1001)), IsEmpty()) << "no lease is given any more";
+  EXPECT_EQ(free_after(Rejected{Device(3)}, 1001), 0U) << "no lease is given any more";
 }
 
 TEST(Round, DoesNotOpenForADeviceThatWillNotCome) {
