@@ -162,8 +162,13 @@ CREATE TABLE counted_leases (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+// Those that hold no more are dropped at the end of each round: found by their age, beside all the others.
+constexpr const char* kSchema4 = R"sql(
+CREATE INDEX counted_leases_by_age ON counted_leases (task, leased_in);
+)sql";
+
 /// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
-constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3};
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3, kSchema4};
 
 Result<void> SetVersion(Database& database, std::uint64_t version) {
   TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));

@@ -85,7 +85,7 @@ TEST_F(Opening, RefusesTheSchemaOfANewerRelease) {
   Close();
   ASSERT_EQ(RunSql(database(), "UPDATE schema_version SET version = 99"), "");
   EXPECT_THAT(SqliteStore::Open({.data_dir = data_dir()}),
-              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 3"));
+              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 4"));
 }
 
 TEST_F(Opening, BringsTheFirstSchemaForward) {
@@ -95,6 +95,24 @@ TEST_F(Opening, BringsTheFirstSchemaForward) {
       "");
   ASSERT_THAT(SqliteStore::Open({.data_dir = data_dir()}), IsOk());
   EXPECT_EQ(RunSql(database(), "DROP INDEX tokens_by_name"), "") << "it is there again";
+}
+
+// Looked through row by row, the leases of a large task are read whole at the end of every one of its rounds.
+TEST_F(Opening, GivesTheLeasesOfTheThirdSchemaAnIndexByAge) {
+  const std::string remove = "DROP INDEX counted_leases_by_age";
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  ASSERT_THAT(store().PutRound(NewRound(Round("har", 2), RoundPhase::kOpen)), IsOk());
+  Contribution old = From("phone");
+  old.leased_in = 1;
+  ASSERT_THAT(store().CommitPartial(Round("har", 2), 0, Text("sum"), std::array{old}), IsOk());
+  Close();
+  ASSERT_EQ(RunSql(database(), remove + "; UPDATE schema_version SET version = 3"), "");
+  Open();
+  EXPECT_THAT(*store().CountedLeases(Task("har")), SizeIs(1));
+  EXPECT_THAT(store().DropCountedLeases(Task("har"), 1), IsOk());
+  EXPECT_THAT(*store().CountedLeases(Task("har")), IsEmpty());
+  Close();
+  EXPECT_EQ(RunSql(database(), remove), "") << "it is there again";
 }
 
 TEST_F(Opening, UsesUpTheTokensThatTheFirstSchemaLeftForDevices) {
