@@ -53,7 +53,7 @@ private_key = "pki/server.key"
 [limits]                      # tacitd does not start when the limits together could need more than memory_ceiling
 # memory_ceiling = "2GiB"
 # upload_memory = "512MiB"    # all updates on their way in; a device that finds no room is asked to come back
-# task_memory = "256MiB"      # all active tasks, at 64 bytes for each parameter of their models
+# task_memory = "256MiB"      # all active tasks: 64 bytes a parameter, and what asynchronous ones remember
 # max_update_bytes = "256MiB" # one update
 # max_parameters = 268435456  # of one model
 )";

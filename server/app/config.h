@@ -38,7 +38,7 @@ struct PkiConfig {
 struct LimitsConfig {
   std::uint64_t memory_ceiling = 0;    ///< What the worst case of everything below must fit into.
   std::uint64_t upload_memory = 0;     ///< All updates in flight together.
-  std::uint64_t task_memory = 0;       ///< All active tasks together, at `coordinator::kTaskBytesPerParameter`.
+  std::uint64_t task_memory = 0;       ///< All active tasks together, see `coordinator::kTaskBytesPerParameter`.
   std::uint64_t max_update_bytes = 0;  ///< One update.
   std::uint64_t max_parameters = 0;    ///< Parameters of one task's model.
 };

@@ -66,7 +66,12 @@ std::string ObstacleOf(const task::TaskSpec& spec, const CheckInQuery& query) {
 }
 
 std::uint64_t MemoryOf(const task::TaskSpec& spec) {
-  return spec.model.ParameterCount() * kTaskBytesPerParameter;
+  std::uint64_t bytes = spec.model.ParameterCount() * kTaskBytesPerParameter;
+  if (const auto& asynchronous = spec.asynchronous) {
+    bytes += kTaskBytesPerRememberedUpdate * spec.cohort.size * (std::uint64_t{asynchronous->max_staleness} + 1);
+    bytes += kTaskBytesPerLease * asynchronous->concurrency;
+  }
+  return bytes;
 }
 
 // Adds to a count for as long as it lives.

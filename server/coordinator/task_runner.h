@@ -24,6 +24,10 @@ namespace tacit::coordinator {
 /// optimiser's two moments and their copy (16), rounded up. The models that are served are
 /// their files, mapped; updates are in `limits.upload_memory`.
 inline constexpr std::uint64_t kTaskBytesPerParameter = 64;
+/// What an asynchronous task remembers of an update until its lease holds no more, and of a device at work: measured
+/// with the longest names, 208 bytes for the only update of a device (further ones take less) and 320 in two trees.
+inline constexpr std::uint64_t kTaskBytesPerRememberedUpdate = 256;
+inline constexpr std::uint64_t kTaskBytesPerLease = 320;
 
 /// What a task asks of the server around it.
 struct Surroundings {
@@ -124,7 +128,7 @@ class TaskRunner {
   net::Task<Result<round::Lineage>> LoadLineage();
   net::Task<Result<void>> LoadSums(const RoundKey& key);
   net::Task<Result<void>> LoadPartials(const RoundKey& key);
-  net::Task<Result<void>> AbandonUnreadable(store::RoundRecord row, std::string why);
+  net::Task<Result<void>> AbandonUnreadable(store::RoundRecord row, std::string why, round::Lineage lineage);
   Result<void> UseRoundKey(const crypto::SecretKey& secret);
 
   void Handle(const round::Event& event);

@@ -136,12 +136,13 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
     co_return Result<void>{};
   }
   TACIT_CO_TRY(auto lineage, co_await LoadLineage());
-  StartNextRound(latest->key.round, lineage);
+  // What is remembered of updates can be as large as the rest of the task: it is not copied.
+  StartNextRound(latest->key.round, {.versions = lineage.versions, .counted = {}, .leased = {}});
   opened_at_ = latest->opened_at;
   const auto sums = co_await LoadSums(latest->key);
   // Without its key a round is lost, but the task and the server are not.
   if (!sums && sums.error().code == ErrorCode::kNotFound)
-    co_return co_await AbandonUnreadable(*latest, sums.error().message);
+    co_return co_await AbandonUnreadable(*latest, sums.error().message, std::move(lineage));
   TACIT_CO_TRY_VOID(sums);
   std::map<DeviceId, round::Sent> counted;
   for (const store::Contribution& each : total_->contributions)
@@ -207,7 +208,7 @@ net::Task<Result<void>> TaskRunner::LoadPartials(const RoundKey& key) {
   co_return Result<void>{};
 }
 
-net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, std::string why) {
+net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, std::string why, round::Lineage lineage) {
   row.phase = store::RoundPhase::kAbandoned;
   row.reason = "its partial sums cannot be read again: " + why;
   row.ended_at = services_.clock.Now();
@@ -217,7 +218,7 @@ net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, st
       "round_abandoned",
       {{"task", row.key.task.str()}, {"round", row.key.round}, Counted(row.counted), {"reason", row.reason}});
   co_await ForgetSums(row.key);
-  StartNextRound(row.key.round + 1, NextLineage());
+  StartNextRound(row.key.round + 1, std::move(lineage));
   co_return Result<void>{};
 }
 

@@ -136,6 +136,18 @@ TEST_F(CoordinatorTest, ChecksATaskByWhatItWouldBeRefusedForAndMakesNothing) {
   EXPECT_THAT(check(TaskToml()), IsErrorSaying(ErrorCode::kConflict, "a task named 't' exists already"));
 }
 
+TEST_F(CoordinatorTest, CountsWhatATaskRemembersOfItsDevicesAsItsMemory) {
+  const auto check = [this](const std::string& size, const std::string& max_staleness, const std::string& concurrency) {
+    std::string toml = TaskToml();
+    toml.replace(toml.find("size = 4"), 8, "size = " + size);
+    toml += "[asynchronous]\nmax_staleness = " + max_staleness + "\nconcurrency = " + concurrency + "\n";
+    return Run(coordinator_.CheckTask(*task::ParseTask(toml, "task.toml")));
+  };
+  EXPECT_THAT(check("1000", "1", "1900000"), IsOk());
+  EXPECT_THAT(check("1048576", "1", "1"), IsOk());
+  EXPECT_THAT(check("1048576", "1", "1900000"), IsErrorSaying(ErrorCode::kInvalidArgument, "[limits] task_memory"));
+}
+
 /// A device and an asynchronous task whose buffers are full with its one update.
 class AsynchronousTask : public CoordinatorTest {
  protected:
