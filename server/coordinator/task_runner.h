@@ -113,6 +113,12 @@ class TaskRunner {
     std::uint64_t rounds = 0;
     RoundNumber last_round = 0;
   };
+  struct OlderModel {
+    ModelVersion version = 0;
+    Digest256 digest{};
+    /// Nothing of one that is damaged, and of those before it: no update is taken for them.
+    std::optional<SharedBytes> bytes;
+  };
   using AckPtr = std::shared_ptr<PendingAck>;
   struct Batch;
   struct PartialSum;
@@ -125,6 +131,7 @@ class TaskRunner {
   net::Task<Result<void>> LoadModel();
   net::Task<Result<void>> LoadRound();
   net::Task<Result<void>> LoadOlderModels(std::vector<ModelVersion> versions);
+  net::Task<Result<void>> LoadOlderModel(OlderModel& model);
   net::Task<Result<round::Lineage>> LoadLineage();
   net::Task<Result<void>> LoadSums(const RoundKey& key);
   net::Task<Result<void>> LoadPartials(const RoundKey& key);
@@ -230,12 +237,8 @@ class TaskRunner {
   std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
   bool entering_ = false;                   // an entry is between its proposal and its place in the ledger
   std::unique_ptr<aggregation::ServerOptimizer> optimizer_;
-  SharedBytes model_;  // newest version, float32 little-endian
-  struct OlderModel {
-    store::ModelRecord record;
-    SharedBytes bytes;
-  };
-  std::vector<OlderModel> older_models_;  // of an asynchronous task: that updates are still taken for, oldest first
+  SharedBytes model_;                               // newest version, float32 little-endian
+  std::vector<OlderModel> older_models_;            // of an asynchronous task: max_staleness at most, oldest first
   std::optional<store::ModelRecord> model_record_;  // set by Load
   std::uint64_t rounds_published_ = 0;
   // What one device spends in so many: an accountant is slow.

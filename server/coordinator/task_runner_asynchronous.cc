@@ -32,15 +32,15 @@ void TaskRunner::ShrinkStale(Batch& batch) const {
 
 std::optional<SharedBytes> TaskRunner::FindModel(const Digest256& digest) const {
   if (model_record().digest == digest) return model_;
-  const auto older =
-      std::ranges::find(older_models_, digest, [](const OlderModel& each) { return each.record.digest; });
+  const auto older = std::ranges::find(older_models_, digest, &OlderModel::digest);
   if (older == older_models_.end()) return std::nullopt;
   return older->bytes;
 }
 
 std::vector<ModelVersion> TaskRunner::Versions() const {
   std::vector<ModelVersion> versions;
-  for (const OlderModel& each : older_models_) versions.push_back(each.record.version);
+  for (const OlderModel& each : older_models_)
+    if (each.bytes) versions.push_back(each.version);
   versions.push_back(model_record().version);
   return versions;
 }
@@ -56,15 +56,30 @@ net::Task<Result<void>> TaskRunner::LoadOlderModels(std::vector<ModelVersion> ve
   const std::size_t kept = std::size_t{asynchronous->max_staleness} + 1;
   if (versions.size() > kept) versions.erase(versions.begin(), versions.end() - static_cast<std::ptrdiff_t>(kept));
   versions.pop_back();  // the newest one is loaded
-  for (const ModelVersion version : versions) {
-    TACIT_CO_TRY(auto record, co_await services_.store.Call("model", [id = spec().id, version](store::Store& store) {
-      return store.Model(id, version);
-    }));
-    TACIT_CO_TRY(auto bytes, co_await services_.store.Call("map_model", [digest = record.digest](store::Store& store) {
-      return store.MapModel(digest);
-    }));
-    older_models_.push_back({std::move(record), std::move(bytes)});
+  for (const ModelVersion version : versions) older_models_.push_back({.version = version, .digest = {}, .bytes = {}});
+  for (std::size_t left = older_models_.size(); left > 0; --left) {
+    const Result<void> loaded = co_await LoadOlderModel(older_models_[left - 1]);
+    if (loaded) continue;
+    if (loaded.error().code != ErrorCode::kDataLoss) co_return loaded;
+    // Not those before it without it: how stale an update is, is how many models came since.
+    services_.log.Warn("older_models_dropped", {{"task", spec().id.str()},
+                                                {"version", older_models_[left - 1].version},
+                                                {"models", left},
+                                                {"reason", loaded.error().message}});
+    break;
   }
+  co_return Result<void>{};
+}
+
+net::Task<Result<void>> TaskRunner::LoadOlderModel(OlderModel& model) {
+  const ModelVersion version = model.version;
+  TACIT_CO_TRY(const auto record,
+               co_await services_.store.Call(
+                   "model", [id = spec().id, version](store::Store& store) { return store.Model(id, version); }));
+  model.digest = record.digest;
+  TACIT_CO_TRY(model.bytes, co_await services_.store.Call("map_model", [digest = record.digest](store::Store& store) {
+    return store.MapModel(digest);
+  }));
   co_return Result<void>{};
 }
 
@@ -80,10 +95,12 @@ net::Task<Result<round::Lineage>> TaskRunner::LoadLineage() {
   co_return lineage;
 }
 
-// Those that hold no more: what is sent for them is refused whether or not it was counted.
+// Those that hold no more: what is sent for them is refused whether or not it was counted. Not those of a model that is
+// damaged: they hold again when its file is brought back, and what was counted under them must not be counted twice.
 net::Task<Result<void>> TaskRunner::ForgetLeases(RoundKey key) {
   if (!spec().asynchronous) co_return Result<void>{};
-  const RoundNumber last = active() ? Versions().front() : key.round;
+  const ModelVersion oldest = older_models_.empty() ? model_record().version : older_models_.front().version;
+  const RoundNumber last = active() ? oldest : key.round;
   co_return co_await services_.store.Call(
       "drop_counted_leases", [id = key.task, last](store::Store& store) { return store.DropCountedLeases(id, last); });
 }

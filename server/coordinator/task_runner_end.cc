@@ -200,7 +200,7 @@ net::Task<Result<void>> TaskRunner::Publish() {
     return store.MapModel(digest);
   }));
   if (const auto& asynchronous = spec().asynchronous) {
-    older_models_.push_back({model_record(), std::move(model_)});
+    older_models_.push_back({model_record().version, model_record().digest, std::move(model_)});
     if (older_models_.size() > asynchronous->max_staleness) older_models_.erase(older_models_.begin());
   }
   model_record_ = std::move(record);

@@ -259,6 +259,51 @@ class Buffers(ServerTest):
         self.server.restart()
         self.assertEqual(self.server.task()["latest_version"], 3)
 
+    def test_a_damaged_older_model_costs_the_updates_from_it_and_before_and_nothing_else(self):
+        self.server.create_task(task_text(max_staleness=3))
+        a, b, *slow = self.devices("a", "b", "c", "d", "e")
+        held, counted = [], []
+        for device in slow:
+            held.append(device.lease())
+            leases = [each.lease() for each in (a, b)]
+            values = [self.vector(lease) for lease in leases]
+            for each, lease, vector in zip((a, b), leases, values):
+                self.assertEqual(self.upload(each, lease, vector).status, 200)
+            counted.append((leases[0], values[0]))
+            self.published(leases[0].round)
+        self.assertEqual([lease.model_version for lease in held], [0, 1, 2])
+        self.assertEqual(self.server.stop(), 0)
+        file = self.server.data / "models" / held[1].model_digest.hex()
+        whole = file.read_bytes()
+        file.chmod(0o600)
+        file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        self.server.restart()
+        dropped = self.server.wait_for_event("older_models_dropped", task="t", version=1, models=2)
+        self.assertEqual(dropped["level"], "warn")
+        self.assertIn(held[1].model_digest.hex(), dropped["reason"])
+        statuses = [device.request("GET", f"/v1/models/{lease.model_digest.hex()}").status
+                    for device, lease in zip(slow, held)]
+        self.assertEqual(statuses, [410, 410, 200])
+        for device, lease in zip(slow[:2], held):
+            self.assertEqual(device.upload(lease, self.vector(lease), encoding=GRID).status, 410)
+        values = self.vector(held[2])
+        self.assertEqual(self.upload(slow[2], held[2], values).status, 200)
+        lease = b.lease()
+        fresh = self.vector(lease)
+        self.assertEqual(self.upload(b, lease, fresh).status, 200)
+        self.published(4)
+        numpy.testing.assert_array_equal(self.step(4), shrunk(values, 1) + fresh)
+        # The file is back, and with it the leases; what was counted under them is known all the same.
+        self.assertEqual(self.server.stop(), 0)
+        file.write_bytes(whole)
+        self.server.restart()
+        self.assertEqual(self.server.events_named("older_models_dropped"), [])
+        self.assertEqual(slow[0].upload(held[0], self.vector(held[0]), encoding=GRID).status, 410, "too old by now")
+        lease, values = counted[1]
+        self.assertEqual(a.upload(lease, values, encoding=GRID).status, 200)
+        self.assertEqual(self.server.query("SELECT round FROM contributions WHERE device = 'a'"), [(1,), (2,), (3,)])
+        self.assertEqual(self.upload(slow[1], held[1], self.vector(held[1])).status, 200)
+
     def test_combinations_that_are_not_sound_are_refused_with_the_reason(self):
         coin = GAUSSIAN + 'sampling = "checkin_coin"\nsampling_probability = 0.02\n'
         for text, words in ((task_text(privacy=coin), "no sample of any round"),
