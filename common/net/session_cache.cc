@@ -102,7 +102,7 @@ WallTime SessionCache::EndOf(const TlsSession& session, WallTime now) const {
 }
 
 void SessionCache::Keep(const TlsSession& session, const PeerIdentity& peer) {
-  if (peer.certificate_sha256.empty() || SSL_get_verify_result(session.native()) != X509_V_OK) return;
+  if (peer.spiffe_uri.empty() || SSL_get_verify_result(session.native()) != X509_V_OK) return;
   const WallTime now = SystemClock().Now();
   const std::optional<std::uint64_t> bytes = BytesOf(session.native());
   if (!bytes || *bytes > limits_.max_bytes) return;
@@ -112,13 +112,13 @@ void SessionCache::Keep(const TlsSession& session, const PeerIdentity& peer) {
   entry.id = IdOf(entry.session.get());
   if (entry.ends_at <= now) return;
   const std::scoped_lock lock(mutex_);
-  if (const auto old = by_certificate_.find(peer.certificate_sha256); old != by_certificate_.end()) Erase(old->second);
+  if (const auto old = by_client_.find(peer.spiffe_uri); old != by_client_.end()) Erase(old->second);
   if (const auto old = by_id_.find(entry.id); old != by_id_.end()) Erase(old->second);
   while (bytes_ + entry.bytes > limits_.max_bytes) Erase(std::prev(entries_.end()));
   bytes_ += entry.bytes;
   entries_.push_front(std::move(entry));
   by_id_.emplace(entries_.front().id, entries_.begin());
-  by_certificate_.emplace(entries_.front().peer.certificate_sha256, entries_.begin());
+  by_client_.emplace(entries_.front().peer.spiffe_uri, entries_.begin());
 }
 
 void SessionCache::Forget(const std::function<bool(const PeerIdentity&)>& matches) {
@@ -136,7 +136,7 @@ void SessionCache::Clear() {
 void SessionCache::Erase(Entries::iterator entry) {
   bytes_ -= entry->bytes;
   by_id_.erase(entry->id);
-  by_certificate_.erase(entry->peer.certificate_sha256);
+  by_client_.erase(entry->peer.spiffe_uri);
   entries_.erase(entry);
 }
 

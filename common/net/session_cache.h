@@ -22,9 +22,9 @@ namespace tacit::net {
 /// Sessions of clients that have proved a certificate, in memory: resuming one costs a quarter of proving it again
 /// (tickets that hold the session itself would save little, because the certificate in them has to be read again). A
 /// session stands for its certificate and no longer than that: what is asked of a client after the handshake is asked
-/// of a resumed one from the same certificate. One for each certificate, the newest, so that no client can push out
-/// others by connecting often; beyond `max_bytes` the one that was not used for longest goes.
-/// Threads: any.
+/// of a resumed one from the same certificate. One for each client, by its SPIFFE URI, the newest, so that none can
+/// push out others by connecting often or by renewing its certificate often; beyond `max_bytes` the one that was not
+/// used for longest goes. A certificate without a URI names no client, and has none. Threads: any.
 class SessionCache {
  public:
   explicit SessionCache(SessionLimits limits) : limits_(limits) {}
@@ -64,10 +64,10 @@ class SessionCache {
 
   const SessionLimits limits_;
   mutable std::mutex mutex_;
-  Entries entries_;                                                         // the newest first; guarded by mutex_
-  std::unordered_map<std::string_view, Entries::iterator> by_id_;           // into entries_; guarded by mutex_
-  std::unordered_map<std::string_view, Entries::iterator> by_certificate_;  // into entries_; guarded by mutex_
-  std::uint64_t bytes_ = 0;                                                 // guarded by mutex_
+  Entries entries_;                                                    // the newest first; guarded by mutex_
+  std::unordered_map<std::string_view, Entries::iterator> by_id_;      // into entries_; guarded by mutex_
+  std::unordered_map<std::string_view, Entries::iterator> by_client_;  // into entries_; guarded by mutex_
+  std::uint64_t bytes_ = 0;                                            // guarded by mutex_
 };
 
 }  // namespace tacit::net

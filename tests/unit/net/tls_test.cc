@@ -252,6 +252,24 @@ TEST_F(Resumption, IsNotPushedOutByAnotherClientHoweverOftenItConnects) {
   EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
 }
 
+TEST_F(Resumption, IsNotPushedOutByAnotherClientHoweverOftenItRenewsItsCertificate) {
+  TestServer server(Resuming({.lifetime = hours(1), .max_bytes = 32 * 1024}), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  Begin(server, device, "s");
+  for (int i = 0; i < 6; ++i) Begin(server, pki_->Client("busy"), "busy");
+  EXPECT_THAT(Resume(server, device, "s"), HasSubstr(kReused));
+}
+
+TEST_F(Resumption, IsOfTheNewestCertificateOfItsClient) {
+  TestServer server(Resuming(), WhoAmI);
+  const Identity device = pki_->Client("dev-1");
+  Begin(server, device, "before");
+  const Identity renewed = pki_->Client("dev-1");
+  Begin(server, renewed, "after");
+  EXPECT_THAT(Resume(server, renewed, "after"), HasSubstr(kReused));
+  EXPECT_THAT(Resume(server, renewed, "before"), HasSubstr(kNew));
+}
+
 // They would be held as long as the session, and nobody has looked into them.
 TEST_F(Resumption, IsNotForAClientThatShowsCertificatesWithoutNeed) {
   TestServer server(Resuming(), WhoAmI);
