@@ -26,6 +26,7 @@ using net::HttpResponse;
 using net::Task;
 
 constexpr std::size_t kPiece = std::size_t{64} * 1024;
+constexpr Millis kUploadBreaksWithin{2'000};  // as a rule, until the server has seen that it did
 
 Result<DeviceId> IdentifyDevice(const Context& context, HttpRequest& request) {
   TACIT_TRY(const auto id, Identify(context, request, "device"));
@@ -365,7 +366,11 @@ Task<Result<HttpResponse>> GetUpdate(Context& context, HttpRequest& request, con
   if (plan.counted && plan.counted != digest) co_return AnotherIsIn();
   if (plan.counted) co_return ProtobufResponse(codec::Encode(codec::UpdateAck{codec::AckStatus::kCounted}));
   const auto kept = context.upload_memory.KeptBytes(device, round, request.peer().public_key_sha256, digest);
-  if (!kept) co_return Fail(ErrorCode::kUnavailable, "an upload of this device is still under way; ask again");
+  if (!kept) {
+    // Not the place in the fleet that a 503 has otherwise: the device waits for nobody but itself.
+    request.SetRetryAfter(kUploadBreaksWithin);
+    co_return Fail(ErrorCode::kUnavailable, "an upload of this device is still under way; ask again");
+  }
   HttpResponse response;
   response.status = 204;
   response.headers.emplace_back("Upload-Offset", std::to_string(*kept));

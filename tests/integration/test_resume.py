@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import sqlite3
 import subprocess
 import threading
 import unittest
@@ -123,6 +124,21 @@ class BrokenUploads(ServerTest):
             self.assertEqual((answer.status, answer.headers.get("Upload-Offset")), (409, "0"))
             connection.sendall(rest[-1:])
             self.assertIn(b" 200 ", connection.recv(4096))
+
+    def test_a_device_whose_upload_is_still_under_way_is_told_to_ask_again_soon_whatever_the_fleet(self):
+        self.assertEqual(self.server.stop(), 0)
+        with contextlib.closing(sqlite3.connect(self.server.data / "tacit.db")) as database, database:
+            database.executemany("INSERT INTO devices VALUES (?, 'active', zeroblob(32), '01', 0, 0, NULL, '')",
+                                 ((f"fleet-{number}",) for number in range(50_000)))
+        self.server.restart()
+        device = self.devices_[0]
+        digest = xxhash.xxh3_128(self.payload).hexdigest()
+        with device.connect() as connection:
+            head = f"PUT {self.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(self.body)}\r\n\r\n"
+            connection.sendall(head.encode() + self.prefix + self.payload[:PIECE])
+            harness.wait_until(lambda: self.server.metric("tacit_upload_memory_bytes ") > 0, "the upload to begin")
+            answer = device.request("GET", f"{self.path}?digest={digest}")
+            self.assertEqual((answer.status, answer.headers["Retry-After"]), (503, "2"))
 
     def test_a_killed_server_has_nothing_and_takes_the_whole(self):
         device, offset = self.break_and_ask()
