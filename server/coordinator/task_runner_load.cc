@@ -218,7 +218,11 @@ net::Task<Result<void>> TaskRunner::AbandonUnreadable(store::RoundRecord row, st
       "round_abandoned",
       {{"task", row.key.task.str()}, {"round", row.key.round}, Counted(row.counted), {"reason", row.reason}});
   co_await ForgetSums(row.key);
-  StartNextRound(row.key.round + 1, std::move(lineage));
+  if (active()) {
+    StartNextRound(row.key.round + 1, std::move(lineage));
+  } else {
+    LetGo();
+  }
   co_return Result<void>{};
 }
 

@@ -304,6 +304,22 @@ class Life(ServerTest):
         self.assertIn("cannot be read again", self.abandoned()["reason"])
         self.assertEqual(open_round(devices)[0].round, 2)
 
+    def test_a_round_whose_key_is_gone_is_the_last_one_of_a_task_that_was_stopped(self):
+        devices, leases, d = self.open_round_of_three()
+        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
+        self.server.kill()
+        for key in (self.server.root / "data/keys").iterdir():
+            key.unlink()
+        # As if the crash had come between the stop's record and the round's end.
+        with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database, database:
+            database.execute("UPDATE tasks SET state = 'stopped', state_reason = 'by hand'")
+        self.server.restart()
+        self.assertIn("cannot be read again", self.abandoned()["reason"])
+        self.assertIsNone(self.server.task()["current_round"])
+        for device in devices:
+            self.assertIn("has ended: by hand", device.check_in(task="t").wait.reason)
+        self.assertEqual([r["round"] for r in self.server.rounds()], [1], "no round was opened for it")
+
     def test_a_partial_sum_that_somebody_copied_is_not_counted_twice(self):
         devices, leases, d = self.open_round_of_three()
         self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 3.0)).status, 200)
