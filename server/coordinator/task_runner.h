@@ -162,7 +162,9 @@ class TaskRunner {
   net::Task<void> DoWaitForBatch(RoundNumber round);
   net::Task<void> DoCommit();
   net::Task<Result<void>> CommitDurably();
+  net::Task<Result<void>> MergeWhenMany();
   net::Task<Result<void>> MergePartials();
+  net::Task<bool> AdoptPartials();
   net::Task<bool> MergeIsDurableAfterAll(std::uint64_t sequence);
   Result<ByteSpan> AddBatch(ByteSpan context);
   net::Task<bool> CommitIsDurableAfterAll();

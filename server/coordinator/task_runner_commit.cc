@@ -52,7 +52,7 @@ net::Task<void> TaskRunner::DoCommit() {
 
 net::Task<Result<void>> TaskRunner::CommitDurably() {
   // A merge that the disk refuses refuses the commit too: what a round keeps on the disk is bounded.
-  if (partials_.size() >= services_.most_partials) TACIT_CO_TRY_VOID(co_await MergePartials());
+  TACIT_CO_TRY_VOID(co_await MergeWhenMany());
   const RoundKey key = CurrentKey();
   const std::uint64_t sequence = next_sequence_++;
   const Bytes context = SealContext(key, sequence);
@@ -93,6 +93,40 @@ net::Task<bool> TaskRunner::CommitIsDurableAfterAll() {
     });
   };
   co_return std::ranges::all_of(in_flight_->contributions, is_stored);
+}
+
+net::Task<Result<void>> TaskRunner::MergeWhenMany() {
+  if (partials_.size() < services_.most_partials) co_return Result<void>{};
+  Result<void> merged = co_await MergePartials();
+  if (!merged && merged.error().code == ErrorCode::kConflict && co_await AdoptPartials())
+    merged = co_await MergePartials();
+  co_return merged;
+}
+
+// The store has other partial sums than those that are remembered, after a step that was made although the disk said
+// that it was not, and nobody could be asked. Whatever they are, the sum in memory may stand for them where exactly its
+// updates are recorded as counted; anywhere else they would no longer add up to who is counted, and the round could not
+// be read again. There the next start makes it good, which reads them.
+net::Task<bool> TaskRunner::AdoptPartials() {
+  struct Recorded {
+    std::vector<store::Contribution> contributions;
+    std::vector<std::uint64_t> sequences;
+  };
+  const RoundKey key = CurrentKey();
+  const auto recorded =
+      co_await services_.store.Call("partial_sequences", [key](store::Store& store) -> Result<Recorded> {
+        TACIT_TRY(auto contributions, store.Contributions(key));
+        TACIT_TRY(auto sequences, store.PartialSequences(key));
+        return Recorded{std::move(contributions), std::move(sequences)};
+      });
+  if (!recorded) co_return false;
+  std::ranges::sort(total_->contributions, {}, &store::Contribution::device);  // as the store lists them
+  if (recorded->contributions != total_->contributions) co_return false;
+  services_.log.Warn("partials_adopted",
+                     {{"task", key.task.str()}, {"round", key.round}, {"files", recorded->sequences.size()}});
+  partials_ = recorded->sequences;
+  if (!partials_.empty()) next_sequence_ = std::max(next_sequence_, partials_.back() + 1);
+  co_return true;
 }
 
 // Nothing is read again: between two commits the sum in memory is what the partial sums on the disk add up to. Updates

@@ -76,6 +76,7 @@ struct Contribution {
   /// In an asynchronous task, the round that gave the lease: none is counted twice. 0 in other tasks, and once the
   /// store has forgotten the lease.
   RoundNumber leased_in = 0;
+  bool operator==(const Contribution&) const = default;
 };
 
 /// A lease of an asynchronous task whose update is in a sum.

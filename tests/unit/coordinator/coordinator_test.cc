@@ -16,6 +16,8 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -98,21 +100,22 @@ class CoordinatorTest : public ::testing::Test {
   net::TaskGroup background_{control_->executor(0),
                              {.max_tasks = 1'000, .on_exception = [this](std::string_view) { ++exceptions_; }}};
   StoreThread store_thread_{store_io_->executor(0), *store_, metrics_};
-  Coordinator coordinator_{
-      {.control = control_->executor(0),
-       .store = store_thread_,
-       .compute = compute_,
-       .background = background_,
-       .clock = clock_,
-       .log = log_,
-       .metrics = metrics_,
-       .noise_source = [](const RoundKey& /*round*/, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
-         return std::make_unique<crypto::AesKeystream>(secret);
-       },
-       .long_poll = Millis(10'000),
-       .upload_memory = 1U << 20U,
-       .task_memory = 1U << 30U,
-       .max_parameters = 1'000'000}};
+  const Services services_{
+      .control = control_->executor(0),
+      .store = store_thread_,
+      .compute = compute_,
+      .background = background_,
+      .clock = clock_,
+      .log = log_,
+      .metrics = metrics_,
+      .noise_source = [](const RoundKey& /*round*/, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
+        return std::make_unique<crypto::AesKeystream>(secret);
+      },
+      .long_poll = Millis(10'000),
+      .upload_memory = 1U << 20U,
+      .task_memory = 1U << 30U,
+      .max_parameters = 1'000'000};
+  Coordinator coordinator_{services_};
 };
 
 TEST_F(CoordinatorTest, AnswersARequestThatAnExceptionEnded) {
@@ -241,7 +244,7 @@ class CrowdedTask : public AsynchronousTask {
     }
     Enrol(device_);
     CoordinatorTest::SetUp();
-    CreateAsynchronousTask(3);
+    CreateAsynchronousTask(buffer_);
   }
 
   void AskAll() {
@@ -257,6 +260,7 @@ class CrowdedTask : public AsynchronousTask {
     return is();
   }
 
+  int buffer_ = 3;
   std::vector<DeviceId> crowd_;
   std::atomic<int> asking_ = 0;
   std::atomic<int> leased_ = 0;
@@ -286,6 +290,68 @@ TEST_F(CrowdedTask, WakesForAFreePlaceNoMoreDevicesThanCanHaveIt) {
   ASSERT_TRUE(leases_[0]) << "who came first is told first";
   ASSERT_THAT(Send(crowd_[0], Present(leases_[0], "looked at just now"), 2), IsOk());
   EXPECT_TRUE(Soon([this] { return leased_ == 2; }));
+}
+
+/// A round with as many partial sums as it may have, in a store that something happens to behind the coordinator's
+/// back, as when a disk that fails keeps what it said it had not, and then cannot be asked.
+class FullOfPartials : public CrowdedTask {
+ protected:
+  FullOfPartials() { buffer_ = kCrowd; }
+
+  void SetUp() override {
+    CrowdedTask::SetUp();
+    lease_ = LeaseOf(1);
+    for (std::size_t i = 0; i < kMostPartials; ++i) ASSERT_THAT(SendNext(), IsOk());
+    ASSERT_THAT(Sequences(), ::testing::SizeIs(kMostPartials)) << "one commit an update";
+  }
+
+  Result<void> SendNext() {
+    ++sent_;
+    return Send(crowd_[sent_], Present(lease_, "set up"), static_cast<std::int32_t>(sent_));
+  }
+  template <typename F>
+  std::invoke_result_t<F, store::Store&> InStore(F f) {
+    return Run(store_thread_.Call("behind", std::move(f)));
+  }
+  std::vector<std::uint64_t> Sequences() {
+    return *InStore([this](store::Store& store) { return store.PartialSequences(key()); });
+  }
+  [[nodiscard]] const RoundKey& key() const { return Present(lease_, "set up").round; }
+
+  /// Another one on the same store, as after a restart. Errors: as it starts.
+  Result<void> StartAgain() {
+    Run(coordinator_.Stop());
+    Coordinator again{services_};
+    auto started = Run(again.Start());
+    Run(again.Stop());
+    Run(background_.JoinAll());
+    return started;
+  }
+
+ private:
+  std::optional<LeaseView> lease_;
+  std::size_t sent_ = 0;
+};
+
+TEST_F(FullOfPartials, AreReplacedByTheSumInMemoryWhenTheStoreHasOtherFilesOfTheSameUpdates) {
+  ASSERT_THAT(InStore([this](store::Store& store) {
+                return store.MergePartials(key(), *store.PartialSequences(key()), 100, AsBytes("of a lost answer"));
+              }),
+              IsOk());
+  ASSERT_THAT(SendNext(), IsOk());
+  EXPECT_THAT(Sequences(), ::testing::ElementsAre(101, 102));
+  EXPECT_THAT(StartAgain(), IsOk()) << "its files are what the devices sent";
+}
+
+TEST_F(FullOfPartials, StayWhenTheStoreHasUpdatesThatTheSumInMemoryHasNot) {
+  ASSERT_THAT(InStore([this](store::Store& store) {
+                return store.CommitPartial(key(), 100, AsBytes("of another"),
+                                           std::array{store::Contribution{.device = crowd_.back(), .leased_in = 1}});
+              }),
+              IsOk());
+  const std::vector<std::uint64_t> before = Sequences();
+  EXPECT_THAT(SendNext(), IsErrorSaying(ErrorCode::kUnavailable, "keep it and send it again"));
+  EXPECT_EQ(Sequences(), before) << "what is counted would be in no file";
 }
 
 }  // namespace
