@@ -214,7 +214,7 @@ net::Task<Result<CheckInReply>> Coordinator::CheckInOnControl(std::shared_ptr<co
       TACIT_CO_TRY_VOID(active);
       co_return WaitView{kWithoutTasks, "the device has left"};
     }
-    if (query->task) TACIT_CO_TRY_VOID(Find(*query->task));
+    if (const auto& task = query->task) TACIT_CO_TRY_VOID(Find(*task));
     std::vector<TaskRunner::Line*> lines;
     CheckInReply reply = AskRunners(*query, lines);
     asked_at = services_.clock.SteadyNow();
