@@ -79,7 +79,7 @@ Logger::Logger(int file_descriptor, const Clock& clock, LogLevel level)
     : file_descriptor_(file_descriptor), clock_(clock), level_(level) {}
 
 void Logger::Write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  if (level < level_) return;
+  if (!Writes(level)) return;
   std::string line = R"({"time":")" + FormatRfc3339(clock_.Now()) + R"(","level":")";
   line += kLevelNames[static_cast<std::size_t>(level)];
   line += R"(","event":)";

@@ -39,6 +39,8 @@ class Logger {
  public:
   /// `file_descriptor` is borrowed; the clock must outlive the logger.
   Logger(int file_descriptor, const Clock& clock, LogLevel level);
+  /// Whether events of this level are written; for callers whose fields cost something to make.
+  [[nodiscard]] bool Writes(LogLevel level) const { return level >= level_; }
   void Write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
   void Debug(std::string_view event, std::initializer_list<LogField> fields = {}) {
     Write(LogLevel::kDebug, event, fields);
@@ -56,7 +58,7 @@ class Logger {
  private:
   int file_descriptor_;
   const Clock& clock_;
-  LogLevel level_;
+  const LogLevel level_;
   std::mutex mutex_;
 };
 

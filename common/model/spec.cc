@@ -62,7 +62,7 @@ std::size_t Tensor::size() const {
 }
 
 ModelSpec::ModelSpec(ModelShape shape, std::size_t parameter_count)
-    : shape_(std::move(shape)), parameter_count_(parameter_count) {}
+    : shape_(std::move(shape)), parameter_count_(parameter_count), schema_digest_(Xxh3(AsBytes(CanonicalText()))) {}
 
 std::vector<std::uint32_t> ModelSpec::Widths() const {
   return WidthsOf(shape_);
@@ -112,10 +112,6 @@ std::string ModelSpec::CanonicalText() const {
     text += std::to_string(width);
   }
   return text;
-}
-
-Digest128 ModelSpec::SchemaDigest() const {
-  return Xxh3(AsBytes(CanonicalText()));
 }
 
 std::vector<Tensor> ModelSpec::Tensors() const {

@@ -49,7 +49,7 @@ class ModelSpec {
   /// `tacit-mlp/1:561,128,6`: the version of the layout, then the widths from input to output.
   [[nodiscard]] std::string CanonicalText() const;
   /// XXH3-128 of the canonical text: what an update and a model name their layout by.
-  [[nodiscard]] Digest128 SchemaDigest() const;
+  [[nodiscard]] const Digest128& SchemaDigest() const { return schema_digest_; }
   /// `layer0.weight`, `layer0.bias`, `layer1.weight`, ... in the order of the flat vector.
   [[nodiscard]] std::vector<Tensor> Tensors() const;
 
@@ -66,6 +66,7 @@ class ModelSpec {
 
   ModelShape shape_;
   std::size_t parameter_count_;
+  Digest128 schema_digest_;
 };
 
 }  // namespace tacit::model

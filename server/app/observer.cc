@@ -47,6 +47,7 @@ void ConnectionObserver::OnRequest(const net::RequestRecord& record) {
   metrics_.Request(record.listener, record.route.empty() ? "unmatched" : record.route, record.status, record.seconds);
   metrics_.BytesIn(record.listener, record.bytes_in);
   const LogLevel level = record.status == 403 || record.status == 401 ? LogLevel::kWarn : LogLevel::kDebug;
+  if (!log_.Writes(level)) return;
   log_.Write(level, "request",
              {{"listener", record.listener},
               {"method", record.method},

@@ -187,16 +187,16 @@ Result<void> TaskRunner::CheckLimits(const DeviceId& device) const {
   const auto found = participations_.find(device);
   if (CohortIsSecret() || found == participations_.end() || found->second.last_round == CurrentKey().round) return {};
   const Part& part = found->second;
-  const std::string who = "this device has taken part in ";
+  constexpr std::string_view kWho = "this device has taken part in ";
   if (part.rounds >= spec().max_participations) {
-    return Fail(ErrorCode::kPermissionDenied,
-                who + std::to_string(part.rounds) + " rounds of task " + spec().id.str() + ", as many as it may");
+    return Fail(ErrorCode::kPermissionDenied, std::string(kWho) + std::to_string(part.rounds) + " rounds of task " +
+                                                  spec().id.str() + ", as many as it may");
   }
   const RoundNumber next = part.last_round + spec().min_separation;
   if (CurrentKey().round >= next) return {};
-  return Fail(ErrorCode::kPermissionDenied, who + "round " + std::to_string(part.last_round) + " of task " +
-                                                spec().id.str() + " and may again from round " + std::to_string(next) +
-                                                " on");
+  return Fail(ErrorCode::kPermissionDenied, std::string(kWho) + "round " + std::to_string(part.last_round) +
+                                                " of task " + spec().id.str() + " and may again from round " +
+                                                std::to_string(next) + " on");
 }
 
 // The same coin for every retry, and after a restart: it is a function of the round's key.

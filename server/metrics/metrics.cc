@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <tuple>
 
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
@@ -61,6 +62,28 @@ double CpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+/// Metrics by what their labels are made of. To find one by its labels, the library makes another and throws it away:
+/// too slow for what is counted with every request.
+template <typename Key, typename Found>
+class Known {
+ public:
+  template <typename View, typename Make>
+  Found Of(const View& key, Make make) {
+    const std::scoped_lock lock(mutex_);
+    const auto found = known_.find(key);
+    return found != known_.end() ? found->second : known_.emplace(Key(key), make()).first->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<Key, Found, std::less<>> known_;
+};
+
+struct OfRequests {
+  Counter* count;
+  Histogram* seconds;
+};
+
 }  // namespace
 
 struct Metrics::Families {
@@ -113,6 +136,9 @@ struct Metrics::Families {
   Family<Gauge>& upload_limit = MakeGauge(registry, "tacit_upload_memory_limit_bytes", "Most memory uploads may hold.");
   Family<Gauge>& resident = MakeGauge(registry, "process_resident_memory_bytes", "Resident memory size.");
   Family<Counter>& cpu = MakeCounter(registry, "process_cpu_seconds_total", "User and system CPU time.");
+  Known<std::tuple<std::string, std::string, int>, OfRequests> known_requests;
+  Known<std::string, Counter*> known_bytes_in;
+  Known<std::tuple<std::string, std::string>, Counter*> known_updates;
   std::mutex render_mutex;  // two scrapes at once must not both add the same CPU time
 };
 
@@ -135,21 +161,29 @@ void Metrics::HandshakeFailed(std::string_view listener, std::string_view reason
   families_->handshake_failures.Add({{"listener", std::string(listener)}, {"reason", std::string(reason)}}).Increment();
 }
 void Metrics::Request(std::string_view listener, std::string_view route, int status, double seconds) {
-  const Labels by_route{{"listener", std::string(listener)}, {"route", std::string(route)}};
-  Labels by_status = by_route;
-  by_status.emplace("code", std::to_string(status));
-  families_->requests.Add(by_status).Increment();
-  families_->request_seconds.Add(by_route, kRequestSeconds).Observe(seconds);
+  const OfRequests known = families_->known_requests.Of(std::tuple(listener, route, status), [&] {
+    const Labels by_route{{"listener", std::string(listener)}, {"route", std::string(route)}};
+    Labels by_status = by_route;
+    by_status.emplace("code", std::to_string(status));
+    return OfRequests{&families_->requests.Add(by_status), &families_->request_seconds.Add(by_route, kRequestSeconds)};
+  });
+  known.count->Increment();
+  known.seconds->Observe(seconds);
 }
 void Metrics::BytesIn(std::string_view listener, std::uint64_t bytes) {
-  families_->bytes_in.Add({{"listener", std::string(listener)}}).Increment(static_cast<double>(bytes));
+  families_->known_bytes_in
+      .Of(listener, [&] { return &families_->bytes_in.Add({{"listener", std::string(listener)}}); })
+      ->Increment(static_cast<double>(bytes));
 }
 void Metrics::UploadResumed(std::uint64_t bytes_saved) {
   families_->uploads_resumed.Add({}).Increment();
   families_->bytes_saved.Add({}).Increment(static_cast<double>(bytes_saved));
 }
 void Metrics::UpdateOutcome(std::string_view task, std::string_view outcome) {
-  families_->updates.Add({{"task", std::string(task)}, {"outcome", std::string(outcome)}}).Increment();
+  families_->known_updates
+      .Of(std::tuple(task, outcome),
+          [&] { return &families_->updates.Add({{"task", std::string(task)}, {"outcome", std::string(outcome)}}); })
+      ->Increment();
 }
 void Metrics::RoundEnded(std::string_view task, std::string_view outcome, double seconds) {
   const Labels labels{{"task", std::string(task)}, {"outcome", std::string(outcome)}};
