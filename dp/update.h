@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "common/base/bytes.h"
@@ -34,7 +35,7 @@ struct UpdateTerms {
 /// Privacy: one device's data in clear.
 class VerifiedUpdate {
  public:
-  [[nodiscard]] std::size_t size() const { return memory_.size() / sizeof(std::int32_t); }
+  [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] const UpdateTerms& terms() const { return terms_; }
   [[nodiscard]] Fit fit() const { return fit_; }
 
@@ -53,19 +54,32 @@ class VerifiedUpdate {
 
  private:
   friend class UpdateIntake;
-  VerifiedUpdate(AlignedBuffer memory, UpdateTerms terms, Fit fit, double factor)
-      : memory_(std::move(memory)), terms_(terms), fit_(fit), factor_(factor) {}
+  VerifiedUpdate(AlignedBuffer memory, std::size_t size, UpdateTerms terms, Fit fit, double factor)
+      : memory_(std::move(memory)), size_(size), terms_(terms), fit_(fit), factor_(factor) {}
   [[nodiscard]] bool settled() const { return factor_ == 0; }
 
   AlignedBuffer memory_;
+  std::size_t size_;  // entries, which may be less than there is memory for
   UpdateTerms terms_;
   Fit fit_;
   double factor_;  // 0 on the grid
 };
 
+/// A vector of which only some entries travel, the others being zero: first the values, in the order of their entries,
+/// then a bit for each entry, the lowest of a byte first, that is one where the entry has a value.
+struct Sparse {
+  std::size_t parameters;
+  std::size_t values;  ///< From 1 to `parameters`.
+
+  [[nodiscard]] std::size_t BitmapBytes() const { return (parameters + 7) / 8; }
+  /// What UpdateIntake needs of it.
+  [[nodiscard]] std::size_t MemoryBytes() const { return parameters * sizeof(std::int32_t) + BitmapBytes(); }
+};
+
 /// Takes a device's vector in as it arrives, piece by piece, measures each piece while it is in the cache, and makes it
 /// a VerifiedUpdate in the memory it came to.
 /// Shape: as many entries as `memory` has room for in 4 bytes each, however wide they travel; at most kMaxParameters.
+/// Of a sparse vector exactly Sparse::MemoryBytes.
 class UpdateIntake {
  public:
   enum class Entries : std::uint8_t {
@@ -77,8 +91,9 @@ class UpdateIntake {
   /// All pieces but the last are whole multiples of this. Units: bytes.
   static constexpr std::size_t kPieceUnit = FloatMeasure::kLanes * sizeof(float);
 
-  /// `shift` is at most LargestShift of the entries' width.
-  UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift = 0);
+  /// `shift` is at most LargestShift of the entries' width. A sparse vector is one of integers.
+  UpdateIntake(AlignedBuffer memory, Entries entries, UpdateTerms terms, std::uint32_t shift = 0,
+               std::optional<Sparse> sparse = std::nullopt);
 
   /// Where the bytes that have not come yet belong.
   [[nodiscard]] std::span<std::uint8_t> Rest() { return memory_.bytes().subspan(begin_ + received_); }
@@ -94,21 +109,27 @@ class UpdateIntake {
   /// Floats: finds how they are clipped and put on the grid, as ClipToGrid. Errors: as ClipToGrid.
   Result<VerifiedUpdate> Clip(ClipNorm clip_norm) &&;
   /// Integers: checks that the terms hold; `told` is what the device says of the clip.
-  /// Errors: as VerifyGrid, or where there is an entry bound as VerifyEntries.
+  /// Errors: as VerifyGrid, or where there is an entry bound as VerifyEntries; kMalformed for a sparse vector whose
+  /// bits are not as many ones as values, or go on behind its last entry. Cost: nothing to speak of, but of a sparse
+  /// vector one pass over the memory of all entries.
   Result<VerifiedUpdate> Verify(Fit told) &&;
 
  private:
   VerifiedUpdate Seal(Fit fit, double factor) &&;
+  [[nodiscard]] std::size_t parameters() const;
   [[nodiscard]] std::span<std::int32_t> grid();
   [[nodiscard]] Width width() const;
-  void Widen(std::size_t first, std::size_t count);
+  void Widen(std::size_t first, std::size_t count, std::int32_t* wide) const;
+  [[nodiscard]] Result<void> CheckBitmap() const;
+  void Spread();
   [[nodiscard]] Norm norm() const { return NormOf(terms_.mechanism); }
 
   AlignedBuffer memory_;
   Entries entries_;
   UpdateTerms terms_;
   std::uint32_t shift_;
-  std::size_t begin_;  // of what travels, in memory_: narrow entries stand at its end until they are widened
+  std::optional<Sparse> sparse_;
+  std::size_t begin_ = 0;  // of what travels, in memory_: narrow entries end where the widened ones will
   std::size_t received_ = 0;
   FloatMeasure floats_;
   GridMeasure integers_;

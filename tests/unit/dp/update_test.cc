@@ -1,7 +1,11 @@
 #include "dp/update.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
+#include <random>
+#include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -121,6 +125,167 @@ TEST(UpdateIntake, MeasuresNarrowEntriesInGridSteps) {
   EXPECT_THAT(verify(), IsErrorSaying(ErrorCode::kInvalidArgument, "L1 norm"));
   entries[7] = 17;
   EXPECT_THAT(verify(), IsErrorSaying(ErrorCode::kInvalidArgument, "grid radius 1024: entry 7"));
+}
+
+/// A sparse payload as its device would send it.
+struct SparseBytes {
+  Bytes payload;
+  Sparse shape{};
+};
+
+template <typename T>
+SparseBytes SparseOf(std::size_t parameters, const std::vector<std::size_t>& places, const std::vector<T>& values) {
+  SparseBytes made{.payload = {}, .shape = {.parameters = parameters, .values = values.size()}};
+  const ByteSpan bytes = AsBytes(std::span<const T>(values));
+  made.payload.assign(bytes.begin(), bytes.end());
+  Bytes bitmap((parameters + 7) / 8);
+  for (const std::size_t place : places) bitmap[place / 8] |= static_cast<std::uint8_t>(1U << (place % 8));
+  made.payload.insert(made.payload.end(), bitmap.begin(), bitmap.end());
+  return made;
+}
+
+UpdateIntake TakenSparse(const SparseBytes& sent, Entries entries, UpdateTerms terms, std::uint32_t shift = 0,
+                         std::size_t at_once = UpdateIntake::kPieceUnit) {
+  UpdateIntake intake(AlignedBuffer(sent.shape.MemoryBytes()), entries, terms, shift, sent.shape);
+  EXPECT_EQ(intake.Rest().size(), sent.payload.size());
+  for (std::size_t at = 0; at < sent.payload.size(); at += at_once) {
+    const std::size_t count = std::min(at_once, sent.payload.size() - at);
+    std::memcpy(intake.Rest().data(), sent.payload.data() + at, count);
+    intake.Received(count);
+  }
+  return intake;
+}
+
+template <typename T>
+void ExpectSpread(std::size_t parameters, const std::vector<std::size_t>& places, const std::vector<T>& values,
+                  std::uint32_t shift) {
+  constexpr Entries kEntries = sizeof(T) == 1 ? Entries::kGrid8 : sizeof(T) == 2 ? Entries::kGrid16 : Entries::kGrid;
+  const UpdateTerms terms{.mechanism = Mechanism::kNone, .grid_radius = RadiusOf(1U << 30U)};
+  auto update = TakenSparse(SparseOf(parameters, places, values), kEntries, terms, shift).Verify(Fit::kWithinClip);
+  ASSERT_THAT(update, IsOk());
+  std::vector<std::int32_t> expected(parameters);
+  for (std::size_t i = 0; i < places.size(); ++i) expected[places[i]] = std::int32_t{values[i]} * (1 << shift);
+  ASSERT_EQ(update->size(), parameters);
+  ASSERT_TRUE(std::ranges::equal(update->Settle(), expected)) << parameters << " parameters, width " << sizeof(T);
+  std::vector<std::int32_t> scratch(parameters);
+  GridMeasure measure;
+  ASSERT_TRUE(std::ranges::equal(update->Piece(0, scratch, measure), expected));
+}
+
+template <typename T>
+std::vector<T> SmallValues(std::size_t count, std::mt19937& random) {
+  std::vector<T> values(count);
+  for (T& value : values) value = static_cast<T>(std::uniform_int_distribution<int>(-100, 100)(random));
+  return values;
+}
+
+// The seed is fixed: a failure is the same the next time.
+TEST(SparseIntake, PutsEveryValueWhereItBelongsAtEveryWidth) {
+  std::mt19937 random(20);
+  for (int trial = 0; trial < 300; ++trial) {
+    const std::size_t parameters = std::uniform_int_distribution<std::size_t>(1, trial % 3 == 0 ? 20 : 3000)(random);
+    const std::size_t count = std::uniform_int_distribution<std::size_t>(1, parameters)(random);
+    std::vector<std::size_t> all(parameters);
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    std::vector<std::size_t> places;
+    std::ranges::sample(all, std::back_inserter(places), static_cast<std::ptrdiff_t>(count), random);
+    ExpectSpread(parameters, places, SmallValues<std::int8_t>(count, random), 3);
+    ExpectSpread(parameters, places, SmallValues<std::int16_t>(count, random), 2);
+    ExpectSpread(parameters, places, SmallValues<std::int32_t>(count, random), 0);
+  }
+}
+
+// Where the values that wait and the entries that are written come closest, and farthest.
+TEST(SparseIntake, WritesOverNoValueThatItStillNeeds) {
+  std::mt19937 random(21);
+  for (const std::size_t parameters : {1U, 7U, 8U, 9U, 63U, 64U, 65U, 1023U, 1024U, 1025U, 4099U}) {
+    for (const std::size_t count : {std::size_t{1}, (parameters + 1) / 2, parameters}) {
+      std::vector<std::size_t> first(count);
+      std::vector<std::size_t> last(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        first[i] = i;
+        last[i] = parameters - count + i;
+      }
+      for (const auto& places : {first, last}) {
+        ExpectSpread(parameters, places, SmallValues<std::int8_t>(count, random), 1);
+        ExpectSpread(parameters, places, SmallValues<std::int16_t>(count, random), 1);
+        ExpectSpread(parameters, places, SmallValues<std::int32_t>(count, random), 0);
+      }
+    }
+  }
+}
+
+TEST(SparseIntake, RefusesBitsThatAreNotAsManyAsItsValues) {
+  const auto verify = [](const std::vector<std::size_t>& places, std::size_t parameters) {
+    return TakenSparse(SparseOf(parameters, places, std::vector<std::int16_t>{1, 2, 3}), Entries::kGrid16,
+                       TermsOf(Mechanism::kGaussian))
+        .Verify(Fit::kWithinClip);
+  };
+  EXPECT_THAT(verify({0, 5, 99}, 100), IsOk());
+  EXPECT_THAT(verify({0, 5}, 100), IsErrorSaying(ErrorCode::kMalformed, "2 are one, and it has 3 values"));
+  EXPECT_THAT(verify({}, 100), IsErrorSaying(ErrorCode::kMalformed, "0 are one"));
+  EXPECT_THAT(verify({0, 5, 98, 99}, 100), IsErrorSaying(ErrorCode::kMalformed, "4 are one"));
+  std::vector<std::size_t> all(3000);
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  EXPECT_THAT(verify(all, 3000), IsErrorSaying(ErrorCode::kMalformed, "3000 are one"));
+}
+
+TEST(SparseIntake, RefusesBitsBehindTheLastEntry) {
+  SparseBytes sent = SparseOf(13, {0, 12}, std::vector<std::int8_t>{1, 2});
+  const auto verify = [&] {
+    return TakenSparse(sent, Entries::kGrid8, TermsOf(Mechanism::kGaussian)).Verify(Fit::kWithinClip);
+  };
+  EXPECT_THAT(verify(), IsOk());
+  sent.payload.back() = 0x30;  // entries 12 and 13, of which there is none
+  EXPECT_THAT(verify(), IsErrorSaying(ErrorCode::kMalformed, "behind its last parameter"));
+  sent.payload.back() = 0x80;
+  EXPECT_THAT(verify(), IsErrorSaying(ErrorCode::kMalformed, "behind its last parameter"));
+}
+
+TEST(SparseIntake, HoldsTheBoundOfTheWholeVectorInGridSteps) {
+  const auto verify = [](std::vector<std::int16_t> values, Mechanism mechanism) {
+    return TakenSparse(SparseOf(5000, {2, 1030, 4999}, values), Entries::kGrid16, TermsOf(mechanism), 2)
+        .Verify(Fit::kClipped);
+  };
+  const auto passed = verify({100, -100, 56}, Mechanism::kLaplace);
+  ASSERT_THAT(passed, IsOk());
+  EXPECT_EQ(passed->fit(), Fit::kClipped);
+  EXPECT_THAT(verify({100, -100, 57}, Mechanism::kLaplace), IsErrorSaying(ErrorCode::kInvalidArgument, "L1 norm"));
+  EXPECT_THAT(verify({256, 0, 0}, Mechanism::kGaussian), IsOk());
+  EXPECT_THAT(verify({256, 0, 1}, Mechanism::kGaussian), IsErrorSaying(ErrorCode::kInvalidArgument, "L2 norm"));
+  EXPECT_THAT(verify({0, 257, 0}, Mechanism::kGaussian),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "grid radius 1024: entry 1030"));
+}
+
+TEST(SparseIntake, GoesOnAfterItsMemoryWasAway) {
+  const SparseBytes sent = SparseOf(4000, {7, 3000, 3999}, std::vector<std::int32_t>{3, -4, 5});
+  UpdateIntake intake(AlignedBuffer(sent.shape.MemoryBytes()), Entries::kGrid, TermsOf(Mechanism::kNone), 0,
+                      sent.shape);
+  constexpr std::size_t kFirst = UpdateIntake::kPieceUnit;
+  std::memcpy(intake.Rest().data(), sent.payload.data(), kFirst);
+  intake.Received(kFirst);
+  AlignedBuffer memory = intake.LendMemory();
+  UpdateIntake moved = std::move(intake);
+  moved.GiveMemory(std::move(memory));
+  EXPECT_EQ(moved.received(), kFirst);
+  ASSERT_EQ(moved.Rest().size(), sent.payload.size() - kFirst);
+  std::memcpy(moved.Rest().data(), sent.payload.data() + kFirst, moved.Rest().size());
+  moved.Received(moved.Rest().size());
+  auto update = std::move(moved).Verify(Fit::kWithinClip);
+  ASSERT_THAT(update, IsOk());
+  EXPECT_EQ(update->Settle()[3000], -4);
+  EXPECT_EQ(update->Settle()[3999], 5);
+}
+
+TEST(SparseIntake, ShrinksLikeAnyUpdateAndNothingElseThere) {
+  auto update =
+      TakenSparse(SparseOf(9, {0, 8}, std::vector<std::int32_t>{1000, -11}), Entries::kGrid, TermsOf(Mechanism::kNone))
+          .Verify(Fit::kWithinClip);
+  ASSERT_THAT(update, IsOk());
+  update->Shrink(Share::Of(StalenessDiscount::kInverse, 1));
+  EXPECT_EQ(update->Settle()[0], 500);
+  EXPECT_EQ(update->Settle()[8], -5);
+  EXPECT_EQ(update->Settle().size(), 9U);
 }
 
 }  // namespace
