@@ -59,6 +59,12 @@ std::string CohortOf(const Json& task) {
          " versions old; devices at work at a time: " + TextAt(asynchronous, "concurrency");
 }
 
+// What devices may send; one whose server does not say sends a number for each parameter.
+std::string UpdatesOf(const Json& task) {
+  if (!MemberAt(task, "top_k").is_number()) return "a number for each parameter";
+  return "a number for each parameter, or for the " + TextAt(task, "top_k") + " that changed most";
+}
+
 std::string DescribeCurrent(const Json& current) {
   if (!current.is_object()) return "-";
   std::string text = TextAt(current, "round") + ", " + TextAt(current, "phase") + ", " + TextAt(current, "counted") +
@@ -119,6 +125,7 @@ std::string DescribeTask(const Json& task) {
                       {"latest model",
                        "version " + TextAt(task, "latest_version") + ", " + TextAt(task, "parameters") + " parameters"},
                       {"cohort", CohortOf(task)},
+                      {"updates", UpdatesOf(task)},
                       {"mechanism", TextAt(task, "mechanism")},
                       {"noise multiplier", NoiseAt(task)},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},

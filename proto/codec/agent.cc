@@ -78,6 +78,14 @@ Result<void> CheckArrayBytes(std::string_view field, std::uint64_t bytes, std::u
   return CheckRange<std::uint64_t>(field, bytes, entry_bytes, kMaxParameters * entry_bytes);
 }
 
+// Of a sparse payload only a reader who knows the model can tell whether it is as long as it must be.
+Result<void> CheckPayloadBytes(const v1::UpdateHeader& message, Encoding encoding) {
+  if (!message.sparse()) return CheckArrayBytes("payload_bytes", message.payload_bytes(), EntryBytes(encoding));
+  if (encoding == Encoding::kFloat32) return FieldError("sparse", "false with float32; send grid integers");
+  return CheckRange("payload_bytes", message.payload_bytes(), SparsePayloadBytes(encoding, 1, 1),
+                    kMaxSparsePayloadBytes);
+}
+
 void Fill(const ModelShape& shape, v1::Model& message) {
   message.set_inputs(shape.inputs);
   message.set_classes(shape.classes);
@@ -167,6 +175,7 @@ void Fill(const Lease& lease, v1::Lease& message) {
   message.set_max_examples(lease.max_examples);
   message.set_tells_clipped(lease.tells_clipped);
   if (lease.local) Fill(*lease.local, *message.mutable_local());
+  message.set_top_k(lease.top_k);
 }
 
 Result<void> CheckLeaseNumbers(const v1::Lease& message) {
@@ -176,6 +185,9 @@ Result<void> CheckLeaseNumbers(const v1::Lease& message) {
   TACIT_TRY_VOID(CheckReal("clip_norm", message.clip_norm(), {.low_included = false, .high = kLargestFloat}));
   if (!std::has_single_bit(message.grid_radius())) return FieldError("grid_radius", "a power of two");
   TACIT_TRY_VOID(CheckRange("grid_radius", message.grid_radius(), kMinGridRadius, kMaxGridRadius));
+  TACIT_TRY_VOID(CheckRange<std::uint64_t>("top_k", message.top_k(), 0, message.model_bytes() / sizeof(float)));
+  // Which entries a device chose would leave it without noise.
+  if (message.has_local() && message.top_k() > 0) return FieldError("top_k", "0 where the device adds noise");
   return CheckRange<std::uint64_t>("deadline_ms", message.deadline_ms(), 0, kMaxLeaseDeadline.count());
 }
 
@@ -202,7 +214,8 @@ Result<Lease> ParseLease(const v1::Lease& message) {
                .deadline = Millis(message.deadline_ms()),
                .max_examples = message.max_examples(),
                .tells_clipped = message.tells_clipped(),
-               .local = local};
+               .local = local,
+               .top_k = message.top_k()};
 }
 
 void Fill(const Wait& wait, v1::Wait& message) {
@@ -286,6 +299,7 @@ Bytes Encode(const UpdateHeader& header) {
   message.set_example_count(header.example_count);
   message.set_clipped(header.clipped);
   message.set_shift(header.shift);
+  message.set_sparse(header.sparse);
   return SerializeMessage(message);
 }
 
@@ -351,7 +365,7 @@ Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes) {
   TACIT_TRY_VOID(ParseMessage(bytes, kMaxUpdateHeaderBytes, "an update header", message));
   TACIT_TRY(const auto schema_digest, ParseDigest<Digest128>("schema_digest", message.schema_digest()));
   TACIT_TRY(const auto encoding, ParseEncoding(message.encoding()));
-  TACIT_TRY_VOID(CheckArrayBytes("payload_bytes", message.payload_bytes(), EntryBytes(encoding)));
+  TACIT_TRY_VOID(CheckPayloadBytes(message, encoding));
   TACIT_TRY_VOID(CheckRange<std::uint32_t>("shift", message.shift(), 0, LargestShift(encoding)));
   TACIT_TRY(const auto payload_digest, ParseDigest<Digest128>("payload_digest", message.payload_digest()));
   return UpdateHeader{.schema_digest = schema_digest,
@@ -360,7 +374,8 @@ Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes) {
                       .payload_digest = payload_digest,
                       .example_count = message.example_count(),
                       .clipped = message.clipped(),
-                      .shift = message.shift()};
+                      .shift = message.shift(),
+                      .sparse = message.sparse()};
 }
 
 Result<UpdateAck> ParseUpdateAck(ByteSpan bytes) {

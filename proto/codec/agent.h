@@ -27,6 +27,11 @@ constexpr std::uint32_t LargestShift(Encoding encoding) {
   return encoding == Encoding::kGridInt8 ? 23 : encoding == Encoding::kGridInt16 ? 15 : 0;
 }
 
+/// What a sparse payload of `values` entries out of `parameters` takes: the values, and a bit for each parameter.
+constexpr std::uint64_t SparsePayloadBytes(Encoding encoding, std::uint64_t parameters, std::uint64_t values) {
+  return values * EntryBytes(encoding) + (parameters + 7) / 8;
+}
+
 /// A device that has time asks for work.
 struct CheckInRequest {
   std::string agent_version;      ///< Printable ASCII, at most kMaxAgentVersionBytes.
@@ -82,6 +87,7 @@ struct Lease {
   std::uint64_t max_examples = 0;   ///< Cap of a reported example count; 0 where counts are ignored.
   bool tells_clipped = false;       ///< Whether a header says if its update was clipped.
   std::optional<LocalNoise> local;  ///< Only with mechanism kNone.
+  std::uint32_t top_k = 0;          ///< Entries of a sparse update; 0: none are taken. Not beside `local`.
   bool operator==(const Lease&) const = default;
 };
 
@@ -98,11 +104,12 @@ using CheckInReply = std::variant<Lease, Wait>;
 struct UpdateHeader {
   Digest128 schema_digest{};
   Encoding encoding = Encoding::kFloat32;
-  std::uint64_t payload_bytes = 0;  ///< A multiple of EntryBytes, at most kMaxPayloadBytes.
+  std::uint64_t payload_bytes = 0;  ///< A multiple of EntryBytes, at most kMaxPayloadBytes; SparsePayloadBytes.
   Digest128 payload_digest{};       ///< XXH3-128.
   std::uint64_t example_count = 0;  ///< A claim of the device: any value; ignored in every differentially private mode.
   bool clipped = false;             ///< Of grid integers, where the lease asks for it.
   std::uint32_t shift = 0;          ///< At most LargestShift.
+  bool sparse = false;              ///< Only some entries are sent; not with kFloat32.
   bool operator==(const UpdateHeader&) const = default;
 };
 

@@ -42,6 +42,7 @@ inline constexpr std::size_t kMaxTaskSpends = 500;
 inline constexpr std::size_t kMaxDeclined = 32;
 inline constexpr std::uint64_t kMaxParameters = 1ULL << 28U;
 inline constexpr std::uint64_t kMaxPayloadBytes = 4 * kMaxParameters;
+inline constexpr std::uint64_t kMaxSparsePayloadBytes = kMaxPayloadBytes + kMaxParameters / 8;
 inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;
 inline constexpr std::uint32_t kMaxGridRadius = 1U << 30U;
 inline constexpr std::uint32_t kMaxEpochs = 1'000'000;

@@ -88,7 +88,8 @@ codec::Lease ToWire(const LeaseView& view) {
           .deadline = std::max(view.time_left, Millis(0)),
           .max_examples = spec.aggregation.weighting == task::Weighting::kExamples ? spec.aggregation.max_examples : 0,
           .tells_clipped = spec.privacy.tracking.has_value(),
-          .local = LocalToWire(spec)};
+          .local = LocalToWire(spec),
+          .top_k = spec.TopK()};
 }
 
 // A device that is held back beyond the end of its certificate would be given a lease that it cannot upload for, and a
@@ -185,6 +186,33 @@ Result<std::uint64_t> OffsetOf(const HttpRequest& request) {
   return Fail(ErrorCode::kMalformed, "Upload-Offset must be a whole number of at most 18 digits");
 }
 
+std::optional<dp::Sparse> SparseOf(const UploadPlan& plan, const codec::UpdateHeader& header) {
+  if (!header.sparse) return std::nullopt;
+  return dp::Sparse{.parameters = plan.parameters, .values = plan.top_k};
+}
+
+// What an update takes once it is here, however narrow it travels.
+std::size_t MemoryFor(const UploadPlan& plan, const codec::UpdateHeader& header) {
+  const auto sparse = SparseOf(plan, header);
+  return sparse ? sparse->MemoryBytes() : plan.parameters * sizeof(std::int32_t);
+}
+
+Result<void> CheckPayloadBytes(const RoundKey& round, const UploadPlan& plan, const codec::UpdateHeader& header) {
+  const std::string task = "task " + round.task.str();
+  if (header.sparse && plan.top_k == 0)
+    return Fail(ErrorCode::kInvalidArgument, task + " takes no sparse updates; send a number for each parameter");
+  const std::uint64_t each = codec::EntryBytes(header.encoding);
+  const std::uint64_t expected =
+      header.sparse ? codec::SparsePayloadBytes(header.encoding, plan.parameters, plan.top_k) : plan.parameters * each;
+  if (header.payload_bytes == expected) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "the update has " + std::to_string(header.payload_bytes) + " payload bytes; the model of " + task +
+                  " has " + std::to_string(plan.parameters) + " parameters" +
+                  (header.sparse ? ", of which a sparse update has " + std::to_string(plan.top_k) +
+                                       ", and a bit each: " + std::to_string(expected) + " bytes"
+                                 : " of " + Counted(each, "byte")));
+}
+
 // Everything that can be known, and refused, before memory is taken for the payload.
 Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request, const DeviceId& device,
                                          RoundKey round) {
@@ -209,16 +237,17 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     ToHex(header.schema_digest) + ", task " + round.task.str() +
                                                     " has " + ToHex(plan.schema_digest));
   }
-  if (const std::uint64_t each = codec::EntryBytes(header.encoding); header.payload_bytes != plan.parameters * each) {
-    co_return Fail(ErrorCode::kInvalidArgument, "the update has " + std::to_string(header.payload_bytes) +
-                                                    " payload bytes; the model of task " + round.task.str() + " has " +
-                                                    std::to_string(plan.parameters) + " parameters of " +
-                                                    Counted(each, "byte"));
-  }
+  TACIT_CO_TRY_VOID(CheckPayloadBytes(round, plan, header));
   if (plan.entry_bound > 0 && header.encoding != codec::Encoding::kGridInt32) {
     co_return Fail(ErrorCode::kInvalidArgument, "task " + round.task.str() +
                                                     " takes grid integers that the device noised, and nothing else: "
                                                     "an update without noise must not leave its device");
+  }
+  // However little of it travels.
+  if (const std::size_t memory = MemoryFor(plan, header); memory > context.max_update_bytes) {
+    co_return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(memory) +
+                                             " bytes in memory is over this server's limit of " +
+                                             std::to_string(context.max_update_bytes));
   }
   co_return Announced{std::move(round), plan, header, offset};
 }
@@ -231,17 +260,13 @@ dp::UpdateIntake::Entries EntriesOf(codec::Encoding encoding) {
                                                    : Entries::kGrid;
 }
 
-// What an update takes once it is here, however narrow it travels.
-std::size_t MemoryFor(const UploadPlan& plan) {
-  return plan.parameters * sizeof(std::int32_t);
-}
-
 dp::UpdateIntake IntakeOf(const Announced& announced, AlignedBuffer memory) {
   const UploadPlan& plan = announced.plan;
   return {std::move(memory),
           EntriesOf(announced.header.encoding),
           {.mechanism = plan.mechanism, .grid_radius = plan.grid_radius, .entry_bound = plan.entry_bound},
-          announced.header.shift};
+          announced.header.shift,
+          SparseOf(plan, announced.header)};
 }
 
 // The payload, straight to where it stays; each piece is digested and measured while it is in the cache.
@@ -263,6 +288,13 @@ Result<dp::VerifiedUpdate> Finish(const Announced& announced, dp::UpdateIntake i
   return std::move(intake).Verify(announced.header.clipped ? dp::Fit::kClipped : dp::Fit::kWithinClip);
 }
 
+// Putting the values of a sparse update where they belong takes as long as the model is large.
+Task<Result<dp::VerifiedUpdate>> FinishWhereItMayTakeTime(Context& context, const Announced& announced,
+                                                          dp::UpdateIntake& intake) {
+  if (!announced.header.sparse) co_return Finish(announced, std::move(intake));
+  co_return co_await context.compute.Run([&] { return Finish(announced, std::move(intake)); });
+}
+
 struct Held {
   UploadMemory::Seat seat;
   BegunUpload upload;
@@ -282,7 +314,7 @@ Task<Result<std::variant<Held, WrongOffset>>> Begin(Context& context, HttpReques
     context.metrics.UploadResumed(announced.offset);
     co_return Held{std::move(resumed->seat), std::move(resumed->upload)};
   }
-  auto taken = co_await context.upload_memory.Take(device, MemoryFor(announced.plan));
+  auto taken = co_await context.upload_memory.Take(device, MemoryFor(announced.plan, announced.header));
   if (!taken) {
     request.SetRetryAfter(taken.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
@@ -315,7 +347,7 @@ Task<Result<std::optional<WrongOffset>>> TakeUpdate(Context& context, HttpReques
   if (upload.digest.Finish() != announced.header.payload_digest) {
     co_return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
   }
-  TACIT_CO_TRY(dp::VerifiedUpdate update, Finish(announced, std::move(upload.intake)));
+  TACIT_CO_TRY(dp::VerifiedUpdate update, co_await FinishWhereItMayTakeTime(context, announced, upload.intake));
   const std::uint64_t weight =
       std::clamp<std::uint64_t>(announced.header.example_count, 1, announced.plan.max_examples);
   TACIT_CO_TRY_VOID(co_await context.coordinator.Submit(Submission{.round = announced.round,

@@ -77,6 +77,11 @@ Json LocalJson(const task::TaskSpec& spec) {
           {"max_releases", spec.Compositions()}};
 }
 
+// How many values a sparse update has; null where none are taken.
+Json TopKJson(const task::TaskSpec& spec) {
+  return spec.TopK() > 0 ? Json(spec.TopK()) : Json(nullptr);
+}
+
 Json NotCoveredLocally() {
   return {
       "that a device takes part, when, and how often",
@@ -138,6 +143,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"latest_version", view.latest_version},
           {"model", spec.model.CanonicalText()},
           {"parameters", spec.model.ParameterCount()},
+          {"top_k", TopKJson(spec)},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},
@@ -300,6 +306,7 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"model", spec.model.CanonicalText()},
                {"parameters", spec.model.ParameterCount()},
                {"update_bytes", spec.model.ParameterCount() * sizeof(float)},
+               {"top_k", TopKJson(spec)},
                {"rounds", spec.rounds},
                {"cohort_size", spec.cohort.size},
                {"cohort_min", spec.cohort.min},

@@ -61,7 +61,11 @@ Task<Result<task::TaskSpec>> ReadTask(HttpRequest& request, std::string& toml) {
 
 // What an update may take is a rule of how updates come in, which the coordinator does not know.
 Result<void> CheckUpdateFits(const Context& context, const task::TaskSpec& spec) {
-  if (spec.model.ParameterCount() * sizeof(float) <= context.max_update_bytes) return {};
+  const std::uint64_t parameters = spec.model.ParameterCount();
+  const std::uint64_t largest = spec.TopK() > 0
+                                    ? dp::Sparse{.parameters = parameters, .values = spec.TopK()}.MemoryBytes()
+                                    : parameters * sizeof(float);
+  if (largest <= context.max_update_bytes) return {};
   return Fail(ErrorCode::kInvalidArgument, "the model's updates would be over [limits] max_update_bytes = " +
                                                std::to_string(context.max_update_bytes) + " of this server");
 }

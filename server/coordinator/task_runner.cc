@@ -135,6 +135,7 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
                     .max_examples = spec().aggregation.max_examples,
                     .tracks_clip = privacy.tracking.has_value(),
                     .entry_bound = privacy.entry_bound(),
+                    .top_k = spec().TopK(),
                     .counted = machine().CountedDigest(device, LeasedIn(round))};
 }
 

@@ -75,6 +75,7 @@ struct UploadPlan {
   std::uint64_t max_examples = 1;  ///< 1 where counts are ignored.
   bool tracks_clip = false;        ///< Whether it must tell if it was clipped.
   std::uint32_t entry_bound = 0;   ///< Above 0: grid integers that the device noised, each at most this.
+  std::uint32_t top_k = 0;         ///< Values of a sparse update; 0: none are taken.
   std::optional<Digest128> counted = std::nullopt;  ///< Of this device's update that is durably in the round.
 };
 

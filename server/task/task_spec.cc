@@ -145,6 +145,10 @@ Aggregation ReadAggregation(TomlTable table) {
   return aggregation;
 }
 
+Updates ReadUpdates(TomlTable table) {
+  return {.top_k = table.Real("top_k", {0, 1, Ends::kOpen}, 0.0)};
+}
+
 /// [privacy.local] as it was read.
 struct LocalKeys {
   std::optional<dp::Mechanism> mechanism;
@@ -315,6 +319,9 @@ void CheckLocal(TomlTable root, TomlTable& table, const PrivacyKeys& keys, const
                   "'aggregation.weighting' must be \"uniform\" with 'privacy.local': how many examples a device has is "
                   "part of its data, and would leave it without noise");
   }
+  root.Table("updates").Refuse("top_k",
+                               "has no place beside [privacy.local]: which parameters a device chose would leave it "
+                               "without noise");
   TomlTable local = table.Table("local");
   if (keys.local.delta && table.HasGood("population"))
     CheckDelta(local, "privacy.local.delta", *keys.local.delta, keys.population);
@@ -486,6 +493,7 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const std::int64_t participations = rounds.Integer("max_participations", {1, most}, count);
   const std::int64_t separation = rounds.Integer("min_separation", {1, most}, 1);
   const Aggregation aggregation = ReadAggregation(root.Table("aggregation"));
+  const Updates updates = ReadUpdates(root.Table("updates"));
   const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
   if (keys.coin) RefuseLimits(rounds);
   TACIT_TRY_VOID(file.Finish());
@@ -511,7 +519,8 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
                   .tracking = {},
                   .local = {}},
       .aggregation = aggregation,
-      .asynchronous = asynchronous};
+      .asynchronous = asynchronous,
+      .updates = updates};
   PlanPrivacy(root.Table("privacy"), keys, planned, spec);
   TACIT_TRY_VOID(file.Finish());
   return spec;
@@ -550,6 +559,12 @@ std::uint32_t Privacy::entry_bound() const {
 
 std::uint64_t TaskSpec::Compositions() const {
   return std::min(rounds, max_participations);
+}
+
+std::uint32_t TaskSpec::TopK() const {
+  if (updates.top_k == 0) return 0;
+  // Of at most 2^28 parameters.
+  return std::max(1U, static_cast<std::uint32_t>(updates.top_k * static_cast<double>(model.ParameterCount())));
 }
 
 dp::BudgetPolicy TaskSpec::Policy(dp::HashFunction hash) const {

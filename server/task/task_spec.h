@@ -95,6 +95,11 @@ struct Aggregation {
   std::uint64_t max_examples = 1;  ///< The largest weight one device can have; 1 when uniform.
 };
 
+/// What else devices may send than a number for each parameter.
+struct Updates {
+  double top_k = 0;  ///< The share of the parameters that a sparse update has; 0: none are taken. Not with local noise.
+};
+
 struct TaskSpec {
   TaskId id;
   model::ModelSpec model;
@@ -107,7 +112,10 @@ struct TaskSpec {
   Privacy privacy;
   Aggregation aggregation;
   std::optional<Asynchronous> asynchronous;  ///< Set with a table [asynchronous].
+  Updates updates;
 
+  /// How many values a sparse update has: floor(top_k * parameters), but one at least; 0 where none are taken.
+  [[nodiscard]] std::uint32_t TopK() const;
   /// How many releases one device's data can be part of: what epsilon is accounted for.
   [[nodiscard]] std::uint64_t Compositions() const;
   /// What its ledger is kept under. Not for kNone.

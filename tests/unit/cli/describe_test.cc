@@ -32,6 +32,13 @@ TEST(DescribeTask, SaysWhatABufferTakesAndHowManyWorkForIt) {
               HasSubstr("21 a buffer, from models up to 4 versions old; devices at work at a time: 40\n"));
 }
 
+TEST(DescribeTask, SaysWhatDevicesMaySend) {
+  Json task = Task();
+  EXPECT_THAT(DescribeTask(task), Not(HasSubstr("that changed most")));
+  task["top_k"] = 337;
+  EXPECT_THAT(DescribeTask(task), HasSubstr("a number for each parameter, or for the 337 that changed most"));
+}
+
 TEST(DescribeTask, ShowsNoBracketsWithoutAReason) {
   EXPECT_THAT(DescribeTask(Task()), Not(HasSubstr("()")));
   Json stopped = Task();

@@ -98,6 +98,20 @@ TEST(CheckInReply, EveryMechanismComesBackAsItWasSent) {
   }
 }
 
+TEST(CheckInReply, ALeaseSaysHowManyEntriesASparseUpdateHas) {
+  Lease lease = samples::SomeLease();
+  lease.top_k = 337;
+  EXPECT_EQ(ParseCheckInReply(Encode(CheckInReply(lease))), CheckInReply(lease));
+  lease.top_k = 3'372;
+  EXPECT_THAT(ParseCheckInReply(Encode(CheckInReply(lease))), IsOk());
+  ++lease.top_k;
+  EXPECT_THAT(ParseCheckInReply(Encode(CheckInReply(lease))), IsErrorSaying(ErrorCode::kInvalidArgument, "top_k"));
+  Lease noisy = samples::NoisyLease();
+  noisy.top_k = 1;
+  EXPECT_THAT(ParseCheckInReply(Encode(CheckInReply(noisy))),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "top_k must be 0 where the device adds noise"));
+}
+
 TEST(CheckInReply, NamesTheFieldOfLocalNoiseThatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(v1::Lease&)>>> cases = {
       {"local must be absent where the server adds noise", [](auto& m) { m.set_mechanism(v1::MECHANISM_GAUSSIAN); }},
@@ -195,6 +209,28 @@ TEST(UpdateHeader, HasOneSizeWhateverItSaysOfTheData) {
   EXPECT_EQ(Encode(header).size(), size);
   header.shift = LargestShift(header.encoding);
   EXPECT_EQ(Encode(header).size(), size);
+  header.sparse = true;
+  EXPECT_EQ(Encode(header).size(), size);
+}
+
+TEST(UpdateHeader, OfASparseUpdateHasNoWholeNumberOfEntries) {
+  UpdateHeader header = samples::SomeHeader();
+  header.sparse = true;
+  for (const Encoding encoding : {Encoding::kGridInt32, Encoding::kGridInt16, Encoding::kGridInt8}) {
+    header.encoding = encoding;
+    for (const std::uint64_t parameters : {std::uint64_t{1}, std::uint64_t{3'372}, kMaxParameters}) {
+      header.payload_bytes = SparsePayloadBytes(encoding, parameters, parameters / 3 + 1);
+      EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
+    }
+  }
+  header.payload_bytes = 1;
+  EXPECT_THAT(ParseUpdateHeader(Encode(header)), IsErrorSaying(ErrorCode::kInvalidArgument, "payload_bytes"));
+  header.payload_bytes = kMaxSparsePayloadBytes + 1;
+  EXPECT_THAT(ParseUpdateHeader(Encode(header)), IsErrorSaying(ErrorCode::kInvalidArgument, "payload_bytes"));
+  header.payload_bytes = 16;
+  header.encoding = Encoding::kFloat32;
+  EXPECT_THAT(ParseUpdateHeader(Encode(header)),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "sparse must be false with float32"));
 }
 
 TEST(UpdateHeader, TakesAnyClaimedExampleCount) {
@@ -243,6 +279,7 @@ TEST(AgentMessages, TheLargestMessagesOfThisVersionFitTheirLimits) {
   lease.model.hidden.assign(kMaxHiddenLayers, kMaxLayerWidth);
   lease.max_examples = std::numeric_limits<std::uint64_t>::max();
   lease.local = samples::NoisyLease().local;
+  lease.top_k = std::numeric_limits<std::uint32_t>::max();
   EXPECT_LE(Encode(CheckInReply(lease)).size(), kMaxCheckInReplyBytes);
   EXPECT_LE(Encode(CheckInReply(Wait{.reason = std::string(kMaxReasonBytes, 'r')})).size(), kMaxCheckInReplyBytes);
   CheckInRequest request = samples::SomeCheckIn();

@@ -538,6 +538,32 @@ TEST(ParseTask, ReadsAnAsynchronousTask) {
   EXPECT_FALSE(Parse(kPrivate)->asynchronous.has_value());
 }
 
+TEST(ParseTask, TakesNoSparseUpdatesUnlessItSaysOfHowManyParameters) {
+  EXPECT_EQ(Parse(kPrivate)->TopK(), 0U);
+  EXPECT_EQ(Parse(std::string(kOpen) + "[updates]\n")->TopK(), 0U);
+  const auto with = [](const std::string& share) { return std::string(kOpen) + "[updates]\ntop_k = " + share + "\n"; };
+  ASSERT_EQ(Parse(kOpen)->model.ParameterCount(), 33U);
+  EXPECT_EQ(Parse(with("0.1"))->TopK(), 3U);
+  EXPECT_EQ(Parse(with("0.001"))->TopK(), 1U) << "one at least";
+  EXPECT_EQ(Parse(with("0.99"))->TopK(), 32U);
+  EXPECT_EQ(RestoreTask(with("0.1"), "t.toml", PlanOf(*Parse(kOpen)))->TopK(), 3U);
+  for (const std::string bad : {"0", "1", "-0.5", "nan", "\"0.1\""})
+    EXPECT_THAT(Parse(with(bad)), IsErrorSaying(ErrorCode::kInvalidArgument, "'updates.top_k' must be")) << bad;
+  EXPECT_THAT(Parse(std::string(kOpen) + "[updates]\ntopk = 0.1\n"),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "unknown key 'updates.topk'"));
+}
+
+TEST(ParseTask, TakesSparseUpdatesBesideAllButLocalNoise) {
+  const std::string updates = "[updates]\ntop_k = 0.05\n";
+  EXPECT_THAT(Parse(std::string(kPrivate) + updates), IsOk());
+  EXPECT_THAT(Parse(With(kPrivate, "clip_norm = 1.5", "clip_norm = 1.5\nclip_quantile = 0.5") + updates), IsOk());
+  EXPECT_THAT(Parse(AsynchronousText() + updates), IsOk());
+  EXPECT_THAT(Parse(std::string(kLocal) + updates),
+              IsErrorSaying(ErrorCode::kInvalidArgument,
+                            "'updates.top_k' has no place beside [privacy.local]: which parameters a device chose "
+                            "would leave it without noise"));
+}
+
 TEST(ParseTask, AsksTheSameEpsilonOfAnAsynchronousTaskAsOfRounds) {
   const auto rounds = Parse(kPrivate);
   const auto buffers = Parse(AsynchronousText());
