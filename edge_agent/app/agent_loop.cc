@@ -56,6 +56,7 @@ AgentLoop::AgentLoop(enrolment::EnrolledIdentity identity, data::Dataset dataset
       log_(log),
       clock_(clock),
       store_(options_.state_directory),
+      residuals_(options_.state_directory),
       backoff_(options_.backoff, RandomSeed()),
       renewal_backoff_(kRenewalBackoff, RandomSeed()) {}
 
@@ -238,8 +239,12 @@ Result<void> AgentLoop::CheckLease(const codec::Lease& lease, const model::Model
   if (spec.classes() != dataset_.classes) return differs(spec.classes(), dataset_.classes, "classes");
   // The file and its numbers, start, trained copy, gradient, momentum, delta, grid and payload; and a pass's layers.
   constexpr std::uint64_t kBytesPerParameter = 40;
+  // The residual and its file, the sum with it, the order of the entries, and what is kept with the update.
+  constexpr std::uint64_t kBytesMoreWhereSparse = 24;
   constexpr std::uint64_t kBytesForLayers = 64U << 20U;
-  const std::uint64_t needed_mib = (spec.ParameterCount() * kBytesPerParameter + kBytesForLayers) >> 20U;
+  const std::uint64_t each =
+      kBytesPerParameter + (upload::IsSparse(lease, options_.encoding) ? kBytesMoreWhereSparse : 0);
+  const std::uint64_t needed_mib = (spec.ParameterCount() * each + kBytesForLayers) >> 20U;
   if (needed_mib <= options_.memory_limit_mib) return {};
   return Fail(ErrorCode::kTooLarge, "the model of " + task + " has " + std::to_string(spec.ParameterCount()) +
                                         " parameters; training it takes up to " + std::to_string(needed_mib) +
@@ -253,7 +258,11 @@ Result<upload::PendingUpdate> AgentLoop::Train(const codec::Lease& lease, const 
                                                std::span<const float> start) {
   const training::TrainingOptions plan =
       OptionsOf(lease.training, TrainingSeed(options_.seed, identity_.device, lease));
-  const upload::UpdateOptions options{.encoding = options_.encoding, .example_count = dataset_.rows};
+  std::vector<float> residual;
+  if (upload::IsSparse(lease, options_.encoding))
+    residual = residuals_.Load(lease.task, lease.schema_digest, start.size());
+  const upload::UpdateOptions options{
+      .encoding = options_.encoding, .example_count = dataset_.rows, .residual = residual};
   const auto trained = training::Train(spec, start, dataset_, plan, stop_);
   auto update = trained ? upload::MakeUpdate(lease, trained->delta, options) : std::unexpected(trained.error());
   if (update || !lease.local || stop_.stop_requested()) return update;
@@ -284,6 +293,18 @@ void AgentLoop::Keep(upload::PendingUpdate update) {
   pending_ = std::move(update);
 }
 
+// Before the update is forgotten: after a crash in between it is sent again, and this done again, to the same end. A
+// residual that cannot be written is given up, the old one too: that was sent.
+void AgentLoop::AdvanceResidual(const upload::PendingUpdate& update) {
+  if (!update.header.sparse) return;
+  const auto saved = residuals_.Save(update.round.task, update.header.schema_digest, update.unsent);
+  if (saved) return;
+  residuals_.Drop(update.round.task);
+  log_.Warn("agent_residual_dropped", {{"task", update.round.task.str()},
+                                       {"code", TraitsOf(saved.error().code).name},
+                                       {"reason", saved.error().message}});
+}
+
 Result<void> AgentLoop::SendPending() {
   const upload::PendingUpdate& update = Present(pending_, "it is called with an update to send");
   const std::string task = update.round.task.str();
@@ -299,9 +320,10 @@ Result<void> AgentLoop::SendPending() {
     WaitAfter("upload", answer.error());
     return {};
   }
+  const std::optional<Error>& refused = *answer;
+  if (!refused) AdvanceResidual(update);
   store_.Drop();
   pending_.reset();
-  const std::optional<Error>& refused = *answer;
   if (!refused) {
     ++rounds_counted_;
     backoff_.Reset();

@@ -19,6 +19,7 @@
 #include "edge_agent/enrolment/identity.h"
 #include "edge_agent/upload/backoff.h"
 #include "edge_agent/upload/local_ledger.h"
+#include "edge_agent/upload/residual.h"
 #include "edge_agent/upload/session.h"
 #include "proto/codec/agent.h"
 
@@ -69,6 +70,8 @@ class AgentLoop {
   Result<upload::PendingUpdate> Train(const codec::Lease& lease, const model::ModelSpec& spec,
                                       std::span<const float> start);
   void Keep(upload::PendingUpdate update);
+  /// What an acknowledged update left unsent is for the next one.
+  void AdvanceResidual(const upload::PendingUpdate& update);
   Result<void> SendPending();
   void SayWaiting(const std::string& reason);
   /// That the one task that is wanted does not exist, once; and waits before it is asked for again.
@@ -85,6 +88,7 @@ class AgentLoop {
   Logger& log_;
   const Clock& clock_;
   upload::PendingStore store_;
+  upload::ResidualStore residuals_;
   std::optional<upload::LocalLedger> local_ledger_;  // set by Run
   std::vector<TaskId> declined_;
   upload::Backoff backoff_;

@@ -113,7 +113,8 @@ void AddRun(CLI::App& app, RunArguments& run) {
   command
       ->add_option("--encoding", run.loop.encoding,
                    "grid: clipped to integers of 32 bits here; int16, int8: rounded to these by coins, for less to "
-                   "send; float32: as trained, the server clips")
+                   "send; float32: as trained, the server clips. Where a task takes the largest entries alone, all "
+                   "but float32 send these")
       ->transform(Word<codec::Encoding>({{"grid", codec::Encoding::kGridInt32},
                                          {"int16", codec::Encoding::kGridInt16},
                                          {"int8", codec::Encoding::kGridInt8},

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/base/files.h"
 #include "common/crypto/random.h"
 #include "common/crypto/secret.h"
@@ -16,13 +18,15 @@
 #include "dp/stochastic_rounding.h"
 #include "dp/types.h"
 #include "edge_agent/upload/local_ledger.h"
+#include "edge_agent/upload/top_k.h"
 #include "proto/codec/limits.h"
 
 namespace tacit::upload {
 namespace {
 
 constexpr std::string_view kMagic = "TACITUP1";
-constexpr std::size_t kLargestPending = codec::kMaxPayloadBytes + 16 * 1024;
+constexpr std::size_t kLargestPending =
+    codec::kMaxSparsePayloadBytes + codec::kMaxParameters * sizeof(float) + std::size_t{16} * 1024;
 
 dp::Norm NormOf(codec::Mechanism mechanism) {
   return mechanism == codec::Mechanism::kLaplace ? dp::Norm::kL1 : dp::Norm::kL2;
@@ -67,6 +71,33 @@ Result<ClippedPayload> GridPayload(const codec::Lease& lease, std::span<const fl
   return ClippedPayload{.bytes = Pack(grid, width), .clipped = outcome.clipped, .shift = shift};
 }
 
+// Delta and residual together. A sum that is beyond all floats would never be sent: what had been left is left out.
+std::vector<float> WithResidual(std::span<const float> delta, std::span<const float> residual) {
+  std::vector<float> sum(delta.begin(), delta.end());
+  for (std::size_t i = 0; i < residual.size(); ++i) {
+    sum[i] += residual[i];
+    if (!std::isfinite(sum[i]) && std::isfinite(delta[i])) return {delta.begin(), delta.end()};
+  }
+  return sum;
+}
+
+struct SparsePayload {
+  ClippedPayload payload;
+  std::vector<float> unsent;
+};
+
+// What the clip and the rounding take from the entries that are sent is not left for later: a clip that always bites
+// would let the residual grow without end, and coins are right on average without it.
+Result<SparsePayload> SparsePayloadOf(const codec::Lease& lease, std::span<const float> delta,
+                                      const UpdateOptions& options) {
+  std::vector<float> wanted = WithResidual(delta, options.residual);
+  TACIT_TRY_VOID(CheckFinite(wanted));
+  const TopK chosen = TakeTopK(wanted, lease.top_k);
+  TACIT_TRY(ClippedPayload payload, GridPayload(lease, chosen.values, WidthOf(options.encoding)));
+  payload.bytes.insert(payload.bytes.end(), chosen.bitmap.begin(), chosen.bitmap.end());
+  return SparsePayload{.payload = std::move(payload), .unsent = std::move(wanted)};
+}
+
 std::unexpected<Error> Damaged() {
   return Fail(ErrorCode::kMalformed, "the stored update is cut or damaged");
 }
@@ -100,7 +131,25 @@ class FieldReader {
   ByteSpan rest_;
 };
 
+// What a sparse update of the header leaves unsent, when it can be that.
+std::optional<std::vector<float>> ReadUnsent(const codec::UpdateHeader& header, ByteSpan bytes) {
+  const std::uint64_t parameters = bytes.size() / sizeof(float);
+  const std::uint64_t each = codec::EntryBytes(header.encoding);
+  const std::uint64_t bitmap = codec::SparsePayloadBytes(header.encoding, parameters, 0);
+  if (parameters == 0 || bytes.size() % sizeof(float) != 0 || header.payload_bytes <= bitmap) return std::nullopt;
+  const std::uint64_t values = header.payload_bytes - bitmap;
+  if (values % each != 0 || values / each > parameters) return std::nullopt;
+  std::vector<float> unsent(parameters);
+  std::memcpy(unsent.data(), bytes.data(), bytes.size());
+  if (!std::ranges::all_of(unsent, [](float value) { return std::isfinite(value); })) return std::nullopt;
+  return unsent;
+}
+
 }  // namespace
+
+bool IsSparse(const codec::Lease& lease, codec::Encoding encoding) {
+  return lease.top_k > 0 && !lease.local && encoding != codec::Encoding::kFloat32;
+}
 
 Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const float> delta,
                                  const UpdateOptions& options) {
@@ -109,28 +158,32 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
                                                  " parameters for a model of " +
                                                  std::to_string(lease.model_bytes / sizeof(float)));
   }
+  TACIT_CHECK(options.residual.empty() || options.residual.size() == delta.size(), "a residual is of one model");
   PendingUpdate update{.round = {lease.task, lease.round}, .header = {}, .payload = {}};
-  bool clipped = false;
-  std::uint32_t shift = 0;
+  ClippedPayload made;
   const codec::Encoding encoding = lease.local ? codec::Encoding::kGridInt32 : options.encoding;
-  if (encoding != codec::Encoding::kFloat32) {
-    TACIT_TRY(ClippedPayload payload, GridPayload(lease, delta, WidthOf(encoding)));
-    update.payload = std::move(payload.bytes);
-    shift = payload.shift;
-    // Told only where it is asked for, and then noised: it says something about the data.
-    clipped = payload.clipped && lease.tells_clipped && !lease.local;
+  const bool sparse = IsSparse(lease, encoding);
+  if (sparse) {
+    TACIT_TRY(SparsePayload parts, SparsePayloadOf(lease, delta, options));
+    made = std::move(parts.payload);
+    update.unsent = std::move(parts.unsent);
+  } else if (encoding != codec::Encoding::kFloat32) {
+    TACIT_TRY(made, GridPayload(lease, delta, WidthOf(encoding)));
   } else {
     const ByteSpan bytes = AsBytes(delta);
-    update.payload.assign(bytes.begin(), bytes.end());
+    made.bytes.assign(bytes.begin(), bytes.end());
   }
+  update.payload = std::move(made.bytes);
   update.header = {.schema_digest = lease.schema_digest,
                    .encoding = encoding,
                    .payload_bytes = update.payload.size(),
                    .payload_digest = Xxh3(update.payload),
                    // Where counts do not matter none is told: it would say something about the data.
                    .example_count = lease.local ? 0 : std::min(options.example_count, lease.max_examples),
-                   .clipped = clipped,
-                   .shift = shift};
+                   // Told only where it is asked for, and then noised: it says something about the data.
+                   .clipped = made.clipped && lease.tells_clipped && !lease.local,
+                   .shift = made.shift,
+                   .sparse = sparse};
   return update;
 }
 
@@ -140,6 +193,7 @@ Result<void> PendingStore::Save(const PendingUpdate& update) const {
   ByteWriter writer;
   writer.Raw(AsBytes(kMagic)).Text(update.round.task.str()).U64(update.round.round);
   writer.Text(AsText(codec::Encode(update.header))).Text(AsText(update.payload));
+  if (update.header.sparse) writer.Text(AsText(AsBytes(std::span<const float>(update.unsent))));
   const Digest128 digest = Xxh3(writer.bytes());
   writer.Raw(digest);
   return WriteFileAtomic(file_, writer.bytes(), kOwnerOnly);
@@ -170,12 +224,20 @@ Result<PendingUpdate> ParsePendingUpdate(ByteSpan file) {
   const auto round = reader.TakeU64();
   const auto header_bytes = reader.TakeSized();
   const auto payload = reader.TakeSized();
-  if (!task || !round || !header_bytes || !payload || !reader.empty()) return Damaged();
+  if (!task || !round || !header_bytes || !payload) return Damaged();
   TACIT_TRY(TaskId id, TaskId::Parse(AsText(*task)));
   TACIT_TRY(const codec::UpdateHeader header, codec::ParseUpdateHeader(*header_bytes));
   if (header.payload_bytes != payload->size()) return Damaged();
-  return PendingUpdate{
+  PendingUpdate update{
       .round = {std::move(id), *round}, .header = header, .payload = {payload->begin(), payload->end()}};
+  if (header.sparse) {
+    const auto bytes = reader.TakeSized();
+    auto unsent = bytes ? ReadUnsent(header, *bytes) : std::nullopt;
+    if (!unsent) return Damaged();
+    update.unsent = *std::move(unsent);
+  }
+  if (!reader.empty()) return Damaged();
+  return update;
 }
 
 }  // namespace tacit::upload

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/ids.h"
@@ -17,6 +18,8 @@ struct PendingUpdate {
   RoundKey round;
   codec::UpdateHeader header;
   Bytes payload;  ///< header.payload_bytes long, with the digest that the header says.
+  /// Of a sparse update: what it leaves unsent, the residual (residual.h) once it is acknowledged. Else empty.
+  std::vector<float> unsent = {};
 };
 
 struct UpdateOptions {
@@ -25,13 +28,19 @@ struct UpdateOptions {
   codec::Encoding encoding = codec::Encoding::kGridInt32;
   /// Rows trained on; sent only when the lease asks for counts (max_examples above 0), capped by it.
   std::uint64_t example_count = 0;
+  /// What sparse updates before left unsent; it is added to the next one. Empty: nothing.
+  std::span<const float> residual = {};
 };
 
+/// Whether an update under this lease is sparse: where the server takes it, of integers.
+bool IsSparse(const codec::Lease& lease, codec::Encoding encoding);
+
 /// Turns a trained delta into what is sent: clipped to the lease's norm and put on its integer grid, and noised where
-/// the lease asks for noise of the device.
+/// the lease asks for noise of the device. Where the lease takes sparse updates: of delta and residual together the
+/// top_k entries that are largest, the rest being left for later updates.
 /// Privacy: with local noise the update carries nothing of the data but through it; the caller charges for it before it
 /// is sent.
-/// Shape: `delta` has as many elements as the lease's model has parameters.
+/// Shape: `delta` has as many elements as the lease's model has parameters, and the residual too unless it is empty.
 /// Errors: kInvalidArgument for a delta with NaN or infinity (naming the index) or of another length, or a lease whose
 /// clip norm or grid is not allowed; as dp::RoundToWidth for a width that is too narrow.
 Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const float> delta, const UpdateOptions& options);

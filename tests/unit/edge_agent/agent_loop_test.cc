@@ -1,7 +1,9 @@
 #include "edge_agent/app/agent_loop.h"
 
+#include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -14,7 +16,9 @@
 
 #include <gmock/gmock.h>
 
+#include "common/base/files.h"
 #include "edge_agent/data/synthetic.h"
+#include "edge_agent/upload/residual.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/edge_agent/data_files.h"
 #include "tests/unit/edge_agent/fake_agents_server.h"
@@ -277,6 +281,155 @@ TEST_F(AgentLoopTest, ForgetsAnUpdateOfARoundThatIsOverAndGoesOn) {
   EXPECT_EQ(server_.uploads().back().path, "/v1/tasks/har/rounds/2/update");
   EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_update_refused\""), HasSubstr("round 1 is over")));
   EXPECT_FALSE(std::filesystem::exists(state_.path() / "pending_update"));
+}
+
+class SparseAgentLoopTest : public AgentLoopTest {
+ protected:
+  [[nodiscard]] codec::Lease SparseLeaseOf(RoundNumber round) const {
+    codec::Lease lease = server_.LeaseOf(round);
+    lease.top_k = 20;
+    return lease;
+  }
+  // What the next update takes up; empty for nothing.
+  [[nodiscard]] std::vector<float> Residual() const {
+    const codec::Lease lease = server_.LeaseOf(1);
+    return upload::ResidualStore(state_.path()).Load(lease.task, lease.schema_digest, server_.model().size());
+  }
+  // Runs until an update is on disk that the server does not take, and gives the file.
+  Bytes TrainAndBeKilled(RoundNumber round) {
+    server_.Script({SparseLeaseOf(round)});
+    server_.RefuseUploads(std::vector<Error>(1000, {ErrorCode::kUnavailable, "busy"}));
+    const std::size_t before = server_.uploads().size();
+    RunUntil([&] { return server_.uploads().size() > before; });
+    server_.RefuseUploads({});
+    return *ReadFile(PendingFile(), std::size_t{1} << 20U);
+  }
+  [[nodiscard]] std::filesystem::path PendingFile() const { return state_.path() / "pending_update"; }
+};
+
+TEST_F(SparseAgentLoopTest, SendsTheLargestEntriesAndKeepsTheRestForTheNextUpdate) {
+  options_.rounds_limit = 2;
+  server_.Script({SparseLeaseOf(1), SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const auto uploads = server_.uploads();
+  ASSERT_EQ(uploads.size(), 2U);
+  const std::size_t parameters = server_.model().size();
+  for (const auto& upload : uploads) {
+    EXPECT_TRUE(upload.header.sparse);
+    EXPECT_EQ(upload.payload.size(), 20 * 4 + (parameters + 7) / 8);
+  }
+  EXPECT_EQ(Residual().size(), parameters);
+  // The same round, trained to the same delta: only the rest makes a difference.
+  EXPECT_NE(uploads[0].payload, uploads[1].payload);
+}
+
+TEST_F(SparseAgentLoopTest, TakesUpWhatAcknowledgedUpdatesLeftAndNothingOfRefusedOnes) {
+  server_.Script({SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const std::vector<float> first = Residual();
+  ASSERT_FALSE(first.empty());
+  options_.rounds_limit = std::nullopt;
+  server_.Script({SparseLeaseOf(2)});
+  server_.RefuseUploads({{ErrorCode::kGone, "round 2 is over"}});
+  RunUntil([&] { return Log().find("agent_update_refused") != std::string::npos; });
+  EXPECT_EQ(Residual(), first);
+  EXPECT_FALSE(std::filesystem::exists(PendingFile()));
+  options_.rounds_limit = 1;
+  // More than one: a check-in of the agent that was stopped may still take the first.
+  server_.Script(std::vector<codec::CheckInReply>(3, SparseLeaseOf(3)));
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_NE(Residual(), first);
+}
+
+// A kill leaves the files as they are between any two steps: the update and its rest saved; the rest taken for the
+// residual; the update removed.
+TEST_F(SparseAgentLoopTest, AdvancesItsResidualOnceWhereverItIsKilled) {
+  const Bytes saved = TrainAndBeKilled(1);
+  EXPECT_TRUE(Residual().empty()) << "nothing was acknowledged";
+  ASSERT_THAT(Run(), IsOk());
+  const std::vector<float> advanced = Residual();
+  ASSERT_FALSE(advanced.empty());
+  EXPECT_FALSE(std::filesystem::exists(PendingFile()));
+  // Killed between the second step and the third: the server knows the update, or its round is over meanwhile.
+  state_.Write("pending_update", saved);
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_EQ(Residual(), advanced);
+  state_.Write("pending_update", saved);
+  server_.RefuseUploads({{ErrorCode::kGone, "round 1 is over"}});
+  RunUntil([&] { return Log().find("agent_update_refused") != std::string::npos; });
+  EXPECT_EQ(Residual(), advanced);
+}
+
+// The names that files in two directories get or lose, in the order in which it happens.
+class WatchedNames {
+ public:
+  WatchedNames(const std::filesystem::path& one, const std::filesystem::path& other) {
+    for (const auto& path : {one, other})
+      EXPECT_GE(::inotify_add_watch(watch_, path.c_str(), IN_MOVED_TO | IN_DELETE), 0);
+  }
+  ~WatchedNames() { ::close(watch_); }
+  WatchedNames(const WatchedNames&) = delete;
+  WatchedNames& operator=(const WatchedNames&) = delete;
+
+  std::vector<std::string> Take() const {
+    std::vector<std::string> names;
+    alignas(inotify_event) std::array<char, 16 * 1024> buffer{};
+    const ssize_t size = ::read(watch_, buffer.data(), buffer.size());
+    for (ssize_t at = 0; at < size;) {
+      const auto* const event = reinterpret_cast<const inotify_event*>(buffer.data() + at);
+      names.push_back(((event->mask & IN_DELETE) != 0 ? "-" : "+") + std::string(event->name));
+      at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+    }
+    return names;
+  }
+
+ private:
+  int watch_ = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+};
+
+TEST_F(SparseAgentLoopTest, RemovesAnUpdateOnlyOnceItsRestIsTheResidual) {
+  server_.Script({SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const WatchedNames watched(state_.path(), state_.path() / "residuals");
+  server_.Script({SparseLeaseOf(2)});
+  ASSERT_THAT(Run(), IsOk());
+  const std::vector<std::string> names = watched.Take();
+  const auto at = [&](const std::string& name) { return std::ranges::find(names, name) - names.begin(); };
+  const std::string residual = "+har." + ToHex(server_.LeaseOf(1).schema_digest);
+  EXPECT_LT(at("+pending_update"), at(residual));
+  EXPECT_LT(at(residual), at("-pending_update"));
+  EXPECT_LT(at("-pending_update"), std::ssize(names));
+}
+
+TEST_F(SparseAgentLoopTest, GivesAResidualUpThatItCannotReplace) {
+  server_.Script({SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  ASSERT_FALSE(Residual().empty());
+  // What stands where the new one would be written cannot be replaced by a file.
+  const auto file = std::filesystem::directory_iterator(state_.path() / "residuals")->path();
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);
+  state_.Write("residuals/" + file.filename().string() + "/in-the-way", std::string_view("x"));
+  server_.Script({SparseLeaseOf(2)});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_residual_dropped\""), HasSubstr("\"agent_update_counted\"")));
+}
+
+TEST_F(SparseAgentLoopTest, SendsFloatsDenseAndKeepsNoResidual) {
+  options_.encoding = codec::Encoding::kFloat32;
+  server_.Script({SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_FALSE(server_.uploads().at(0).header.sparse);
+  EXPECT_EQ(server_.uploads().at(0).payload.size(), server_.model().size() * sizeof(float));
+  EXPECT_TRUE(Residual().empty());
+}
+
+TEST_F(SparseAgentLoopTest, InjectsNanForEveryParameterOfASparseUpdate) {
+  options_.fault = Fault::kNan;
+  server_.Script({SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_FALSE(server_.uploads().at(0).header.sparse);
+  EXPECT_EQ(server_.uploads().at(0).payload.size(), server_.model().size() * sizeof(float));
 }
 
 TEST_F(AgentLoopTest, WaitsForAServerThatIsAway) {

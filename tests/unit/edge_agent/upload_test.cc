@@ -17,7 +17,9 @@
 #include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/model_cache.h"
 #include "edge_agent/upload/pending_update.h"
+#include "edge_agent/upload/residual.h"
 #include "edge_agent/upload/session.h"
+#include "edge_agent/upload/top_k.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/edge_agent/data_files.h"
 
@@ -205,6 +207,142 @@ TEST(MakeUpdate, SendsFewerBitsWithinTheSameNorm) {
   }
   EXPECT_LE(squares, 0x1p40);
   EXPECT_EQ(MakeUpdate(lease, delta, {.encoding = codec::Encoding::kGridInt16})->header.payload_bytes, 2 * kEntries);
+}
+
+TEST(TakeTopK, TakesTheLargestOfEqualsTheFirstAndLeavesTheRest) {
+  std::vector<float> entries = {1, -3, 2, 0, 3, -2, 2, 0, 0};
+  const TopK chosen = TakeTopK(entries, 4);
+  EXPECT_THAT(chosen.values, ::testing::ElementsAre(-3, 2, 3, -2));
+  EXPECT_THAT(chosen.bitmap, ::testing::ElementsAre(0b0011'0110, 0));
+  EXPECT_THAT(entries, ::testing::ElementsAre(1, 0, 0, 0, 0, 0, 2, 0, 0));
+}
+
+TEST(TakeTopK, TakesZerosWhereThereIsNothingElse) {
+  std::vector<float> entries(11);
+  entries[10] = -1;
+  const TopK chosen = TakeTopK(entries, 3);
+  EXPECT_THAT(chosen.values, ::testing::ElementsAre(0, 0, -1));
+  EXPECT_THAT(chosen.bitmap, ::testing::ElementsAre(0b11, 0b100));
+  EXPECT_EQ(TakeTopK(entries, 11).values.size(), 11U);
+}
+
+// One grid step is 1, so that whole numbers are sent as they are.
+codec::Lease SparseLease(std::size_t parameters, std::uint32_t top_k) {
+  codec::Lease lease = Lease();
+  lease.model_bytes = parameters * sizeof(float);
+  lease.clip_norm = 1024;
+  lease.grid_radius = 1024;
+  lease.top_k = top_k;
+  return lease;
+}
+
+// What a server makes of a sparse update: a number for each parameter.
+std::vector<double> Dense(const PendingUpdate& update, std::size_t parameters) {
+  const std::uint64_t each = codec::EntryBytes(update.header.encoding);
+  const std::size_t bitmap = update.payload.size() - (parameters + 7) / 8;
+  std::vector<double> dense(parameters);
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < parameters; ++i) {
+    if ((update.payload[bitmap + i / 8] >> (i % 8) & 1U) == 0) continue;
+    std::int32_t value = 0;
+    std::memcpy(&value, update.payload.data() + at, each);
+    const std::uint64_t unused = 32 - 8 * each;
+    value = static_cast<std::int32_t>(static_cast<std::uint32_t>(value) << unused) >> unused;
+    dense[i] = static_cast<double>(value) * (1U << update.header.shift);
+    at += each;
+  }
+  EXPECT_EQ(at, bitmap) << "as many ones as values";
+  return dense;
+}
+
+TEST(MakeUpdate, SendsTheLargestEntriesWhereTheLeaseTakesThem) {
+  const std::vector<float> delta = {0, 5, -7, 1, 0, 0, 0, 0, 6, 2};
+  for (const auto& [encoding, bytes] :
+       {std::pair(codec::Encoding::kGridInt32, 3 * 4 + 2), std::pair(codec::Encoding::kGridInt16, 3 * 2 + 2),
+        std::pair(codec::Encoding::kGridInt8, 3 + 2)}) {
+    const auto update = MakeUpdate(SparseLease(10, 3), delta, {.encoding = encoding});
+    ASSERT_THAT(update, IsOk());
+    EXPECT_TRUE(update->header.sparse);
+    EXPECT_EQ(update->header.payload_bytes, static_cast<std::uint64_t>(bytes));
+    EXPECT_EQ(update->header.payload_bytes, update->payload.size());
+    EXPECT_EQ(update->header.payload_digest, Xxh3(update->payload));
+    EXPECT_THAT(Dense(*update, 10), ElementsAreArray({0, 5, -7, 0, 0, 0, 0, 0, 6, 0}));
+    EXPECT_THAT(update->unsent, ElementsAreArray({0, 0, 0, 1, 0, 0, 0, 0, 0, 2}));
+  }
+}
+
+TEST(MakeUpdate, SendsASparseUpdateOfOneSizeWhateverTheData) {
+  const auto of_zeros = MakeUpdate(SparseLease(100, 7), std::vector<float>(100), {});
+  const auto of_some = MakeUpdate(SparseLease(100, 7), std::vector<float>(100, 3), {});
+  ASSERT_THAT(of_zeros, IsOk());
+  ASSERT_THAT(of_some, IsOk());
+  EXPECT_EQ(of_zeros->payload.size(), of_some->payload.size());
+  EXPECT_EQ(codec::Encode(of_zeros->header).size(), codec::Encode(of_some->header).size());
+  EXPECT_THAT(Dense(*of_zeros, 100), Each(0));
+}
+
+TEST(MakeUpdate, IsDenseWhereTheLeaseOrTheEncodingWantsIt) {
+  const std::vector<float> delta = {1, 2, 3, 4};
+  const std::vector<float> residual = {9, 9, 9, 9};
+  const auto floats =
+      MakeUpdate(SparseLease(4, 1), delta, {.encoding = codec::Encoding::kFloat32, .residual = residual});
+  ASSERT_THAT(floats, IsOk());
+  EXPECT_FALSE(floats->header.sparse);
+  EXPECT_THAT(floats->payload, ElementsAreArray(AsBytes(std::span<const float>(delta))));
+  EXPECT_TRUE(floats->unsent.empty());
+  const auto dense = MakeUpdate(SparseLease(4, 0), delta, {});
+  ASSERT_THAT(dense, IsOk());
+  EXPECT_FALSE(dense->header.sparse);
+  EXPECT_EQ(dense->payload.size(), 16U);
+}
+
+// Whole numbers, so that nothing is rounded: what was sent and what is left are what was trained, to the last bit.
+TEST(MakeUpdate, LosesNothingOverManySparseUpdates) {
+  constexpr std::size_t kParameters = 37;
+  std::vector<double> trained(kParameters);
+  std::vector<double> sent(kParameters);
+  std::vector<float> residual;
+  for (int round = 0; round < 60; ++round) {
+    std::vector<float> delta(kParameters);
+    for (std::size_t i = 0; i < kParameters; ++i) {
+      delta[i] = static_cast<float>((static_cast<int>(i) * 7 + round * 13) % 5 - 2);
+      trained[i] += static_cast<double>(delta[i]);
+    }
+    const auto update = MakeUpdate(SparseLease(kParameters, 4), delta, {.residual = residual});
+    ASSERT_THAT(update, IsOk());
+    ASSERT_FALSE(update->header.clipped);
+    const std::vector<double> dense = Dense(*update, kParameters);
+    residual = update->unsent;
+    for (std::size_t i = 0; i < kParameters; ++i) {
+      sent[i] += dense[i];
+      ASSERT_EQ(sent[i] + static_cast<double>(residual[i]), trained[i]) << "entry " << i << ", round " << round;
+    }
+  }
+}
+
+TEST(MakeUpdate, LeavesNothingOfWhatTheClipTook) {
+  // Far beyond the clip, again and again: the residual does not grow by it.
+  std::vector<float> residual;
+  for (int round = 0; round < 5; ++round) {
+    const auto update = MakeUpdate(SparseLease(4, 2), std::vector<float>{3000, 4000, 1, 2}, {.residual = residual});
+    ASSERT_THAT(update, IsOk());
+    const std::vector<double> dense = Dense(*update, 4);
+    EXPECT_NEAR(dense[0], 1024 * 3 / 5.0, 2);
+    EXPECT_NEAR(dense[1], 1024 * 4 / 5.0, 2);
+    residual = update->unsent;
+    EXPECT_THAT(residual, ::testing::ElementsAre(0, 0, round + 1, 2 * round + 2));
+  }
+}
+
+TEST(MakeUpdate, RefusesAnEntryThatIsNotFiniteAndForgetsAResidualThatMakesOne) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(MakeUpdate(SparseLease(4, 2), std::vector<float>{0, 0, nan, 0}, {}),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "entry 2 is NaN"));
+  const std::vector<float> residual = {1, 1, 1, kLargest};
+  const auto update = MakeUpdate(SparseLease(4, 1), std::vector<float>{0, 0, 0, kLargest}, {.residual = residual});
+  ASSERT_THAT(update, IsOk());
+  EXPECT_THAT(update->unsent, Each(0));
 }
 
 codec::Lease NoisyLease(codec::Mechanism mechanism = codec::Mechanism::kGaussian) {
@@ -437,6 +575,95 @@ TEST_F(PendingStoreTest, DropsEveryTruncatedOrChangedFile) {
   directory_.Write("pending_update", ByteSpan(good).first(30));
   EXPECT_EQ(store_.Load(), std::nullopt);
   EXPECT_FALSE(std::filesystem::exists(File()));
+}
+
+TEST_F(PendingStoreTest, KeepsASparseUpdateTogetherWithWhatItLeaves) {
+  const PendingUpdate sparse = *MakeUpdate(SparseLease(9, 2), std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9}, {});
+  ASSERT_THAT(store_.Save(sparse), IsOk());
+  const auto loaded = PendingStore(directory_.path()).Load();
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ(loaded->header, sparse.header);
+  EXPECT_EQ(loaded->payload, sparse.payload);
+  EXPECT_THAT(loaded->unsent, ElementsAreArray({1, 2, 3, 4, 5, 6, 7, 0, 0}));
+}
+
+TEST_F(PendingStoreTest, DropsASparseUpdateWhoseRestIsNotOfItsModel) {
+  const PendingUpdate sparse = *MakeUpdate(SparseLease(9, 2), std::vector<float>(9), {});
+  const auto reload = [&](std::vector<float> unsent) {
+    PendingUpdate changed = sparse;
+    changed.unsent = std::move(unsent);
+    EXPECT_THAT(store_.Save(changed), IsOk());
+    return store_.Load();
+  };
+  EXPECT_NE(reload(std::vector<float>(9)), std::nullopt);
+  EXPECT_EQ(reload({}), std::nullopt);
+  EXPECT_EQ(reload(std::vector<float>(8)), std::nullopt) << "a byte of bits less, and half a value more";
+  EXPECT_EQ(reload(std::vector<float>(81)), std::nullopt) << "no room for a value";
+  EXPECT_EQ(reload(std::vector<float>(9, std::numeric_limits<float>::infinity())), std::nullopt);
+}
+
+class ResidualStoreTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::vector<std::filesystem::path> Files() const {
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::directory_iterator(state_.path() / "residuals"))
+      files.push_back(entry.path());
+    return files;
+  }
+
+  ScratchDirectory state_;
+  ResidualStore store_{state_.path()};
+  TaskId task_ = *TaskId::Parse("har");
+  Digest128 schema_{1};
+  std::vector<float> residual_ = {0.5F, -1, 0};
+};
+
+TEST_F(ResidualStoreTest, GivesBackWhatWasSavedLastToAnotherProcess) {
+  EXPECT_TRUE(store_.Load(task_, schema_, 3).empty());
+  ASSERT_THAT(store_.Save(task_, schema_, std::vector<float>{1, 2, 3}), IsOk());
+  ASSERT_THAT(store_.Save(task_, schema_, residual_), IsOk());
+  EXPECT_EQ(ResidualStore(state_.path()).Load(task_, schema_, 3), residual_);
+  EXPECT_TRUE(store_.Load(*TaskId::Parse("har-2"), schema_, 3).empty());
+  store_.Drop(task_);
+  EXPECT_TRUE(store_.Load(task_, schema_, 3).empty());
+}
+
+TEST_F(ResidualStoreTest, KeepsItsFilesForTheirOwner) {
+  ASSERT_THAT(store_.Save(task_, schema_, residual_), IsOk());
+  ASSERT_EQ(Files().size(), 1U);
+  EXPECT_EQ(Files()[0].filename(), "har." + ToHex(schema_));
+  using std::filesystem::perms;
+  EXPECT_EQ(std::filesystem::status(Files()[0]).permissions(), perms::owner_read | perms::owner_write);
+}
+
+TEST_F(ResidualStoreTest, KeepsOneATaskAndThoseOfTheLatestFewTasks) {
+  ASSERT_THAT(store_.Save(task_, Digest128{2}, residual_), IsOk());
+  ASSERT_THAT(store_.Save(*TaskId::Parse("har-2"), schema_, residual_), IsOk());
+  ASSERT_THAT(store_.Save(task_, schema_, residual_), IsOk());
+  EXPECT_TRUE(store_.Load(task_, Digest128{2}, 3).empty()) << "of a model that the task had before";
+  EXPECT_EQ(store_.Load(*TaskId::Parse("har-2"), schema_, 3), residual_);
+  for (int i = 0; i < 12; ++i)
+    ASSERT_THAT(store_.Save(*TaskId::Parse("t" + std::to_string(i)), schema_, residual_), IsOk());
+  EXPECT_EQ(Files().size(), 8U);
+  EXPECT_EQ(store_.Load(*TaskId::Parse("t11"), schema_, 3), residual_);
+  EXPECT_TRUE(store_.Load(task_, schema_, 3).empty());
+}
+
+TEST_F(ResidualStoreTest, DropsWhatIsDamagedOrOfAnotherLength) {
+  const Bytes good = FormatResidual(residual_);
+  ASSERT_THAT(ParseResidual(good), IsOk());
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    EXPECT_THAT(ParseResidual(ByteSpan(good).first(i)), IsError(ErrorCode::kMalformed)) << i;
+    Bytes changed = good;
+    changed[i] ^= 0x40U;
+    EXPECT_THAT(ParseResidual(changed), IsError(ErrorCode::kMalformed)) << i;
+  }
+  EXPECT_THAT(ParseResidual(FormatResidual({})), IsError(ErrorCode::kMalformed));
+  const std::vector<float> not_finite = {1, std::numeric_limits<float>::quiet_NaN()};
+  EXPECT_THAT(ParseResidual(FormatResidual(not_finite)), IsError(ErrorCode::kMalformed));
+  ASSERT_THAT(store_.Save(task_, schema_, residual_), IsOk());
+  EXPECT_TRUE(store_.Load(task_, schema_, 4).empty());
+  EXPECT_TRUE(Files().empty());
 }
 
 }  // namespace

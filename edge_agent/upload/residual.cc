@@ -1,0 +1,110 @@
+#include "edge_agent/upload/residual.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "common/base/files.h"
+#include "proto/codec/limits.h"
+
+namespace tacit::upload {
+namespace {
+
+constexpr std::string_view kResidualMagic = "TACITRS1";
+constexpr std::size_t kLargestResidual =
+    kResidualMagic.size() + codec::kMaxParameters * sizeof(float) + sizeof(Digest128);
+constexpr std::size_t kResidualsKept = 8;
+
+void RemoveResidual(const std::filesystem::path& path) {
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+}
+
+}  // namespace
+
+Bytes FormatResidual(std::span<const float> residual) {
+  ByteWriter writer;
+  writer.Raw(AsBytes(kResidualMagic)).Raw(AsBytes(residual));
+  const Digest128 digest = Xxh3(writer.bytes());
+  writer.Raw(digest);
+  return std::move(writer).Take();
+}
+
+Result<std::vector<float>> ParseResidual(ByteSpan file) {
+  constexpr std::size_t kDigestBytes = sizeof(Digest128);
+  const auto damaged = [] { return Fail(ErrorCode::kMalformed, "the residual is cut or damaged"); };
+  if (file.size() < kResidualMagic.size() + kDigestBytes) return damaged();
+  const ByteSpan content = file.first(file.size() - kDigestBytes);
+  if (AsText(content.first(kResidualMagic.size())) != kResidualMagic) return damaged();
+  if (!std::ranges::equal(Xxh3(content), file.last(kDigestBytes))) return damaged();
+  const ByteSpan numbers = content.subspan(kResidualMagic.size());
+  std::vector<float> residual(numbers.size() / sizeof(float));
+  if (residual.empty() || numbers.size() % sizeof(float) != 0) return damaged();
+  std::memcpy(residual.data(), numbers.data(), numbers.size());
+  if (!std::ranges::all_of(residual, [](float value) { return std::isfinite(value); })) return damaged();
+  return residual;
+}
+
+ResidualStore::ResidualStore(const std::filesystem::path& state_directory)
+    : directory_(state_directory / "residuals") {}
+
+// No name of a task has a point in it.
+std::filesystem::path ResidualStore::FileOf(const TaskId& task, const Digest128& schema) const {
+  return directory_ / (task.str() + "." + ToHex(schema));
+}
+
+std::vector<float> ResidualStore::Load(const TaskId& task, const Digest128& schema, std::size_t parameters) const {
+  const auto path = FileOf(task, schema);
+  const auto bytes = ReadFile(path, kLargestResidual);
+  if (!bytes && bytes.error().code == ErrorCode::kNotFound) return {};
+  if (bytes) {
+    auto residual = ParseResidual(*bytes);
+    if (residual && residual->size() == parameters) return *std::move(residual);
+  }
+  RemoveResidual(path);
+  return {};
+}
+
+Result<void> ResidualStore::MakeDirectory() const {
+  std::error_code error;
+  const bool is_new = std::filesystem::create_directories(directory_, error);
+  if (error) return Fail(ErrorCode::kUnavailable, directory_.string() + ": cannot be made: " + error.message());
+  if (!is_new) return {};
+  return SyncDirectory(directory_.parent_path());
+}
+
+Result<void> ResidualStore::Save(const TaskId& task, const Digest128& schema, std::span<const float> residual) const {
+  TACIT_TRY_VOID(MakeDirectory());
+  const auto path = FileOf(task, schema);
+  TACIT_TRY_VOID(WriteFileAtomic(path, FormatResidual(residual), kOwnerOnly));
+  RemoveOthers(task, path);
+  RemoveOldest();
+  return {};
+}
+
+void ResidualStore::Drop(const TaskId& task) const {
+  RemoveOthers(task, {});
+}
+
+void ResidualStore::RemoveOthers(const TaskId& task, const std::filesystem::path& kept) const {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
+    const bool is_its = entry.path().filename().string().starts_with(task.str() + ".");
+    if (is_its && entry.path() != kept) RemoveResidual(entry.path());
+  }
+}
+
+void ResidualStore::RemoveOldest() const {
+  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error))
+    files.emplace_back(entry.last_write_time(error), entry.path());
+  std::ranges::sort(files, std::ranges::greater());
+  for (std::size_t i = kResidualsKept; i < files.size(); ++i) RemoveResidual(files[i].second);
+}
+
+}  // namespace tacit::upload
