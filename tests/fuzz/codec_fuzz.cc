@@ -23,7 +23,10 @@ void ReadUpdate(ByteSpan bytes) {
   TACIT_CHECK(*length <= kMaxUpdateHeaderBytes, "the length is what memory is taken for");
   const auto header = ParseUpdateHeader(bytes.subspan(kUpdateLengthBytes, *length));
   if (!header) return;
-  TACIT_CHECK(header->payload_bytes <= kMaxPayloadBytes && header->payload_bytes % 4 == 0, "limits.h");
+  const std::uint64_t most = header->sparse ? kMaxSparsePayloadBytes : kMaxPayloadBytes;
+  const bool whole_entries = header->sparse || header->payload_bytes % EntryBytes(header->encoding) == 0;
+  TACIT_CHECK(header->payload_bytes <= most && whole_entries, "limits.h");
+  TACIT_CHECK(!header->sparse || header->encoding != Encoding::kFloat32, "floats have all entries");
   const bool whole = CheckUpdateFrameSize(bytes.size(), *length, *header, 0).has_value();
   TACIT_CHECK(whole == (bytes.size() == kUpdateLengthBytes + *length + header->payload_bytes), "exact size");
 }

@@ -1,8 +1,14 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
 #include "common/model/spec.h"
 #include "edge_agent/app/source_config.h"
 #include "edge_agent/enrolment/identity_file.h"
 #include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/pending_update.h"
+#include "edge_agent/upload/residual.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
@@ -12,7 +18,20 @@ void ReadPendingUpdate(tacit::ByteSpan content) {
   const tacit::Digest128 digest = tacit::Xxh3(content);
   const tacit::Bytes file = tacit::ByteWriter().Raw(content).Raw(digest).bytes();
   const auto update = tacit::upload::ParsePendingUpdate(file);
-  if (update) TACIT_CHECK(update->header.payload_bytes == update->payload.size(), "what is sent is what is announced");
+  if (!update) return;
+  TACIT_CHECK(update->header.payload_bytes == update->payload.size(), "what is sent is what is announced");
+  TACIT_CHECK(update->header.sparse == !update->unsent.empty(), "a sparse update leaves a rest, and no other does");
+}
+
+void ReadResidual(tacit::ByteSpan numbers) {
+  std::vector<float> floats(numbers.size() / sizeof(float));
+  if (floats.empty()) return;
+  std::memcpy(floats.data(), numbers.data(), floats.size() * sizeof(float));
+  const tacit::Bytes file = tacit::upload::FormatResidual(floats);
+  const auto residual = tacit::upload::ParseResidual(file);
+  const bool finite = std::ranges::all_of(floats, [](float value) { return std::isfinite(value); });
+  TACIT_CHECK(residual.has_value() == finite, "what is added to an update is finite");
+  TACIT_CHECK(!tacit::upload::ParseResidual(numbers).has_value(), "what no digest was found for is not read");
 }
 
 void ReadIdentityRecord(std::string_view text) {
@@ -51,6 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0] % 5) {
     case 0:
       ReadPendingUpdate(rest);
+      ReadResidual(rest);
       break;
     case 1:
       ReadIdentityRecord(tacit::AsText(rest));

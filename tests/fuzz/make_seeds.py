@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
-Usage: make_seeds.py [certificates|codec|data_rows|device_files|http_head|names|problem|safetensors|toml ...]
+Usage: make_seeds.py [certificates|codec|data_rows|device_files|http_head|names|problem|safetensors|toml|updates ...]
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -36,13 +36,16 @@ def codec():
       training { epochs: 2 batch_size: 32 learning_rate: 0.1 momentum: 0.9 proximal_mu: 0.01 }
       deadline_ms: 60000 max_examples: 500 }""" % ("m" * 32, "s" * 16)
     header = f'schema_digest: "{"s" * 16}" encoding: ENCODING_GRID_INT32 payload_bytes: 16 payload_digest: "{"p" * 16}"'
+    sparse = header.replace("payload_bytes: 16", "payload_bytes: 1371")
     messages = (
         (0, "checkin", "agent", "CheckInRequest",
          'protocol_version: 1 agent_version: "0.1" wait_ms: 9 inputs: 4 classes: 2 only_local_noise: true'),
         (0, "checkin-task", "agent", "CheckInRequest", 'protocol_version: 1 task: "har"'),
         (1, "lease", "agent", "CheckInResponse", lease),
+        (1, "lease-top-k", "agent", "CheckInResponse", lease.replace("max_examples", "top_k: 337 max_examples")),
         (1, "wait", "agent", "CheckInResponse", 'wait { retry_after_ms: 1500 reason: "waits for 3 devices" }'),
         (2, "header", "agent", "UpdateHeader", header + " example_count: 281"),
+        (2, "header-sparse", "agent", "UpdateHeader", sparse + " shift: 3 sparse: true"),
         (3, "ack", "agent", "UpdateAck", "status: STATUS_COUNTED"),
         (4, "enrol", "enrolment", "EnrolRequest", 'token: "tok" csr_pem: "pem" label: "pump-3"'),
         (5, "enrolled", "enrolment", "EnrolResponse",
@@ -118,6 +121,11 @@ def device_files():
     parts = (b"har", None, header, bytes(8))
     body = b"".join(struct.pack("<Q", 7) if part is None else struct.pack("<Q", len(part)) + part for part in parts)
     write("device_files", "update", b"\x00TACITUP1" + body)
+    sparse = protobuf("agent", "UpdateHeader", f'schema_digest: "{"s" * 16}" encoding: ENCODING_GRID_INT8 '
+                      f'payload_bytes: 5 payload_digest: "{"p" * 16}" shift: 2 sparse: true')
+    parts = (b"har", None, sparse, bytes((1, 255, 7, 5, 2)), struct.pack("<10f", *range(10)))
+    body = b"".join(struct.pack("<Q", 7) if part is None else struct.pack("<Q", len(part)) + part for part in parts)
+    write("device_files", "update-sparse", b"\x00TACITUP1" + body)
     record = '{"schema": 1, "device": "pump-3", "trust_domain": "tacit.test", "host": "localhost", "agents_port": 8443}'
     write("device_files", "identity", b"\x01" + record.encode())
     write("device_files", "identity-port", b"\x01" + record.replace("8443", "-1e99").encode())
@@ -270,6 +278,7 @@ def toml():
     asynchronous = TASK.replace('min = 8\nover_selection = 1.25\ndeadline = "90s"\n', "")
     write("task_file", "asynchronous", asynchronous + '[asynchronous]\nmax_staleness = 4\ndiscount = "inverse"\n'
           'concurrency = 40\nlease_lifetime = "2m"\n')
+    write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
@@ -278,7 +287,21 @@ def toml():
     write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
 
 
-ALL = (certificates, codec, data_rows, device_files, http_head, names, problem, safetensors, toml)
+def updates():
+    def sparse(parameters, places, values, width, shift=0):
+        bits = sum(1 << place for place in places).to_bytes((parameters + 7) // 8, "little")
+        lead = struct.pack("<HHB", parameters - 1, len(values) - 1, 3 * shift + (1, 2, 4).index(width))
+        return lead + struct.pack(f"<{len(values)}{' bh i'[width]}", *values) + bits
+
+    write("update", "some", sparse(100, [3, 50, 99], [1, -2, 127], 1, 4))
+    write("update", "all", sparse(65, range(65), range(65), 2))
+    write("update", "last", sparse(2049, range(2000, 2049), range(49), 4))
+    write("update", "too-few-bits", sparse(100, [3, 50], [1, -2, 127], 1))
+    write("update", "bits-behind-the-end", sparse(104, [103], [5], 1).replace(b"\x67\x00", b"\x63\x00", 1))
+    write("update", "too-long", sparse(9, [0, 8], [1 << 20, 1], 4))
+
+
+ALL = (certificates, codec, data_rows, device_files, http_head, names, problem, safetensors, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

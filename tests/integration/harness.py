@@ -345,14 +345,21 @@ TYPES = {agent_pb2.ENCODING_FLOAT32: "<f4", agent_pb2.ENCODING_GRID_INT32: "<i4"
 
 
 def frame(lease, values, examples=1, encoding=agent_pb2.ENCODING_FLOAT32, digest=None, schema=None, payload_bytes=None,
-          clipped=False, shift=0):
-    payload = numpy.asarray(values, dtype=TYPES[encoding]).tobytes()
+          clipped=False, shift=0, bits=None):
+    payload = numpy.asarray(values, dtype=TYPES[encoding]).tobytes() + (b"" if bits is None else bits)
     header = agent_pb2.UpdateHeader(
         schema_digest=schema if schema is not None else lease.schema_digest, encoding=encoding,
         payload_bytes=len(payload) if payload_bytes is None else payload_bytes,
         payload_digest=digest if digest is not None else xxhash.xxh3_128(payload).digest(),
-        example_count=examples, clipped=clipped, shift=shift).SerializeToString()
+        example_count=examples, clipped=clipped, shift=shift, sparse=bits is not None).SerializeToString()
     return struct.pack("<I", len(header)) + header + payload
+
+
+def bits_of(places, parameters):
+    """Of a sparse update that has values at these places."""
+    chosen = numpy.zeros(parameters, bool)
+    chosen[list(places)] = True
+    return numpy.packbits(chosen, bitorder="little").tobytes()
 
 
 def parameters(lease):
