@@ -16,6 +16,7 @@ LIBRARY_OWNERS = (
     (r"prometheus/", ("server/metrics",), "every metric is named in one class"),
     (r"toml\+\+/", ("common/base",), "use common/base/toml.h: it switches off what is unsafe in the library"),
     (r"zlib\.h$", ("edge_agent/data", "common/model"), "readers unpack, an export needs a CRC"),
+    (r"zstd\.h$", ("common/compression",), "use CompressIfWorthIt and Decompressor, whose memory is bounded"),
     (r"xxhash\.h$", ("common/base",), "use Xxh3 of common/base/bytes.h"),
     (r"CLI/", ("common/command_line", "cli", "server/app", "edge_agent/app"), "command lines are read by the programs"),
 )
@@ -36,6 +37,7 @@ TARGET_OWNERS = (
     (r"prometheus-cpp", ("server/metrics",)),
     (r"Eigen3::", ("dp", "server/aggregation", "edge_agent/training")),
     (r"ZLIB::", ("edge_agent/data", "common/model")),
+    (r"zstd::", ("common/compression",)),
     (r"PkgConfig::XXHASH", ("common/base",)),
 )
 
