@@ -28,6 +28,8 @@ class BodySource {
   virtual Task<Result<void>> Read(std::span<std::uint8_t> out) = 0;
   /// As HttpRequest::WatchPeer; nothing where there is no connection.
   virtual std::shared_ptr<void> WatchPeer(std::function<void()> /*left*/) { return nullptr; }
+  /// As HttpRequest::CountBodyAs.
+  virtual void CountBodyAs(std::uint64_t /*bytes*/) {}
 };
 
 /// A body that is in memory already, for tests of handlers.
@@ -73,6 +75,10 @@ class HttpRequest {
   /// Calls `left`, on the connection's thread, when the client ends the connection while its answer is still held back;
   /// until the handle that is returned ends. For long polls: nothing is read meanwhile.
   [[nodiscard]] std::shared_ptr<void> WatchPeer(std::function<void()> left) { return body_.WatchPeer(std::move(left)); }
+
+  /// In metrics and logs the body has this many bytes, and its Content-Length that many digits: where its true length
+  /// is nobody's business.
+  void CountBodyAs(std::uint64_t bytes) { body_.CountBodyAs(bytes); }
 
   /// The route's pattern ("/v1/tasks/{task}"), set by a router: a label for metrics that no caller can make up.
   void SetRoute(std::string_view route) { route_ = route; }

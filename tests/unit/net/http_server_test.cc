@@ -57,6 +57,11 @@ Task<HttpResponse> Serve(HttpRequest& request) {
     auto body = co_await request.ReadBody(64 * 1024 * 1024);
     co_return body ? Text(Sum(*body)) : Problem(body.error(), request.path());
   }
+  if (request.path() == "/secret-size") {
+    request.CountBodyAs(123'456);
+    auto body = co_await request.ReadBody(64 * 1024 * 1024);
+    co_return body ? Text("read") : Problem(body.error(), request.path());
+  }
   if (request.path() == "/halves") {
     Bytes first(request.content_length().value_or(0) / 2);
     Bytes second(first.size());
@@ -167,6 +172,22 @@ TEST(HttpServer, TakesALargeBody) {
   EXPECT_THAT(client.ReadUntil(expected), HasSubstr(expected));
   EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.requests.size() == 1; }));
   EXPECT_EQ(server.observer.requests[0].bytes_in, body.size() + Put("/sum", body.size()).size());
+}
+
+TEST(HttpServer, ShowsTheSizeOfABodyThatItsHandlerNamesAndNoOther) {
+  TestServer server({}, Serve);
+  RawClient client(server.port());
+  for (const std::size_t size : {std::size_t{9}, std::size_t{99'999}}) {
+    client.Send(Put("/secret-size", size) + std::string(size, 'x'));
+    EXPECT_THAT(client.ReadUntil("read"), HasSubstr("read"));
+  }
+  client.Send(Put("/sum", 9) + std::string(9, 'x'));
+  EXPECT_THAT(client.ReadUntil("9:"), HasSubstr("9:"));
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.requests.size() == 3; }));
+  const std::size_t shown = 123'456 + Put("/secret-size", 123'456).size();
+  EXPECT_EQ(server.observer.requests[0].bytes_in, shown);
+  EXPECT_EQ(server.observer.requests[1].bytes_in, shown);
+  EXPECT_EQ(server.observer.requests[2].bytes_in, 9 + Put("/sum", 9).size());
 }
 
 TEST(HttpServer, SaysContinueOnlyWhenTheHandlerReads) {
