@@ -61,8 +61,10 @@ std::string CohortOf(const Json& task) {
 
 // What devices may send; one whose server does not say sends a number for each parameter.
 std::string UpdatesOf(const Json& task) {
-  if (!MemberAt(task, "top_k").is_number()) return "a number for each parameter";
-  return "a number for each parameter, or for the " + TextAt(task, "top_k") + " that changed most";
+  std::string text = "a number for each parameter";
+  if (MemberAt(task, "top_k").is_number()) text += ", or for the " + TextAt(task, "top_k") + " that changed most";
+  if (TextAt(task, "compression") == "zstd") text += "; compressed";
+  return text;
 }
 
 std::string DescribeCurrent(const Json& current) {

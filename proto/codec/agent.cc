@@ -176,6 +176,7 @@ void Fill(const Lease& lease, v1::Lease& message) {
   message.set_tells_clipped(lease.tells_clipped);
   if (lease.local) Fill(*lease.local, *message.mutable_local());
   message.set_top_k(lease.top_k);
+  message.set_takes_zstd(lease.takes_zstd);
 }
 
 Result<void> CheckLeaseNumbers(const v1::Lease& message) {
@@ -215,6 +216,7 @@ Result<Lease> ParseLease(const v1::Lease& message) {
                .max_examples = message.max_examples(),
                .tells_clipped = message.tells_clipped(),
                .local = local,
+               .takes_zstd = message.takes_zstd(),
                .top_k = message.top_k()};
 }
 
@@ -300,6 +302,7 @@ Bytes Encode(const UpdateHeader& header) {
   message.set_clipped(header.clipped);
   message.set_shift(header.shift);
   message.set_sparse(header.sparse);
+  message.set_zstd(header.zstd);
   return SerializeMessage(message);
 }
 
@@ -375,7 +378,8 @@ Result<UpdateHeader> ParseUpdateHeader(ByteSpan bytes) {
                       .example_count = message.example_count(),
                       .clipped = message.clipped(),
                       .shift = message.shift(),
-                      .sparse = message.sparse()};
+                      .sparse = message.sparse(),
+                      .zstd = message.zstd()};
 }
 
 Result<UpdateAck> ParseUpdateAck(ByteSpan bytes) {

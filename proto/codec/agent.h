@@ -87,6 +87,7 @@ struct Lease {
   std::uint64_t max_examples = 0;   ///< Cap of a reported example count; 0 where counts are ignored.
   bool tells_clipped = false;       ///< Whether a header says if its update was clipped.
   std::optional<LocalNoise> local;  ///< Only with mechanism kNone.
+  bool takes_zstd = false;          ///< Whether compressed payloads are taken.
   std::uint32_t top_k = 0;          ///< Entries of a sparse update; 0: none are taken. Not beside `local`.
   bool operator==(const Lease&) const = default;
 };
@@ -110,6 +111,7 @@ struct UpdateHeader {
   bool clipped = false;             ///< Of grid integers, where the lease asks for it.
   std::uint32_t shift = 0;          ///< At most LargestShift.
   bool sparse = false;              ///< Only some entries are sent; not with kFloat32.
+  bool zstd = false;                ///< It travels compressed; the rest of the header is about what it unpacks to.
   bool operator==(const UpdateHeader&) const = default;
 };
 

@@ -23,8 +23,21 @@ Result<std::uint32_t> ParseUpdatePrefix(std::span<const std::uint8_t, kUpdateLen
   return length;
 }
 
+namespace {
+
+// Without the numbers: how far a payload can be compressed is a function of it.
+Result<void> CheckCompressedSize(std::uint64_t content_length, std::uint64_t prefix, const UpdateHeader& header,
+                                 std::uint64_t offset) {
+  if (offset > 0) return Fail(ErrorCode::kMalformed, "a compressed update has no Upload-Offset: send the whole");
+  if (content_length > prefix && content_length - prefix < header.payload_bytes) return {};
+  return Fail(ErrorCode::kMalformed, "the compressed payload is empty, or no shorter than what the header announces");
+}
+
+}  // namespace
+
 Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes, const UpdateHeader& header,
                                   std::uint64_t offset) {
+  if (header.zstd) return CheckCompressedSize(content_length, kUpdateLengthBytes + header_bytes, header, offset);
   if (offset > header.payload_bytes) {
     return Fail(ErrorCode::kMalformed, "Upload-Offset is " + std::to_string(offset) + ", beyond the payload of " +
                                            std::to_string(header.payload_bytes) + " bytes");

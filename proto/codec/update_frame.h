@@ -22,8 +22,9 @@ Bytes EncodeUpdatePrefix(const UpdateHeader& header);
 Result<std::uint32_t> ParseUpdatePrefix(std::span<const std::uint8_t, kUpdateLengthBytes> bytes);
 
 /// Whether a Content-Length is exactly that of the frame it announces, whose payload is sent from `offset` on.
-/// Errors: kMalformed, with both numbers. A body that is longer or shorter than announced is refused before its payload
-/// is read.
+/// A compressed payload has no offset, and is shorter than what it unpacks to.
+/// Errors: kMalformed, with both numbers unless it is compressed. A body that is longer or shorter than announced is
+/// refused before its payload is read.
 Result<void> CheckUpdateFrameSize(std::uint64_t content_length, std::uint32_t header_bytes, const UpdateHeader& header,
                                   std::uint64_t offset);
 

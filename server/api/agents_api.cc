@@ -12,6 +12,7 @@
 #include "proto/codec/enrolment.h"
 #include "proto/codec/limits.h"
 #include "proto/codec/update_frame.h"
+#include "server/api/compressed_payload.h"
 
 namespace tacit::api {
 namespace {
@@ -89,6 +90,7 @@ codec::Lease ToWire(const LeaseView& view) {
           .max_examples = spec.aggregation.weighting == task::Weighting::kExamples ? spec.aggregation.max_examples : 0,
           .tells_clipped = spec.privacy.tracking.has_value(),
           .local = LocalToWire(spec),
+          .takes_zstd = spec.updates.takes_zstd,
           .top_k = spec.TopK()};
 }
 
@@ -199,6 +201,8 @@ std::size_t MemoryFor(const UploadPlan& plan, const codec::UpdateHeader& header)
 
 Result<void> CheckPayloadBytes(const RoundKey& round, const UploadPlan& plan, const codec::UpdateHeader& header) {
   const std::string task = "task " + round.task.str();
+  if (header.zstd && !plan.takes_zstd)
+    return Fail(ErrorCode::kInvalidArgument, task + " takes no compressed updates; send the payload as it is");
   if (header.sparse && plan.top_k == 0)
     return Fail(ErrorCode::kInvalidArgument, task + " takes no sparse updates; send a number for each parameter");
   const std::uint64_t each = codec::EntryBytes(header.encoding);
@@ -211,6 +215,20 @@ Result<void> CheckPayloadBytes(const RoundKey& round, const UploadPlan& plan, co
                   (header.sparse ? ", of which a sparse update has " + std::to_string(plan.top_k) +
                                        ", and a bit each: " + std::to_string(expected) + " bytes"
                                  : " of " + Counted(each, "byte")));
+}
+
+// What unpacking takes beside the update: zstd's own memory, and what has come and is not unpacked.
+std::size_t MemoryBeside(const codec::UpdateHeader& header) {
+  return header.zstd ? CompressedPayload::kMemoryBytes : 0;
+}
+
+// However little of it travels.
+Result<void> CheckMemory(const Context& context, const UploadPlan& plan, const codec::UpdateHeader& header) {
+  const std::size_t memory = MemoryFor(plan, header);
+  if (memory <= context.max_update_bytes && memory + MemoryBeside(header) <= context.upload_memory.limit()) return {};
+  return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(memory) +
+                                        " bytes in memory is over this server's limit of " +
+                                        std::to_string(context.max_update_bytes));
 }
 
 // Everything that can be known, and refused, before memory is taken for the payload.
@@ -231,6 +249,7 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
   Bytes raw_header(header_bytes);
   TACIT_CO_TRY_VOID(co_await request.Read(raw_header));
   TACIT_CO_TRY(const codec::UpdateHeader header, codec::ParseUpdateHeader(raw_header));
+  if (header.zstd) request.CountBodyAs(prefix.size() + header_bytes + header.payload_bytes);
   TACIT_CO_TRY_VOID(codec::CheckUpdateFrameSize(sent, header_bytes, header, offset));
   if (header.schema_digest != plan.schema_digest) {
     co_return Fail(ErrorCode::kInvalidArgument, "the update is for another model: its schema digest is " +
@@ -243,12 +262,7 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     " takes grid integers that the device noised, and nothing else: "
                                                     "an update without noise must not leave its device");
   }
-  // However little of it travels.
-  if (const std::size_t memory = MemoryFor(plan, header); memory > context.max_update_bytes) {
-    co_return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(memory) +
-                                             " bytes in memory is over this server's limit of " +
-                                             std::to_string(context.max_update_bytes));
-  }
+  TACIT_CO_TRY_VOID(CheckMemory(context, plan, header));
   co_return Announced{std::move(round), plan, header, offset};
 }
 
@@ -282,6 +296,19 @@ Task<Result<void>> Receive(HttpRequest& request, BegunUpload& upload) {
   co_return Result<void>();
 }
 
+// On the compute pool: a little that comes can be much once it is unpacked.
+Task<Result<void>> ReceiveCompressed(Context& context, HttpRequest& request, BegunUpload& upload) {
+  TACIT_CO_TRY(CompressedPayload payload, CompressedPayload::Create());
+  Bytes room(CompressedPayload::kArrivesAtOnce);
+  while (request.body_left() > 0) {
+    const auto piece = std::span(room).first(std::min<std::uint64_t>(room.size(), request.body_left()));
+    TACIT_CO_TRY_VOID(co_await request.Read(piece));
+    TACIT_CO_TRY_VOID(
+        co_await context.compute.Run([&] { return payload.Arrived(piece, upload.intake, upload.digest); }));
+  }
+  co_return payload.CheckEnd(upload.intake);
+}
+
 // Whether it was clipped is measured here, or told by a device that clipped by itself.
 Result<dp::VerifiedUpdate> Finish(const Announced& announced, dp::UpdateIntake intake) {
   if (announced.header.encoding == codec::Encoding::kFloat32) return std::move(intake).Clip(announced.plan.clip_norm);
@@ -297,6 +324,7 @@ Task<Result<dp::VerifiedUpdate>> FinishWhereItMayTakeTime(Context& context, cons
 
 struct Held {
   UploadMemory::Seat seat;
+  std::optional<UploadMemory::Share> beside;  // until the payload is here
   BegunUpload upload;
 };
 
@@ -312,17 +340,19 @@ Task<Result<std::variant<Held, WrongOffset>>> Begin(Context& context, HttpReques
     auto resumed = context.upload_memory.Resume(device, name, announced.offset);
     if (!resumed) co_return WrongOffset{resumed.error()};
     context.metrics.UploadResumed(announced.offset);
-    co_return Held{std::move(resumed->seat), std::move(resumed->upload)};
+    co_return Held{std::move(resumed->seat), std::nullopt, std::move(resumed->upload)};
   }
-  auto taken = co_await context.upload_memory.Take(device, MemoryFor(announced.plan, announced.header));
+  auto taken = co_await context.upload_memory.Take(
+      device, {.bytes = MemoryFor(announced.plan, announced.header), .beside = MemoryBeside(announced.header)});
   if (!taken) {
     request.SetRetryAfter(taken.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
   }
-  co_return Held{std::move(taken->seat), BegunUpload{.name = std::move(name),
-                                                     .begun = context.clock.SteadyNow(),
-                                                     .intake = IntakeOf(announced, std::move(taken->memory)),
-                                                     .digest = {}}};
+  co_return Held{std::move(taken->seat), std::move(taken->beside),
+                 BegunUpload{.name = std::move(name),
+                             .begun = context.clock.SteadyNow(),
+                             .intake = IntakeOf(announced, std::move(taken->memory)),
+                             .digest = {}}};
 }
 
 std::unexpected<Error> AnotherIsIn() {
@@ -339,8 +369,12 @@ Task<Result<std::optional<WrongOffset>>> TakeUpdate(Context& context, HttpReques
   }
   TACIT_CO_TRY(auto begun, co_await Begin(context, request, device, announced));
   if (const auto* wrong = std::get_if<WrongOffset>(&begun)) co_return *wrong;
-  BegunUpload& upload = std::get<Held>(begun).upload;
-  if (const auto received = co_await Receive(request, upload); !received) {
+  Held& held = std::get<Held>(begun);
+  BegunUpload& upload = held.upload;
+  if (announced.header.zstd) {
+    TACIT_CO_TRY_VOID(co_await ReceiveCompressed(context, request, upload));
+    held.beside.reset();
+  } else if (const auto received = co_await Receive(request, upload); !received) {
     context.upload_memory.Keep(device, std::move(upload));
     co_return std::unexpected(received.error());
   }

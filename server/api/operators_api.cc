@@ -8,6 +8,7 @@
 #include "common/base/version.h"
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
+#include "server/api/compressed_payload.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
 
@@ -65,6 +66,11 @@ Result<void> CheckUpdateFits(const Context& context, const task::TaskSpec& spec)
   const std::uint64_t largest = spec.TopK() > 0
                                     ? dp::Sparse{.parameters = parameters, .values = spec.TopK()}.MemoryBytes()
                                     : parameters * sizeof(float);
+  if (spec.updates.takes_zstd && largest + CompressedPayload::kMemoryBytes > context.upload_memory.limit()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "unpacking one of the task's updates would take more than [limits] upload_memory = " +
+                    std::to_string(context.upload_memory.limit()) + " of this server");
+  }
   if (largest <= context.max_update_bytes) return {};
   return Fail(ErrorCode::kInvalidArgument, "the model's updates would be over [limits] max_update_bytes = " +
                                                std::to_string(context.max_update_bytes) + " of this server");

@@ -38,9 +38,10 @@ void UploadMemory::FreeMemory::operator()(std::uint8_t* memory) const {
 struct UploadMemory::Turn {
   std::string device;
   Place place;
-  std::size_t bytes;
+  Wanted wanted;
   net::WakeUp wake;
   std::optional<AlignedBuffer> granted;
+  std::optional<Share> beside;
 };
 
 /// Whatever ends it, also an exception or the coroutine's end where it waits, takes the turn out of the queue if it is
@@ -106,11 +107,16 @@ std::size_t UploadMemory::waiting() const {
   return waiting_.size();
 }
 
-net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceId device, std::size_t bytes) {
+net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceId device, Wanted wanted) {
   std::optional<Seat> seat = TakeSeat(device);
   if (!seat) co_return std::unexpected(kShortestAbsence);
   const SteadyTime now = clock_.SteadyNow();
-  Turn turn{.device = device.str(), .place = {}, .bytes = bytes, .wake = {}, .granted = std::nullopt};
+  Turn turn{.device = device.str(),
+            .place = {},
+            .wanted = wanted,
+            .wake = {},
+            .granted = std::nullopt,
+            .beside = std::nullopt};
   {
     // There before the queue may hold the turn, and gone before the turn is looked at: as long as it is in the queue,
     // others write to it.
@@ -119,7 +125,8 @@ net::Task<std::expected<UploadMemory::Taken, Millis>> UploadMemory::Take(DeviceI
   }
   if (turn.granted) {
     co_return Taken{.seat = std::move(Present(seat, "taken above")),
-                    .memory = std::move(Present(turn.granted, "just asked"))};
+                    .memory = std::move(Present(turn.granted, "just asked")),
+                    .beside = std::move(turn.beside)};
   }
   const std::scoped_lock lock(mutex_);
   co_return std::unexpected(SendAway(turn, clock_.SteadyNow()));
@@ -131,7 +138,7 @@ bool UploadMemory::GiveOrQueue(Turn& turn, SteadyTime now) {
   turn.place = PlaceOf(turn.device, now);
   // Whoever is before everyone who waits may have what there is; nobody else.
   const bool first = waiting_.empty() || turn.place < waiting_.begin()->first;
-  if (first) turn.granted = Give(turn.bytes);
+  if (first) Grant(turn);
   if (!turn.granted) {
     // Who went on with one of these would come before this one.
     ForgetAll();
@@ -173,22 +180,28 @@ void UploadMemory::TakeBack(std::uint8_t* memory, std::size_t size) noexcept {
   LetNextIn();
 }
 
-std::optional<AlignedBuffer> UploadMemory::Give(std::size_t bytes) {
-  const std::size_t room = RoomFor(bytes);
-  if (room > options_.limit - used_) return std::nullopt;
+void UploadMemory::Grant(Turn& turn) {
+  turn.granted = Give(turn.wanted);
+  if (turn.granted && turn.wanted.beside > 0) turn.beside.emplace(*this, turn.wanted.beside);
+}
+
+std::optional<AlignedBuffer> UploadMemory::Give(Wanted wanted) {
+  const std::size_t room = RoomFor(wanted.bytes);
+  if (room + wanted.beside > options_.limit - used_) return std::nullopt;
   std::uint8_t* memory = nullptr;
   if (const auto [first, last] = free_.equal_range(room); first != last) {
     const auto latest = std::prev(last);  // the likeliest to be in a cache still
     memory = latest->second.release();
     free_.erase(latest);
     kept_ -= room;
+    MakeRoom(room + wanted.beside);
   } else {
-    MakeRoom(room);
+    MakeRoom(room + wanted.beside);
     memory = Map(room);
     if (memory == nullptr) return std::nullopt;
   }
-  used_ += room;
-  return AlignedBuffer(memory, bytes, *this);
+  used_ += room + wanted.beside;
+  return AlignedBuffer(memory, wanted.bytes, *this);
 }
 
 void UploadMemory::MakeRoom(std::uint64_t room) {
@@ -299,7 +312,7 @@ void UploadMemory::ForgetLate(SteadyTime now) {
 void UploadMemory::LetNextIn() {
   while (!waiting_.empty()) {
     Turn& next = *waiting_.begin()->second;
-    next.granted = Give(next.bytes);
+    Grant(next);
     if (!next.granted) return;
     places_.erase(next.device);
     waiting_.erase(waiting_.begin());
@@ -317,9 +330,9 @@ UploadMemory::Place UploadMemory::PlaceOf(const std::string& device, SteadyTime 
 
 /// How long until its turn, as fast as memory came back lately.
 Millis UploadMemory::SendAway(const Turn& turn, SteadyTime now) {
-  std::uint64_t before = turn.bytes;
+  std::uint64_t before = turn.wanted.bytes;
   for (const auto& [place, other] : waiting_) {
-    if (place < turn.place) before += other->bytes;
+    if (place < turn.place) before += other->wanted.bytes;
   }
   const double seconds = static_cast<double>(before) / std::max(bytes_per_second_, 1.0);
   const Millis absence =

@@ -72,9 +72,30 @@ class UploadMemory final : private BufferOwner {
     UploadMemory* owner_;
     std::string device_;
   };
+  /// A part of the limit for memory that is not a buffer; given back when it ends.
+  class Share {
+   public:
+    Share(UploadMemory& owner, std::uint64_t bytes) : owner_(&owner), bytes_(bytes) {}
+    Share(Share&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), bytes_(other.bytes_) {}
+    Share& operator=(Share&&) = delete;
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    ~Share() {
+      if (owner_ != nullptr) owner_->GiveBack(bytes_);
+    }
+
+   private:
+    UploadMemory* owner_;
+    std::uint64_t bytes_;
+  };
   struct Taken {
     Seat seat;  ///< To be held for as long as the request lasts.
     AlignedBuffer memory;
+    std::optional<Share> beside;  ///< Of what was asked for beside the buffer.
+  };
+  struct Wanted {
+    std::size_t bytes = 0;   ///< Of the buffer.
+    std::size_t beside = 0;  ///< Of memory that is elsewhere, and in use until the Share of it ends.
   };
 
   UploadMemory(Options options, const Clock& clock);
@@ -82,10 +103,13 @@ class UploadMemory final : private BufferOwner {
   UploadMemory(const UploadMemory&) = delete;
   UploadMemory& operator=(const UploadMemory&) = delete;
 
-  /// A buffer of `bytes` once it is this device's turn; or after `patience`, when it should come back: it then keeps
-  /// its place before everyone who asked later.
-  /// Errors: how long to stay away; at once for a device without a free seat. Shape: `bytes` is at most the limit.
-  net::Task<std::expected<Taken, Millis>> Take(DeviceId device, std::size_t bytes);
+  /// A buffer once it is this device's turn, and what is wanted beside it; or after `patience`, when it should come
+  /// back: it then keeps its place before everyone who asked later. Errors: how long to stay away; at once for a device
+  /// without a free seat. Shape: both together are at most the limit.
+  net::Task<std::expected<Taken, Millis>> Take(DeviceId device, Wanted wanted);
+  net::Task<std::expected<Taken, Millis>> Take(DeviceId device, std::size_t bytes) {
+    return Take(std::move(device), Wanted{.bytes = bytes});
+  }
 
   /// Keeps what has come of an update whose connection broke, until its device goes on, begins anew or takes too long,
   /// or anyone needs the memory: it never makes another wait. One a device, in half of the limit at most; the one that
@@ -105,22 +129,6 @@ class UploadMemory final : private BufferOwner {
   std::optional<std::uint64_t> KeptBytes(const DeviceId& device, const RoundKey& round, const Digest256& key,
                                          const Digest128& digest);
 
-  /// A part of the limit for memory that is not a buffer; given back when it ends.
-  class Share {
-   public:
-    Share(UploadMemory& owner, std::uint64_t bytes) : owner_(&owner), bytes_(bytes) {}
-    Share(Share&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), bytes_(other.bytes_) {}
-    Share& operator=(Share&&) = delete;
-    Share(const Share&) = delete;
-    Share& operator=(const Share&) = delete;
-    ~Share() {
-      if (owner_ != nullptr) owner_->GiveBack(bytes_);
-    }
-
-   private:
-    UploadMemory* owner_;
-    std::uint64_t bytes_;
-  };
   /// Nothing when `bytes` more do not fit now.
   std::optional<Share> TryShare(std::uint64_t bytes);
 
@@ -162,7 +170,8 @@ class UploadMemory final : private BufferOwner {
   /// Whether it has its buffer; otherwise it is in the queue.
   [[nodiscard]] bool GiveOrQueue(Turn& turn, SteadyTime now);
   // Under mutex_:
-  std::optional<AlignedBuffer> Give(std::size_t bytes);
+  void Grant(Turn& turn);
+  std::optional<AlignedBuffer> Give(Wanted wanted);
   void LetNextIn();
   /// Makes `room` fit beside what is in use, out of what is kept. Shape: it does without all that is kept.
   void MakeRoom(std::uint64_t room);

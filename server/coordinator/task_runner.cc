@@ -136,6 +136,7 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
                     .tracks_clip = privacy.tracking.has_value(),
                     .entry_bound = privacy.entry_bound(),
                     .top_k = spec().TopK(),
+                    .takes_zstd = spec().updates.takes_zstd,
                     .counted = machine().CountedDigest(device, LeasedIn(round))};
 }
 

@@ -76,6 +76,7 @@ struct UploadPlan {
   bool tracks_clip = false;        ///< Whether it must tell if it was clipped.
   std::uint32_t entry_bound = 0;   ///< Above 0: grid integers that the device noised, each at most this.
   std::uint32_t top_k = 0;         ///< Values of a sparse update; 0: none are taken.
+  bool takes_zstd = false;
   std::optional<Digest128> counted = std::nullopt;  ///< Of this device's update that is durably in the round.
 };
 

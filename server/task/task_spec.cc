@@ -146,7 +146,8 @@ Aggregation ReadAggregation(TomlTable table) {
 }
 
 Updates ReadUpdates(TomlTable table) {
-  return {.top_k = table.Real("top_k", {0, 1, Ends::kOpen}, 0.0)};
+  return {.top_k = table.Real("top_k", {0, 1, Ends::kOpen}, 0.0),
+          .takes_zstd = table.Choice("compression", {"none", "zstd"}, 0) == 1};
 }
 
 /// [privacy.local] as it was read.

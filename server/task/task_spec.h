@@ -98,6 +98,7 @@ struct Aggregation {
 /// What else devices may send than a number for each parameter.
 struct Updates {
   double top_k = 0;  ///< The share of the parameters that a sparse update has; 0: none are taken. Not with local noise.
+  bool takes_zstd = false;  ///< Compressed ones, whose size on the network depends on the data.
 };
 
 struct TaskSpec {

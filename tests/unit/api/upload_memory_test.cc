@@ -264,6 +264,26 @@ TEST_F(UploadMemoryTest, ForgetsWhoEndsWhereItWaits) {
   EXPECT_EQ(memory.used(), 0U);
 }
 
+TEST_F(UploadMemoryTest, GivesWhatIsWantedBesideABufferWithItAndTakesItBackAlone) {
+  UploadMemory memory(Limit(2 * kRoom, Millis(1)), clock_);
+  const auto take = [&](const std::string& device, std::size_t beside) {
+    return net::RunBlocking(io_->executor(0), memory.Take(Device(device), {.bytes = kSize, .beside = beside}));
+  };
+  EXPECT_FALSE(take("greedy", kRoom + 1));
+  EXPECT_EQ(memory.used(), 0U);
+  std::optional<Taken> first = take("a", kRoom);
+  ASSERT_TRUE(*first);
+  EXPECT_EQ(memory.used(), 2 * kRoom);
+  EXPECT_FALSE(Take(memory, "b"));
+  (*first)->beside.reset();
+  EXPECT_EQ(memory.used(), kRoom);
+  const Taken second = Take(memory, "b");
+  EXPECT_TRUE(second);
+  first.reset();
+  EXPECT_EQ(memory.used(), kRoom);
+  EXPECT_TRUE(take("c", 0)) << "what came back is used again";
+}
+
 TEST_F(UploadMemoryTest, CountsTheWholePagesOfABuffer) {
   UploadMemory memory(Limit(kRoom + kSize, Millis(1)), clock_);
   const Taken first = Take(memory, "a");

@@ -112,6 +112,12 @@ TEST(CheckInReply, ALeaseSaysHowManyEntriesASparseUpdateHas) {
               IsErrorSaying(ErrorCode::kInvalidArgument, "top_k must be 0 where the device adds noise"));
 }
 
+TEST(CheckInReply, ALeaseSaysThatCompressedPayloadsAreTaken) {
+  Lease lease = samples::NoisyLease();
+  lease.takes_zstd = true;
+  EXPECT_EQ(ParseCheckInReply(Encode(CheckInReply(lease))), CheckInReply(lease));
+}
+
 TEST(CheckInReply, NamesTheFieldOfLocalNoiseThatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(v1::Lease&)>>> cases = {
       {"local must be absent where the server adds noise", [](auto& m) { m.set_mechanism(v1::MECHANISM_GAUSSIAN); }},
@@ -211,6 +217,9 @@ TEST(UpdateHeader, HasOneSizeWhateverItSaysOfTheData) {
   EXPECT_EQ(Encode(header).size(), size);
   header.sparse = true;
   EXPECT_EQ(Encode(header).size(), size);
+  header.zstd = true;
+  EXPECT_EQ(Encode(header).size(), size);
+  EXPECT_EQ(ParseUpdateHeader(Encode(header)), header);
 }
 
 TEST(UpdateHeader, OfASparseUpdateHasNoWholeNumberOfEntries) {

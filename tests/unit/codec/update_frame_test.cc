@@ -49,5 +49,19 @@ TEST(UpdateFrame, ContentLengthMustBeExactlyWhatTheHeaderAnnounces) {
   }
 }
 
+TEST(UpdateFrame, ACompressedPayloadIsShorterAndHasNoOffset) {
+  UpdateHeader header = samples::SomeHeader();
+  header.zstd = true;
+  const std::uint64_t prefix = kUpdateLengthBytes + 100;
+  EXPECT_THAT(CheckUpdateFrameSize(prefix + 1, 100, header, 0), IsOk());
+  EXPECT_THAT(CheckUpdateFrameSize(prefix + header.payload_bytes - 1, 100, header, 0), IsOk());
+  for (const std::uint64_t length : {std::uint64_t{0}, prefix, prefix + header.payload_bytes, ~std::uint64_t{0}}) {
+    const auto refused = CheckUpdateFrameSize(length, 100, header, 0);
+    EXPECT_THAT(refused, IsErrorSaying(ErrorCode::kMalformed, "no shorter than what the header announces"));
+    EXPECT_EQ(refused.error().message.find_first_of("0123456789"), std::string::npos) << "it is logged";
+  }
+  EXPECT_THAT(CheckUpdateFrameSize(prefix + 1, 100, header, 1), IsErrorSaying(ErrorCode::kMalformed, "Upload-Offset"));
+}
+
 }  // namespace
 }  // namespace tacit::codec

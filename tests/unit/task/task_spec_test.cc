@@ -553,6 +553,17 @@ TEST(ParseTask, TakesNoSparseUpdatesUnlessItSaysOfHowManyParameters) {
               IsErrorSaying(ErrorCode::kInvalidArgument, "unknown key 'updates.topk'"));
 }
 
+TEST(ParseTask, TakesCompressedUpdatesWhereItSaysSo) {
+  EXPECT_FALSE(Parse(kOpen)->updates.takes_zstd);
+  const auto with = [](std::string_view task, const std::string& word) {
+    return std::string(task) + "[updates]\ncompression = \"" + word + "\"\n";
+  };
+  EXPECT_TRUE(Parse(with(kOpen, "zstd"))->updates.takes_zstd);
+  EXPECT_TRUE(Parse(with(kLocal, "zstd"))->updates.takes_zstd);
+  EXPECT_FALSE(Parse(with(kOpen, "none"))->updates.takes_zstd);
+  EXPECT_THAT(Parse(with(kOpen, "gzip")), IsErrorSaying(ErrorCode::kInvalidArgument, "'updates.compression'"));
+}
+
 TEST(ParseTask, TakesSparseUpdatesBesideAllButLocalNoise) {
   const std::string updates = "[updates]\ntop_k = 0.05\n";
   EXPECT_THAT(Parse(std::string(kPrivate) + updates), IsOk());
