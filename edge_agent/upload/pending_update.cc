@@ -183,7 +183,8 @@ Result<PendingUpdate> MakeUpdate(const codec::Lease& lease, std::span<const floa
                    // Told only where it is asked for, and then noised: it says something about the data.
                    .clipped = made.clipped && lease.tells_clipped && !lease.local,
                    .shift = made.shift,
-                   .sparse = sparse};
+                   .sparse = sparse,
+                   .zstd = lease.takes_zstd};
   return update;
 }
 

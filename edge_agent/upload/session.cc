@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/text.h"
+#include "common/compression/zstd.h"
 #include "common/net/problem_reader.h"
 #include "proto/codec/limits.h"
 #include "proto/codec/update_frame.h"
@@ -137,9 +138,14 @@ Result<void> AgentSession::DownloadNextRange(const ModelName& model, std::uint64
   return cache_.Append(model, body);
 }
 
+// Where the task takes it compressed, that is worth it, and nothing is there to go on with.
 Result<net::ClientResponse> AgentSession::Put(const PendingUpdate& update, std::uint64_t offset) {
-  const Bytes prefix = codec::EncodeUpdatePrefix(update.header);
-  const ByteSpan rest = ByteSpan(update.payload).subspan(offset);
+  std::optional<Bytes> frame;
+  if (update.header.zstd && offset == 0) frame = CompressIfWorthIt(update.payload);
+  codec::UpdateHeader header = update.header;
+  header.zstd = frame.has_value();
+  const Bytes prefix = codec::EncodeUpdatePrefix(header);
+  const ByteSpan rest = frame ? ByteSpan(*frame) : ByteSpan(update.payload).subspan(offset);
   net::ClientRequest request = Request("PUT", PathOf(update));
   request.headers = {{"Content-Type", "application/octet-stream"}};
   if (offset > 0) request.headers.emplace_back("Upload-Offset", std::to_string(offset));

@@ -17,6 +17,7 @@
 #include <gmock/gmock.h>
 
 #include "common/base/files.h"
+#include "common/compression/zstd.h"
 #include "edge_agent/data/synthetic.h"
 #include "edge_agent/upload/residual.h"
 #include "tests/support/matchers.h"
@@ -413,6 +414,27 @@ TEST_F(SparseAgentLoopTest, GivesAResidualUpThatItCannotReplace) {
   server_.Script({SparseLeaseOf(2)});
   ASSERT_THAT(Run(), IsOk());
   EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_residual_dropped\""), HasSubstr("\"agent_update_counted\"")));
+}
+
+TEST_F(AgentLoopTest, SendsCompressedWhatItsLeaseTakesSo) {
+  codec::Lease lease = server_.LeaseOf(1);
+  lease.takes_zstd = true;
+  server_.Script({server_.LeaseOf(1), lease});
+  options_.rounds_limit = 2;
+  ASSERT_THAT(Run(), IsOk());
+  const auto uploads = server_.uploads();
+  ASSERT_EQ(uploads.size(), 2U);
+  EXPECT_FALSE(uploads[0].header.zstd);
+  EXPECT_TRUE(uploads[1].header.zstd);
+  // The same round, trained to the same bytes.
+  EXPECT_EQ(uploads[1].header.payload_digest, uploads[0].header.payload_digest);
+  EXPECT_EQ(uploads[1].header.payload_bytes, uploads[0].payload.size());
+  EXPECT_LE(uploads[1].payload.size(), uploads[0].payload.size() * 15 / 16);
+  Bytes unpacked(uploads[0].payload.size());
+  ByteSpan frame = uploads[1].payload;
+  Decompressor decompressor = *Decompressor::Create();
+  EXPECT_EQ(*decompressor.Unpack(frame, unpacked), unpacked.size());
+  EXPECT_EQ(unpacked, uploads[0].payload);
 }
 
 TEST_F(SparseAgentLoopTest, SendsFloatsDenseAndKeepsNoResidual) {
