@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
-Usage: make_seeds.py [certificates|codec|data_rows|device_files|http_head|names|problem|safetensors|toml|updates ...]
+Usage: make_seeds.py [NAME ...]
+Names: certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -45,6 +46,8 @@ def codec():
         (1, "lease-top-k", "agent", "CheckInResponse", lease.replace("max_examples", "top_k: 337 max_examples")),
         (1, "wait", "agent", "CheckInResponse", 'wait { retry_after_ms: 1500 reason: "waits for 3 devices" }'),
         (2, "header", "agent", "UpdateHeader", header + " example_count: 281"),
+        (1, "lease-zstd", "agent", "CheckInResponse", lease.replace("max_examples", "takes_zstd: true max_examples")),
+        (2, "header-zstd", "agent", "UpdateHeader", header + " zstd: true"),
         (2, "header-sparse", "agent", "UpdateHeader", sparse + " shift: 3 sparse: true"),
         (3, "ack", "agent", "UpdateAck", "status: STATUS_COUNTED"),
         (4, "enrol", "enrolment", "EnrolRequest", 'token: "tok" csr_pem: "pem" label: "pump-3"'),
@@ -287,6 +290,28 @@ def toml():
     write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
 
 
+def compressed():
+    def blocks(*parts):
+        text = b""
+        for index, (kind, content, size) in enumerate(parts):
+            text += struct.pack("<I", size << 3 | kind << 1 | (index == len(parts) - 1))[:3] + content
+        return text
+
+    def frame(window, content):
+        return struct.pack("<IBB", 0xFD2FB528, 0, (window - 10) << 3) + content
+
+    raw, same = 0, 1
+    lead = struct.pack("<HB", 999, 60)
+    good = frame(17, blocks((raw, bytes(range(100)), 100), (same, b"\x03", 900)))
+    single = struct.pack("<IBH", 0xFD2FB528, 0x60, 1000 - 256) + blocks((same, b"\x00", 1000))
+    write("compressed_payload", "blocks", lead + good)
+    write("compressed_payload", "single-segment", lead + single)
+    write("compressed_payload", "bytes-behind", lead + good + b"x")
+    write("compressed_payload", "window", lead + frame(18, blocks((same, b"\x00", 1000))))
+    write("compressed_payload", "bomb", lead + frame(17, blocks(*[(same, b"\x00", 1 << 17)] * 200)))
+    write("compressed_payload", "cut", lead + good[:-1])
+
+
 def updates():
     def sparse(parameters, places, values, width, shift=0):
         bits = sum(1 << place for place in places).to_bytes((parameters + 7) // 8, "little")
@@ -301,7 +326,7 @@ def updates():
     write("update", "too-long", sparse(9, [0, 8], [1 << 20, 1], 4))
 
 
-ALL = (certificates, codec, data_rows, device_files, http_head, names, problem, safetensors, toml, updates)
+ALL = (certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":
