@@ -380,6 +380,17 @@ def connect(port, ca, certificate=None, key=None, timeout=PATIENCE):
     return tls_context(ca, certificate, key).wrap_socket(raw, server_hostname="127.0.0.1")
 
 
+def break_off(connection):
+    """Ends a connection in the middle, once all that was sent has arrived.
+
+    Closed at once, with a ticket unread, it would lose what is not on its way yet.
+    """
+    connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):
+        while connection.recv(4096):
+            pass
+
+
 def request(port, method, path, body=None, headers=None, ca=None, certificate=None, key=None, timeout=PATIENCE):
     connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout,
                                              context=tls_context(ca, certificate, key))
