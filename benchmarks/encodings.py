@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What updates of fewer bits save and cost: bytes on the wire and accuracy of the same federation in each encoding.
+"""What updates of fewer bits, and of the largest entries alone, save and cost: bytes on the wire and accuracy of the
+same federation with each.
 
 Usage: encodings.py     prints one row of JSON a line
 Environment: TACIT_SHARED_DIR, the directory with data/har and data/fashion-mnist (default: shared beside the checkout).
@@ -20,7 +21,8 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = ROOT / "build" / "release" / "bin"
 SHARED = pathlib.Path(os.environ.get("TACIT_SHARED_DIR", ROOT.parent / "shared")) / "data"
-ENCODINGS = ("float32", "grid", "int16", "int8")
+#: An encoding, and the share of the parameters that is sent where it is not all of them.
+CHOICES = (("float32", None), ("grid", None), ("int16", None), ("int8", None), ("int8", 0.1), ("int8", 0.01))
 TASK = """name = "{name}"
 [model]
 kind = "mlp"
@@ -136,13 +138,15 @@ def compare(data, data_options, held_out, rounds, **shape):
     federation = Federation(data_options)
     try:
         baseline = None
-        for encoding in ENCODINGS:
-            name = f"{data}-{encoding}"
+        for encoding, top_k in CHOICES:
+            choice = encoding if top_k is None else f"{encoding}-top-{100 * top_k:g}-percent"
+            name = f"{data.replace('_', '-')}-{choice}"
             task = TASK.format(name=name, agents=len(data_options), rounds=rounds, **shape)
-            size = federation.train(name, task, encoding, rounds)
+            size = federation.train(name, task if top_k is None else f"{task}[updates]\ntop_k = {top_k}\n", encoding,
+                                    rounds)
             baseline = baseline or size
-            row(f"{data}.{encoding}.bytes", size, "B/update", baseline)
-            row(f"{data}.{encoding}.accuracy", 100 * federation.accuracy(name, held_out), "%")
+            row(f"{data}.{choice}.bytes", size, "B/update", baseline)
+            row(f"{data}.{choice}.accuracy", 100 * federation.accuracy(name, held_out), "%")
     finally:
         federation.close()
 
