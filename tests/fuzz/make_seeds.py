@@ -60,8 +60,10 @@ def codec():
     )
     for selector, name, schema, message, text in messages:
         write("codec", name, bytes([selector]) + protobuf(schema, message, text))
-    encoded = protobuf("agent", "UpdateHeader", header)
-    write("codec", "update", bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(16))
+    for name, text, payload in (("update", header, 16), ("update-zstd", header + " zstd: true", 1),
+                                ("update-zstd-whole", header + " zstd: true", 16)):
+        encoded = protobuf("agent", "UpdateHeader", text)
+        write("codec", name, bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(payload))
 
 
 def certificates():
