@@ -76,8 +76,7 @@ class HttpRequest {
   /// until the handle that is returned ends. For long polls: nothing is read meanwhile.
   [[nodiscard]] std::shared_ptr<void> WatchPeer(std::function<void()> left) { return body_.WatchPeer(std::move(left)); }
 
-  /// In metrics and logs the body has this many bytes, and its Content-Length that many digits: where its true length
-  /// is nobody's business.
+  /// In metrics and logs the body has this many bytes: where its true length is nobody's business.
   void CountBodyAs(std::uint64_t bytes) { body_.CountBodyAs(bytes); }
 
   /// The route's pattern ("/v1/tasks/{task}"), set by a router: a label for metrics that no caller can make up.

@@ -42,11 +42,11 @@ inline constexpr std::array<std::string_view, 4> kConnectionRefusals = {
 /// One answered request, for metrics and the access log.
 struct RequestRecord {
   std::string_view listener;
-  std::string_view route;   ///< As the router set it; empty when no route matched.
-  std::string_view method;  ///< One of the standard methods, or "other": safe as a label.
-  int status = 0;           ///< 499 when the client went away before it could be answered.
-  double seconds = 0;       ///< From the head's last byte to the answer's last byte handed to the kernel.
-  std::uint64_t bytes_in = 0;
+  std::string_view route;      ///< As the router set it; empty when no route matched.
+  std::string_view method;     ///< One of the standard methods, or "other": safe as a label.
+  int status = 0;              ///< 499 when the client went away before it could be answered.
+  double seconds = 0;          ///< From the head's last byte to the answer's last byte handed to the kernel.
+  std::uint64_t bytes_in = 0;  ///< Of head and body, but for the digits of the body's length.
   std::uint64_t bytes_out = 0;
 };
 

@@ -144,7 +144,7 @@ class Session final : public BodySource {
   std::shared_ptr<void> WatchPeer(std::function<void()> left) override {
     return connection_->WatchPeer(std::move(left));
   }
-  void CountBodyAs(std::uint64_t bytes) override;
+  void CountBodyAs(std::uint64_t bytes) override { counted_in_ = counted_head_ + bytes; }
 
  private:
   [[nodiscard]] TransferPace Pace() const {
@@ -177,8 +177,7 @@ class Session final : public BodySource {
   SteadyPoint began_{};
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
-  std::uint64_t head_bytes_ = 0;
-  std::uint64_t content_length_ = 0;
+  std::uint64_t counted_head_ = 0;
   std::optional<std::uint64_t> counted_in_;
 };
 
@@ -197,11 +196,14 @@ HeadEnd Session::EndOf(IoFault fault) const {
 std::expected<RequestHead, HeadEnd> Session::TakeHead(std::size_t size) {
   began_ = std::chrono::steady_clock::now();
   bytes_in_ = size;
-  head_bytes_ = size;
   bytes_out_ = 0;
   auto head = ParseRequestHead(input_.text().substr(0, size));
   input_.Consume(size);
   if (!head) return std::unexpected(HeadEnd{std::move(head).error()});
+  // A length that is nobody's business would show in its digits, also of a request that is refused before its handler
+  // knows that it is.
+  bytes_in_ -= head->Header("content-length").value_or("").size();
+  counted_head_ = bytes_in_;
   return *std::move(head);
 }
 
@@ -309,11 +311,6 @@ Task<bool> Session::SkipBody(std::uint64_t left) {
   co_return true;
 }
 
-void Session::CountBodyAs(std::uint64_t bytes) {
-  const auto digits = [](std::uint64_t number) { return std::to_string(number).size(); };
-  counted_in_ = head_bytes_ - digits(content_length_) + digits(bytes) + bytes;
-}
-
 void Session::Record(std::string_view route, std::string_view method, int status) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began_;
   environment_.observer.OnRequest({environment_.options.name, route, MethodLabel(method), status, seconds.count(),
@@ -327,8 +324,6 @@ Task<bool> Session::Exchange(RequestHead head) {
   continue_awaited_ = head.expects_continue;
   body_fault_.reset();
   body_pace_ = Pace();
-  content_length_ = head.content_length.value_or(0);
-  counted_in_.reset();
   HttpRequest request(std::move(head), connection_->peer(), *this);
   const HttpResponse response = co_await Answer(request);
   const bool unreachable = connection_->aborted() || (body_fault_ && *body_fault_ != IoFault::kTimedOut);

@@ -103,6 +103,11 @@ std::string Put(std::string_view path, std::size_t size, std::string_view header
          std::string(headers) + "\r\n";
 }
 
+/// What is counted of a Put, which is its head but for how long it says that the body is.
+std::size_t CountedPut(std::string_view path) {
+  return Put(path, 0).size() - 1;
+}
+
 bool AllClosed(const RecordingObserver& seen) {
   return seen.opened > 0 && seen.opened == seen.closed;
 }
@@ -171,7 +176,7 @@ TEST(HttpServer, TakesALargeBody) {
   const std::string expected = std::to_string(body.size()) + ":" + std::to_string(2 * body.size());
   EXPECT_THAT(client.ReadUntil(expected), HasSubstr(expected));
   EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.requests.size() == 1; }));
-  EXPECT_EQ(server.observer.requests[0].bytes_in, body.size() + Put("/sum", body.size()).size());
+  EXPECT_EQ(server.observer.requests[0].bytes_in, body.size() + CountedPut("/sum"));
 }
 
 TEST(HttpServer, ShowsTheSizeOfABodyThatItsHandlerNamesAndNoOther) {
@@ -184,10 +189,21 @@ TEST(HttpServer, ShowsTheSizeOfABodyThatItsHandlerNamesAndNoOther) {
   client.Send(Put("/sum", 9) + std::string(9, 'x'));
   EXPECT_THAT(client.ReadUntil("9:"), HasSubstr("9:"));
   EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.requests.size() == 3; }));
-  const std::size_t shown = 123'456 + Put("/secret-size", 123'456).size();
-  EXPECT_EQ(server.observer.requests[0].bytes_in, shown);
-  EXPECT_EQ(server.observer.requests[1].bytes_in, shown);
-  EXPECT_EQ(server.observer.requests[2].bytes_in, 9 + Put("/sum", 9).size());
+  EXPECT_EQ(server.observer.requests[0].bytes_in, 123'456 + CountedPut("/secret-size"));
+  EXPECT_EQ(server.observer.requests[1].bytes_in, 123'456 + CountedPut("/secret-size"));
+  EXPECT_EQ(server.observer.requests[2].bytes_in, 9 + CountedPut("/sum"));
+}
+
+// Also when nobody got to say that the length is nobody's business.
+TEST(HttpServer, ShowsNotHowLongABodyIsThatItDoesNotRead) {
+  TestServer server({}, Serve);
+  for (const std::string length : {"9", "99999", "00009"}) {
+    RawClient client(server.port());
+    client.Send("PUT /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: " + length + "\r\n\r\n");
+    EXPECT_THAT(client.ReadUntil("no room"), HasSubstr("no room"));
+  }
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.requests.size() == 3; }));
+  for (const auto& request : server.observer.requests) EXPECT_EQ(request.bytes_in, CountedPut("/refuse"));
 }
 
 TEST(HttpServer, SaysContinueOnlyWhenTheHandlerReads) {
