@@ -296,15 +296,18 @@ Task<Result<void>> Receive(HttpRequest& request, BegunUpload& upload) {
   co_return Result<void>();
 }
 
-// On the compute pool: a little that comes can be much once it is unpacked.
+// On the compute pool, with whatever else waits for it in between: a little that comes can be much once it is unpacked.
 Task<Result<void>> ReceiveCompressed(Context& context, HttpRequest& request, BegunUpload& upload) {
   TACIT_CO_TRY(CompressedPayload payload, CompressedPayload::Create());
   Bytes room(CompressedPayload::kArrivesAtOnce);
   while (request.body_left() > 0) {
     const auto piece = std::span(room).first(std::min<std::uint64_t>(room.size(), request.body_left()));
     TACIT_CO_TRY_VOID(co_await request.Read(piece));
-    TACIT_CO_TRY_VOID(
-        co_await context.compute.Run([&] { return payload.Arrived(piece, upload.intake, upload.digest); }));
+    ByteSpan arrived = piece;
+    for (auto wants = CompressedPayload::Wants::kTurn; wants == CompressedPayload::Wants::kTurn;) {
+      TACIT_CO_TRY(
+          wants, co_await context.compute.Run([&] { return payload.Arrived(arrived, upload.intake, upload.digest); }));
+    }
   }
   co_return payload.CheckEnd(upload.intake);
 }

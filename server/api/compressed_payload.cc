@@ -19,9 +19,12 @@ Result<CompressedPayload> CompressedPayload::Create() {
   return CompressedPayload(std::move(decompressor));
 }
 
-Result<void> CompressedPayload::Arrived(ByteSpan bytes, dp::UpdateIntake& intake, Xxh3Stream& digest) {
+Result<CompressedPayload::Wants> CompressedPayload::Arrived(ByteSpan& bytes, dp::UpdateIntake& intake,
+                                                            Xxh3Stream& digest) {
   static_assert(kPiece % dp::UpdateIntake::kPieceUnit == 0);
+  std::size_t unpacked = 0;
   while (!decompressor_.ended()) {
+    if (unpacked >= kUnpackedAtOnce) return Wants::kTurn;
     const std::span<std::uint8_t> piece = intake.Rest().first(std::min(kPiece, intake.Rest().size()));
     if (piece.empty()) {
       // The end of the frame may still be outstanding, and nothing else may.
@@ -32,12 +35,13 @@ Result<void> CompressedPayload::Arrived(ByteSpan bytes, dp::UpdateIntake& intake
     }
     TACIT_TRY(const std::size_t written, decompressor_.Unpack(bytes, piece.subspan(filled_)));
     filled_ += written;
+    unpacked += written;
     if (filled_ < piece.size()) break;
     digest.Update(piece);
     intake.Received(piece.size());
     filled_ = 0;
   }
-  if (bytes.empty()) return {};
+  if (bytes.empty()) return Wants::kBytes;
   return Fail(ErrorCode::kMalformed, "something stands behind the end of the compressed payload");
 }
 

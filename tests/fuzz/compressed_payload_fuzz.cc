@@ -16,11 +16,14 @@ void Take(std::size_t parameters, std::size_t at_once, ByteSpan frame) {
   auto payload = CompressedPayload::Create();
   TACIT_CHECK(payload.has_value(), "there is memory");
   for (std::size_t at = 0; at < frame.size(); at += at_once) {
-    const ByteSpan piece = frame.subspan(at, std::min(at_once, frame.size() - at));
-    if (const auto arrived = payload->Arrived(piece, intake, digest); !arrived) {
-      TACIT_CHECK(arrived.error().code == ErrorCode::kMalformed, "it is the frame's fault");
+    ByteSpan piece = frame.subspan(at, std::min(at_once, frame.size() - at));
+    auto wants = payload->Arrived(piece, intake, digest);
+    while (wants && *wants == CompressedPayload::Wants::kTurn) wants = payload->Arrived(piece, intake, digest);
+    if (!wants) {
+      TACIT_CHECK(wants.error().code == ErrorCode::kMalformed, "it is the frame's fault");
       return;
     }
+    TACIT_CHECK(piece.empty(), "all that arrived is used up");
   }
   if (!payload->CheckEnd(intake)) return;
   TACIT_CHECK(intake.Rest().empty() && intake.received() == parameters, "all of it is there, and no more");

@@ -14,8 +14,8 @@ using ::tacit::testing::IsOk;
 
 constexpr std::size_t kParameters = 100'000;
 
-dp::UpdateIntake Intake() {
-  return {AlignedBuffer(kParameters * sizeof(std::int32_t)),
+dp::UpdateIntake Intake(std::size_t parameters = kParameters) {
+  return {AlignedBuffer(parameters * sizeof(std::int32_t)),
           dp::UpdateIntake::Entries::kGrid16,
           {.mechanism = dp::Mechanism::kNone, .grid_radius = *dp::GridRadius::Create(1U << 20U)}};
 }
@@ -36,8 +36,11 @@ struct Received {
 Result<void> Arrive(ByteSpan frame, Received& received, std::size_t at_once = 1000) {
   TACIT_TRY(CompressedPayload payload, CompressedPayload::Create());
   for (std::size_t at = 0; at < frame.size(); at += at_once) {
-    const ByteSpan piece = frame.subspan(at, std::min(at_once, frame.size() - at));
-    TACIT_TRY_VOID(payload.Arrived(piece, received.intake, received.digest));
+    ByteSpan piece = frame.subspan(at, std::min(at_once, frame.size() - at));
+    for (auto wants = CompressedPayload::Wants::kTurn; wants == CompressedPayload::Wants::kTurn;) {
+      TACIT_TRY(wants, payload.Arrived(piece, received.intake, received.digest));
+    }
+    EXPECT_TRUE(piece.empty());
   }
   return payload.CheckEnd(received.intake);
 }
@@ -73,6 +76,27 @@ TEST(CompressedPayload, RefusesAnotherLengthADamagedEndAndWhatStandsBehindIt) {
   more.insert(more.end(), frame.begin(), frame.end());
   EXPECT_THAT(refusal(more), IsErrorSaying(ErrorCode::kMalformed, "behind the end")) << "a second frame";
   EXPECT_THAT(refusal(Bytes(100)), IsErrorSaying(ErrorCode::kMalformed, "no zstd frame"));
+}
+
+// Others wait for the same threads.
+TEST(CompressedPayload, UnpacksALittleThatIsMuchInTurns) {
+  constexpr std::size_t kMuch = std::size_t{10} << 20U;
+  const Bytes frame = *CompressIfWorthIt(Bytes(kMuch * sizeof(std::int16_t)));
+  ASSERT_LT(frame.size(), 10'000U);
+  Received received{.intake = Intake(kMuch), .digest = {}};
+  CompressedPayload payload = *CompressedPayload::Create();
+  ByteSpan rest = frame;
+  std::size_t turns = 0;
+  for (auto wants = CompressedPayload::Wants::kTurn; wants == CompressedPayload::Wants::kTurn; ++turns) {
+    const std::size_t before = received.intake.received();
+    const auto answer = payload.Arrived(rest, received.intake, received.digest);
+    ASSERT_THAT(answer, IsOk());
+    wants = *answer;
+    EXPECT_LE(received.intake.received() - before, CompressedPayload::kUnpackedAtOnce + CompressedPayload::kPiece);
+  }
+  EXPECT_GE(turns, 20U);
+  EXPECT_THAT(payload.CheckEnd(received.intake), IsOk());
+  EXPECT_THAT(std::move(received.intake).Verify(dp::Fit::kWithinClip), IsOk());
 }
 
 }  // namespace
