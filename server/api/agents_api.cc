@@ -13,6 +13,7 @@
 #include "proto/codec/limits.h"
 #include "proto/codec/update_frame.h"
 #include "server/api/compressed_payload.h"
+#include "server/api/update_form.h"
 
 namespace tacit::api {
 namespace {
@@ -26,7 +27,6 @@ using net::HttpRequest;
 using net::HttpResponse;
 using net::Task;
 
-constexpr std::size_t kPiece = std::size_t{64} * 1024;
 constexpr Millis kUploadBreaksWithin{2'000};  // as a rule, until the server has seen that it did
 
 Result<DeviceId> IdentifyDevice(const Context& context, HttpRequest& request) {
@@ -177,6 +177,7 @@ struct Announced {
   UploadPlan plan;
   codec::UpdateHeader header;
   std::uint64_t offset = 0;  // of the payload: what is before it came with an earlier request
+  UploadMemory::Wanted memory;
 };
 
 Result<std::uint64_t> OffsetOf(const HttpRequest& request) {
@@ -191,12 +192,6 @@ Result<std::uint64_t> OffsetOf(const HttpRequest& request) {
 std::optional<dp::Sparse> SparseOf(const UploadPlan& plan, const codec::UpdateHeader& header) {
   if (!header.sparse) return std::nullopt;
   return dp::Sparse{.parameters = plan.parameters, .values = plan.top_k};
-}
-
-// What an update takes once it is here, however narrow it travels.
-std::size_t MemoryFor(const UploadPlan& plan, const codec::UpdateHeader& header) {
-  const auto sparse = SparseOf(plan, header);
-  return sparse ? sparse->MemoryBytes() : plan.parameters * sizeof(std::int32_t);
 }
 
 Result<void> CheckPayloadBytes(const RoundKey& round, const UploadPlan& plan, const codec::UpdateHeader& header) {
@@ -217,31 +212,18 @@ Result<void> CheckPayloadBytes(const RoundKey& round, const UploadPlan& plan, co
                                  : " of " + Counted(each, "byte")));
 }
 
-// What unpacking takes beside the update: zstd's own memory, and what has come and is not unpacked.
-std::size_t MemoryBeside(const codec::UpdateHeader& header) {
-  return header.zstd ? CompressedPayload::kMemoryBytes : 0;
-}
-
-// However little of it travels.
-Result<void> CheckMemory(const Context& context, const UploadPlan& plan, const codec::UpdateHeader& header) {
-  const std::size_t memory = MemoryFor(plan, header);
-  if (memory <= context.max_update_bytes && memory + MemoryBeside(header) <= context.upload_memory.limit()) return {};
-  return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(memory) +
-                                        " bytes in memory is over this server's limit of " +
-                                        std::to_string(context.max_update_bytes));
-}
-
-// Everything that can be known, and refused, before memory is taken for the payload.
+// Everything that can be known, and refused, before memory is taken for the payload. Where updates may travel
+// compressed nothing of it may depend on whether this one does, nor on how long it is then.
 Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request, const DeviceId& device,
                                          RoundKey round) {
   TACIT_CO_TRY(const std::uint64_t offset, OffsetOf(request));
   TACIT_CO_TRY(UploadPlan plan, co_await context.coordinator.PlanUpload(round, device));
   const std::uint64_t sent = request.content_length().value_or(0);
   const std::uint64_t length = sent + offset;  // of 18 digits each
-  if (length > context.max_update_bytes) {
-    co_return Fail(ErrorCode::kTooLarge, "an update of " + std::to_string(length) +
-                                             " bytes is over this server's limit of " +
-                                             std::to_string(context.max_update_bytes));
+  if (!plan.takes_zstd &&
+      length > context.max_update_bytes + codec::kUpdateLengthBytes + codec::kMaxUpdateHeaderBytes) {
+    co_return Fail(ErrorCode::kTooLarge,
+                   "the update is over this server's limit of " + std::to_string(context.max_update_bytes) + " bytes");
   }
   std::array<std::uint8_t, codec::kUpdateLengthBytes> prefix{};
   TACIT_CO_TRY_VOID(co_await request.Read(prefix));
@@ -249,7 +231,6 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
   Bytes raw_header(header_bytes);
   TACIT_CO_TRY_VOID(co_await request.Read(raw_header));
   TACIT_CO_TRY(const codec::UpdateHeader header, codec::ParseUpdateHeader(raw_header));
-  if (header.zstd) request.CountBodyAs(prefix.size() + header_bytes + header.payload_bytes);
   TACIT_CO_TRY_VOID(codec::CheckUpdateFrameSize(sent, header_bytes, header, offset));
   if (header.schema_digest != plan.schema_digest) {
     co_return Fail(ErrorCode::kInvalidArgument, "the update is for another model: its schema digest is " +
@@ -257,13 +238,16 @@ Task<Result<Announced>> ReadAnnouncement(Context& context, HttpRequest& request,
                                                     " has " + ToHex(plan.schema_digest));
   }
   TACIT_CO_TRY_VOID(CheckPayloadBytes(round, plan, header));
+  if (plan.takes_zstd) request.CountBodyAs(prefix.size() + header_bytes + header.payload_bytes);
   if (plan.entry_bound > 0 && header.encoding != codec::Encoding::kGridInt32) {
     co_return Fail(ErrorCode::kInvalidArgument, "task " + round.task.str() +
                                                     " takes grid integers that the device noised, and nothing else: "
                                                     "an update without noise must not leave its device");
   }
-  TACIT_CO_TRY_VOID(CheckMemory(context, plan, header));
-  co_return Announced{std::move(round), plan, header, offset};
+  TACIT_CO_TRY(const auto memory, MemoryFor(context, {.parameters = plan.parameters,
+                                                      .values = header.sparse ? plan.top_k : 0,
+                                                      .may_travel_compressed = plan.takes_zstd}));
+  co_return Announced{std::move(round), plan, header, offset, memory};
 }
 
 dp::UpdateIntake::Entries EntriesOf(codec::Encoding encoding) {
@@ -285,7 +269,7 @@ dp::UpdateIntake IntakeOf(const Announced& announced, AlignedBuffer memory) {
 
 // The payload, straight to where it stays; each piece is digested and measured while it is in the cache.
 Task<Result<void>> Receive(HttpRequest& request, BegunUpload& upload) {
-  static_assert(kPiece % dp::UpdateIntake::kPieceUnit == 0);
+  constexpr std::size_t kPiece = CompressedPayload::kPiece;
   dp::UpdateIntake& intake = upload.intake;
   while (!intake.Rest().empty()) {
     const std::span<std::uint8_t> piece = intake.Rest().first(std::min(kPiece, intake.Rest().size()));
@@ -345,8 +329,7 @@ Task<Result<std::variant<Held, WrongOffset>>> Begin(Context& context, HttpReques
     context.metrics.UploadResumed(announced.offset);
     co_return Held{std::move(resumed->seat), std::nullopt, std::move(resumed->upload)};
   }
-  auto taken = co_await context.upload_memory.Take(
-      device, {.bytes = MemoryFor(announced.plan, announced.header), .beside = MemoryBeside(announced.header)});
+  auto taken = co_await context.upload_memory.Take(device, announced.memory);
   if (!taken) {
     request.SetRetryAfter(taken.error());
     co_return Fail(ErrorCode::kUnavailable, "all memory for uploads is in use; keep the update and send it again");
@@ -376,11 +359,12 @@ Task<Result<std::optional<WrongOffset>>> TakeUpdate(Context& context, HttpReques
   BegunUpload& upload = held.upload;
   if (announced.header.zstd) {
     TACIT_CO_TRY_VOID(co_await ReceiveCompressed(context, request, upload));
-    held.beside.reset();
   } else if (const auto received = co_await Receive(request, upload); !received) {
-    context.upload_memory.Keep(device, std::move(upload));
+    // To go on with what was kept would show that it was not compressed.
+    if (!announced.plan.takes_zstd) context.upload_memory.Keep(device, std::move(upload));
     co_return std::unexpected(received.error());
   }
+  held.beside.reset();
   if (upload.digest.Finish() != announced.header.payload_digest) {
     co_return Fail(ErrorCode::kMalformed, "the payload does not have the digest its header announces; send it again");
   }

@@ -106,11 +106,16 @@ Json LocalPrivacyJson(const coordinator::TaskView& view) {
   return json;
 }
 
-Json NotCovered(const task::Privacy& privacy) {
+Json NotCovered(const task::TaskSpec& spec) {
   Json list = {"devices that run a modified agent and upload more than once under several identities",
                "choosing parameters after looking at results on private data",
                "what a device reveals by being seen to take part", "timing and traffic volume as seen on the network"};
-  if (privacy.coin) {
+  if (spec.updates.takes_zstd) {
+    list.push_back(
+        "how long an upload takes, and on slow links who is counted: how small a compressed update is depends on the "
+        "device's data");
+  }
+  if (spec.privacy.coin) {
     list.push_back(
         "the amplification, towards whoever sees which devices came or how many: this server, and those who watch its "
         "network, its load or its traffic counters");
@@ -296,7 +301,7 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"min_separation", spec.min_separation},
                {"rounds_left", RoundsJson(figures.rounds_left)},
                {"utility", UtilityJson(spec, figures.noise_multiplier)},
-               {"not_covered", NotCovered(privacy)}});
+               {"not_covered", NotCovered(spec)}});
   return json;
 }
 

@@ -8,9 +8,9 @@
 #include "common/base/version.h"
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
-#include "server/api/compressed_payload.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
+#include "server/api/update_form.h"
 
 namespace tacit::api {
 namespace {
@@ -62,18 +62,11 @@ Task<Result<task::TaskSpec>> ReadTask(HttpRequest& request, std::string& toml) {
 
 // What an update may take is a rule of how updates come in, which the coordinator does not know.
 Result<void> CheckUpdateFits(const Context& context, const task::TaskSpec& spec) {
-  const std::uint64_t parameters = spec.model.ParameterCount();
-  const std::uint64_t largest = spec.TopK() > 0
-                                    ? dp::Sparse{.parameters = parameters, .values = spec.TopK()}.MemoryBytes()
-                                    : parameters * sizeof(float);
-  if (spec.updates.takes_zstd && largest + CompressedPayload::kMemoryBytes > context.upload_memory.limit()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "unpacking one of the task's updates would take more than [limits] upload_memory = " +
-                    std::to_string(context.upload_memory.limit()) + " of this server");
-  }
-  if (largest <= context.max_update_bytes) return {};
-  return Fail(ErrorCode::kInvalidArgument, "the model's updates would be over [limits] max_update_bytes = " +
-                                               std::to_string(context.max_update_bytes) + " of this server");
+  const auto memory = MemoryFor(context, {.parameters = spec.model.ParameterCount(),
+                                          .values = spec.TopK(),
+                                          .may_travel_compressed = spec.updates.takes_zstd});
+  if (memory) return {};
+  return Fail(ErrorCode::kInvalidArgument, memory.error().message);
 }
 
 Task<Result<HttpResponse>> PostTask(Context& context, HttpRequest& request) {

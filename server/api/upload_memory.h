@@ -105,7 +105,7 @@ class UploadMemory final : private BufferOwner {
 
   /// A buffer once it is this device's turn, and what is wanted beside it; or after `patience`, when it should come
   /// back: it then keeps its place before everyone who asked later. Errors: how long to stay away; at once for a device
-  /// without a free seat. Shape: both together are at most the limit.
+  /// without a free seat. Shape: it Fits.
   net::Task<std::expected<Taken, Millis>> Take(DeviceId device, Wanted wanted);
   net::Task<std::expected<Taken, Millis>> Take(DeviceId device, std::size_t bytes) {
     return Take(std::move(device), Wanted{.bytes = bytes});
@@ -138,6 +138,8 @@ class UploadMemory final : private BufferOwner {
   /// What broken uploads take that are kept; no part of `used`.
   [[nodiscard]] std::uint64_t kept() const;
   [[nodiscard]] std::uint64_t limit() const { return options_.limit; }
+  /// Whether it can be had while nothing else is in use. A buffer takes whole pages.
+  [[nodiscard]] bool Fits(Wanted wanted) const { return RoomFor(wanted.bytes) + wanted.beside <= options_.limit; }
 
  private:
   struct Turn;

@@ -149,6 +149,9 @@ class SparseUpdates(ServerTest):
         fits = {"inputs": 699048, "size": 2, "privacy": NO_PRIVACY}  # 8 MiB, but for 20 bytes
         self.assertIn("max_update_bytes", json.dumps(self.server.create_task(sparse_task(**fits), expect=2)))
         self.server.create_task(task_text(**fits))
+        devices = self.devices("a", "b")
+        lease = open_round(devices)[0]
+        self.assertEqual(devices[0].upload(lease, numpy.zeros(parameters(lease))).status, 200, "the header is no part")
 
     def test_goes_on_where_it_broke(self):
         self.server.create_task(sparse_task(**LARGE, top_k=0.5, size=1, minimum=1, over_selection=2.0,

@@ -284,6 +284,24 @@ TEST_F(UploadMemoryTest, GivesWhatIsWantedBesideABufferWithItAndTakesItBackAlone
   EXPECT_TRUE(take("c", 0)) << "what came back is used again";
 }
 
+TEST_F(UploadMemoryTest, SaysOfWhatCanNeverBeHadThatItDoesNotFit) {
+  constexpr std::size_t kMiB = std::size_t{1} << 20U;
+  UploadMemory memory(Limit(4 * kMiB, Millis(1)), clock_);
+  const auto can_be_had = [&](UploadMemory::Wanted wanted) {
+    return net::RunBlocking(io_->executor(0), memory.Take(Device("a"), wanted)).has_value();
+  };
+  // A buffer of more than 2 MiB takes whole pages of 2 MiB: what is beside it has to fit beside these.
+  const std::vector<std::pair<UploadMemory::Wanted, bool>> cases = {
+      {{.bytes = 3 * kMiB + 1, .beside = kMiB / 2}, false}, {{.bytes = 3 * kMiB + 1, .beside = 0}, true},
+      {{.bytes = 2 * kMiB, .beside = 2 * kMiB}, true},      {{.bytes = 2 * kMiB, .beside = 2 * kMiB + 1}, false},
+      {{.bytes = kSize, .beside = 4 * kMiB - kRoom}, true}, {{.bytes = kSize, .beside = 4 * kMiB - kSize}, false},
+      {{.bytes = 4 * kMiB + 1, .beside = 0}, false}};
+  for (const auto& [wanted, fits] : cases) {
+    EXPECT_EQ(memory.Fits(wanted), fits) << wanted.bytes << " and " << wanted.beside;
+    EXPECT_EQ(can_be_had(wanted), fits) << wanted.bytes << " and " << wanted.beside;
+  }
+}
+
 TEST_F(UploadMemoryTest, CountsTheWholePagesOfABuffer) {
   UploadMemory memory(Limit(kRoom + kSize, Millis(1)), clock_);
   const Taken first = Take(memory, "a");
