@@ -11,8 +11,12 @@
 namespace tacit::dp {
 namespace {
 
+auto FirstNotFinite(std::span<const float> values) {
+  return std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
+}
+
 std::unexpected<Error> RefuseNotFinite(std::span<const float> values) {
-  const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  const auto bad = FirstNotFinite(values);
   return Fail(ErrorCode::kInvalidArgument, "the update is not finite: entry " + std::to_string(bad - values.begin()) +
                                                " is " + (std::isnan(*bad) ? "NaN" : "infinite"));
 }
@@ -82,6 +86,11 @@ void internal::PutOnGrid(std::span<const float> values, double factor, GridRadiu
 void ShrinkToNorm(std::span<std::int32_t> grid, GridRadius grid_radius, Norm norm) {
   // Ends: each pass lowers every magnitude that is not zero, and zeros hold.
   while (!Kernels().measure_grid(grid, norm).Within(grid_radius, norm)) ShrinkByOneStep(grid);
+}
+
+Result<void> CheckFinite(std::span<const float> values) {
+  if (FirstNotFinite(values) == values.end()) return {};
+  return RefuseNotFinite(values);
 }
 
 Result<void> VerifyEntries(std::span<const std::int32_t> grid, std::uint32_t bound) {

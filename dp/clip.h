@@ -48,6 +48,9 @@ void ShrinkToNorm(std::span<std::int32_t> grid, GridRadius grid_radius, Norm nor
 /// Cost: one pass.
 Result<void> VerifyGrid(std::span<const std::int32_t> grid, GridRadius grid_radius, Norm norm);
 
+/// Passes only vectors without NaN and infinity. Errors: kInvalidArgument, naming the first index. Cost: one pass.
+Result<void> CheckFinite(std::span<const float> values);
+
 /// Passes only vectors with no entry beyond `bound`, either way: what a device that noised its own update may send.
 /// Errors: kInvalidArgument, naming the first one that is.
 /// Threads: any.

@@ -91,7 +91,7 @@ struct SparsePayload {
 Result<SparsePayload> SparsePayloadOf(const codec::Lease& lease, std::span<const float> delta,
                                       const UpdateOptions& options) {
   std::vector<float> wanted = WithResidual(delta, options.residual);
-  TACIT_TRY_VOID(CheckFinite(wanted));
+  TACIT_TRY_VOID(dp::CheckFinite(wanted));
   const TopK chosen = TakeTopK(wanted, lease.top_k);
   TACIT_TRY(ClippedPayload payload, GridPayload(lease, chosen.values, WidthOf(options.encoding)));
   payload.bytes.insert(payload.bytes.end(), chosen.bitmap.begin(), chosen.bitmap.end());
@@ -141,7 +141,7 @@ std::optional<std::vector<float>> ReadUnsent(const codec::UpdateHeader& header, 
   if (values % each != 0 || values / each > parameters) return std::nullopt;
   std::vector<float> unsent(parameters);
   std::memcpy(unsent.data(), bytes.data(), bytes.size());
-  if (!std::ranges::all_of(unsent, [](float value) { return std::isfinite(value); })) return std::nullopt;
+  if (!dp::CheckFinite(unsent)) return std::nullopt;
   return unsent;
 }
 

@@ -1,7 +1,6 @@
 #include "edge_agent/upload/residual.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "common/base/files.h"
+#include "dp/clip.h"
 #include "proto/codec/limits.h"
 
 namespace tacit::upload {
@@ -45,7 +45,7 @@ Result<std::vector<float>> ParseResidual(ByteSpan file) {
   std::vector<float> residual(numbers.size() / sizeof(float));
   if (residual.empty() || numbers.size() % sizeof(float) != 0) return damaged();
   std::memcpy(residual.data(), numbers.data(), numbers.size());
-  if (!std::ranges::all_of(residual, [](float value) { return std::isfinite(value); })) return damaged();
+  if (!dp::CheckFinite(residual)) return damaged();
   return residual;
 }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <numeric>
-#include <string>
 
 #include "common/base/check.h"
 
@@ -31,13 +30,6 @@ TopK TakeTopK(std::span<float> entries, std::size_t k) {
     entries[i] = 0;
   }
   return chosen;
-}
-
-Result<void> CheckFinite(std::span<const float> entries) {
-  const auto bad = std::ranges::find_if_not(entries, [](float value) { return std::isfinite(value); });
-  if (bad == entries.end()) return {};
-  return Fail(ErrorCode::kInvalidArgument, "the update is not finite: entry " + std::to_string(bad - entries.begin()) +
-                                               " is " + (std::isnan(*bad) ? "NaN" : "infinite"));
 }
 
 }  // namespace tacit::upload

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "common/base/bytes.h"
-#include "common/base/result.h"
 
 namespace tacit::upload {
 
@@ -21,8 +20,5 @@ struct TopK {
 /// Cost: a few passes over memory, and 4 bytes for each entry.
 /// Source: Seide et al. 2014 and Stich et al. 2018, of what is left unsent.
 TopK TakeTopK(std::span<float> entries, std::size_t k);
-
-/// Errors: kInvalidArgument, naming the first entry that is NaN or infinite.
-Result<void> CheckFinite(std::span<const float> entries);
 
 }  // namespace tacit::upload
