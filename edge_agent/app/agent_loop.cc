@@ -294,9 +294,10 @@ void AgentLoop::Keep(upload::PendingUpdate update) {
 }
 
 // Before the update is forgotten: after a crash in between it is sent again, and this done again, to the same end. A
-// residual that cannot be written is given up, the old one too: that was sent.
+// residual that cannot be written is given up, the old one too: that was sent. What sparse updates left before a dense
+// one has been learned anew by then, and sent with it.
 void AgentLoop::AdvanceResidual(const upload::PendingUpdate& update) {
-  if (!update.header.sparse) return;
+  if (!update.header.sparse) return residuals_.Drop(update.round.task);
   const auto saved = residuals_.Save(update.round.task, update.header.schema_digest, update.unsent);
   if (saved) return;
   residuals_.Drop(update.round.task);

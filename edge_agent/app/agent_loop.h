@@ -70,7 +70,7 @@ class AgentLoop {
   Result<upload::PendingUpdate> Train(const codec::Lease& lease, const model::ModelSpec& spec,
                                       std::span<const float> start);
   void Keep(upload::PendingUpdate update);
-  /// What an acknowledged update left unsent is for the next one.
+  /// What an acknowledged update left unsent, and nothing older, is for the next one.
   void AdvanceResidual(const upload::PendingUpdate& update);
   Result<void> SendPending();
   void SayWaiting(const std::string& reason);

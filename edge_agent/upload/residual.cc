@@ -60,7 +60,8 @@ std::filesystem::path ResidualStore::FileOf(const TaskId& task, const Digest128&
 std::vector<float> ResidualStore::Load(const TaskId& task, const Digest128& schema, std::size_t parameters) const {
   const auto path = FileOf(task, schema);
   const auto bytes = ReadFile(path, kLargestResidual);
-  if (!bytes && bytes.error().code == ErrorCode::kNotFound) return {};
+  // What cannot be read now is not what is damaged.
+  if (!bytes && bytes.error().code != ErrorCode::kTooLarge) return {};
   if (bytes) {
     auto residual = ParseResidual(*bytes);
     if (residual && residual->size() == parameters) return *std::move(residual);
@@ -98,11 +99,17 @@ void ResidualStore::RemoveOthers(const TaskId& task, const std::filesystem::path
   }
 }
 
+// And what a crash left of files that were being written, whose names have a second point.
 void ResidualStore::RemoveOldest() const {
   std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> files;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, error))
-    files.emplace_back(entry.last_write_time(error), entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
+    if (std::ranges::count(entry.path().filename().string(), '.') > 1) {
+      RemoveResidual(entry.path());
+    } else {
+      files.emplace_back(entry.last_write_time(error), entry.path());
+    }
+  }
   std::ranges::sort(files, std::ranges::greater());
   for (std::size_t i = kResidualsKept; i < files.size(); ++i) RemoveResidual(files[i].second);
 }

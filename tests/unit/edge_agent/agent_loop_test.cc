@@ -408,12 +408,29 @@ TEST_F(SparseAgentLoopTest, GivesAResidualUpThatItCannotReplace) {
   ASSERT_FALSE(Residual().empty());
   // What stands where the new one would be written cannot be replaced by a file.
   const auto file = std::filesystem::directory_iterator(state_.path() / "residuals")->path();
-  std::filesystem::remove(file);
+  const auto older = state_.path() / "residuals" / ("har." + ToHex(Digest128{1}));
+  std::filesystem::rename(file, older);
   std::filesystem::create_directory(file);
   state_.Write("residuals/" + file.filename().string() + "/in-the-way", std::string_view("x"));
   server_.Script({SparseLeaseOf(2)});
   ASSERT_THAT(Run(), IsOk());
   EXPECT_THAT(Log(), AllOf(HasSubstr("\"agent_residual_dropped\""), HasSubstr("\"agent_update_counted\"")));
+  EXPECT_FALSE(std::filesystem::exists(older));
+}
+
+TEST_F(SparseAgentLoopTest, ForgetsWhatWasLeftOnceADenseUpdateIsAcknowledged) {
+  server_.Script({SparseLeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const std::vector<float> left = Residual();
+  ASSERT_FALSE(left.empty());
+  options_.encoding = codec::Encoding::kFloat32;
+  server_.Script({SparseLeaseOf(2)});
+  server_.RefuseUploads({{ErrorCode::kGone, "round 2 is over"}});
+  RunUntil([&] { return Log().find("agent_update_refused") != std::string::npos; });
+  EXPECT_EQ(Residual(), left);
+  server_.Script(std::vector<codec::CheckInReply>(3, SparseLeaseOf(3)));
+  ASSERT_THAT(Run(), IsOk());
+  EXPECT_TRUE(Residual().empty());
 }
 
 TEST_F(AgentLoopTest, SendsCompressedWhatItsLeaseTakesSo) {

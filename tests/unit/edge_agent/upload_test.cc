@@ -649,6 +649,24 @@ TEST_F(ResidualStoreTest, KeepsOneATaskAndThoseOfTheLatestFewTasks) {
   EXPECT_TRUE(store_.Load(task_, schema_, 3).empty());
 }
 
+TEST_F(ResidualStoreTest, RemovesWhatACrashLeftAndCountsItForNoTask) {
+  for (int i = 0; i < 8; ++i)
+    ASSERT_THAT(store_.Save(*TaskId::Parse("t" + std::to_string(i)), schema_, residual_), IsOk());
+  const std::string left = "residuals/t0." + ToHex(schema_) + ".Ab3xYz";
+  state_.Write(left, std::string_view("cut"));
+  ASSERT_THAT(store_.Save(*TaskId::Parse("t7"), schema_, residual_), IsOk());
+  EXPECT_FALSE(std::filesystem::exists(state_.path() / left));
+  for (int i = 0; i < 8; ++i)
+    EXPECT_EQ(store_.Load(*TaskId::Parse("t" + std::to_string(i)), schema_, 3), residual_) << i;
+}
+
+TEST_F(ResidualStoreTest, LeavesAloneWhatItCannotReadNow) {
+  const auto path = state_.path() / "residuals" / ("har." + ToHex(schema_));
+  std::filesystem::create_directories(path);
+  EXPECT_TRUE(store_.Load(task_, schema_, 3).empty());
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
 TEST_F(ResidualStoreTest, DropsWhatIsDamagedOrOfAnotherLength) {
   const Bytes good = FormatResidual(residual_);
   ASSERT_THAT(ParseResidual(good), IsOk());
