@@ -145,11 +145,6 @@ Aggregation ReadAggregation(TomlTable table) {
   return aggregation;
 }
 
-Updates ReadUpdates(TomlTable table) {
-  return {.top_k = table.Real("top_k", {0, 1, Ends::kOpen}, 0.0),
-          .takes_zstd = table.Choice("compression", {"none", "zstd"}, 0) == 1};
-}
-
 /// [privacy.local] as it was read.
 struct LocalKeys {
   std::optional<dp::Mechanism> mechanism;
@@ -320,9 +315,6 @@ void CheckLocal(TomlTable root, TomlTable& table, const PrivacyKeys& keys, const
                   "'aggregation.weighting' must be \"uniform\" with 'privacy.local': how many examples a device has is "
                   "part of its data, and would leave it without noise");
   }
-  root.Table("updates").Refuse("top_k",
-                               "has no place beside [privacy.local]: which parameters a device chose would leave it "
-                               "without noise");
   TomlTable local = table.Table("local");
   if (keys.local.delta && table.HasGood("population"))
     CheckDelta(local, "privacy.local.delta", *keys.local.delta, keys.population);
@@ -494,7 +486,7 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const std::int64_t participations = rounds.Integer("max_participations", {1, most}, count);
   const std::int64_t separation = rounds.Integer("min_separation", {1, most}, 1);
   const Aggregation aggregation = ReadAggregation(root.Table("aggregation"));
-  const Updates updates = ReadUpdates(root.Table("updates"));
+  const Updates updates = ReadUpdates(root);
   const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
   if (keys.coin) RefuseLimits(rounds);
   TACIT_TRY_VOID(file.Finish());

@@ -14,6 +14,7 @@
 #include "dp/local_noise.h"
 #include "dp/types.h"
 #include "server/task/asynchronous.h"
+#include "server/task/updates.h"
 
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
 namespace tacit::task {
@@ -93,12 +94,6 @@ struct Aggregation {
   double tau = 0;
   Weighting weighting = Weighting::kUniform;
   std::uint64_t max_examples = 1;  ///< The largest weight one device can have; 1 when uniform.
-};
-
-/// What else devices may send than a number for each parameter.
-struct Updates {
-  double top_k = 0;  ///< The share of the parameters that a sparse update has; 0: none are taken. Not with local noise.
-  bool takes_zstd = false;  ///< Compressed ones, whose size on the network depends on the data.
 };
 
 struct TaskSpec {
