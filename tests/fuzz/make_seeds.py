@@ -325,6 +325,9 @@ def updates():
     write("update", "last", sparse(2049, range(2000, 2049), range(49), 4))
     write("update", "too-few-bits", sparse(100, [3, 50], [1, -2, 127], 1))
     write("update", "bits-behind-the-end", sparse(104, [103], [5], 1).replace(b"\x67\x00", b"\x63\x00", 1))
+    # The byte of a width of 4 with no shift, above 127.
+    l1 = sparse(70, [1, 69], [-(1 << 19), 1 << 19], 4)
+    write("update", "l1", l1[:4] + bytes([128]) + l1[5:])
     write("update", "too-long", sparse(9, [0, 8], [1 << 20, 1], 4))
 
 

@@ -31,20 +31,23 @@ std::optional<std::vector<std::int64_t>> Naive(const Sparse& sparse, ByteSpan pa
   return entries;
 }
 
-bool WithinRadius(const std::vector<std::int64_t>& entries) {
+bool WithinRadius(const std::vector<std::int64_t>& entries, Norm norm) {
+  unsigned __int128 magnitudes = 0;
   unsigned __int128 squares = 0;
-  for (const std::int64_t entry : entries)
+  for (const std::int64_t entry : entries) {
+    magnitudes += static_cast<unsigned __int128>(entry < 0 ? -entry : entry);
     squares += static_cast<unsigned __int128>(entry * static_cast<__int128>(entry));
-  return squares <= static_cast<unsigned __int128>(kRadius) * kRadius;
+  }
+  return norm == Norm::kL1 ? magnitudes <= kRadius : squares <= static_cast<unsigned __int128>(kRadius) * kRadius;
 }
 
-void TakeSparse(const Sparse& sparse, Width width, std::uint32_t shift, ByteSpan sent) {
+void TakeSparse(const Sparse& sparse, Width width, std::uint32_t shift, Mechanism mechanism, ByteSpan sent) {
   using Entries = UpdateIntake::Entries;
   const Entries entries = width == Width::k8    ? Entries::kGrid8
                           : width == Width::k16 ? Entries::kGrid16
                                                 : Entries::kGrid;
   UpdateIntake intake(AlignedBuffer(sparse.MemoryBytes()), entries,
-                      {.mechanism = Mechanism::kNone, .grid_radius = *GridRadius::Create(kRadius)}, shift, sparse);
+                      {.mechanism = mechanism, .grid_radius = *GridRadius::Create(kRadius)}, shift, sparse);
   // What does not come is zero.
   Bytes payload(intake.Rest().size());
   std::ranges::copy(sent.first(std::min(sent.size(), payload.size())), payload.begin());
@@ -55,7 +58,7 @@ void TakeSparse(const Sparse& sparse, Width width, std::uint32_t shift, ByteSpan
   }
   auto update = std::move(intake).Verify(Fit::kWithinClip);
   const auto expected = Naive(sparse, payload, BytesOf(width), shift);
-  TACIT_CHECK(update.has_value() == (expected && WithinRadius(*expected)),
+  TACIT_CHECK(update.has_value() == (expected && WithinRadius(*expected, NormOf(mechanism))),
               "the bits and the norm decide, nothing else");
   if (update) TACIT_CHECK(std::ranges::equal(update->Settle(), *expected), "each value is where it belongs");
 }
@@ -63,7 +66,8 @@ void TakeSparse(const Sparse& sparse, Width width, std::uint32_t shift, ByteSpan
 }  // namespace
 }  // namespace tacit::dp
 
-/// A sparse update as a server takes it in. In front: parameters, values, width and shift; then the payload.
+/// A sparse update as a server takes it in. In front: parameters, values, and width, shift and norm in a byte; then the
+/// payload.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   namespace dp = tacit::dp;
   if (size < dp::kLead) return 0;
@@ -71,7 +75,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t values = 1 + (data[2] + 256U * data[3]) % parameters;
   const dp::Width width = std::array{dp::Width::k8, dp::Width::k16, dp::Width::k32}.at(data[4] % 3U);
   const std::uint32_t shift = (data[4] / 3U) % (dp::LargestShift(width) + 1);
-  dp::TakeSparse({.parameters = parameters, .values = values}, width, shift,
+  const dp::Mechanism mechanism = data[4] < 128 ? dp::Mechanism::kGaussian : dp::Mechanism::kLaplace;
+  dp::TakeSparse({.parameters = parameters, .values = values}, width, shift, mechanism,
                  tacit::ByteSpan(data, size).subspan(dp::kLead));
   return 0;
 }

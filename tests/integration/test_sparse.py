@@ -3,7 +3,6 @@
 Environment: TACIT_KILLS, how often an agent is killed (default 20).
 """
 
-import io
 import json
 import os
 import random
@@ -36,9 +35,7 @@ def published(server, number=1, name="t"):
 
 
 def model_of(server):
-    answer = server.operator("GET", "/api/v1/tasks/t/models/latest/content?format=npz")
-    with numpy.load(io.BytesIO(answer.body), allow_pickle=False) as arrays:
-        return numpy.concatenate([arrays["layer0.weight"].ravel(), arrays["layer0.bias"].ravel()])
+    return max(server.models().items())[1]
 
 
 class SameBits(unittest.TestCase):

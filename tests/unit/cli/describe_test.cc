@@ -36,7 +36,9 @@ TEST(DescribeTask, SaysWhatDevicesMaySend) {
   Json task = Task();
   EXPECT_THAT(DescribeTask(task), Not(HasSubstr("that changed most")));
   task["top_k"] = 337;
-  EXPECT_THAT(DescribeTask(task), HasSubstr("a number for each parameter, or for the 337 that changed most"));
+  EXPECT_THAT(DescribeTask(task), HasSubstr("a number for each parameter, or for the 337 that changed most\n"));
+  task["compression"] = "zstd";
+  EXPECT_THAT(DescribeTask(task), HasSubstr("that changed most; compressed\n"));
 }
 
 TEST(DescribeTask, ShowsNoBracketsWithoutAReason) {
