@@ -341,7 +341,9 @@ Result<void> TrustOnly(SSL_CTX* context, std::string_view pem) {
   TACIT_TRY(const std::vector<X509Ptr> roots, ReadCertificates(pem));
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   for (const X509Ptr& root : roots) {
-    if (X509_STORE_add_cert(store, root.get()) != 1) {
+    // What the library works out of a certificate when it first looks at it, it works out here: the first look of two
+    // handshakes on two threads would be at the same time.
+    if (X509_check_purpose(root.get(), -1, 0) != 1 || X509_STORE_add_cert(store, root.get()) != 1) {
       return Fail(ErrorCode::kInvalidArgument, "holds a root that TLS cannot use: " + TakeTlsErrorText());
     }
     // The hint by which a client with several certificates chooses.

@@ -90,6 +90,25 @@ TEST_F(Handshake, TellsTheHandlerWhoTheClientIs) {
                                FormatRfc3339(parsed->NotAfter()) + "|127.0.0.1");
 }
 
+// For ThreadSanitizer: what the library works out of the CA when it first looks at it belongs to no connection.
+TEST_F(Handshake, IsTheFirstOnTwoThreadsAtOnce) {
+  const Identity device = pki_->Client("dev-1");
+  for (int i = 0; i < 30; ++i) {
+    TestServer server(Listener(), WhoAmI, 2);
+    std::vector<std::jthread> clients;
+    for (int c = 0; c < 2; ++c) {
+      clients.emplace_back([&] {
+        ClientOptions options;
+        options.server = {"127.0.0.1", static_cast<std::uint16_t>(std::stoi(server.port()))};
+        options.ca_pem = pki_->ca_pem();
+        options.client_certificate_pem = device.certificate_pem;
+        options.client_key_pem = device.key_pem;
+        EXPECT_THAT(HttpsClient::Create(std::move(options))->Send({}), IsOk());
+      });
+    }
+  }
+}
+
 TEST_F(Handshake, SpeaksTls13AndNothingOlder) {
   TestServer server(Listener(), WhoAmI);
   const Identity device = pki_->Client("dev-1");
