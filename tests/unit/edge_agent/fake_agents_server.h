@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -70,10 +71,11 @@ class FakeAgentsServer {
     const std::scoped_lock lock(mutex_);
     replies_ = std::move(replies);
   }
-  /// What uploads are refused with, in turn; afterwards they are counted.
-  void RefuseUploads(std::vector<Error> errors) {
+  /// What uploads are refused with, in turn, and how long to stay away after each; afterwards they are counted.
+  void RefuseUploads(std::vector<Error> errors, std::chrono::seconds stay_away = {}) {
     const std::scoped_lock lock(mutex_);
     refusals_ = std::move(errors);
+    stay_away_ = stay_away;
   }
   /// What check-ins are refused with, in turn; afterwards they are answered as scripted.
   void RefuseCheckIns(std::vector<Error> errors) {
@@ -186,7 +188,7 @@ class FakeAgentsServer {
       const Error error = refusals_.front();
       refusals_.erase(refusals_.begin());
       net::HttpResponse response = net::Problem(error, path);
-      response.headers.emplace_back("Retry-After", "0");
+      response.headers.emplace_back("Retry-After", std::to_string(stay_away_.count()));
       return response;
     }
     return Message(codec::Encode(codec::UpdateAck{}));
@@ -203,6 +205,7 @@ class FakeAgentsServer {
   mutable std::mutex mutex_;
   std::vector<codec::CheckInReply> replies_;
   std::vector<Error> refusals_;
+  std::chrono::seconds stay_away_{};
   std::vector<Error> check_in_refusals_;
   std::optional<Error> privacy_refusal_;
   std::vector<Upload> uploads_;
