@@ -145,11 +145,7 @@ TACIT_INLINE GridMeasure MeasureChunks(std::span<const T> values, const std::int
     ForBlocks<Sums::kBlock>(values.subspan(first, size),
                             [&](const T* from, std::size_t at, std::size_t count)
                                 TACIT_INLINE_LAMBDA { take(sums, from, first + at, count); });
-    const GridMeasure chunk = sums.Total({grid + first, size});
-    total.low += chunk.low;
-    total.high += chunk.high;
-    total.magnitudes += chunk.magnitudes;
-    total.largest = std::max(total.largest, chunk.largest);
+    total.Add(sums.Total({grid + first, size}));
   }
   return total;
 }

@@ -94,7 +94,7 @@ Result<nlohmann::json> RunStorm(const Scene& scene, const StormOptions& options)
   }
   const pid_t server = sink ? sink->process() : scene.server;
   TACIT_TRY(Fleet fleet, Fleet::Create(scene, sink ? sink->port() : scene.port));
-  TACIT_TRY_VOID(Connecting(fleet).All());
+  TACIT_TRY_VOID(fleet.Connect(kPatience));
   for (const auto& client : fleet.clients()) client->Cut();
   TACIT_TRY(const double before, CpuSeconds(server));
   const SteadyTime start = Now();

@@ -12,6 +12,7 @@
 
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
+#include "edge_agent/upload/kept_files.h"
 
 namespace tacit::upload {
 namespace {
@@ -46,11 +47,6 @@ std::optional<std::vector<float>> ReadVerified(const std::filesystem::path& path
   std::vector<float> parameters(bytes->size() / sizeof(float));
   std::memcpy(parameters.data(), bytes->data(), parameters.size() * sizeof(float));
   return parameters;
-}
-
-void RemoveQuietly(const std::filesystem::path& path) {
-  std::error_code ignored;
-  std::filesystem::remove(path, ignored);
 }
 
 }  // namespace
@@ -100,18 +96,8 @@ Result<std::vector<float>> ModelCache::Finish(const ModelName& model) {
   std::error_code error;
   std::filesystem::rename(PartPath(model), WholePath(model), error);
   if (error) return DiskError(WholePath(model), error.value());
-  RemoveOldest();
+  RemoveAllButNewest(directory_, kModelsKept);
   return *std::move(parameters);
-}
-
-void ModelCache::RemoveOldest() const {
-  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> files;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
-    files.emplace_back(entry.last_write_time(error), entry.path());
-  }
-  std::ranges::sort(files, std::ranges::greater());
-  for (std::size_t i = kModelsKept; i < files.size(); ++i) RemoveQuietly(files[i].second);
 }
 
 }  // namespace tacit::upload

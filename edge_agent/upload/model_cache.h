@@ -35,7 +35,6 @@ class ModelCache {
  private:
   [[nodiscard]] std::filesystem::path WholePath(const ModelName& model) const;
   [[nodiscard]] std::filesystem::path PartPath(const ModelName& model) const;
-  void RemoveOldest() const;
 
   std::filesystem::path directory_;
 };

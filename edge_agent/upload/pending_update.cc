@@ -17,6 +17,7 @@
 #include "dp/local_noise.h"
 #include "dp/stochastic_rounding.h"
 #include "dp/types.h"
+#include "edge_agent/upload/kept_files.h"
 #include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/top_k.h"
 #include "proto/codec/limits.h"
@@ -195,9 +196,7 @@ Result<void> PendingStore::Save(const PendingUpdate& update) const {
   writer.Raw(AsBytes(kMagic)).Text(update.round.task.str()).U64(update.round.round);
   writer.Text(AsText(codec::Encode(update.header))).Text(AsText(update.payload));
   if (update.header.sparse) writer.Text(AsText(AsBytes(std::span<const float>(update.unsent))));
-  const Digest128 digest = Xxh3(writer.bytes());
-  writer.Raw(digest);
-  return WriteFileAtomic(file_, writer.bytes(), kOwnerOnly);
+  return WriteFileAtomic(file_, WithDigest(std::move(writer)), kOwnerOnly);
 }
 
 std::optional<PendingUpdate> PendingStore::Load() const {
@@ -211,16 +210,13 @@ std::optional<PendingUpdate> PendingStore::Load() const {
 }
 
 void PendingStore::Drop() const {
-  std::error_code ignored;
-  std::filesystem::remove(file_, ignored);
+  RemoveQuietly(file_);
 }
 
 Result<PendingUpdate> ParsePendingUpdate(ByteSpan file) {
-  constexpr std::size_t kDigestBytes = sizeof(Digest128);
-  if (file.size() < kMagic.size() + kDigestBytes || AsText(file.first(kMagic.size())) != kMagic) return Damaged();
-  const ByteSpan content = file.first(file.size() - kDigestBytes);
-  if (!std::ranges::equal(Xxh3(content), file.last(kDigestBytes))) return Damaged();
-  FieldReader reader(content.subspan(kMagic.size()));
+  const std::optional<ByteSpan> content = ContentOf(kMagic, file);
+  if (!content) return Damaged();
+  FieldReader reader(*content);
   const auto task = reader.TakeSized();
   const auto round = reader.TakeU64();
   const auto header_bytes = reader.TakeSized();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -9,6 +10,7 @@
 
 #include "common/base/files.h"
 #include "dp/clip.h"
+#include "edge_agent/upload/kept_files.h"
 #include "proto/codec/limits.h"
 
 namespace tacit::upload {
@@ -19,32 +21,21 @@ constexpr std::size_t kLargestResidual =
     kResidualMagic.size() + codec::kMaxParameters * sizeof(float) + sizeof(Digest128);
 constexpr std::size_t kResidualsKept = 8;
 
-void RemoveResidual(const std::filesystem::path& path) {
-  std::error_code ignored;
-  std::filesystem::remove(path, ignored);
-}
-
 }  // namespace
 
 Bytes FormatResidual(std::span<const float> residual) {
   ByteWriter writer;
   writer.Raw(AsBytes(kResidualMagic)).Raw(AsBytes(residual));
-  const Digest128 digest = Xxh3(writer.bytes());
-  writer.Raw(digest);
-  return std::move(writer).Take();
+  return WithDigest(std::move(writer));
 }
 
 Result<std::vector<float>> ParseResidual(ByteSpan file) {
-  constexpr std::size_t kDigestBytes = sizeof(Digest128);
   const auto damaged = [] { return Fail(ErrorCode::kMalformed, "the residual is cut or damaged"); };
-  if (file.size() < kResidualMagic.size() + kDigestBytes) return damaged();
-  const ByteSpan content = file.first(file.size() - kDigestBytes);
-  if (AsText(content.first(kResidualMagic.size())) != kResidualMagic) return damaged();
-  if (!std::ranges::equal(Xxh3(content), file.last(kDigestBytes))) return damaged();
-  const ByteSpan numbers = content.subspan(kResidualMagic.size());
-  std::vector<float> residual(numbers.size() / sizeof(float));
-  if (residual.empty() || numbers.size() % sizeof(float) != 0) return damaged();
-  std::memcpy(residual.data(), numbers.data(), numbers.size());
+  const std::optional<ByteSpan> numbers = ContentOf(kResidualMagic, file);
+  if (!numbers) return damaged();
+  std::vector<float> residual(numbers->size() / sizeof(float));
+  if (residual.empty() || numbers->size() % sizeof(float) != 0) return damaged();
+  std::memcpy(residual.data(), numbers->data(), numbers->size());
   if (!dp::CheckFinite(residual)) return damaged();
   return residual;
 }
@@ -66,7 +57,7 @@ std::vector<float> ResidualStore::Load(const TaskId& task, const Digest128& sche
     auto residual = ParseResidual(*bytes);
     if (residual && residual->size() == parameters) return *std::move(residual);
   }
-  RemoveResidual(path);
+  RemoveQuietly(path);
   return {};
 }
 
@@ -95,23 +86,16 @@ void ResidualStore::RemoveOthers(const TaskId& task, const std::filesystem::path
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
     const bool is_its = entry.path().filename().string().starts_with(task.str() + ".");
-    if (is_its && entry.path() != kept) RemoveResidual(entry.path());
+    if (is_its && entry.path() != kept) RemoveQuietly(entry.path());
   }
 }
 
 // And what a crash left of files that were being written, whose names have a second point.
 void ResidualStore::RemoveOldest() const {
-  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> files;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
-    if (std::ranges::count(entry.path().filename().string(), '.') > 1) {
-      RemoveResidual(entry.path());
-    } else {
-      files.emplace_back(entry.last_write_time(error), entry.path());
-    }
-  }
-  std::ranges::sort(files, std::ranges::greater());
-  for (std::size_t i = kResidualsKept; i < files.size(); ++i) RemoveResidual(files[i].second);
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error))
+    if (std::ranges::count(entry.path().filename().string(), '.') > 1) RemoveQuietly(entry.path());
+  RemoveAllButNewest(directory_, kResidualsKept);
 }
 
 }  // namespace tacit::upload

@@ -82,6 +82,10 @@ Json TopKJson(const task::TaskSpec& spec) {
   return spec.TopK() > 0 ? Json(spec.TopK()) : Json(nullptr);
 }
 
+const char* CompressionText(const task::TaskSpec& spec) {
+  return spec.updates.takes_zstd ? "zstd" : "none";
+}
+
 Json NotCoveredLocally() {
   return {
       "that a device takes part, when, and how often",
@@ -149,7 +153,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"model", spec.model.CanonicalText()},
           {"parameters", spec.model.ParameterCount()},
           {"top_k", TopKJson(spec)},
-          {"compression", spec.updates.takes_zstd ? "zstd" : "none"},
+          {"compression", CompressionText(spec)},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},
@@ -313,7 +317,7 @@ Json PlanJson(const task::TaskSpec& spec) {
                {"parameters", spec.model.ParameterCount()},
                {"update_bytes", spec.model.ParameterCount() * sizeof(float)},
                {"top_k", TopKJson(spec)},
-               {"compression", spec.updates.takes_zstd ? "zstd" : "none"},
+               {"compression", CompressionText(spec)},
                {"rounds", spec.rounds},
                {"cohort_size", spec.cohort.size},
                {"cohort_min", spec.cohort.min},

@@ -107,9 +107,6 @@ class UploadMemory final : private BufferOwner {
   /// back: it then keeps its place before everyone who asked later. Errors: how long to stay away; at once for a device
   /// without a free seat. Shape: it Fits.
   net::Task<std::expected<Taken, Millis>> Take(DeviceId device, Wanted wanted);
-  net::Task<std::expected<Taken, Millis>> Take(DeviceId device, std::size_t bytes) {
-    return Take(std::move(device), Wanted{.bytes = bytes});
-  }
 
   /// Keeps what has come of an update whose connection broke, until its device goes on, begins anew or takes too long,
   /// or anyone needs the memory: it never makes another wait. One a device, in half of the limit at most; the one that

@@ -34,8 +34,8 @@ class Coordinator {
 
   // --- Devices ---
 
-  /// A lease, or after `query.wait` the reason why there is none. Errors: kPermissionDenied; kNotFound for a named task
-  /// that does not exist.
+  /// A lease, or after `query->wait` the reason why there is none. Errors: kPermissionDenied; kNotFound for a named
+  /// task that does not exist.
   net::Task<Result<CheckInReply>> CheckIn(std::shared_ptr<const CheckInQuery> query);
   /// The bytes of a model that some task takes updates for, float32 little-endian: all that a device ever needs.
   /// Errors: kGone for any other digest.

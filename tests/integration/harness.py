@@ -256,6 +256,12 @@ class Server:
     def rounds(self, name="t"):
         return json.loads(self.operator("GET", f"/api/v1/tasks/{name}/rounds?limit=1000").body)["items"]
 
+    def published(self, number=1, name="t"):
+        """The round, once it is published."""
+        return wait_until(lambda: next((each for each in self.rounds(name)
+                                        if each["round"] == number and each["phase"] == "published"), None),
+                          f"round {number} of {name} to be published", self.process)
+
     def metrics(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.ports["metrics"], timeout=PATIENCE)
         with contextlib.closing(connection):

@@ -68,10 +68,6 @@ class Buffers(ServerTest):
     def vector(self, lease):
         return self.generator.integers(-LARGEST, LARGEST, parameters(lease))
 
-    def published(self, number):
-        return wait_until(lambda: next((r for r in self.server.rounds() if r["round"] == number
-                                        and r["phase"] == "published"), None), f"round {number}", self.server.process)
-
     def step(self, version, size=2):
         """By how many grid steps the sum behind a version moved the model."""
         found = self.server.models()
@@ -90,7 +86,7 @@ class Buffers(ServerTest):
         sent = [self.vector(lease) for lease in leases]
         for device, lease, values in zip(devices, leases, sent):
             self.assertEqual(self.upload(device, lease, values).status, 200)
-        self.published(leases[-1].round)
+        self.server.published(leases[-1].round)
         return leases[-1].round, sent
 
     def test_updates_of_older_models_count_by_their_staleness_to_the_bit(self):
@@ -108,7 +104,7 @@ class Buffers(ServerTest):
         self.assertEqual(self.upload(a, lease, values).status, 200)
         late = self.vector(lease1)
         self.assertEqual(self.upload(slow, lease1, late).status, 200)
-        self.published(2)
+        self.server.published(2)
         numpy.testing.assert_array_equal(self.step(2), values + shrunk(late, 1))
 
         # The third: its model is two versions old, and still there to be fetched.
@@ -119,7 +115,7 @@ class Buffers(ServerTest):
         lease = b.lease()
         values = self.vector(lease)
         self.assertEqual(self.upload(b, lease, values).status, 200)
-        self.published(3)
+        self.server.published(3)
         numpy.testing.assert_array_equal(self.step(3), shrunk(later, 2) + values)
         self.assertTrue((numpy.abs(shrunk(later, 2)) < numpy.abs(later)).any())
 
@@ -140,7 +136,7 @@ class Buffers(ServerTest):
         self.assertEqual(self.upload(slow, old, vector, agent_pb2.ENCODING_FLOAT32).status, 200)
         lease = a.lease()
         self.assertEqual(self.upload(a, lease, numpy.zeros(parameters(lease), dtype=numpy.int32)).status, 200)
-        self.published(2)
+        self.server.published(2)
         clipped = numpy.trunc(numpy.array([0.6, -0.8]) * RADIUS)
         numpy.testing.assert_allclose(self.step(2)[:2], numpy.trunc(clipped / 2), atol=1)
 
@@ -157,7 +153,7 @@ class Buffers(ServerTest):
         self.assertIn("your update is in", a.check_in().wait.reason)
         lease = b.lease()
         self.assertEqual(self.upload(b, lease, self.vector(lease)).status, 200)
-        self.published(1)
+        self.server.published(1)
 
     def test_a_retry_after_its_buffer_closed_gets_the_same_answer_and_is_not_counted_again(self):
         self.server.create_task(task_text(limits="max_participations = 1\nmin_separation = 1"))
@@ -167,7 +163,7 @@ class Buffers(ServerTest):
         first = self.upload(a, lease, sent)
         other = b.lease()
         self.assertEqual(self.upload(b, other, self.vector(other)).status, 200)
-        self.published(1)
+        self.server.published(1)
         again = lambda: a.upload(lease, sent, encoding=GRID)
         self.assertEqual((again().status, again().body), (first.status, first.body))
         self.assertEqual(a.upload(lease, sent + 1, encoding=GRID).status, 409)
@@ -185,7 +181,7 @@ class Buffers(ServerTest):
         lease_d = d.lease()
         values_d = self.vector(lease_d)
         self.assertEqual(self.upload(d, lease_d, values_d).status, 200)
-        self.published(2)
+        self.server.published(2)
         numpy.testing.assert_array_equal(self.step(2), values_c + values_d)
         self.assertEqual(self.server.query("SELECT rounds FROM participations WHERE device = 'a'"), [(1,)])
 
@@ -238,7 +234,7 @@ class Buffers(ServerTest):
             for device, lease in zip((a, b), leases):
                 zeros = numpy.zeros(parameters(lease), dtype=numpy.int32)
                 self.assertEqual(self.upload(device, lease, zeros).status, 200)
-            self.published(number)
+            self.server.published(number)
         privacy = self.server.cli("privacy", "show", "t")["data"]
         self.assertEqual(privacy["rounds_charged"], 3)
         self.assertAlmostEqual(privacy["epsilon_spent"], epsilon, places=9)
@@ -270,7 +266,7 @@ class Buffers(ServerTest):
             for each, lease, vector in zip((a, b), leases, values):
                 self.assertEqual(self.upload(each, lease, vector).status, 200)
             counted.append((leases[0], values[0]))
-            self.published(leases[0].round)
+            self.server.published(leases[0].round)
         self.assertEqual([lease.model_version for lease in held], [0, 1, 2])
         self.assertEqual(self.server.stop(), 0)
         file = self.server.data / "models" / held[1].model_digest.hex()
@@ -291,7 +287,7 @@ class Buffers(ServerTest):
         lease = b.lease()
         fresh = self.vector(lease)
         self.assertEqual(self.upload(b, lease, fresh).status, 200)
-        self.published(4)
+        self.server.published(4)
         numpy.testing.assert_array_equal(self.step(4), shrunk(values, 1) + fresh)
         # The file is back, and with it the leases; what was counted under them is known all the same.
         self.assertEqual(self.server.stop(), 0)

@@ -15,7 +15,7 @@ import harness
 from harness import BIN, GAUSSIAN, NO_PRIVACY, ServerTest, agent_pb2, bits_of, frame, parameters, task_text
 from test_resume import CuttingRelay
 from test_rounds import open_round
-from test_sparse import model_of, published
+from test_sparse import model_of
 
 INT32, INT8 = agent_pb2.ENCODING_GRID_INT32, agent_pb2.ENCODING_GRID_INT8
 RECEIVED = 'tacit_received_bytes_total{listener="agents"}'
@@ -120,7 +120,7 @@ class CompressedUpdates(ServerTest):
         self.assertEqual(counts[0] - counts[2], 4 * d - lease.top_k - (d + 7) // 8)
         ended = {event["bytes_in"] for event in self.server.events_named("request") if event.get("method") == "PUT"}
         self.assertEqual(ended, {int(count) for count in counts})
-        published(self.server)
+        self.server.published()
         expected = 2 * values.astype(float)
         expected[places] += 7
         numpy.testing.assert_allclose(model_of(self.server), expected * 10 / lease.grid_radius / 3, atol=1e-6)
@@ -130,7 +130,7 @@ class CompressedUpdates(ServerTest):
         plain = frame(lease, numpy.zeros(d), encoding=INT32)
         for device in devices[:2]:
             self.assertEqual(device.upload_frame("t", 1, plain).status, 200)
-        published(self.server)
+        self.server.published()
         # It is over a moment after the store says so.
         harness.wait_until(lambda: devices[2].upload_frame("t", 1, plain).status == 410, "the round to be over")
         counts = set()
@@ -189,7 +189,7 @@ class CompressedUpdates(ServerTest):
         self.assertEqual(self.server.metric("tacit_upload_memory_bytes "), 0)
         for device in devices[:2]:
             self.assertEqual(device.upload_frame("t", 1, compressed(zeros, size, good)).status, 200)
-        self.assertEqual(published(self.server)["counted"], 2)
+        self.assertEqual(self.server.published()["counted"], 2)
 
     def test_are_for_tasks_that_say_so(self):
         self.server.create_task(task_text(size=2, privacy=NO_PRIVACY))
@@ -249,7 +249,7 @@ class CompressedUpdates(ServerTest):
         log = agent.communicate(timeout=harness.PATIENCE)[1]
         self.assertEqual(agent.returncode, 0, log)
         self.assertEqual({json.loads(line)["level"] for line in log.splitlines()}, {"info"})
-        self.assertEqual(published(self.server, 3)["counted"], 1)
+        self.assertEqual(self.server.published(3)["counted"], 1)
         d = 60 * hidden + hidden + 6 * hidden + 6
         self.assertLess(relay.carried, 3 * (4 * (d // 2) + d // 8) * 15 / 16)
 

@@ -29,8 +29,7 @@ class FaultTest(ServerTest):
     def published(self, server=None):
         """Waits for round 1, and checks that it is the average of its devices, each counted once."""
         server = server or self.server
-        ended = harness.wait_until(lambda: next((r for r in server.rounds() if r["phase"] == "published"), None),
-                                   "round 1", server.process)
+        ended = server.published()
         self.assertEqual((ended["round"], ended["counted"]), (1, 3))
         models = server.models()
         self.assertLess(numpy.abs(models[1] - models[0] - 1).max(), 1e-3)

@@ -126,8 +126,7 @@ class Life(ServerTest):
         # The one whose answer was lost sends the same bytes again; the third comes for the first time.
         self.assertEqual(devices[0].upload(leases[0], numpy.full(d, 3.0)).status, 200)
         self.assertEqual(devices[2].upload(leases[2], numpy.full(d, 0.0)).status, 200)
-        ended = harness.wait_until(
-            lambda: next((r for r in self.server.rounds() if r["phase"] == "published"), None), "the round")
+        ended = self.server.published()
         self.assertEqual(ended["counted"], 3)
 
     def test_a_long_poll_ends_at_once_when_the_server_stops(self):
@@ -294,22 +293,23 @@ class Life(ServerTest):
         self.assertEqual(self.server.events_named("round_resumed")[0]["counted"], 1)
         self.assertIn("only 1 of at least 2", harness.wait_until(self.abandoned, "the end")["reason"])
 
-    def test_a_round_whose_key_is_gone_is_given_up_and_the_server_goes_on(self):
+    def a_round_whose_key_is_gone(self):
+        """The devices of a round in which one is counted. The server does not run."""
         devices, leases, d = self.open_round_of_three()
         self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
         self.server.kill()
         for key in (self.server.root / "data/keys").iterdir():
             key.unlink()
+        return devices
+
+    def test_a_round_whose_key_is_gone_is_given_up_and_the_server_goes_on(self):
+        devices = self.a_round_whose_key_is_gone()
         self.server.restart()
         self.assertIn("cannot be read again", self.abandoned()["reason"])
         self.assertEqual(open_round(devices)[0].round, 2)
 
     def test_a_round_whose_key_is_gone_is_the_last_one_of_a_task_that_was_stopped(self):
-        devices, leases, d = self.open_round_of_three()
-        self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
-        self.server.kill()
-        for key in (self.server.root / "data/keys").iterdir():
-            key.unlink()
+        devices = self.a_round_whose_key_is_gone()
         # As if the crash had come between the stop's record and the round's end.
         with contextlib.closing(sqlite3.connect(self.server.root / "data/tacit.db")) as database, database:
             database.execute("UPDATE tasks SET state = 'stopped', state_reason = 'by hand'")

@@ -77,8 +77,7 @@ class BrokenUploads(ServerTest):
         self.assertEqual(self.ask(device, other).status, 409)
         self.assertEqual(self.devices_[1].upload(self.lease, self.values[1],
                                                  encoding=agent_pb2.ENCODING_GRID_INT32).status, 200)
-        ended = harness.wait_until(
-            lambda: next((r for r in self.server.rounds() if r["phase"] == "published"), None), "the round")
+        ended = self.server.published()
         self.assertEqual(ended["counted"], 2)
         # It is over a moment after the store says so.
         harness.wait_until(lambda: self.ask(device).status == 410, "the round to be over")

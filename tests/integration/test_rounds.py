@@ -29,12 +29,6 @@ def open_round(devices, task=""):
 class Rounds(ServerTest):
     server_options = {"binary": "tacitd_testing"}
 
-    def published(self, number, name="t"):
-        def found():
-            rounds = self.server.rounds(name)
-            return next((r for r in rounds if r["round"] == number and r["phase"] == "published"), None)
-        return harness.wait_until(found, f"round {number} to be published", self.server.process)
-
     def model(self, version="latest", name="t"):
         import io
         answer = self.server.operator("GET", f"/api/v1/tasks/{name}/models/{version}/content?format=npz")
@@ -50,7 +44,7 @@ class Rounds(ServerTest):
         vectors = [numpy.linspace(-1, 1, d) * (i + 1) for i in range(3)]
         for device, lease, vector in zip(devices, leases, vectors):
             self.assertEqual(device.upload(lease, vector).status, 200)
-        self.assertEqual(self.published(1)["counted"], 3)
+        self.assertEqual(self.server.published(1)["counted"], 3)
         numpy.testing.assert_allclose(self.model(), numpy.mean(vectors, axis=0), atol=2e-6)
 
     def test_what_the_disk_did_not_take_is_not_in_the_average(self):
@@ -66,7 +60,7 @@ class Rounds(ServerTest):
                          (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         for device, lease, value in zip(devices[1:], leases[1:], (0.2, 0.3)):
             self.assertEqual(device.upload(lease, numpy.full(d, value)).status, 200)
-        self.assertEqual(self.published(1)["counted"], 3)
+        self.assertEqual(self.server.published(1)["counted"], 3)
         numpy.testing.assert_allclose(self.model(), numpy.full(d, 0.2), atol=2e-6)
 
     def test_example_counts_weigh_in_mode_none_up_to_their_cap(self):
@@ -79,7 +73,7 @@ class Rounds(ServerTest):
         self.assertEqual(leases[0].max_examples, 30)
         devices[0].upload(leases[0], numpy.full(d, 1.0), examples=10)
         devices[1].upload(leases[1], numpy.full(d, 0.0), examples=10**9)
-        self.published(1)
+        self.server.published(1)
         numpy.testing.assert_allclose(self.model(), numpy.full(d, 10 / 40), atol=2e-6)
 
     def test_a_claim_of_a_thousand_million_examples_changes_nothing_in_a_private_task(self):
@@ -92,7 +86,7 @@ class Rounds(ServerTest):
             d = parameters(leases[0])
             for device, lease in zip(devices, leases):
                 self.assertEqual(device.upload(lease, numpy.full(d, 0.1), examples=examples).status, 200)
-            self.published(1, name)
+            self.server.published(1, name)
             models[name] = self.model(name=name)
         # The noise differs between the two tasks, so compare what was charged and how far the models are apart: the
         # same order as the noise, not 10^9 times it.
@@ -109,7 +103,7 @@ class Rounds(ServerTest):
         direction = numpy.full(d, 1 / numpy.sqrt(d))
         for device, lease in zip(devices, leases):
             self.assertEqual(device.upload(lease, 0.999 * direction).status, 200)
-        self.published(1)
+        self.server.published(1)
         # In one direction the noise of the average has a deviation of 0.25 / 4; over those that came it would be 1.
         self.assertAlmostEqual(float(self.model() @ direction), 2 / 4, delta=0.3)
 
@@ -120,7 +114,7 @@ class Rounds(ServerTest):
         d = parameters(leases[0])
         self.assertEqual(devices[0].upload(leases[0], numpy.zeros(d)).status, 200)
         self.assertEqual(devices[1].upload(leases[1], numpy.zeros(d)).status, 200)
-        self.assertEqual(self.published(1)["counted"], 2)
+        self.assertEqual(self.server.published(1)["counted"], 2)
         numpy.testing.assert_array_equal(self.model(), numpy.zeros(d))
 
     def test_nan_and_infinity_are_rejected_with_the_place_and_the_round_goes_on(self):
@@ -137,7 +131,7 @@ class Rounds(ServerTest):
             self.assertIn(word, answer.problem()["detail"])
         for device, lease in list(zip(devices, leases))[:3]:
             self.assertEqual(device.upload(lease, numpy.full(d, 0.1)).status, 200)
-        self.assertEqual(self.published(1)["counted"], 3)
+        self.assertEqual(self.server.published(1)["counted"], 3)
         self.assertTrue(numpy.isfinite(self.model()).all())
         # Where the first NaN is, is a function of the update: for the device, not for whoever reads the log.
         for event in self.server.events_named("update_refused"):
@@ -151,7 +145,7 @@ class Rounds(ServerTest):
         d = parameters(leases[0])
         for device, lease in list(zip(devices, leases))[:2]:
             self.assertEqual(device.upload(lease, numpy.full(d, 0.1)).status, 200)
-        self.assertEqual(self.published(1)["counted"], 2)
+        self.assertEqual(self.server.published(1)["counted"], 2)
         late = devices[2].upload(leases[2], numpy.full(d, 0.1))
         self.assertEqual(late.status, 410)
         self.assertEqual(late.problem()["code"], "gone")
@@ -184,7 +178,7 @@ class Rounds(ServerTest):
         one_hot[0] = radius
         for device, lease in zip(devices, open_round(devices)):
             self.assertEqual(device.upload(lease, one_hot, encoding=agent_pb2.ENCODING_GRID_INT32).status, 200)
-        self.published(1)
+        self.server.published(1)
         self.assertAlmostEqual(self.model()[0], leases[0].clip_norm, places=5)
 
     def test_an_update_of_fewer_bits_counts_as_the_same_integers_in_32(self):
@@ -204,7 +198,7 @@ class Rounds(ServerTest):
         for device, lease, encoding, shift in zip(devices, leases, encodings, (5, 5, 0)):
             values = entries * (1 if shift else 32)
             self.assertEqual(device.upload(lease, values, encoding=encoding, shift=shift).status, 200, encoding)
-        self.published(1)
+        self.server.published(1)
         step = leases[0].clip_norm / leases[0].grid_radius
         numpy.testing.assert_allclose(self.model() - before, 32 * entries * step, rtol=1e-4, atol=1e-6)
 
@@ -214,7 +208,7 @@ class Rounds(ServerTest):
         leases = open_round(devices)
         for device, lease in zip(devices, leases):
             device.upload(lease, numpy.zeros(parameters(lease)))
-        self.published(1)
+        self.server.published(1)
 
         def told_so():
             reply = devices[0].check_in()
@@ -233,7 +227,7 @@ class Rounds(ServerTest):
         for number in (1, 2):
             for device, lease in zip(devices, open_round(devices)):
                 device.upload(lease, numpy.zeros(parameters(lease)))
-            self.published(number)
+            self.server.published(number)
 
         def refused_task():
             for device in devices:
@@ -309,7 +303,7 @@ class Rounds(ServerTest):
         self.assertEqual(other.status, 409)
         for device, lease in list(zip(devices, leases))[1:]:
             device.upload(lease, numpy.full(d, 0.4))
-        self.assertEqual(self.published(1)["counted"], 3)
+        self.assertEqual(self.server.published(1)["counted"], 3)
         numpy.testing.assert_allclose(self.model(), numpy.full(d, 0.3), atol=2e-6)
 
 

@@ -28,12 +28,6 @@ def sparse_task(top_k=0.15, **options):
     return task_text(**options) + f"[updates]\ntop_k = {top_k}\n"
 
 
-def published(server, number=1, name="t"):
-    return harness.wait_until(
-        lambda: next((r for r in server.rounds(name) if r["round"] == number and r["phase"] == "published"), None),
-        f"round {number} to be published", server.process)
-
-
 def model_of(server):
     return max(server.models().items())[1]
 
@@ -57,7 +51,7 @@ class SameBits(unittest.TestCase):
                 dense[list(places)] = values
                 sent, bits = (values, bits_of(places, d)) if is_sparse else (dense, None)
                 self.assertEqual(device.upload(lease, sent, encoding=encoding, shift=shift, bits=bits).status, 200)
-            self.assertEqual(published(server)["counted"], 3)
+            self.assertEqual(server.published()["counted"], 3)
             return model_of(server).tobytes()
         finally:
             server.close()
@@ -99,7 +93,7 @@ class SparseUpdates(ServerTest):
         self.assertIn("the bits of a sparse update do not fit its values", reasons)
         for device, other in zip(devices, leases[:2]):
             self.assertEqual(device.upload(other, [1] * 5, encoding=INT32, bits=good).status, 200)
-        self.assertEqual(published(self.server)["counted"], 2)
+        self.assertEqual(self.server.published()["counted"], 2)
 
     def test_a_task_that_does_not_take_them_says_so_and_one_that_does_takes_dense_ones_too(self):
         self.server.create_task(task_text(**SMALL, name="dense", size=2, privacy=NO_PRIVACY))
@@ -116,7 +110,7 @@ class SparseUpdates(ServerTest):
         eighth = leases[1].grid_radius // 8
         answer = devices[1].upload(leases[1], [eighth] * 5, encoding=INT32, bits=bits_of(places, 39))
         self.assertEqual(answer.status, 200)
-        published(self.server)
+        self.server.published()
         expected = numpy.full(39, 0.125)
         expected[list(places)] += 10 / 8 / 2
         numpy.testing.assert_allclose(model_of(self.server), expected, atol=2e-5)
@@ -176,7 +170,7 @@ class SparseUpdates(ServerTest):
         answer = devices[0].request("PUT", path, prefix + payload[offset:], {"Upload-Offset": str(offset)})
         self.assertEqual(answer.status, 200, answer.body)
         self.assertEqual(self.server.metric("tacit_uploads_resumed_total "), 1)
-        published(self.server)
+        self.server.published()
         expected = numpy.zeros(d)
         expected[places] = values * 10 / lease.grid_radius
         numpy.testing.assert_allclose(model_of(self.server), expected, atol=1e-9)

@@ -54,7 +54,7 @@ class UploadMemoryTest : public ::testing::Test {
   void TearDown() override { io_->StopAndJoin(); }
 
   Taken Take(UploadMemory& memory, const std::string& device, std::size_t bytes = kSize) {
-    return net::RunBlocking(io_->executor(0), memory.Take(Device(device), bytes));
+    return net::RunBlocking(io_->executor(0), memory.Take(Device(device), {.bytes = bytes}));
   }
   /// Asks on a thread of its own, and returns when it waits, or has its answer.
   std::future<Taken> AskAndWait(UploadMemory& memory, const std::string& device, std::size_t bytes = kSize) {
@@ -245,7 +245,7 @@ TEST_F(BrokenUploads, AreForgottenWhenLateOrSlowOrBegunAnew) {
 }
 
 net::Task<void> TakeAndDrop(UploadMemory& memory, DeviceId device) {
-  (void)co_await memory.Take(std::move(device), kSize);
+  (void)co_await memory.Take(std::move(device), {.bytes = kSize});
 }
 
 TEST_F(UploadMemoryTest, ForgetsWhoEndsWhereItWaits) {
