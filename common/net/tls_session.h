@@ -79,8 +79,8 @@ class TlsSession {
   /// Gives back the memory for records, where none is under way; the next one takes it again.
   void ReleaseBuffers() { SSL_free_buffers(ssl_.get()); }
 
-  /// Decrypted bytes that wait inside the session, for which the socket will not become readable again.
-  [[nodiscard]] bool HasPending() const { return SSL_pending(ssl_.get()) > 0; }
+  /// Bytes that wait inside the session, for which the socket will not become readable again.
+  [[nodiscard]] bool HasPending() const { return SSL_has_pending(ssl_.get()) == 1; }
   /// Whether the handshake took up an earlier session in place of certificates.
   [[nodiscard]] bool resumed() const { return SSL_session_reused(ssl_.get()) != 0; }
   /// Of a resumed one: when what was proved then ends, as NoteOffered was told.
