@@ -8,9 +8,11 @@
 #include <vector>
 
 #include <boost/asio/associated_executor.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/check.h"
@@ -34,6 +36,36 @@ struct IoThread {
   Context context;
   asio::executor_work_guard<asio::io_context::executor_type> keep_running{context.get_executor()};
   std::thread thread;
+};
+
+/// Runs on the caller's thread whatever is not posted; else, and in its properties, as the executor inside.
+template <typename Inside>
+class CallersThread {
+ public:
+  explicit CallersThread(Inside inside) : inside_(std::move(inside)) {}
+
+  template <typename Property>
+  auto query(const Property& property) const -> decltype(asio::query(std::declval<const Inside&>(), property)) {
+    return asio::query(inside_, property);
+  }
+  template <typename Property>
+  auto require(const Property& property) const
+      -> CallersThread<std::decay_t<decltype(asio::require(std::declval<const Inside&>(), property))>> {
+    return CallersThread<std::decay_t<decltype(asio::require(inside_, property))>>(asio::require(inside_, property));
+  }
+  template <typename F>
+  void execute(F&& f) const {
+    if (asio::query(inside_, asio::execution::blocking) == asio::execution::blocking.never) {
+      inside_.execute(std::forward<F>(f));
+    } else {
+      std::decay_t<F> here(std::forward<F>(f));
+      here();
+    }
+  }
+  bool operator==(const CallersThread&) const noexcept = default;
+
+ private:
+  Inside inside_;
 };
 
 // Signals are for the main thread, which waits for them.
@@ -109,6 +141,9 @@ IoThreads::~IoThreads() {
 asio::any_io_executor IoThreads::executor(std::size_t index) const {
   return impl_->at(index).context.get_executor();
 }
+asio::any_io_executor IoThreads::shared_executor(std::size_t index) const {
+  return asio::make_strand(CallersThread(impl_->at(index).context.get_executor()));
+}
 std::size_t IoThreads::size() const {
   return impl_->size();
 }
@@ -127,7 +162,7 @@ namespace internal {
 
 Task<void> RunOn(asio::any_io_executor executor, Work& work) {
   auto start = [&work, &executor](auto handler) {
-    asio::post(executor, [&work, handler = std::move(handler)]() mutable {
+    asio::dispatch(executor, [&work, handler = std::move(handler)]() mutable {
       work.Run();
       const asio::any_io_executor home = asio::get_associated_executor(handler);
       asio::post(home, std::move(handler));
@@ -138,8 +173,8 @@ Task<void> RunOn(asio::any_io_executor executor, Work& work) {
 
 }  // namespace internal
 
-void PostTo(const asio::any_io_executor& executor, std::function<void()> f) {
-  asio::post(executor, std::move(f));
+void HandTo(const asio::any_io_executor& executor, std::function<void()> f) {
+  asio::dispatch(executor, std::move(f));
 }
 
 }  // namespace tacit::net

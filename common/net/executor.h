@@ -36,6 +36,10 @@ class IoThreads {
 
   /// The executor of thread `index`, 0 <= index < size(). Threads: any.
   [[nodiscard]] asio::any_io_executor executor(std::size_t index) const;
+  /// What is handed to it runs one at a time: at once on the thread that hands it over while nothing of it runs, else
+  /// on whichever thread is at it; and what is only posted, on thread `index`. For work that is shorter than a hop
+  /// between threads. Each call makes another. Threads: any.
+  [[nodiscard]] asio::any_io_executor shared_executor(std::size_t index) const;
   [[nodiscard]] std::size_t size() const;
 
   /// Starts the threads; they run until StopAndJoin. Called once.
@@ -104,8 +108,8 @@ class Call final : public Work {
 }  // namespace internal
 
 /// Runs the plain function `f` on `executor` and resumes the caller on its own executor with the value; an exception of
-/// `f` comes out of the `co_await`. Once posted, `f` runs to its end whatever happens to the caller, so it may refer to
-/// what the awaiting coroutine owns. Cost: two hops between threads.
+/// `f` comes out of the `co_await`. Once it is handed over, `f` runs to its end whatever happens to the caller, so it
+/// may refer to what the awaiting coroutine owns. Cost: two hops between threads, unless it can run here at once.
 template <typename F>
 Task<std::invoke_result_t<F&>> CallOn(asio::any_io_executor executor, F f) {
   internal::Call<F> call(std::move(f));
@@ -114,7 +118,8 @@ Task<std::invoke_result_t<F&>> CallOn(asio::any_io_executor executor, F f) {
   co_return call.Take();
 }
 
-/// Runs `f` on `executor`, later. What is posted to a thread that is stopped first is destroyed without being run.
-void PostTo(const asio::any_io_executor& executor, std::function<void()> f);
+/// Runs `f` on `executor`: before this returns where it can run here at once, later otherwise. `f` throws nothing. What
+/// is handed to a thread that is stopped first is destroyed without being run.
+void HandTo(const asio::any_io_executor& executor, std::function<void()> f);
 
 }  // namespace tacit::net

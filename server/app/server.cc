@@ -99,6 +99,7 @@ struct Server::Parts {
   std::unique_ptr<api::UploadMemory> upload_memory;  // before all that may hold an update
   std::unique_ptr<net::IoThreads> io;
   std::unique_ptr<net::IoThreads> control;
+  net::asio::any_io_executor on_control;
   std::unique_ptr<net::IoThreads> store_io;
   std::unique_ptr<net::ComputePool> compute;
   std::unique_ptr<net::TaskGroup> background;
@@ -163,16 +164,17 @@ Result<void> Server::Parts::Bind() {
 
 Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
   TACIT_TRY(control, net::IoThreads::Create(1));
+  on_control = control->shared_executor(0);
   TACIT_TRY(store_io, net::IoThreads::Create(1));
   compute = std::make_unique<net::ComputePool>(config.compute_threads, config.agents.max_connections);
   store_thread = std::make_unique<coordinator::StoreThread>(store_io->executor(0), *store, metrics);
   background = std::make_unique<net::TaskGroup>(
-      control->executor(0), net::TaskGroupOptions{.max_tasks = config.agents.max_connections + kBackgroundMargin,
-                                                  .on_exception = [this](std::string_view what) {
-                                                    log.Error("background_exception", {{"what", what}});
-                                                  }});
+      on_control, net::TaskGroupOptions{.max_tasks = config.agents.max_connections + kBackgroundMargin,
+                                        .on_exception = [this](std::string_view what) {
+                                          log.Error("background_exception", {{"what", what}});
+                                        }});
   coordinator =
-      std::make_unique<coordinator::Coordinator>(coordinator::Services{.control = control->executor(0),
+      std::make_unique<coordinator::Coordinator>(coordinator::Services{.control = on_control,
                                                                        .store = *store_thread,
                                                                        .compute = *compute,
                                                                        .background = *background,
@@ -186,7 +188,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
                                                                        .max_parameters = config.limits.max_parameters});
   store_io->Start();
   control->Start();
-  return net::RunBlocking(control->executor(0), coordinator->Start());
+  return net::RunBlocking(on_control, coordinator->Start());
 }
 
 void Server::Parts::MakeContext() {
@@ -273,12 +275,12 @@ void Server::Stop(Millis grace) {
     if (listener != nullptr) listener->StopAccepting();
   }
   if (parts.coordinator != nullptr && parts.control != nullptr) {
-    net::RunBlocking(parts.control->executor(0), parts.coordinator->Stop());
+    net::RunBlocking(parts.on_control, parts.coordinator->Stop());
   }
   for (net::HttpServer* listener : listeners) {
     if (listener != nullptr) listener->Drain(deadline);
   }
-  if (parts.background != nullptr) net::RunBlocking(parts.control->executor(0), parts.background->JoinAll());
+  if (parts.background != nullptr) net::RunBlocking(parts.on_control, parts.background->JoinAll());
   if (parts.compute != nullptr) parts.compute->Stop();
   net::IoThreads::StopAndJoin({parts.io.get(), parts.control.get(), parts.store_io.get()});
 }

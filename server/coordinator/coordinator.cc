@@ -1,9 +1,12 @@
 #include "server/coordinator/coordinator.h"
 
 #include <algorithm>
+#include <exception>
+#include <memory>
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/net/compute_pool.h"
 #include "server/coordinator/pacing.h"
 
 namespace tacit::coordinator {
@@ -12,6 +15,7 @@ namespace {
 constexpr Millis kTick{50};
 constexpr Millis kBetweenSightingFlushes{10'000};
 constexpr Millis kWithoutTasks{5'000};
+constexpr Millis kAckPatience{60'000};
 constexpr std::size_t kDevicesPerPage = 10'000;
 
 template <typename T>
@@ -96,7 +100,7 @@ template <typename T>
 net::Task<Result<T>> Coordinator::OnControl(std::function<net::Task<Result<T>>()> start) {
   auto slot = std::make_shared<Slot<T>>();
   // Not CallOn, which would come back here to say that it is spawned: two hops between threads for every request.
-  net::PostTo(services_.control, [this, start = std::move(start), slot]() mutable {
+  net::HandTo(services_.control, [this, start = std::move(start), slot]() mutable {
     const auto spawned = services_.background.Spawn(RunInto<T>(std::move(start), slot));
     if (spawned) return;
     slot->result = std::unexpected(spawned.error());
@@ -283,15 +287,33 @@ net::Task<Result<UploadPlan>> Coordinator::PlanUpload(RoundKey round, DeviceId d
 }
 
 net::Task<Result<void>> Coordinator::Submit(Submission submission) {
-  // Held by pointer because a function object must be copyable, and the update is not.
-  auto held = std::make_shared<Submission>(std::move(submission));
-  return OnControl<void>([this, held]() -> net::Task<Result<void>> {
-    // Asked again: it may have been revoked or replaced while its update was read and checked.
-    TACIT_CO_TRY_VOID(devices_.CheckActive(held->device, held->key));
-    const auto runner = Find(held->round.task);
-    TACIT_CHECK(runner.has_value(), "PlanUpload found the task, and tasks are never removed");
-    co_return co_await (*runner)->Submit(std::move(*held));
+  const auto upload = std::make_shared<PendingUpload>(std::move(submission));
+  // No coroutine there and no second way back: it would cost a small update as much as adding it up.
+  net::HandTo(services_.control, [this, upload] {
+    try {
+      SubmitOnControl(upload);
+    } catch (...) {
+      upload->Answer(net::internal::FailOf(std::current_exception()));
+    }
   });
+  // The outcome is looked at only after the wake-up, which orders the two threads.
+  if (co_await upload->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience))
+    co_return Present(upload->outcome, "it is woken by the answer");
+  co_return co_await net::CallOn(services_.control, [&] { return RunnerOf(*upload).StopWaiting(upload); });
+}
+
+void Coordinator::SubmitOnControl(const std::shared_ptr<PendingUpload>& upload) {
+  // Asked again: it may have been revoked or replaced while its update was read and checked.
+  const Submission& submission = upload->submission;
+  if (auto active = devices_.CheckActive(submission.device, submission.key); !active)
+    return upload->Answer(std::move(active));
+  RunnerOf(*upload).Submit(upload);
+}
+
+TaskRunner& Coordinator::RunnerOf(const PendingUpload& upload) {
+  const auto runner = Find(upload.submission.round.task);
+  TACIT_CHECK(runner.has_value(), "PlanUpload found the task, and tasks are never removed");
+  return **runner;
 }
 
 net::Task<bool> Coordinator::ReportRefused(RoundKey round, DeviceId device, ErrorCode code) {

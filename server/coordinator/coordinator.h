@@ -15,8 +15,8 @@
 namespace tacit::coordinator {
 
 /// All tasks of a server: the place where devices' and operators' requests meet the rounds.
-/// Threads: every public method from any thread; the work happens on the control thread, and the caller is resumed on
-/// its own executor.
+/// Threads: every public method from any thread; the work happens under `services.control`, one step at a time, and the
+/// caller is resumed on its own executor.
 class Coordinator {
  public:
   explicit Coordinator(Services services);
@@ -77,8 +77,8 @@ class Coordinator {
   [[nodiscard]] StoreThread& store() { return services_.store; }
 
  private:
-  /// Runs a coroutine of the control thread to its end and brings its result back to the caller's executor, even when
-  /// the caller gives up meanwhile.
+  /// Runs a coroutine under `services.control` to its end and brings its result back to the caller's executor, even
+  /// when the caller gives up meanwhile.
   template <typename T>
   net::Task<Result<T>> OnControl(std::function<net::Task<Result<T>>()> start);
 
@@ -102,6 +102,8 @@ class Coordinator {
   /// Whether the sums cannot overflow and the task fits the server's memory.
   [[nodiscard]] Result<void> CheckFits(const task::TaskSpec& spec) const;
   Result<TaskRunner*> Find(const TaskId& id);
+  void SubmitOnControl(const std::shared_ptr<PendingUpload>& upload);
+  TaskRunner& RunnerOf(const PendingUpload& upload);
   void WakeWaiters();
 
   Services services_;

@@ -12,7 +12,6 @@
 namespace tacit::coordinator {
 namespace {
 
-constexpr Millis kAckPatience{60'000};
 constexpr Millis kBetweenCheckIns{1'000};
 constexpr Millis kBetweenEntries{5};
 
@@ -22,7 +21,7 @@ constexpr std::uint64_t kBatchBytes = 32ULL << 20U;
 constexpr std::uint64_t kLeastFullBatch = 16;
 constexpr std::uint64_t kMostFullBatch = 256;
 constexpr std::uint64_t kBytesPerMilliOfWait = 50'000;
-constexpr Millis kLeastBatchWait{5};
+constexpr Millis kLeastBatchWait{10};
 constexpr Millis kMostBatchWait{2'000};
 
 }  // namespace
@@ -140,22 +139,24 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
                     .counted = machine().CountedDigest(device, LeasedIn(round))};
 }
 
-net::Task<Result<void>> TaskRunner::Submit(Submission submission) {
-  TACIT_CO_TRY_VOID(PlanUpload(submission.round, submission.device));
-  if (stopping_) co_return Fail(ErrorCode::kUnavailable, "the server is stopping; keep the update and send it again");
-  auto ack = std::make_shared<PendingAck>();
-  const Listed listed(acks_, acks_.emplace(submission.device, ack));
-  offered_ = &submission;
-  offered_ack_ = ack;
+void TaskRunner::Submit(const std::shared_ptr<PendingUpload>& upload) {
+  const Submission& submission = upload->submission;
+  if (const auto plan = PlanUpload(submission.round, submission.device); !plan)
+    return upload->Answer(std::unexpected(plan.error()));
+  if (stopping_) {
+    return upload->Answer(Fail(ErrorCode::kUnavailable, "the server is stopping; keep the update and send it again"));
+  }
+  offered_ = upload.get();
   Handle(round::Offered{submission.device, submission.digest, LeasedIn(submission.round)});
   offered_ = nullptr;
-  offered_ack_.reset();
-  if (!ack->outcome) co_await ack->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience);
-  if (const std::optional<Result<void>>& outcome = ack->outcome) {
-    if (*outcome) CountOutcome("counted");
-    co_return *outcome;
-  }
-  co_return Fail(ErrorCode::kUnavailable, "the update is not durable yet; keep it and send it again");
+  if (!upload->outcome) waiting_.emplace(submission.device, upload);
+}
+
+Result<void> TaskRunner::StopWaiting(const std::shared_ptr<PendingUpload>& upload) {
+  if (const auto& outcome = upload->outcome) return *outcome;
+  const auto [first, last] = waiting_.equal_range(upload->submission.device);
+  for (auto each = first; each != last;) each = each->second == upload ? waiting_.erase(each) : std::next(each);
+  return Fail(ErrorCode::kUnavailable, "the update is not durable yet; keep it and send it again");
 }
 
 void TaskRunner::ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code) {
@@ -279,13 +280,15 @@ void TaskRunner::Carry(const round::TellToWait& action) {
 }
 
 void TaskRunner::Carry(const round::Fold& action) {
-  TACIT_CHECK(offered_ != nullptr && offered_->device == action.device, "only the update being offered is folded");
-  filling_->updates.push_back(std::move(offered_->update));
+  TACIT_CHECK(offered_ != nullptr && offered_->submission.device == action.device,
+              "only the update being offered is folded");
+  Submission& submission = offered_->submission;
+  filling_->updates.push_back(std::move(submission.update));
   filling_->staleness.push_back(action.staleness);
   filling_->contributions.push_back({.device = action.device,
-                                     .payload_digest = offered_->digest,
-                                     .weight = offered_->weight,
-                                     .leased_in = LeasedIn(offered_->round)});
+                                     .payload_digest = submission.digest,
+                                     .weight = submission.weight,
+                                     .leased_in = LeasedIn(submission.round)});
 }
 
 void TaskRunner::Carry(const round::JoinPending& /*action*/) {
@@ -301,12 +304,15 @@ void TaskRunner::Carry(const round::Refuse& action) {
 }
 
 void TaskRunner::Resolve(const DeviceId& device, const Result<void>& outcome) {
+  const auto answer = [&](PendingUpload& upload) {
+    if (outcome) CountOutcome("counted");
+    upload.Answer(outcome);
+  };
   // An answer to what is being offered must not answer another upload of the same device.
-  if (offered_ack_ != nullptr) return offered_ack_->Set(outcome);
-  const auto [first, last] = acks_.equal_range(device);
-  for (auto each = first; each != last; ++each) {
-    if (!each->second->outcome) each->second->Set(outcome);
-  }
+  if (offered_ != nullptr) return answer(*offered_);
+  const auto [first, last] = waiting_.equal_range(device);
+  for (auto each = first; each != last; ++each) answer(*each->second);
+  waiting_.erase(first, last);
 }
 
 void TaskRunner::Carry(const round::Announce& /*action*/) {

@@ -37,8 +37,8 @@ struct Surroundings {
 };
 
 /// Runs the rounds of one task: feeds the round machine, carries its actions out, and keeps the sums, the ledger and
-/// the newest model. A failed store step is an event of the machine, never a lost round. Threads: the control thread
-/// only.
+/// the newest model. A failed store step is an event of the machine, never a lost round. Threads: under
+/// `services.control` only.
 class TaskRunner {
  public:
   /// Takes the task up from the store where it stood: its ledger, its newest model, and an unfinished round.
@@ -79,9 +79,12 @@ class TaskRunner {
   /// may not take part in it.
   [[nodiscard]] Result<UploadPlan> PlanUpload(const RoundKey& round, const DeviceId& device) const;
 
-  /// Counts the update once and returns when it is durable.
+  /// Counts the update once; the answer comes when it is durable.
   /// Errors: kConflict, kGone, kPermissionDenied, kUnavailable (keep it and send it again), kDeadlineExceeded.
-  net::Task<Result<void>> Submit(Submission submission);
+  void Submit(const std::shared_ptr<PendingUpload>& upload);
+  /// Nobody waits for the answer any more; gives it where it has just come. Errors: those of Submit; kUnavailable for
+  /// an update that is not durable yet.
+  Result<void> StopWaiting(const std::shared_ptr<PendingUpload>& upload);
 
   /// What the device itself has spent; nothing when it never took part, unless a coin hides that.
   [[nodiscard]] std::optional<DeviceSpendView> SpendOf(const DeviceId& device) const;
@@ -108,7 +111,6 @@ class TaskRunner {
   }
 
  private:
-  struct PendingAck;
   struct Part {
     std::uint64_t rounds = 0;
     RoundNumber last_round = 0;
@@ -119,10 +121,8 @@ class TaskRunner {
     /// Nothing of one that is damaged, and of those before it: no update is taken for them.
     std::optional<SharedBytes> bytes;
   };
-  using AckPtr = std::shared_ptr<PendingAck>;
   struct Batch;
   struct PartialSum;
-  class Listed;
 
   static constexpr const char* kLoaded = "Load gives out no runner without it";
 
@@ -269,11 +269,10 @@ class TaskRunner {
 
   // Valid during one call of Handle only.
   std::optional<CheckInReply> check_in_reply_;
-  Submission* offered_ = nullptr;
-  AckPtr offered_ack_;
+  PendingUpload* offered_ = nullptr;
   bool handling_ = false;
 
-  std::multimap<DeviceId, AckPtr> acks_;
+  std::multimap<DeviceId, std::shared_ptr<PendingUpload>> waiting_;  // for their answers
 };
 
 }  // namespace tacit::coordinator

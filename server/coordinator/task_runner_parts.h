@@ -1,6 +1,5 @@
 #pragma once
 
-#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -15,31 +14,6 @@ namespace tacit::coordinator {
 inline Bytes SealContext(const RoundKey& key, std::uint64_t sequence) {
   return ByteWriter().Text("tacit-partial/2").Text(key.task.str()).U64(key.round).U64(sequence).bytes();
 }
-
-/// One upload that waits for its answer.
-struct TaskRunner::PendingAck {
-  net::WakeUp wake;
-  std::optional<Result<void>> outcome;
-
-  void Set(const Result<void>& result) {
-    outcome = result;
-    wake.Wake();
-  }
-};
-
-/// Keeps a waiting upload listed for exactly as long as it waits, however its wait ends.
-class TaskRunner::Listed {
- public:
-  using Acks = std::multimap<DeviceId, AckPtr>;
-  Listed(Acks& acks, Acks::iterator place) : acks_(acks), place_(place) {}
-  ~Listed() { acks_.erase(place_); }
-  Listed(const Listed&) = delete;
-  Listed& operator=(const Listed&) = delete;
-
- private:
-  Acks& acks_;
-  Acks::iterator place_;
-};
 
 /// Updates that become durable together.
 struct TaskRunner::Batch {

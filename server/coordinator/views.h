@@ -90,6 +90,18 @@ struct Submission {
   std::uint64_t weight = 1;
 };
 
+/// One upload that waits for its answer. Threads: of the coordinator alone, until it has woken.
+struct PendingUpload {
+  Submission submission;
+  net::WakeUp wake;
+  std::optional<Result<void>> outcome;
+
+  void Answer(Result<void> result) {
+    outcome = std::move(result);
+    wake.Wake();
+  }
+};
+
 struct CurrentRoundView {
   RoundNumber round = 0;
   std::string phase;

@@ -249,7 +249,7 @@ class CrowdedTask : public AsynchronousTask {
 
   void AskAll() {
     for (std::size_t i = 0; i < crowd_.size(); ++i) {
-      net::PostTo(control_->executor(0), [this, i] { std::ignore = background_.Spawn(Ask(i)); });
+      net::HandTo(control_->executor(0), [this, i] { std::ignore = background_.Spawn(Ask(i)); });
     }
     ASSERT_TRUE(Soon([this] { return asking_ == kCrowd; }));
     std::this_thread::sleep_for(Millis(100));  // until all have been told to wait

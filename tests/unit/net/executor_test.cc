@@ -5,6 +5,7 @@
 #include <future>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -76,6 +77,62 @@ TEST_F(Threads, CallOnBringsAnExceptionBack) {
 TEST_F(Threads, CallOnCarriesWhatCannotBeCopied) {
   auto made = Await(first(), CallOn(second(), [held = std::make_unique<int>(7)]() mutable { return std::move(held); }));
   EXPECT_EQ(*made, 7);
+}
+
+TEST_F(Threads, ASharedExecutorRunsAtOnceWhatFindsItFreeAndPostsToItsThread) {
+  const asio::any_io_executor shared = threads_->shared_executor(1);
+  const auto second_id = Await(second(), CallOn(second(), [] { return std::this_thread::get_id(); }));
+  std::thread::id ran_on;
+  HandTo(shared, [&] { ran_on = std::this_thread::get_id(); });
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+  std::promise<std::thread::id> posted;
+  asio::post(shared, [&] { posted.set_value(std::this_thread::get_id()); });
+  EXPECT_EQ(posted.get_future().get(), second_id);
+}
+
+// Not atomic: under ThreadSanitizer, and by its count, it shows whether two steps were at it at once.
+Task<void> CountOn(asio::any_io_executor shared, std::uint64_t& count, int times) {
+  for (int i = 0; i < times; ++i) {
+    co_await CallOn(shared, [&] { ++count; });
+    asio::post(shared, [&] { ++count; });
+  }
+}
+
+TEST_F(Threads, ASharedExecutorRunsOneStepAtATimeWhoeverRunsIt) {
+  const asio::any_io_executor shared = threads_->shared_executor(1);
+  constexpr int kTimes = 2000;
+  std::uint64_t count = 0;
+  std::vector<std::future<void>> ends;
+  for (const auto& executor : {first(), second(), first(), second(), shared})
+    ends.push_back(asio::co_spawn(executor, CountOn(shared, count, kTimes), asio::use_future));
+  for (int i = 0; i < kTimes; ++i) HandTo(shared, [&] { ++count; });
+  for (std::future<void>& end : ends) end.get();
+  std::promise<std::uint64_t> last;  // after everything that was posted
+  asio::post(shared, [&] { last.set_value(count); });
+  EXPECT_EQ(last.get_future().get(), kTimes * (2U * ends.size() + 1));
+}
+
+TEST_F(Threads, ASharedExecutorLeavesToWhoHasItWhatComesMeanwhile) {
+  const asio::any_io_executor shared = threads_->shared_executor(1);
+  std::promise<void> begun;
+  std::promise<void> release;
+  auto holder = std::async(std::launch::async, [&] {
+    HandTo(shared, [&] {
+      begun.set_value();
+      release.get_future().wait();
+    });
+  });
+  begun.get_future().wait();
+  std::promise<void> ran;
+  std::atomic<bool> has_run = false;
+  HandTo(shared, [&] {
+    has_run = true;
+    ran.set_value();
+  });
+  EXPECT_FALSE(has_run) << "and the one who hands it over is not held up";
+  release.set_value();
+  ran.get_future().get();
+  holder.get();
 }
 
 // Counts how many of itself are alive.
