@@ -75,8 +75,8 @@ run_ctest() {
   shift
   local junit=build/$preset/ctest.xml
   rm -f "$junit"
-  # Tests wait a third of their time: for other processes, for time-outs, for the disk.
-  ctest --preset "$preset" --parallel "$((jobs + 1))" --output-junit "$PWD/$junit" "$@" 2>&1 |
+  # Tests wait half of their time: for other processes, for time-outs, for the disk.
+  ctest --preset "$preset" --parallel "$((jobs * 2))" --output-junit "$PWD/$junit" "$@" 2>&1 |
     awk '/^ *Start +[0-9]+:/ { next } / Passed / { n++; if ($(NF - 1) < 2 && n % 50 != 0) next } { print; fflush() }' ||
     result=1
   add_counts "$junit" || result=1
@@ -150,8 +150,8 @@ fi
 if [ "$quick" = no ]; then
   # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
   build_and_test fuzz -- --label-regex "$behaviour"
-  # A search is given time and not work: three times as many as cores go on at once.
-  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 3))"
+  # A search is given time and not work: two cores take all of them in two turns.
+  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 7 / 2))"
   build_and_test tsan -- --label-regex "$behaviour"
 fi
 finish
