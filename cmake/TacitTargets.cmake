@@ -1,4 +1,4 @@
-# Every target is made here, so every target gets the same options and every header proves that it stands alone.
+# Every target is made here, so every target gets the same options.
 
 # tacit_library(NAME [WAITS] SOURCES a.cc ... HEADERS a.h ... [DEPS targets ...] [PRIVATE_DEPS targets ...])
 # WAITS: its work is to wait for others, so an instrumented build takes longer to optimise it than its tests gain by it.
@@ -17,30 +17,6 @@ function(tacit_library name)
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE tacit_options ${ARG_DEPS})
   endif()
-  # The source of a header begins with it (tests/repository/check_headers.py), so the build has compiled it alone.
-  foreach(source ${ARG_SOURCES})
-    string(REGEX REPLACE "[.]cc$" ".h" header "${source}")
-    list(REMOVE_ITEM ARG_HEADERS ${header})
-  endforeach()
-  if(ARG_HEADERS)
-    tacit_check_headers(${name} ${ARG_HEADERS})
-  endif()
-endfunction()
-
-# A header that compiles alone can be included anywhere, in any order.
-function(tacit_check_headers name)
-  set(checks)
-  foreach(header ${ARGN})
-    file(RELATIVE_PATH path "${PROJECT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/${header}")
-    string(MAKE_C_IDENTIFIER "${path}" id)
-    set(check "${CMAKE_CURRENT_BINARY_DIR}/header_checks/${id}.cc")
-    file(CONFIGURE OUTPUT "${check}" CONTENT "#include \"${path}\"\n")
-    list(APPEND checks "${check}")
-  endforeach()
-  add_library(${name}_header_checks OBJECT ${checks})
-  target_link_libraries(${name}_header_checks PRIVATE ${name})
-  set_target_properties(${name}_header_checks PROPERTIES EXCLUDE_FROM_ALL ON)
-  set_property(GLOBAL APPEND PROPERTY TACIT_HEADER_CHECKS ${name}_header_checks)
 endfunction()
 
 # tacit_executable(NAME SOURCES a.cc ... [DEPS targets ...])
@@ -50,13 +26,4 @@ function(tacit_executable name)
   target_link_libraries(${name} PRIVATE tacit_options ${ARG_DEPS})
   target_link_options(${name} PRIVATE -pie)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
-endfunction()
-
-# One target that compiles every header alone; called once, after all directories are known.
-function(tacit_finish_header_checks)
-  get_property(checks GLOBAL PROPERTY TACIT_HEADER_CHECKS)
-  add_custom_target(header_checks)
-  if(checks)
-    add_dependencies(header_checks ${checks})
-  endif()
 endfunction()

@@ -11,9 +11,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kPatience{300};
-constexpr milliseconds kLongPoll{30'000};
-
 /// Connects until it works, and counts what did not.
 class Connecting {
  public:

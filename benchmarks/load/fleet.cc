@@ -13,7 +13,6 @@ namespace tacit::load {
 namespace {
 
 constexpr std::size_t kMaxFleetBytes = std::size_t{1} << 30U;
-constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
 constexpr std::string_view kCertificateEnd = "-----END CERTIFICATE-----\n";
 constexpr std::string_view kKeyEnd = "-----END PRIVATE KEY-----\n";
 constexpr std::size_t kDigits = 6;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@ struct Identity {
   std::string certificate_pem;
   std::string key_pem;
 };
+
+inline constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
 
 struct FleetOptions {
   std::filesystem::path directory;  ///< Of `tacit init`: its CA signs, and its store gets the devices' rows.

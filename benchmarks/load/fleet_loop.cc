@@ -8,12 +8,6 @@
 #include "proto/codec/agent.h"
 
 namespace tacit::load {
-namespace {
-
-constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
-
-}  // namespace
-
 Result<Fleet> Fleet::Create(const Scene& scene, std::uint16_t port) {
   Fleet fleet;
   TACIT_TRY(const Bytes ca, ReadFile(scene.directory / "pki" / "ca.crt", kMaxPemBytes));

@@ -11,6 +11,10 @@
 namespace tacit::load {
 
 using Duration = std::chrono::duration<double>;
+/// For whatever all clients are to do together.
+inline constexpr std::chrono::seconds kPatience{900};
+/// How long a check-in asks to be held.
+inline constexpr std::chrono::milliseconds kLongPoll{30'000};
 /// Before a client tries again that was turned away without being told for how long.
 inline constexpr std::chrono::milliseconds kAfterRefusal{200};
 

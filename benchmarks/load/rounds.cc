@@ -17,9 +17,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kPatience{900};
-constexpr milliseconds kLongPoll{20'000};
-
 /// Floats that are longer than any clip norm in use, so that all of them are scaled.
 Bytes Payload(std::size_t parameters) {
   std::minstd_rand random(1);

@@ -9,64 +9,24 @@ The inputs: the files, all headers of ours that they include, their compile flag
 import collections
 import concurrent.futures
 import hashlib
-import json
 import pathlib
 import re
-import shlex
 import subprocess
 
+import compile_commands
 import source_tree
 
 JOBS = 2
+CONFIGURATION = pathlib.PurePosixPath(".clang-tidy")
 FINDING = re.compile(r"^(.+?):\d+:\d+: (?:fatal error|error|warning): ")
-
-
-def included_files(root, path, known):
-    """path and everything of ours that it includes, directly or not."""
-    if path in known:
-        return
-    known.add(path)
-    text = source_tree.blank_comments((root / path).read_text(encoding="utf-8"))
-    for header in re.findall(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', text, re.MULTILINE):
-        if (root / header).is_file():
-            included_files(root, pathlib.PurePosixPath(header), known)
-
-
-def key_of(root, paths, flags, tool):
-    files = set()
-    for path in paths:
-        included_files(root, path, files)
-    digest = hashlib.sha256(tool + " ".join(flags).encode())
-    for name in [pathlib.PurePosixPath(".clang-tidy"), *sorted(files), *sorted(root.glob("proto/tacit/v1/*.proto"))]:
-        digest.update(str(name).encode() + b"\0" + (root / name).read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def flags_of(entry):
-    """The options of a compile command that decide what a source means."""
-    words = shlex.split(entry["command"]) if "command" in entry else list(entry["arguments"])
-    while not pathlib.Path(words[0]).name.startswith("clang"):
-        words.pop(0)  # ccache
-    flags, skip = [], False
-    for word in words[1:]:
-        if skip or word in ("-o", "-c"):
-            skip = not skip
-        elif word not in ("-fPIC", "-fPIE"):
-            flags.append(word)
-    return tuple(flags)
 
 
 def units(root, build):
     """(part of the tree, flags) -> the hand-written sources that ship and are compiled so."""
     found = collections.defaultdict(list)
-    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
-        full = pathlib.Path(entry["directory"], entry["file"]).resolve()
-        if not full.is_relative_to(root):
-            continue
-        path = pathlib.PurePosixPath(full.relative_to(root))
-        unit = found[path.parts[0], flags_of(entry)]
-        if source_tree.is_product(path) and path.suffix == ".cc" and path not in unit:
-            unit.append(path)
+    for path, flags in compile_commands.sources(root, build):
+        if source_tree.is_product(path) and path not in found[path.parts[0], flags]:
+            found[path.parts[0], flags].append(path)
     return {unit: paths for unit, paths in found.items() if paths}
 
 
@@ -114,7 +74,8 @@ def check(root, build):
     scratch.mkdir(exist_ok=True)
     tool = subprocess.run(["clang-tidy-19", "--version"], capture_output=True, check=True).stdout
     every = units(root, build)
-    keys = {unit: key_of(root, paths, unit[1], tool) for unit, paths in every.items()}
+    keys = {(part, flags): compile_commands.key_of(root, [CONFIGURATION, *paths], flags, tool)
+            for (part, flags), paths in every.items()}
     # The largest first: the last ones to end are then short.
     stale = sorted((unit for unit in every if not (scratch / keys[unit]).exists()), key=lambda unit: -len(every[unit]))
     print(f"{sum(map(len, every.values()))} files in {len(every)} units, {len(every) - len(stale)} units unchanged "

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Plants a violation of every rule in a small tree and sees that the check finds it; the good tree has none."""
 
+import json
 import pathlib
 import tempfile
 import unittest
@@ -9,6 +10,7 @@ import check_docs
 import check_headers
 import check_layers
 import check_lint
+import compile_commands
 import check_tidy
 import source_tree
 
@@ -236,12 +238,42 @@ class HeadersTest(Tree):
         self.assert_found(findings, 'dp/a.cc:1: begin with #include "dp/a.h"')
 
 
+    def test_what_a_header_uses_and_nothing_of_it_includes_is_found(self):
+        def check(text, other=""):
+            findings = source_tree.Findings()
+            check_headers.check_foreign(self.tree(files={"dp/a.h": text, "dp/b.h": other}), findings)
+            return findings
+
+        self.assertEqual(check("#include <string>\nstd::string A();\n").lines, [])
+        self.assertEqual(check('#include "dp/b.h"\nstd::string A();\n', "#include <string>\n").lines, [])
+        self.assert_found(check("#include <vector>\nstd::string A();\n"), "dp/a.h:2: std::string needs <string>")
+        self.assert_found(check("#include <chrono>\nstd::chrono::seconds A();\nasio::any_io_executor B();\n"),
+                          "dp/a.h:3: asio::any_io_executor needs a header of <boost/asio/...>")
+        self.assert_found(check("#include <bitset>\nstd::bitset<8> A();\n"),
+                          "dp/a.h:2: std::bitset is not in the table")
+
+    def test_a_header_that_does_not_compile_alone_is_found_also_where_sources_are_compiled_together(self):
+        unity = "build/dp/Unity/unity_0.cxx"
+        root = self.tree(files={"dp/a.h": "#pragma once\nint A();\n", "dp/a.cc": '#include "dp/a.h"\n',
+                                "dp/b.h": "#pragma once\nDigest B();\n", "dp/b.cc": '#include "dp/b.h"\n'})
+        root = root.resolve()
+        (root / unity).parent.mkdir(parents=True)
+        (root / unity).write_text("".join(f'#include "{root}/dp/{name}.cc"\n' for name in "ab"))
+        command = f"ccache clang++-19 -std=c++20 -I{root} -c {unity} -o x"
+        (root / "build/compile_commands.json").write_text(
+            json.dumps([{"directory": str(root), "file": unity, "command": command}]))
+        findings = source_tree.Findings()
+        check_headers.check_compile(root, root / "build", findings)
+        self.assert_found(findings, "dp/b.h:2")
+        self.assertEqual(len(findings.lines), 1, findings.lines)
+
+
 class LintKeyTest(Tree):
     def test_the_key_changes_with_every_input(self):
-        paths = [pathlib.PurePosixPath("common/base/a.cc")]
+        paths = [pathlib.PurePosixPath(".clang-tidy"), pathlib.PurePosixPath("common/base/a.cc")]
 
         def key(flags=("-c",), tool=b"1", **files):
-            return check_lint.key_of(self.tree(files={".clang-tidy": "", **files}), paths, flags, tool)
+            return compile_commands.key_of(self.tree(files={".clang-tidy": "", **files}), paths, flags, tool)
 
         self.assertEqual(key(), key())
         others = {
