@@ -138,6 +138,7 @@ Task<std::expected<std::string_view, HandshakeFault>> Connection::Handshake(std:
     if (end == WaitEnd::kTimedOut) co_return std::unexpected(HandshakeFault{"timeout", "not finished in time"});
     if (end == WaitEnd::kStopped) co_return std::unexpected(HandshakeFault{"other", "the server is stopping"});
   }
+  tls_->ReadAhead();
   peer_ = IdentityOf(*tls_, std::move(peer_.address));
   if (SessionCache* const sessions = SessionCache::Of(context.get()); sessions != nullptr) sessions->Keep(*tls_, peer_);
   co_return kHandshakeKinds[tls_->resumed() ? 1 : 0];

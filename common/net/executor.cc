@@ -160,13 +160,18 @@ void IoThreads::StopAndJoin(std::initializer_list<IoThreads*> groups) {
 
 namespace internal {
 
-Task<void> RunOn(asio::any_io_executor executor, Work& work) {
-  auto start = [&work, &executor](auto handler) {
-    asio::dispatch(executor, [&work, handler = std::move(handler)]() mutable {
+Task<void> RunOn(asio::any_io_executor executor, Work& work, Handing handing) {
+  auto start = [&work, &executor, handing](auto handler) {
+    auto run = [&work, handler = std::move(handler)]() mutable {
       work.Run();
       const asio::any_io_executor home = asio::get_associated_executor(handler);
       asio::post(home, std::move(handler));
-    });
+    };
+    if (handing == Handing::kPosted) {
+      asio::post(executor, std::move(run));
+    } else {
+      asio::dispatch(executor, std::move(run));
+    }
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(start, asio::use_awaitable);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <initializer_list>
@@ -36,9 +37,9 @@ class IoThreads {
 
   /// The executor of thread `index`, 0 <= index < size(). Threads: any.
   [[nodiscard]] asio::any_io_executor executor(std::size_t index) const;
-  /// What is handed to it runs one at a time: at once on the thread that hands it over while nothing of it runs, else
-  /// on whichever thread is at it; and what is only posted, on thread `index`. For work that is shorter than a hop
-  /// between threads. Each call makes another. Threads: any.
+  /// What is handed to it runs one at a time: at once on the thread that hands it over where nothing of it runs, else
+  /// later on thread `index`, as does what is posted. For work that is shorter than a hop between threads. Each call
+  /// makes another. Threads: any.
   [[nodiscard]] asio::any_io_executor shared_executor(std::size_t index) const;
   [[nodiscard]] std::size_t size() const;
 
@@ -59,6 +60,12 @@ class IoThreads {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Whether work may run here and now, where its executor allows that.
+enum class Handing : std::uint8_t {
+  kAtOnce,
+  kPosted,  ///< For work that takes longer than a hop between threads.
+};
+
 namespace internal {
 
 /// A plain function without its type, to keep Asio's heavy headers out of this one.
@@ -71,7 +78,7 @@ class Work {
 };
 
 /// Runs `work` on `executor` and comes back to the caller's own executor.
-Task<void> RunOn(asio::any_io_executor executor, Work& work);
+Task<void> RunOn(asio::any_io_executor executor, Work& work, Handing handing);
 
 /// Calls a function and keeps its value, or the exception it threw, for another thread to take.
 template <typename F>
@@ -111,9 +118,9 @@ class Call final : public Work {
 /// `f` comes out of the `co_await`. Once it is handed over, `f` runs to its end whatever happens to the caller, so it
 /// may refer to what the awaiting coroutine owns. Cost: two hops between threads, unless it can run here at once.
 template <typename F>
-Task<std::invoke_result_t<F&>> CallOn(asio::any_io_executor executor, F f) {
+Task<std::invoke_result_t<F&>> CallOn(asio::any_io_executor executor, F f, Handing handing = Handing::kAtOnce) {
   internal::Call<F> call(std::move(f));
-  co_await internal::RunOn(std::move(executor), call);
+  co_await internal::RunOn(std::move(executor), call, handing);
   if (call.exception()) std::rethrow_exception(call.exception());
   co_return call.Take();
 }

@@ -319,8 +319,6 @@ Result<SslContextPtr> NewTlsContext(TlsSession::Role role) {
   // What is sent of a chain is what its file holds: OpenSSL would look for the rest among the roots at every handshake,
   // and the other side would have to read a root that it trusts already, or does not.
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
-  // Else the socket is read twice for each record: once for its five bytes of header.
-  SSL_CTX_set_read_ahead(raw, 1);
   SSL_CTX_set_max_cert_list(raw, kMaxPeerChainBytes);
   SSL_CTX_set_verify_depth(raw, kMaxCertificateDepth);
   SSL_CTX_set_default_passwd_cb(raw, NoPassPhrase);

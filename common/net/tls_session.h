@@ -79,6 +79,11 @@ class TlsSession {
   /// Gives back the memory for records, where none is under way; the next one takes it again.
   void ReleaseBuffers() { SSL_free_buffers(ssl_.get()); }
 
+  /// From now on the socket is read once for each record, and not once more for its five bytes of header. Not before
+  /// the end of the handshake: later versions of OpenSSL (3.2) do not see as pending what they read beyond a change of
+  /// keys.
+  void ReadAhead() { SSL_set_read_ahead(ssl_.get(), 1); }
+
   /// Bytes that wait inside the session, for which the socket will not become readable again.
   [[nodiscard]] bool HasPending() const { return SSL_has_pending(ssl_.get()) == 1; }
   /// Whether the handshake took up an earlier session in place of certificates.

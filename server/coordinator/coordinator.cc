@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/net/compute_pool.h"
 #include "server/coordinator/pacing.h"
 
 namespace tacit::coordinator {
@@ -15,7 +14,6 @@ namespace {
 constexpr Millis kTick{50};
 constexpr Millis kBetweenSightingFlushes{10'000};
 constexpr Millis kWithoutTasks{5'000};
-constexpr Millis kAckPatience{60'000};
 constexpr std::size_t kDevicesPerPage = 10'000;
 
 template <typename T>
@@ -32,6 +30,10 @@ net::Task<void> RunInto(std::function<net::Task<Result<T>>()> start, std::shared
     ~Waking() { slot.wake.Wake(); }
   } const waking{*slot};
   slot->result = co_await start();
+}
+
+std::unexpected<Error> NotCarriedOut() {
+  return Fail(ErrorCode::kInternal, "the request could not be carried out; the server's log says why");
 }
 
 // Keeps a waiter in a list for exactly as long as it waits.
@@ -109,8 +111,7 @@ net::Task<Result<T>> Coordinator::OnControl(std::function<net::Task<Result<T>>()
   // The result is looked at only after the wake-up, which orders the two threads.
   while (!co_await slot->wake.WaitUntil(services_.clock.SteadyNow() + std::chrono::hours(1))) {
   }
-  if (!slot->result)
-    co_return Fail(ErrorCode::kInternal, "the request could not be carried out; the server's log says why");
+  if (!slot->result) co_return NotCarriedOut();
   co_return std::move(Present(slot->result, "looked at just now"));
 }
 
@@ -292,12 +293,13 @@ net::Task<Result<void>> Coordinator::Submit(Submission submission) {
   net::HandTo(services_.control, [this, upload] {
     try {
       SubmitOnControl(upload);
-    } catch (...) {
-      upload->Answer(net::internal::FailOf(std::current_exception()));
+    } catch (const std::exception& caught) {
+      services_.log.Error("background_exception", {{"what", caught.what()}});
+      if (!upload->outcome) upload->Answer(NotCarriedOut());
     }
   });
   // The outcome is looked at only after the wake-up, which orders the two threads.
-  if (co_await upload->wake.WaitUntil(services_.clock.SteadyNow() + kAckPatience))
+  if (co_await upload->wake.WaitUntil(services_.clock.SteadyNow() + services_.ack_patience))
     co_return Present(upload->outcome, "it is woken by the answer");
   co_return co_await net::CallOn(services_.control, [&] { return RunnerOf(*upload).StopWaiting(upload); });
 }
@@ -335,12 +337,13 @@ bool Coordinator::AnyActive(bool (TaskRunner::*is)() const) const {
 }
 
 net::Task<std::vector<DeviceSpendView>> Coordinator::SpendOf(DeviceId device) {
-  co_return co_await net::CallOn(services_.control, [this, &device] {
+  const auto ask = [this, &device] {
     std::vector<DeviceSpendView> views;
     for (const auto& [id, runner] : runners_)
       if (auto view = runner->SpendOf(device)) views.push_back(*std::move(view));
     return views;
-  });
+  };
+  co_return co_await net::CallOn(services_.control, ask, net::Handing::kPosted);
 }
 
 Result<TaskRunner*> Coordinator::Find(const TaskId& id) {
@@ -461,18 +464,20 @@ net::Task<Result<dp::Adjustment>> Coordinator::AdjustOnControl(TaskId id, dp::No
 }
 
 net::Task<std::vector<TaskView>> Coordinator::Tasks() {
-  co_return co_await net::CallOn(services_.control, [this] {
+  const auto ask = [this] {
     std::vector<TaskView> views;
     for (const auto& [id, runner] : runners_) views.push_back(runner->View());
     return views;
-  });
+  };
+  co_return co_await net::CallOn(services_.control, ask, net::Handing::kPosted);
 }
 
 net::Task<Result<TaskView>> Coordinator::Task(TaskId id) {
-  co_return co_await net::CallOn(services_.control, [this, &id]() -> Result<TaskView> {
+  const auto ask = [this, &id]() -> Result<TaskView> {
     TACIT_TRY(TaskRunner* const runner, Find(id));
     return runner->View();
-  });
+  };
+  co_return co_await net::CallOn(services_.control, ask, net::Handing::kPosted);
 }
 
 }  // namespace tacit::coordinator

@@ -71,7 +71,7 @@ using NoiseSourceFactory = std::function<std::unique_ptr<Keystream>(const RoundK
 
 /// What every part of the coordinator works with. All of it outlives the coordinator.
 struct Services {
-  net::asio::any_io_executor control;  ///< The one thread that owns all round state.
+  net::asio::any_io_executor control;  ///< Owns all round state: runs one step at a time.
   StoreThread& store;
   net::ComputePool& compute;
   net::TaskGroup& background;
@@ -83,7 +83,8 @@ struct Services {
   std::uint64_t upload_memory = 0;            ///< Bytes that all updates on their way in together may take.
   std::uint64_t task_memory = 0;              ///< Bytes that all active tasks together may take.
   std::uint64_t max_parameters = 0;           ///< Of one task's model.
-  std::size_t most_partials = kMostPartials;  ///< Only a test takes another number.
+  std::size_t most_partials = kMostPartials;  ///< Only a test takes another number, or another time.
+  Millis ack_patience{60'000};                ///< For how long an upload waits for its update to be durable.
 };
 
 }  // namespace tacit::coordinator

@@ -291,8 +291,11 @@ void TaskRunner::Carry(const round::Fold& action) {
                                      .leased_in = LeasedIn(submission.round)});
 }
 
+// The acknowledgement of the first one answers everyone who waits under this device's name; it alone is needed, and
+// whoever waits for memory can have that of the others.
 void TaskRunner::Carry(const round::JoinPending& /*action*/) {
-  // The acknowledgement of the first one answers everyone who waits under this device's name.
+  TACIT_CHECK(offered_ != nullptr, "only an update that is being offered joins another");
+  const dp::VerifiedUpdate not_needed = std::move(offered_->submission.update);
 }
 
 void TaskRunner::Carry(const round::Acknowledge& action) {

@@ -65,17 +65,17 @@ class CountingClock final : public Clock {
 class CoordinatorTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (net::IoThreads* threads : {control_.get(), store_io_.get()}) threads->Start();
+    for (net::IoThreads* threads : {io_.get(), control_.get(), store_io_.get()}) threads->Start();
     ASSERT_THAT(Run(coordinator_.Start()), IsOk());
   }
   void TearDown() override {
-    Run(coordinator_.Stop());
-    Run(background_.JoinAll());
-    net::IoThreads::StopAndJoin({control_.get(), store_io_.get()});
+    net::RunBlocking(on_control_, coordinator_.Stop());
+    net::RunBlocking(on_control_, background_.JoinAll());
+    net::IoThreads::StopAndJoin({io_.get(), control_.get(), store_io_.get()});
   }
   template <typename T>
   T Run(net::Task<T> task) {
-    return net::RunBlocking(control_->executor(0), std::move(task));
+    return net::RunBlocking(io_->executor(next_io_++ % io_->size()), std::move(task));
   }
   Result<TaskView> CreateTask() {
     return Run(coordinator_.CreateTask(*task::ParseTask(TaskToml(), "task.toml"), TaskToml()));
@@ -94,14 +94,17 @@ class CoordinatorTest : public ::testing::Test {
                                    if (store_throws_) throw std::runtime_error("a library's words");
                                    if (store_waits_ && step == "partial_file") store_may_go_on_.acquire();
                                  }});
+  std::unique_ptr<net::IoThreads> io_ = *net::IoThreads::Create(2);  // whose threads ask, in turn
+  std::atomic<std::size_t> next_io_ = 0;
   std::unique_ptr<net::IoThreads> control_ = *net::IoThreads::Create(1);
+  net::asio::any_io_executor on_control_ = control_->shared_executor(0);  // as the server has it
   std::unique_ptr<net::IoThreads> store_io_ = *net::IoThreads::Create(1);
   net::ComputePool compute_{1, 10};
-  net::TaskGroup background_{control_->executor(0),
+  net::TaskGroup background_{on_control_,
                              {.max_tasks = 1'000, .on_exception = [this](std::string_view) { ++exceptions_; }}};
   StoreThread store_thread_{store_io_->executor(0), *store_, metrics_};
   const Services services_{
-      .control = control_->executor(0),
+      .control = on_control_,
       .store = store_thread_,
       .compute = compute_,
       .background = background_,
@@ -114,7 +117,8 @@ class CoordinatorTest : public ::testing::Test {
       .long_poll = Millis(10'000),
       .upload_memory = 1U << 20U,
       .task_memory = 1U << 30U,
-      .max_parameters = 1'000'000};
+      .max_parameters = 1'000'000,
+      .ack_patience = Millis(2'000)};
   Coordinator coordinator_{services_};
 };
 
@@ -232,6 +236,24 @@ TEST_F(AsynchronousTask, AnswersARetryOfAnEarlierUpdateWithoutAnsweringTheOneTha
   EXPECT_THAT(pending.get(), IsOk());
 }
 
+TEST_F(AsynchronousTask, TellsWhoWaitedTooLongForTheDiskToComeAgainAndCountsItOnce) {
+  const LeaseView first = LeaseOf(1);
+  ASSERT_THAT(Send(first, 1), IsOk());
+  const LeaseView second = LeaseOf(2);
+  store_waits_ = true;
+  EXPECT_THAT(Send(second, 2), IsErrorSaying(ErrorCode::kUnavailable, "not durable yet; keep it and send it again"));
+  // The retry joins the one that is still on its way to the disk.
+  auto again = std::async(std::launch::async, [&] { return Send(second, 2); });
+  EXPECT_EQ(again.wait_for(Millis(50)), std::future_status::timeout);
+  store_waits_ = false;
+  store_may_go_on_.release();
+  EXPECT_THAT(again.get(), IsOk());
+  EXPECT_THAT(Send(second, 2), IsOk()) << "and any later one is known";
+  const auto counted =
+      Run(store_thread_.Call("contributions", [&](store::Store& store) { return store.Contributions(second.round); }));
+  EXPECT_EQ(counted->size(), 1U);
+}
+
 /// Far more devices than may work at a time, all of them waiting.
 class CrowdedTask : public AsynchronousTask {
  protected:
@@ -249,7 +271,7 @@ class CrowdedTask : public AsynchronousTask {
 
   void AskAll() {
     for (std::size_t i = 0; i < crowd_.size(); ++i) {
-      net::HandTo(control_->executor(0), [this, i] { std::ignore = background_.Spawn(Ask(i)); });
+      net::HandTo(on_control_, [this, i] { std::ignore = background_.Spawn(Ask(i)); });
     }
     ASSERT_TRUE(Soon([this] { return asking_ == kCrowd; }));
     std::this_thread::sleep_for(Millis(100));  // until all have been told to wait

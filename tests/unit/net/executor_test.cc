@@ -85,6 +85,9 @@ TEST_F(Threads, ASharedExecutorRunsAtOnceWhatFindsItFreeAndPostsToItsThread) {
   std::thread::id ran_on;
   HandTo(shared, [&] { ran_on = std::this_thread::get_id(); });
   EXPECT_EQ(ran_on, std::this_thread::get_id());
+  const auto here = [] { return std::this_thread::get_id(); };
+  EXPECT_EQ(Await(first(), CallOn(shared, here)), Await(first(), CallOn(first(), here)));
+  EXPECT_EQ(Await(first(), CallOn(shared, here, Handing::kPosted)), second_id);
   std::promise<std::thread::id> posted;
   asio::post(shared, [&] { posted.set_value(std::this_thread::get_id()); });
   EXPECT_EQ(posted.get_future().get(), second_id);
@@ -112,7 +115,7 @@ TEST_F(Threads, ASharedExecutorRunsOneStepAtATimeWhoeverRunsIt) {
   EXPECT_EQ(last.get_future().get(), kTimes * (2U * ends.size() + 1));
 }
 
-TEST_F(Threads, ASharedExecutorLeavesToWhoHasItWhatComesMeanwhile) {
+TEST_F(Threads, ASharedExecutorLeavesToItsThreadWhatFindsItTaken) {
   const asio::any_io_executor shared = threads_->shared_executor(1);
   std::promise<void> begun;
   std::promise<void> release;
@@ -123,15 +126,15 @@ TEST_F(Threads, ASharedExecutorLeavesToWhoHasItWhatComesMeanwhile) {
     });
   });
   begun.get_future().wait();
-  std::promise<void> ran;
+  std::promise<std::thread::id> ran;
   std::atomic<bool> has_run = false;
   HandTo(shared, [&] {
     has_run = true;
-    ran.set_value();
+    ran.set_value(std::this_thread::get_id());
   });
   EXPECT_FALSE(has_run) << "and the one who hands it over is not held up";
   release.set_value();
-  ran.get_future().get();
+  EXPECT_EQ(ran.get_future().get(), Await(second(), CallOn(second(), [] { return std::this_thread::get_id(); })));
   holder.get();
 }
 
