@@ -8,6 +8,7 @@
 #include "proto/codec/agent.h"
 
 namespace tacit::load {
+
 Result<Fleet> Fleet::Create(const Scene& scene, std::uint16_t port) {
   Fleet fleet;
   TACIT_TRY(const Bytes ca, ReadFile(scene.directory / "pki" / "ca.crt", kMaxPemBytes));

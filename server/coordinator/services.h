@@ -83,8 +83,8 @@ struct Services {
   std::uint64_t upload_memory = 0;            ///< Bytes that all updates on their way in together may take.
   std::uint64_t task_memory = 0;              ///< Bytes that all active tasks together may take.
   std::uint64_t max_parameters = 0;           ///< Of one task's model.
-  std::size_t most_partials = kMostPartials;  ///< Only a test takes another number, or another time.
-  Millis ack_patience{60'000};                ///< For how long an upload waits for its update to be durable.
+  std::size_t most_partials = kMostPartials;  ///< Only a test takes another number.
+  Millis ack_patience{60'000};                ///< For how long an upload waits to be durable; as that.
 };
 
 }  // namespace tacit::coordinator

@@ -141,8 +141,7 @@ Result<UploadPlan> TaskRunner::PlanUpload(const RoundKey& round, const DeviceId&
 
 void TaskRunner::Submit(const std::shared_ptr<PendingUpload>& upload) {
   const Submission& submission = upload->submission;
-  if (const auto plan = PlanUpload(submission.round, submission.device); !plan)
-    return upload->Answer(std::unexpected(plan.error()));
+  if (auto takes = CheckTakes(submission.round, submission.device); !takes) return upload->Answer(std::move(takes));
   if (stopping_) {
     return upload->Answer(Fail(ErrorCode::kUnavailable, "the server is stopping; keep the update and send it again"));
   }

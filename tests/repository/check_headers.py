@@ -61,14 +61,11 @@ PRECOMPILED = ("boost/asio/any_io_executor.hpp", "boost/asio/awaitable.hpp", "nl
 
 
 def check_listed(root, findings):
-    for path in source_tree.cpp_files(root):
-        if path.suffix != ".h" or not source_tree.is_product(path):
-            continue
+    for path in product_headers(root):
         lists = root / path.parent / "CMakeLists.txt"
         text = lists.read_text(encoding="utf-8") if lists.is_file() else ""
         if not re.search(rf"(?<![\w/.]){re.escape(path.name)}(?![\w.])", text):
-            where = f"HEADERS of {path.parent}/CMakeLists.txt"
-            findings.add(path, 1, f"not in {where}, so nothing proves that it compiles alone")
+            findings.add(path, 1, f"not in HEADERS of {path.parent}/CMakeLists.txt")
 
 
 def check_first(root, findings):
@@ -80,7 +77,7 @@ def check_first(root, findings):
         first = re.search(r"^[ \t]*#[ \t]*include[ \t]*(\S+)", code, re.MULTILINE)
         if not first or first.group(1) != f'"{header}"':
             line = source_tree.line_of(code, first.start()) if first else 1
-            findings.add(path, line, f"begin with #include \"{header}\", which proves that it compiles alone")
+            findings.add(path, line, f"begin with #include \"{header}\"")
 
 
 def check_foreign(root, findings):

@@ -25,8 +25,9 @@ def units(root, build):
     """(part of the tree, flags) -> the hand-written sources that ship and are compiled so."""
     found = collections.defaultdict(list)
     for path, flags in compile_commands.sources(root, build):
-        if source_tree.is_product(path) and path not in found[path.parts[0], flags]:
-            found[path.parts[0], flags].append(path)
+        unit = found[path.parts[0], flags]
+        if source_tree.is_product(path) and path.suffix == ".cc" and path not in unit:
+            unit.append(path)
     return {unit: paths for unit, paths in found.items() if paths}
 
 

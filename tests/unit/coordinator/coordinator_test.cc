@@ -78,7 +78,7 @@ class CoordinatorTest : public ::testing::Test {
     return net::RunBlocking(io_->executor(next_io_++ % io_->size()), std::move(task));
   }
   static bool Soon(const std::function<bool()>& is) {
-    for (int i = 0; i < 5000 && !is(); ++i) std::this_thread::sleep_for(Millis(1));
+    for (int i = 0; i < 500 && !is(); ++i) std::this_thread::sleep_for(Millis(1));
     return is();
   }
   Result<TaskView> CreateTask() {
