@@ -43,4 +43,6 @@ class Network {
   std::unique_ptr<Layers> layers_;
 };
 
+extern template class Network<float>;  // network.cc compiles it once
+
 }  // namespace tacit::training
