@@ -1,9 +1,10 @@
 # Every target is made here, so every target gets the same options.
 
-# tacit_library(NAME [WAITS] SOURCES a.cc ... HEADERS a.h ... [DEPS targets ...] [PRIVATE_DEPS targets ...])
+# tacit_library(NAME [WAITS] [PARSES] SOURCES a.cc ... HEADERS a.h ... [DEPS targets ...] [PRIVATE_DEPS targets ...])
 # WAITS: its work is to wait for others, so an instrumented build takes longer to optimise it than its tests gain by it.
+# PARSES: a target of tests/fuzz gives it foreign bytes, so a search is guided through it (cmake/TacitToolchain.cmake).
 function(tacit_library name)
-  cmake_parse_arguments(ARG "WAITS" "" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "WAITS;PARSES" "" "SOURCES;HEADERS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "tacit_library(${name}): unexpected ${ARG_UNPARSED_ARGUMENTS}")
   endif()
@@ -12,6 +13,9 @@ function(tacit_library name)
     target_link_libraries(${name} PUBLIC tacit_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
     if(ARG_WAITS AND TACIT_SANITIZE)
       set_target_properties(${name} PROPERTIES TACIT_UNOPTIMISED ON)
+    endif()
+    if(ARG_PARSES)
+      set_target_properties(${name} PROPERTIES TACIT_PARSES ON)
     endif()
   else()
     add_library(${name} INTERFACE)
