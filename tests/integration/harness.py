@@ -4,6 +4,7 @@ Environment: TACIT_BIN (directory of the built programs), TACIT_PROTO (directory
 """
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -29,7 +30,7 @@ import xxhash
 BIN = pathlib.Path(os.environ["TACIT_BIN"])
 sys.path.insert(0, os.environ["TACIT_PROTO"])
 
-from tacit.v1 import agent_pb2  # noqa: E402
+from tacit.v1 import agent_pb2, enrolment_pb2  # noqa: E402
 
 # Sanitizers and a busy machine make everything slower, never wrong.
 PATIENCE = float(os.environ.get("TACIT_TEST_PATIENCE", "60"))
@@ -146,6 +147,7 @@ class Server:
         self.file_limits = None  # soft and hard, of open files
         self.ports = {}
         self.log = []
+        self.enrolled = set()
         if copy_of:
             shutil.copytree(copy_of, self.directory, dirs_exist_ok=True)
         else:
@@ -241,13 +243,23 @@ class Server:
         assert result.returncode == expect, f"tacit {arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
         return json.loads(result.stdout)
 
+    # What tests need often goes without our programs: to start one that is sanitized takes longer than most requests.
+
     def create_task(self, text, expect=0):
+        """With another exit code than 0 expected: what the command line says of it."""
         path = self.directory / "task.toml"
         path.write_text(text)
-        return self.cli("task", "create", "-f", path, expect=expect)
+        if expect != 0:
+            return self.cli("task", "create", "-f", path, expect=expect)
+        return self.asked("POST", "/api/v1/tasks", text.encode(), {"X-Tacit-File": str(path)})
 
     def task(self, name="t"):
-        return self.cli("task", "show", name)["data"]
+        return self.asked("GET", f"/api/v1/tasks/{name}")
+
+    def asked(self, method, path, body=None, headers=None):
+        answer = self.operator(method, path, body, headers)
+        assert answer.status in (200, 201), f"{method} {path}: {answer.status} {answer.body.decode()}"
+        return json.loads(answer.body)
 
     def operator(self, method, path, body=None, headers=None):
         return request(self.ports["api"], method, path, body, headers, ca=self.root / "pki/ca.crt",
@@ -296,8 +308,26 @@ class Server:
                 for version, digest in digests}
 
     def enrol(self, name):
-        token = self.cli("device", "token", "create", "--name", name)["data"]
-        return self.join(token, self.directory / "devices" / name)
+        """A device without an agent: its state holds certificates and key, and nothing that an agent reads."""
+        token = self.asked("POST", "/api/v1/enrolment/tokens", json.dumps({"name": name}).encode())["token"]
+        key, csr = key_and_request(len(self.enrolled))
+        self.enrolled.add(name)
+        wish = enrolment_pb2.EnrolRequest(token=token, csr_pem=csr)
+        answer = request(self.ports["enrolment"], "POST", "/v1/enrol", wish.SerializeToString(),
+                         ca=self.root / "pki/ca.crt")
+        assert answer.status == 200, (answer.status, answer.body)
+        enrolled = enrolment_pb2.EnrolResponse.FromString(answer.body)
+        state = self.directory / "devices" / name
+        state.mkdir(parents=True)
+        (state / "device.key").write_bytes(key)
+        (state / "device.crt").write_bytes(enrolled.certificate_chain_pem)
+        (state / "ca.crt").write_bytes(enrolled.ca_pem)
+        return Device(self, state)
+
+    def enrol_agent(self, name):
+        """A device by `tacit-agent join`, for an agent to run on."""
+        return self.join(self.cli("device", "token", "create", "--name", name)["data"],
+                         self.directory / "devices" / name)
 
     def join(self, token, state):
         state.mkdir(parents=True, exist_ok=True)
@@ -348,6 +378,16 @@ class Device:
 
 TYPES = {agent_pb2.ENCODING_FLOAT32: "<f4", agent_pb2.ENCODING_GRID_INT32: "<i4", agent_pb2.ENCODING_GRID_INT16: "<i2",
          agent_pb2.ENCODING_GRID_INT8: "<i1"}
+
+
+@functools.cache
+def key_and_request(number):
+    """A key and a request for a certificate of it, in PEM; the same for the same number."""
+    with tempfile.TemporaryDirectory() as directory:
+        key, csr = pathlib.Path(directory, "key"), pathlib.Path(directory, "csr")
+        subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", f"/CN=device-{number}", "-keyout", key, "-out", csr], check=True, capture_output=True)
+        return key.read_bytes(), csr.read_bytes()
 
 
 def frame(lease, values, examples=1, encoding=agent_pb2.ENCODING_FLOAT32, digest=None, schema=None, payload_bytes=None,
@@ -448,6 +488,9 @@ class ServerTest(unittest.TestCase):
 
     def devices(self, *names):
         return [self.server.enrol(name) for name in names]
+
+    def agents(self, *names):
+        return [self.server.enrol_agent(name) for name in names]
 
 
 if __name__ == "__main__":

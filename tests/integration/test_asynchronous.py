@@ -319,7 +319,7 @@ class Buffers(ServerTest):
                                           privacy=NO_PRIVACY))
         agents = [subprocess.Popen([BIN / "tacit-agent", "run", "--state", device.state, "--synthetic", f"{index}/4"],
                                    stderr=subprocess.DEVNULL)
-                  for index, device in enumerate(self.devices("a", "b", "c", "d"))]
+                  for index, device in enumerate(self.agents("a", "b", "c", "d"))]
         try:
             wait_until(lambda: self.server.task()["state"] == "finished", "the task to end", self.server.process)
         finally:

@@ -239,7 +239,7 @@ class CompressedUpdates(ServerTest):
         text = zstd_task(size=1, minimum=1, inputs=60, rounds=3).replace("classes = 3", "classes = 6")
         self.server.create_task(text.replace('kind = "softmax"', f'kind = "mlp"\nhidden = [{hidden}]'))
         self.assertEqual(self.server.task()["compression"], "zstd")
-        device = self.devices("a")[0]
+        device = self.agents("a")[0]
         relay = CuttingRelay(self.server.ports["agents"], cut_after=math.inf)
         self.addCleanup(relay.close)
         identity = device.state / "identity.json"

@@ -245,7 +245,7 @@ class Life(ServerTest):
 
     def test_an_agent_that_is_revoked_ends_and_one_whose_task_is_not_there_says_so_and_waits(self):
         self.server.create_task(task_text())
-        state = self.devices("a")[0].state
+        state = self.agents("a")[0].state
         agent = subprocess.Popen([BIN / "tacit-agent", "run", "--state", state, "--synthetic", "0/2", "--task", "nope"],
                                  stderr=subprocess.PIPE, text=True)
         self.addCleanup(agent.kill)
@@ -363,7 +363,7 @@ class Life(ServerTest):
             "inputs = 4", "inputs = 60").replace("classes = 3", "classes = 6"))
         agents = []
         for index in range(2):
-            state = self.server.enrol(f"agent-{index}").state
+            state = self.server.enrol_agent(f"agent-{index}").state
             agents.append(subprocess.Popen([BIN / "tacit-agent", "run", "--state", state, "--synthetic", f"{index}/2"],
                                            stderr=subprocess.DEVNULL))
         try:
@@ -455,7 +455,7 @@ class AfterTheEnd(Readmission):
 
     def test_with_its_state_directory_after_its_certificate_expired(self):
         self.server.create_task(task_text(privacy=NO_PRIVACY))
-        device = self.server.enrol("bed-1")
+        device = self.server.enrol_agent("bed-1")
         self.assertEqual(self.check_in(device), 200)
         early = self.token("bed-1")["data"]
         self.assertTrue(early["readmits"])

@@ -73,7 +73,7 @@ class Coin(ServerTest):
         self.server.create_task(coin_task(deadline="300s"))
         after = self.server.create_task(task_text(name="after"), expect=1)["error"]["message"]
         self.assertIn("must stay the only one", after)
-        devices = self.devices(*(f"d{i}" for i in range(12)))
+        devices = self.agents(*(f"d{i}" for i in range(12)))
         for device in devices:
             device.check_in()
         self.server.wait_for_event("round_opened")
@@ -259,7 +259,7 @@ class Ledger(ServerTest):
 
     def test_what_one_device_spent_is_for_itself_and_for_auditors(self):
         self.server.create_task(task_text(size=2, rounds=3))
-        devices = self.devices("a", "b")
+        devices = self.agents("a", "b")
         self.run_rounds(2, devices)
         self.devices("late")
         own = json.loads(run(["tacit-agent", "--json", "privacy", "--state", devices[0].state]).stdout)["data"]
@@ -298,7 +298,7 @@ class ChangedNoise(ServerTest):
 
     def test_an_operator_changes_the_noise_and_a_filter_accounts_for_it(self):
         self.server.create_task(task_text(size=2, rounds=100, privacy=self.privacy))
-        devices = self.devices("a", "b")
+        devices = self.agents("a", "b")
         self.run_round(devices, 1)
         before = self.server.cli("privacy", "show", "t")["data"]
         self.assertIsNone(before["filter"])
@@ -398,7 +398,7 @@ class NoiseOfDevices(ServerTest):
 
     def test_the_server_takes_noised_integers_within_their_bound_and_nothing_else(self):
         self.server.create_task(task_text(size=2, rounds=4, participations=2, privacy=LOCAL))
-        devices = self.devices("a", "b")
+        devices = self.agents("a", "b")
         leases = open_round(devices)
         local = leases[0].local
         self.assertEqual((local.mechanism, local.noise_multiplier, local.delta, local.max_releases),
@@ -433,7 +433,7 @@ class NoiseOfDevices(ServerTest):
 
     def test_devices_noise_what_they_send_and_keep_account_of_it(self):
         self.synthetic_task(size=3, minimum=3, rounds=3, participations=2, privacy=LOCAL)
-        devices = self.devices("a", "b", "c")
+        devices = self.agents("a", "b", "c")
         cap = ("--max-local-epsilon", "20", "--local-delta", "1e-5")
         agents = [self.agent(device, f"{i}/3", "--rounds-limit", "2", *(cap if i == 0 else ()))
                   for i, device in enumerate(devices)]
@@ -465,7 +465,7 @@ class NoiseOfDevices(ServerTest):
 
     def test_a_device_with_a_cap_opens_no_round_of_a_task_without_noise_however_often_it_starts(self):
         self.synthetic_task(size=1, minimum=1, rounds=8, deadline="500ms")
-        device, other = self.devices("a", "b")
+        device, other = self.agents("a", "b")
         cap = ("--max-local-epsilon", "4", "--local-delta", "1e-6")
         for arguments in (cap, (), ()):
             agent = self.agent(device, "0/3", *arguments)
@@ -478,7 +478,7 @@ class NoiseOfDevices(ServerTest):
         self.assertEqual(other.lease().round, 1)
 
     def test_a_device_without_noise_of_its_own_says_so(self):
-        device, = self.devices("a")
+        device, = self.agents("a")
         own = run(["tacit-agent", "privacy", "--offline", "--state", device.state]).stdout
         self.assertIn("noise of this device: none", own)
         (device.state / "local_privacy.json").write_text('{"schema": 1, "cap": nul')
@@ -487,7 +487,7 @@ class NoiseOfDevices(ServerTest):
 
     def test_a_device_declines_what_its_cap_does_not_pay_for_and_gives_its_place_back(self):
         self.synthetic_task(size=1, minimum=1, rounds=3, privacy=LOCAL)
-        device, other = self.devices("a", "b")
+        device, other = self.agents("a", "b")
         agent = self.agent(device, "0/3", "--max-local-epsilon", "0.5", "--local-delta", "1e-6")
         declined = next(event for event in map(json.loads, agent.stderr) if event["event"] == "agent_task_declined")
         self.assertEqual(declined["code"], "budget_exhausted")

@@ -211,7 +211,7 @@ class AgentsThatAreCutOff(ServerTest):
         text = task_text(size=1, minimum=1, inputs=60, rounds=1, privacy=NO_PRIVACY)
         self.server.create_task(text.replace('kind = "softmax"', f'kind = "mlp"\nhidden = [{hidden}]')
                                 .replace("classes = 3", "classes = 6"))
-        device = self.devices("a")[0]
+        device = self.agents("a")[0]
         relay = CuttingRelay(self.server.ports["agents"], cut_after=payload * 3 // 4)
         self.addCleanup(relay.close)
         identity = device.state / "identity.json"

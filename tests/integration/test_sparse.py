@@ -194,7 +194,7 @@ class Agents(ServerTest):
         return self.server.metric('tacit_received_bytes_total{listener="agents"}') - before
 
     def test_send_what_the_lease_takes_and_learn(self):
-        device = self.devices("a")[0]
+        device = self.agents("a")[0]
         rounds = 30
         dense = self.bytes_for(device, self.task(rounds, make=task_text, name="dense"), "dense", rounds)
         sparse = self.bytes_for(device, self.task(rounds, top_k=0.1), "t", rounds)
@@ -211,7 +211,7 @@ class Agents(ServerTest):
 
     def test_that_are_killed_at_any_moment_go_on(self):
         self.server.create_task(self.task(rounds=10**5, top_k=0.1))
-        device = self.devices("a")[0]
+        device = self.agents("a")[0]
         generator = random.Random(1)
         for _ in range(KILLS):
             counted = self.server.task()["rounds_published"]
