@@ -6,20 +6,16 @@ Usage: encodings.py     prints one row of JSON a line
 Environment: TACIT_SHARED_DIR, the directory with data/har and data/fashion-mnist (default: shared beside the checkout).
 """
 
-import contextlib
 import json
 import os
 import pathlib
 import re
-import shutil
-import signal
 import subprocess
 import tempfile
 import time
-import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BIN = ROOT / "build" / "release" / "bin"
+from scene import BIN, ROOT, Server, row_printer, run
+
 SHARED = pathlib.Path(os.environ.get("TACIT_SHARED_DIR", ROOT.parent / "shared")) / "data"
 #: An encoding, and the share of the parameters that is sent where it is not all of them.
 CHOICES = (("float32", None), ("grid", None), ("int16", None), ("int8", None), ("int8", 0.1), ("int8", 0.01))
@@ -52,54 +48,31 @@ scale = 0.00392156862745098
 """
 
 
-def row(name, value, unit, baseline=None):
-    print(json.dumps({"name": f"encodings.{name}", "value": value, "unit": unit, "baseline": baseline,
-                      "ratio": baseline / value if baseline else None, "goal": None, "holds": None}), flush=True)
+row = row_printer("encodings")
 
 
-def run(*words):
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"encodings.py: {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-class Federation:
+class Federation(Server):
     """A server, and agents that are enrolled with it; each has its own data."""
 
     def __init__(self, data_options):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-encodings-"))
+        super().__init__()
         self.data_options = data_options
-        root = self.directory / "server"
-        run(BIN / "tacit", "init", "--dir", root)
-        config = root / "tacitd.toml"
-        config.write_text(re.sub(r"(?m)^port *= *\d+", "port = 0", config.read_text()))
-        self.log = open(self.directory / "log", "w", encoding="utf-8")
-        self.server = subprocess.Popen([BIN / "tacitd", "--config", config], stderr=self.log)
-        ready = None
-        while ready is None:
-            time.sleep(0.05)
-            events = [json.loads(line) for line in (self.directory / "log").read_text().splitlines()]
-            ready = next((event for event in events if event["event"] == "server_ready"), None)
-            if self.server.poll() is not None:
-                raise SystemExit("encodings.py: tacitd ended: " + (self.directory / "log").read_text())
-        self.ready = ready
-        self.tacit = [BIN / "tacit", "--context", root, "--server", f"127.0.0.1:{ready['api_port']}", "--json"]
-        for index in range(len(data_options)):
+
+    def start(self):
+        super().start()
+        for index in range(len(self.data_options)):
             self.join(index)
 
     def join(self, index):
         state = self.directory / f"agent-{index}"
         state.mkdir()
-        token = json.loads(run(*self.tacit, "device", "token", "create", "--name", state.name))["data"]
+        token = self.tacit("device", "token", "create", "--name", state.name)
         (state / "token").write_text(token["token"])
-        run(BIN / "tacit-agent", "join", "--server", "127.0.0.1", "--enrolment-port", self.ready["enrolment_port"],
+        run(BIN / "tacit-agent", "join", "--server", "127.0.0.1", "--enrolment-port", self.ports["enrolment"],
             "--ca-fingerprint", token["ca_fingerprint"], "--token-file", state / "token", "--state", state)
 
     def train(self, name, task, encoding, rounds):
-        path = self.directory / "task.toml"
-        path.write_text(task)
-        run(*self.tacit, "task", "create", "-f", path)
+        self.create_task(task)
         before = self.bytes_in()
         agents = [subprocess.Popen([BIN / "tacit-agent", "run", "--state", self.directory / f"agent-{index}", *options,
                                     "--task", name, "--encoding", encoding, "--rounds-limit", str(rounds),
@@ -108,35 +81,24 @@ class Federation:
         for agent in agents:
             if agent.wait(timeout=1800) != 0:
                 raise SystemExit("encodings.py: an agent failed")
-        while json.loads(run(*self.tacit, "task", "show", name))["data"]["rounds_published"] < rounds:
+        while self.tacit("task", "show", name)["rounds_published"] < rounds:
             time.sleep(0.1)
         return (self.bytes_in() - before) / rounds / len(agents)
 
     def bytes_in(self):
-        port = self.ready["metrics_port"]
-        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in self.metrics().splitlines()
                    if re.match(r'tacit_\w*bytes\w*\{.*listener="agents"', line))
 
     def accuracy(self, name, held_out):
         model = self.directory / "model.safetensors"
         model.unlink(missing_ok=True)
-        run(*self.tacit, "model", "get", name, "-o", model)
+        self.tacit("model", "get", name, "-o", model)
         shown = run(BIN / "tacit-agent", "--json", "evaluate", "--model", model, *held_out)
         return json.loads(shown)["data"]["accuracy"]
 
-    def close(self):
-        self.server.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.server.wait(timeout=30)
-        self.server.kill()
-        self.log.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
 
 def compare(data, data_options, held_out, rounds, **shape):
-    federation = Federation(data_options)
-    try:
+    with Federation(data_options) as federation:
         baseline = None
         for encoding, top_k in CHOICES:
             choice = encoding if top_k is None else f"{encoding}-top-{100 * top_k:g}-percent"
@@ -147,8 +109,6 @@ def compare(data, data_options, held_out, rounds, **shape):
             baseline = baseline or size
             row(f"{data}.{choice}.bytes", size, "B/update", baseline)
             row(f"{data}.{choice}.accuracy", 100 * federation.accuracy(name, held_out), "%")
-    finally:
-        federation.close()
 
 
 def har():

@@ -6,21 +6,14 @@ Sections: uploads (or one of its sizes: 100KB 1MB 10MB 100MB) memory mischief id
 Every figure of the server's CPU stands beside that of a server that does nothing but TLS, measured in the same run.
 """
 
-import contextlib
-import json
 import math
 import os
-import pathlib
 import re
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 
-BIN = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "bin"
+from scene import MIB, Server, load, row_printer
+
 TASK = """name = "{name}"
 [model]
 kind = "softmax"
@@ -52,91 +45,23 @@ population = {population}
 optimizer = "fedavg"
 learning_rate = 1.0
 """
-MIB = 1 << 20
+row = row_printer("ingest")
 
 
-def row(name, value, unit, baseline=None, goal=None, holds=None, better="lower"):
-    ratio = None if not baseline or not value else (baseline / value if better == "lower" else value / baseline)
-    if goal is not None and holds is None:
-        holds = value <= goal if better == "lower" else value >= goal
-    print(json.dumps({"name": f"ingest.{name}", "value": value, "unit": unit, "baseline": baseline, "ratio": ratio,
-                      "goal": goal, "holds": holds}), flush=True)
-
-
-def run(*words):
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"ingest.py: {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def load(command, **options):
-    words = [word for name, value in options.items() for word in ("--" + name.replace("_", "-"), value)]
-    return json.loads(run(BIN / "load_generator", command, *words))
-
-
-class Scene:
-    """A data directory with a fleet, and a tacitd on it."""
+class Scene(Server):
+    """A server, and a fleet that it knows."""
 
     def __init__(self, clients, upload_memory=512 * MIB, task_memory=256 * MIB):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-ingest-"))
-        self.root = self.directory / "server"
+        super().__init__({"max_connections": max(clients + 64, 1024), "upload_memory": f'"{upload_memory // MIB}MiB"',
+                          "task_memory": f'"{task_memory // MIB}MiB"',
+                          "max_update_bytes": f'"{upload_memory // 4 // MIB}MiB"', "memory_ceiling": '"20GiB"'})
         self.clients = clients
-        self.process = None
-        run(BIN / "tacit", "init", "--dir", self.root)
-        edits = {"port": 0, "max_connections": max(clients + 64, 1024), "upload_memory": f'"{upload_memory // MIB}MiB"',
-                 "task_memory": f'"{task_memory // MIB}MiB"', "max_update_bytes": f'"{upload_memory // 4 // MIB}MiB"',
-                 "memory_ceiling": '"20GiB"'}
-        path = self.root / "tacitd.toml"
-        text = path.read_text()
-        for key, value in edits.items():
-            # Of connections those of the first section, which is the devices'.
-            text = re.sub(rf"(?m)^#? *{key} *=\S* *\S*", f"{key} = {value} ", text, count=key == "max_connections")
-        path.write_text(text)
         load("prepare", directory=self.root, clients=clients)
-        self.config = path
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def start(self):
-        """Returns how many seconds it took until the server was ready."""
-        began = time.monotonic()
-        self.log = open(self.directory / "log", "w", encoding="utf-8")
-        self.process = subprocess.Popen([BIN / "tacitd", "--config", self.config], stderr=self.log)
-        ready = None
-        while ready is None:
-            time.sleep(0.005)
-            if self.process.poll() is not None:
-                raise SystemExit("ingest.py: tacitd ended: " + (self.directory / "log").read_text())
-            for line in (self.directory / "log").read_text().splitlines():
-                event = json.loads(line)
-                if event.get("event") == "server_ready":
-                    ready = event
-        self.ports = {name: ready[name + "_port"] for name in ("agents", "api", "metrics")}
-        return time.monotonic() - began
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=30)
-        self.process.kill()
-        self.log.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def create_task(self, name, shape, rounds, clients=None, minimum=None):
-        path = self.directory / "task.toml"
-        path.write_text(TASK.format(name=name, inputs=shape[0], classes=shape[1], rounds=rounds,
-                                    clients=clients or self.clients, minimum=minimum or clients or self.clients,
-                                    population=max(1000, clients or self.clients)))
-        run(BIN / "tacit", "--context", self.root, "--server", f"127.0.0.1:{self.ports['api']}", "task", "create", "-f",
-            path)
+        super().create_task(TASK.format(name=name, inputs=shape[0], classes=shape[1], rounds=rounds,
+                                        clients=clients or self.clients, minimum=minimum or clients or self.clients,
+                                        population=max(1000, clients or self.clients)))
 
     def load(self, command, **options):
         return load(command, directory=self.root, port=self.ports["agents"], server=self.process.pid,
@@ -144,9 +69,8 @@ class Scene:
 
     def metric_quantile(self, name, share, **labels):
         """An upper bound of a quantile, from the buckets of a histogram."""
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.ports['metrics']}/metrics", timeout=10).read().decode()
         buckets = []
-        for line in text.splitlines():
+        for line in self.metrics().splitlines():
             if line.startswith(name + "_bucket{") and all(f'{k}="{v}"' in line for k, v in labels.items()):
                 bound = re.search(r'le="([^"]+)"', line).group(1)
                 buckets.append((float(bound.replace("+Inf", "inf")), float(line.rsplit(" ", 1)[1])))
