@@ -35,8 +35,9 @@ Exit codes:
 
 With --json each answer is one line on stdout:
   {"schema":1,"data":...} or {"schema":1,"error":{"code","message","hint"}}
-The server and the operator's certificate come from --context DIR (or $TACIT_CONTEXT), a directory that
-'tacit init' made; --server, --ca, --cert and --key replace what it says.)";
+The server and who you are come from --context DIR (or $TACIT_CONTEXT), a directory that 'tacit init' made;
+--server, --ca, --cert and --key replace what it says. An access token in --token-file (or $TACIT_TOKEN_FILE)
+takes the place of the certificate.)";
 
 // What CLI11 fills in, before it is checked and becomes an Invocation.
 struct RawArguments {
@@ -72,6 +73,12 @@ struct RawArguments {
   double confidence = 0.999;
   std::uint64_t trials = 100'000;
   std::uint64_t canaries = 4000;
+  std::string name;
+  std::string role;
+  std::string access_lifetime = "90d";
+  std::vector<std::string> tasks;
+  std::string id;
+  std::uint64_t after = 0;
 };
 
 using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
@@ -149,6 +156,28 @@ Outcome<Command> MakeTokenCreate(const RawArguments& raw) {
     return UsageFailure("a token for one named device has one use", "tacit device token create --name " + raw.device);
   }
   return TokenCreateArguments{raw.uses, *lifetime, std::move(device)};
+}
+
+Outcome<Command> MakeAccessTokenCreate(const RawArguments& raw) {
+  auto lifetime = ParseDuration(raw.access_lifetime);
+  if (!lifetime) return UsageFailure(lifetime.error(), "tacit access token create --help");
+  AccessTokenCreateArguments arguments{
+      .name = raw.name, .role = raw.role, .lifetime = *lifetime, .tasks = {}, .output = raw.output};
+  for (const std::string& text : raw.tasks) {
+    TACIT_CLI_TRY(TaskId task, ParseTask(text));
+    arguments.tasks.push_back(std::move(task));
+  }
+  return arguments;
+}
+
+Outcome<Command> MakeAccessTokenRevoke(const RawArguments& raw) {
+  if (!ParseHex(raw.id) || raw.id.empty())
+    return UsageFailure("ID: " + Excerpt(raw.id) + " is not the id of an access token", "tacit access token list");
+  return AccessTokenRevokeArguments{raw.id};
+}
+
+Outcome<Command> MakeAuditList(const RawArguments& raw) {
+  return AuditListArguments{raw.after};
 }
 
 Outcome<Command> MakeDeviceRevoke(const RawArguments& raw) {
@@ -255,6 +284,9 @@ void DescribeConnection(RawArguments& raw, CLI::App& app) {
   app.add_option("--ca", raw.connection.ca, "CA certificate of the server")->type_name("FILE");
   app.add_option("--cert", raw.connection.certificate, "The operator's certificate")->type_name("FILE");
   app.add_option("--key", raw.connection.key, "The operator's private key")->type_name("FILE");
+  app.add_option("--token-file", raw.connection.token_file, "File with an access token, in place of --cert and --key")
+      ->envname("TACIT_TOKEN_FILE")
+      ->type_name("FILE");
   app.add_flag("--json", raw.json, "One line of JSON instead of text");
 }
 
@@ -471,6 +503,32 @@ void DescribeDevice(Grammar& grammar, CLI::App& app) {
   revoke.add_option("DEVICE", raw.device, "Name of the device")->required()->type_name("");
 }
 
+void DescribeAccess(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& access = AddGroup(app, "access", "Who may do what on the api listener");
+  CLI::App& token = AddGroup(access, "token", "Access tokens, which take the place of certificates");
+  CLI::App& create = AddLeaf(grammar, token, "create", "Make a token for a person or a program", MakeAccessTokenCreate);
+  create.add_option("--name", raw.name, "Whom it is for: a-z, 0-9 and '-'")->required()->type_name("NAME");
+  create.add_option("--role", raw.role, "viewer, scientist, operator, auditor or admin")
+      ->required()
+      ->check(CLI::IsMember({"viewer", "scientist", "operator", "auditor", "admin"}))
+      ->type_name("ROLE");
+  create.add_option("--ttl", raw.access_lifetime, "How long it is good")->type_name("DURATION")->capture_default_str();
+  create.add_option("--task", raw.tasks, "A task that it opens (repeatable; all without one)")->type_name("TASK");
+  create.add_option("-o,--output", raw.output, "Write it to this file, for --token-file, and do not show it")
+      ->type_name("FILE");
+  AddLeaf(grammar, token, "list", "All access tokens, without their secrets", MakePlain<AccessTokenListArguments>);
+  CLI::App& revoke = AddLeaf(grammar, token, "revoke", "Make an access token useless, now", MakeAccessTokenRevoke);
+  revoke.add_option("ID", raw.id, "Its id, as 'tacit access token list' shows it")->required()->type_name("");
+}
+
+void DescribeAuditLog(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& list = AddLeaf(grammar, AddGroup(app, "audit", "Who did what on this server"), "list",
+                           "The audit log; for auditors and admins", MakeAuditList);
+  list.add_option("--after", raw.after, "Only what comes after this record")->type_name("SEQUENCE");
+}
+
 void Describe(Grammar& grammar, CLI::App& app) {
   app.require_subcommand(1);
   app.fallthrough();  // global options may stand behind the command, and subcommands inherit that
@@ -481,6 +539,9 @@ void Describe(Grammar& grammar, CLI::App& app) {
   DescribeModel(grammar, app);
   DescribePrivacy(grammar, app);
   DescribeDevice(grammar, app);
+  DescribeAccess(grammar, app);
+  DescribeAuditLog(grammar, app);
+  AddLeaf(grammar, app, "whoami", "As whom the server sees you, and what you may do", MakePlain<WhoamiArguments>);
   AddLeaf(grammar, app, "version", "Versions of this command and of the server", MakePlain<VersionArguments>);
 }
 

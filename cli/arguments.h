@@ -108,6 +108,21 @@ struct DeviceListArguments {};
 struct DeviceRevokeArguments {
   DeviceId device;
 };
+struct AccessTokenCreateArguments {
+  std::string name;
+  std::string role;
+  std::chrono::seconds lifetime{};
+  std::vector<TaskId> tasks;     ///< The only ones it opens; empty: all.
+  std::filesystem::path output;  ///< Empty: shown, not written.
+};
+struct AccessTokenListArguments {};
+struct AccessTokenRevokeArguments {
+  std::string id;
+};
+struct WhoamiArguments {};
+struct AuditListArguments {
+  std::uint64_t after = 0;
+};
 struct VersionArguments {};
 
 using Command =
@@ -115,7 +130,8 @@ using Command =
                  TaskStopArguments, TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
                  PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
                  PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments,
-                 DeviceListArguments, DeviceRevokeArguments, VersionArguments>;
+                 DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
+                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {
@@ -124,6 +140,7 @@ struct ConnectionArguments {
   std::filesystem::path ca;
   std::filesystem::path certificate;
   std::filesystem::path key;
+  std::filesystem::path token_file;  ///< Holds an access token.
 };
 
 struct Invocation {

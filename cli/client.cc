@@ -20,6 +20,7 @@ constexpr const char* kCheckPort = "check the port of --server: operators are se
 
 // The command that lists what there is of the kind that was asked for.
 std::string ListFor(std::string_view target) {
+  if (target.contains("/access/")) return "tacit access token list";
   return target.contains("/devices") || target.contains("/enrolment") ? "tacit device list" : "tacit task list";
 }
 
@@ -36,9 +37,9 @@ std::string HintForCode(ErrorCode code, std::string_view target) {
     case ErrorCode::kBudgetExhausted:
       return TaskIn(target).empty() ? "tacit task list" : "tacit privacy show " + TaskIn(target);
     case ErrorCode::kUnauthenticated:
-      return "use the certificate of an operator of this server: --context, or --cert and --key";
+      return "show who you are to this server: --context, or --cert and --key, or --token-file";
     case ErrorCode::kPermissionDenied:
-      return "ask with the identity of an operator whose role allows this";
+      return "tacit whoami shows your role; ask with one that allows this";
     case ErrorCode::kNotFound:
     case ErrorCode::kConflict:
       return ListFor(target);
@@ -99,8 +100,9 @@ Outcome<ApiClient> ApiClient::Create(Context context) {
   return ApiClient(std::move(context), *std::move(client));
 }
 
-Outcome<net::ClientResponse> ApiClient::Send(const net::ClientRequest& request) {
-  auto response = client_.Send(request);
+Outcome<net::ClientResponse> ApiClient::Send(net::ClientRequest request) {
+  if (!context_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + context_.token);
+  auto response = client_.Send(std::move(request));
   if (!response) {
     const Error& error = response.error();
     return std::unexpected(Failure{ExitCodeOfTransport(error.code), error, HintForTransport(error, context_)});
@@ -115,7 +117,7 @@ Outcome<Json> ApiClient::Get(const std::string& target) {
   request.target = target;
   request.headers = {{"Accept", "application/json"}};
   request.max_response_bytes = kLargestDocument;
-  return ReadAnswer(Send(request));
+  return ReadAnswer(Send(std::move(request)));
 }
 
 Outcome<Json> ApiClient::Post(const std::string& target, const Json& body) {
@@ -126,7 +128,7 @@ Outcome<Json> ApiClient::Post(const std::string& target, const Json& body) {
   request.headers = {{"Accept", "application/json"}, {"Content-Type", "application/json"}};
   request.body = {AsBytes(text)};
   request.max_response_bytes = kLargestDocument;
-  return ReadAnswer(Send(request));
+  return ReadAnswer(Send(std::move(request)));
 }
 
 Outcome<Json> ApiClient::PostFile(const std::string& target, const Upload& upload) {
@@ -137,7 +139,7 @@ Outcome<Json> ApiClient::PostFile(const std::string& target, const Upload& uploa
       {"Accept", "application/json"}, {"Content-Type", upload.content_type}, {"X-Tacit-File", upload.file_name}};
   request.body = {upload.bytes};
   request.max_response_bytes = kLargestDocument;
-  return ReadAnswer(Send(request));
+  return ReadAnswer(Send(std::move(request)));
 }
 
 Outcome<net::ClientResponse> ApiClient::Download(const std::string& target) {
@@ -145,12 +147,11 @@ Outcome<net::ClientResponse> ApiClient::Download(const std::string& target) {
   request.target = target;
   request.max_response_bytes = kLargestModel;
   request.timeout = kDownloadTimeout;
-  return Send(request);
+  return Send(std::move(request));
 }
 
-Outcome<Json> ApiClient::GetAll(const std::string& target) {
+Outcome<Json> ApiClient::GetAll(const std::string& target, std::string after) {
   Json all = Json::array();
-  std::string after;
   while (all.size() < kMostItems) {
     const std::string start = after.empty() ? "" : "&after=" + PercentEncode(after);
     TACIT_CLI_TRY(const Json page, Get(target + "?limit=" + std::to_string(kPage) + start));

@@ -27,14 +27,14 @@ class ApiClient {
   /// The answer as it is, for bytes that are no JSON.
   Outcome<net::ClientResponse> Download(const std::string& target);
 
-  /// All items of a list that the server gives in pages.
-  Outcome<Json> GetAll(const std::string& target);
+  /// All items of a list that the server gives in pages; of those after `after`, when it is not empty.
+  Outcome<Json> GetAll(const std::string& target, std::string after = {});
 
   [[nodiscard]] const Context& context() const { return context_; }
 
  private:
   ApiClient(Context context, net::HttpsClient client) : context_(std::move(context)), client_(std::move(client)) {}
-  Outcome<net::ClientResponse> Send(const net::ClientRequest& request);
+  Outcome<net::ClientResponse> Send(net::ClientRequest request);
 
   Context context_;
   net::HttpsClient client_;

@@ -27,6 +27,11 @@ Outcome<Report> Run(const PrivacyDeviceArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const AccessTokenCreateArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const AccessTokenListArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const AccessTokenRevokeArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const WhoamiArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const AuditListArguments& arguments, ApiClient& client);
 
 // What needs no server: figures of schedules that nobody has started, and of what a server once wrote.
 

@@ -1,5 +1,6 @@
 #include "cli/context.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -24,6 +25,7 @@ struct Sources {
   std::filesystem::path ca;
   std::filesystem::path certificate;
   std::filesystem::path key;
+  std::filesystem::path token;
 };
 
 Outcome<std::string> ReadText(const std::filesystem::path& path) {
@@ -49,8 +51,8 @@ Outcome<Sources> ReadContextFile(const std::filesystem::path& directory) {
         (directory / kContextFile).string() + " is not a context of schema 1 with server, ca, certificate, key",
         kHowToConnect);
   }
-  return Sources{member("server"), directory / member("ca"), directory / member("certificate"),
-                 directory / member("key")};
+  return Sources{
+      member("server"), directory / member("ca"), directory / member("certificate"), directory / member("key"), {}};
 }
 
 Outcome<Sources> FindSources(const ConnectionArguments& arguments) {
@@ -62,12 +64,29 @@ Outcome<Sources> FindSources(const ConnectionArguments& arguments) {
   if (!arguments.ca.empty()) sources.ca = arguments.ca;
   if (!arguments.certificate.empty()) sources.certificate = arguments.certificate;
   if (!arguments.key.empty()) sources.key = arguments.key;
+  sources.token = arguments.token_file;
+  // Who shows a token shows it alone, so that what is refused to it is not granted to a certificate.
+  if (!sources.token.empty()) {
+    sources.certificate.clear();
+    sources.key.clear();
+  }
   if (sources.server.empty())
     return UsageFailure("which server? Neither --context, $TACIT_CONTEXT nor --server is given", kHowToConnect);
-  if (sources.ca.empty() || sources.certificate.empty() || sources.key.empty()) {
-    return UsageFailure("without a context, --server needs --ca, --cert and --key", kHowToConnect);
-  }
+  const bool who = !sources.token.empty() || (!sources.certificate.empty() && !sources.key.empty());
+  if (sources.ca.empty() || !who)
+    return UsageFailure("without a context, --server needs --ca, and --cert and --key or --token-file", kHowToConnect);
   return sources;
+}
+
+Outcome<std::string> ReadToken(const std::filesystem::path& path) {
+  if (const auto closed = CheckClosedToOthers(path); !closed)
+    return UsageFailure(closed.error(), "chmod 600 " + ShellQuote(path.string()));
+  TACIT_CLI_TRY(std::string token, ReadText(path));
+  while (token.ends_with('\n') || token.ends_with('\r')) token.pop_back();
+  const bool good = !token.empty() && std::ranges::all_of(token, [](char c) { return c > ' ' && c < '\x7f'; });
+  if (good) return token;
+  return UsageFailure(path.string() + " does not hold one access token and nothing else",
+                      "tacit access token create --name NAME --role ROLE --output FILE");
 }
 
 Outcome<void> CheckCertificate(const std::string& pem, const std::filesystem::path& path, WallTime now) {
@@ -125,6 +144,10 @@ Outcome<Context> LoadContext(const ConnectionArguments& arguments, WallTime now)
   context.directory = arguments.context;
   context.client.server = *std::move(endpoint);
   TACIT_CLI_TRY(context.client.ca_pem, ReadText(sources.ca));
+  if (!sources.token.empty()) {
+    TACIT_CLI_TRY(context.token, ReadToken(sources.token));
+    return context;
+  }
   TACIT_CLI_TRY(context.client.client_certificate_pem, ReadText(sources.certificate));
   TACIT_CLI_TRY(context.client.client_key_pem, ReadText(sources.key));
   if (const auto closed = CheckClosedToOthers(sources.key); !closed)

@@ -17,6 +17,7 @@ inline constexpr const char* kContextFile = "cli.json";
 struct Context {
   net::ClientOptions client;
   std::filesystem::path directory;  ///< Empty when only flags were given.
+  std::string token;                ///< An access token, sent with each request; empty: none.
 };
 
 /// `host:port`, with an IPv6 address in brackets. Errors: kInvalidArgument.

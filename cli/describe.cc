@@ -249,6 +249,60 @@ std::string DescribeSpends(const Json& items) {
   return FormatTable(rows);
 }
 
+std::string TasksAt(const Json& json) {
+  const Json& tasks = MemberAt(json, "tasks");
+  if (!tasks.is_array()) return "all";
+  std::string list;
+  for (const Json& task : tasks)
+    list += (list.empty() ? "" : ", ") + (task.is_string() ? task.get<std::string>() : "?");
+  return list;
+}
+
+std::string DescribeAccessToken(const Json& token) {
+  const bool shown = MemberAt(token, "secret").is_string();
+  std::string text = FormatPairs({{shown ? "token" : "written to", TextAt(token, shown ? "secret" : "file")},
+                                  {"id", TextAt(token, "id")},
+                                  {"for", TextAt(token, "name") + ", role " + TextAt(token, "role")},
+                                  {"tasks", TasksAt(token)},
+                                  {"good until", TextAt(token, "expires_at")}});
+  if (shown) text += "\nThe token is shown this once: put it in a file that only its owner can read.\n";
+  return text + "Next:\n  tacit --server HOST:PORT --ca ca.crt --token-file " +
+         (shown ? "FILE" : ShellQuote(TextAt(token, "file"))) + " whoami\n";
+}
+
+std::string DescribeAccessTokens(const Json& tokens) {
+  if (tokens.empty()) return "no access tokens; next: tacit access token create --name NAME --role ROLE\n";
+  std::vector<std::vector<std::string>> rows = {{"ID", "NAME", "ROLE", "TASKS", "STATE", "UNTIL", "MADE BY"}};
+  for (const Json& token : tokens) {
+    rows.push_back({TextAt(token, "id"), TextAt(token, "name"), TextAt(token, "role"), TasksAt(token),
+                    TextAt(token, "state"), TextAt(token, "expires_at"), TextAt(token, "created_by")});
+  }
+  return FormatTable(rows);
+}
+
+std::string DescribeWhoami(const Json& self) {
+  std::string may;
+  const Json& actions = MemberAt(self, "actions");
+  for (const Json& action : actions.is_array() ? actions : Json::array())
+    may += (may.empty() ? "" : ", ") + (action.is_string() ? action.get<std::string>() : "?");
+  return FormatPairs({{"name", TextAt(self, "name")},
+                      {"role", TextAt(self, "role")},
+                      {"proven by", TextAt(self, "proven_by")},
+                      {"good until", TextAt(self, "expires_at")},
+                      {"tasks", TasksAt(self)},
+                      {"may", may}});
+}
+
+std::string DescribeAuditLog(const Json& records) {
+  if (records.empty()) return "no records\n";
+  std::vector<std::vector<std::string>> rows = {{"#", "AT", "WHO", "DID", "TO", "DETAIL"}};
+  for (const Json& record : records) {
+    rows.push_back({TextAt(record, "sequence"), TextAt(record, "at"), TextAt(record, "actor"), TextAt(record, "action"),
+                    TextAt(record, "target"), TextAt(record, "detail")});
+  }
+  return FormatTable(rows);
+}
+
 std::string DescribeDevices(const Json& devices) {
   if (devices.empty()) return "no devices yet; next: tacit device token create\n";
   std::vector<std::vector<std::string>> rows = {{"DEVICE", "STATE", "ENROLLED", "CERTIFICATE UNTIL", "LAST SEEN"}};

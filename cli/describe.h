@@ -18,6 +18,10 @@ std::string DescribePrivacy(const Json& privacy);
 std::string DescribeLedger(const Json& items);
 /// What one device has spent, task by task.
 std::string DescribeSpends(const Json& items);
+std::string DescribeAccessToken(const Json& token);
+std::string DescribeAccessTokens(const Json& tokens);
+std::string DescribeWhoami(const Json& self);
+std::string DescribeAuditLog(const Json& records);
 std::string DescribeDevices(const Json& devices);
 /// `host` is where devices reach the server, as far as the operator's own address tells.
 std::string DescribeToken(const Json& token, const std::string& host);

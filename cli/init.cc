@@ -123,7 +123,7 @@ struct Person {
   const char* kind;
   const char* name;
 };
-constexpr Person kFirstOperator{"operator", "admin"};
+constexpr Person kFirstAdmin{"admin", "admin"};
 constexpr Person kFirstAuditor{"auditor", "auditor"};
 
 Result<void> AddPerson(Tree& tree, const crypto::CertificateAuthority& ca, const InitArguments& arguments,
@@ -188,8 +188,7 @@ Result<Tree> MakeTree(const InitArguments& arguments, WallTime now) {
   tree.files.push_back({"pki/ca.key", std::move(ca_key), Access::kOwner});
   tree.files.push_back({"pki/ca.crt", ca.CertPem(), Access::kAll});
   TACIT_TRY_VOID(AddServer(tree, ca, arguments, now));
-  for (const Person& person : {kFirstOperator, kFirstAuditor})
-    TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
+  for (const Person& person : {kFirstAdmin, kFirstAuditor}) TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
   tree.files.push_back({"tacitd.toml", ServerConfigText(ConfigOptions(arguments)), Access::kAll});
   tree.files.push_back({kContextFile, FormatContextFile({FirstHost(arguments), kApiPort}), Access::kAll});
   return tree;
@@ -275,7 +274,7 @@ Report MakeReport(const InitArguments& arguments, const std::filesystem::path& d
                              {"operators' port", FormatEndpoint({config.api_address, kApiPort}) +
                                                      (open ? ", open to the network, for operators' certificates only"
                                                            : ", this machine only")},
-                             {"first operator", "operators/admin.crt, good for 90 days"},
+                             {"first admin", "operators/admin.crt, good for 90 days"},
                              {"first auditor", "operators/auditor.crt, good for 90 days"}});
   report.text += "\nKeep pki/ca.key secret and backed up: whoever has it can make devices and operators.\nNext:\n";
   for (const std::string& command : next) report.text += "  " + command + "\n";

@@ -34,10 +34,11 @@ port = 8445
 # requests_per_minute_per_source = 30
 # advertised_host = ""        # where devices find [agents]; empty: at the host they enrolled at
 
-[api]                         # operators: TLS 1.3 with an operator's certificate
+[api]                         # people: TLS 1.3 with a certificate that names a role, or an access token
 @API_ADDRESS_AND_REACH@
 port = @API_PORT@                   # cli.json beside this file says the same: change both
 # max_connections = 64
+# failed_tokens_per_minute_per_source = 30
 
 [metrics]                     # /metrics, /healthz, /readyz, in clear: keep it on this machine or in a trusted network
 address = "127.0.0.1"

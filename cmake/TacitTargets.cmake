@@ -31,3 +31,15 @@ function(tacit_executable name)
   target_link_options(${name} PRIVATE -pie)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endfunction()
+
+# tacit_embed(TARGET FILE HEADER FUNCTION): compiles a file beside the CMakeLists.txt into the target; FUNCTION
+# (namespace::Name, declared in HEADER, as the repository names it) returns its bytes as a std::string_view.
+function(tacit_embed target file header function)
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/${file}.cc")
+  add_custom_command(OUTPUT "${source}"
+    COMMAND "${CMAKE_COMMAND}" "-DINPUT=${CMAKE_CURRENT_SOURCE_DIR}/${file}" "-DOUTPUT=${source}" "-DHEADER=${header}"
+      "-DFUNCTION=${function}" -P "${PROJECT_SOURCE_DIR}/cmake/Embed.cmake"
+    DEPENDS "${file}" "${PROJECT_SOURCE_DIR}/cmake/Embed.cmake"
+    VERBATIM)
+  target_sources(${target} PRIVATE "${source}")
+endfunction()

@@ -16,7 +16,7 @@ build_packages=(
 )
 run_packages=(curl jq openssl procps)
 test_packages=(
-  clang-format-19 clang-tidy-19 faketime libgmock-dev libgtest-dev prometheus python3 python3-numpy
+  clang-format-19 clang-tidy-19 faketime libgmock-dev libgtest-dev prometheus python3 python3-jsonschema python3-numpy
   python3-protobuf python3-xxhash sqlite3
 )
 

@@ -1,6 +1,7 @@
 #include "common/crypto/spiffe.h"
 
 #include <algorithm>
+#include <array>
 
 #include "common/base/ids.h"
 
@@ -21,8 +22,12 @@ bool IsTrustDomain(std::string_view text) {
   return !text.empty() && text.size() <= kLongestTrustDomain && std::ranges::all_of(text, fits);
 }
 
+// A device, a server, or the role of a person.
+constexpr std::array<std::string_view, 7> kKinds = {"device",   "server",  "viewer", "scientist",
+                                                    "operator", "auditor", "admin"};
+
 bool IsKind(std::string_view text) {
-  return text == "device" || text == "operator" || text == "auditor" || text == "server";
+  return std::ranges::find(kKinds, text) != kKinds.end();
 }
 
 }  // namespace
@@ -41,7 +46,8 @@ Result<SpiffeId> SpiffeId::Parse(std::string_view uri) {
     return Fail(ErrorCode::kInvalidArgument, "a trust domain is 1 to 255 of a-z, 0-9, '.', '-' and '_'");
   }
   if (!IsKind(kind)) {
-    return Fail(ErrorCode::kInvalidArgument, "the kind in a SPIFFE ID is device, operator, auditor or server");
+    return Fail(ErrorCode::kInvalidArgument,
+                "the kind in a SPIFFE ID is device, server, viewer, scientist, operator, auditor or admin");
   }
   TACIT_TRY(const auto name, Name<SpiffeNameTag>::Parse(uri.substr(kind_end + 1)));
   return SpiffeId{std::string(trust_domain), std::string(kind), name.str()};

@@ -81,6 +81,11 @@ bool ListsTag(std::string_view list, std::string_view quoted_tag) {
   return false;
 }
 
+bool HasAlready(const HttpRequest& request, std::string_view quoted_tag) {
+  const auto if_none_match = request.Header("if-none-match");
+  return if_none_match && ListsTag(*if_none_match, quoted_tag);
+}
+
 RangeAnswer WantedRange(const HttpRequest& request, std::size_t size, std::string_view quoted_tag) {
   const auto range = request.Header("range");
   if (!range || request.method() != "GET") return {};
@@ -152,14 +157,22 @@ std::string_view ReasonPhrase(int status) {
   return http::obsolete_reason(http::int_to_status(static_cast<unsigned>(status)));
 }
 
+void TagBody(const HttpRequest& request, HttpResponse& response) {
+  const std::string quoted_tag = '"' + ToHex(Xxh3(AsBytes(response.body))) + '"';
+  response.headers.emplace_back("ETag", quoted_tag);
+  if (!HasAlready(request, quoted_tag)) return;
+  response.status = 304;
+  response.content_type.clear();
+  response.body.clear();
+}
+
 HttpResponse ServeBytes(const HttpRequest& request, SharedBytes bytes, std::string_view content_type,
                         std::string_view etag) {
   TACIT_CHECK(static_cast<bool>(bytes), "there is something to serve");
   const std::string quoted_tag = '"' + std::string(etag) + '"';
   HttpResponse response;
   response.headers = {{"ETag", quoted_tag}, {"Accept-Ranges", "bytes"}};
-  const auto if_none_match = request.Header("if-none-match");
-  if (if_none_match && ListsTag(*if_none_match, quoted_tag)) {
+  if (HasAlready(request, quoted_tag)) {
     response.status = 304;
     return response;
   }

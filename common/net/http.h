@@ -49,6 +49,7 @@ class HttpRequest {
   /// `body` must outlive the request.
   HttpRequest(RequestHead head, PeerIdentity peer, BodySource& body);
 
+  [[nodiscard]] const RequestHead& head() const { return head_; }
   [[nodiscard]] const std::string& method() const { return head_.method; }
   /// As sent, without the query, syntax checked, escapes not decoded.
   [[nodiscard]] const std::string& path() const { return head_.path; }
@@ -96,6 +97,16 @@ class HttpRequest {
   Millis retry_after_{2'000};
 };
 
+/// The connection, to an answer that is written while it goes on. Threads: the connection's.
+class ResponseStream {
+ public:
+  virtual ~ResponseStream() = default;
+  /// False when the client is gone, or takes nothing: then nothing can be written any more.
+  virtual Task<bool> Write(std::string_view part) = 0;
+  /// Waits. False, at once, when the answer should end: the client left or sent something else, or the server stops.
+  virtual Task<bool> Pause(Millis time) = 0;
+};
+
 /// What a handler answers. Content-Length, Date and Connection are added when it is written; the body of an answer to
 /// HEAD is not sent, only its length.
 struct HttpResponse {
@@ -107,6 +118,9 @@ struct HttpResponse {
   SharedBytes shared_body;
   std::size_t offset = 0;
   std::size_t length = 0;
+  /// Set: writes the body, which has no length then and ends with the connection (RFC 9112, section 6.3). It runs
+  /// while the request still lives, as a handler does.
+  std::function<Task<void>(ResponseStream&)> stream;
   bool close = false;  ///< Close the connection after this answer.
 };
 
@@ -119,6 +133,10 @@ HttpResponse StatusProblem(int status, std::string_view detail, std::string_view
 
 /// The standard phrase of a status ("Not Found").
 std::string_view ReasonPhrase(int status);
+
+/// Gives an answer to GET or HEAD the strong entity tag of its body, and makes it 304 for a client that has those
+/// bytes.
+void TagBody(const HttpRequest& request, HttpResponse& response);
 
 /// Answers GET and HEAD for immutable bytes: 200, 206 for one range (If-Range honoured), 304 when the caller has it
 /// already, 416 for a range outside. `etag` is the tag without its quotes and must name exactly these bytes. Several

@@ -22,6 +22,8 @@ constexpr int kClientLeft = 499;
 constexpr std::string_view kCertificateEnded =
     "the client certificate of this connection has ended; renew it and connect again";
 
+constexpr std::string_view kNoText = "an exception of a type without text";
+
 std::string_view MethodLabel(std::string_view method) {
   constexpr std::array<std::string_view, 7> kKnown = {"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"};
   const auto* known = std::ranges::find(kKnown, method);
@@ -68,7 +70,7 @@ enum class Persistence : std::uint8_t { kKeepAlive, kClose };
 std::string HeadText(const HttpResponse& response, std::size_t body_size, Persistence persistence) {
   std::string head = "HTTP/1.1 " + std::to_string(response.status) + ' ' + std::string(ReasonPhrase(response.status));
   head += "\r\nDate: " + HttpDate(std::time(nullptr)) + "\r\n";
-  if (HasBody(response.status)) head += "Content-Length: " + std::to_string(body_size) + "\r\n";
+  if (HasBody(response.status) && !response.stream) head += "Content-Length: " + std::to_string(body_size) + "\r\n";
   if (!response.content_type.empty()) head += "Content-Type: " + OneLine(response.content_type) + "\r\n";
   if (persistence == Persistence::kClose) head += "Connection: close\r\n";
   for (const auto& [name, value] : response.headers) head += OneLine(name) + ": " + OneLine(value) + "\r\n";
@@ -131,7 +133,7 @@ struct HeadEnd {
   std::optional<HeadFault> answer;
 };
 
-class Session final : public BodySource {
+class Session final : public BodySource, public ResponseStream {
  public:
   Session(std::shared_ptr<Connection> connection, SessionEnvironment environment)
       : connection_(std::move(connection)),
@@ -145,6 +147,8 @@ class Session final : public BodySource {
     return connection_->WatchPeer(std::move(left));
   }
   void CountBodyAs(std::uint64_t bytes) override { counted_in_ = counted_head_ + bytes; }
+  Task<bool> Write(std::string_view part) override;
+  Task<bool> Pause(Millis time) override;
 
  private:
   [[nodiscard]] TransferPace Pace() const {
@@ -156,6 +160,8 @@ class Session final : public BodySource {
   HeadEnd EndOf(IoFault fault) const;
   Task<bool> Exchange(RequestHead head);
   Task<HttpResponse> Answer(HttpRequest& request);
+  Task<bool> Stream(const HttpResponse& response, std::string_view route);
+  void TellException(std::string_view route, std::string_view what) const;
   [[nodiscard]] bool CanStay(const HttpResponse& response, std::uint64_t body_left) const;
   Task<bool> SkipBody(std::uint64_t left);
   Task<bool> Send(const HttpResponse& response, Persistence persistence);
@@ -264,25 +270,26 @@ Task<Result<void>> Session::Read(std::span<std::uint8_t> out) {
   co_return Fail(ErrorCode::kUnavailable, "the client went away before the end of the body");
 }
 
+// A cut connection makes its handler's waits throw: that is no defect.
+void Session::TellException(std::string_view route, std::string_view what) const {
+  if (!connection_->aborted()) environment_.observer.OnHandlerException(environment_.options.name, route, what);
+}
+
 Task<HttpResponse> Session::Answer(HttpRequest& request) {
   if (request.path() == "*") co_return AllowEverything();
-  std::string what;
   try {
     co_return co_await environment_.handler(request);
   } catch (const std::exception& caught) {
-    what = caught.what();
+    TellException(request.route(), caught.what());
   } catch (...) {
-    what = "an exception of a type without text";
+    TellException(request.route(), kNoText);
   }
-  // A cut connection makes its handler's waits throw: that is no defect.
-  if (!connection_->aborted())
-    environment_.observer.OnHandlerException(environment_.options.name, request.route(), what);
   co_return Problem({ErrorCode::kInternal, "the request could not be answered; the server's log says why"},
                     request.path());
 }
 
 bool Session::CanStay(const HttpResponse& response, std::uint64_t body_left) const {
-  if (!keep_alive_ || response.close || body_fault_ || connection_->retired()) return false;
+  if (!keep_alive_ || response.close || response.stream || body_fault_ || connection_->retired()) return false;
   // A client that still waits for "100 Continue" may send its body or not: the next byte could be either.
   return body_left == 0 || (!continue_awaited_ && body_left <= kMaxSkippedBody);
 }
@@ -298,6 +305,32 @@ Task<bool> Session::Send(const HttpResponse& response, Persistence persistence) 
   if (with_body && !together && !co_await connection_->WriteAll(body, pace)) co_return false;
   bytes_out_ = head.size() + (with_body && !together ? body.size() : 0);
   co_return true;
+}
+
+Task<bool> Session::Write(std::string_view part) {
+  TransferPace pace = Pace();
+  const bool sent = (co_await connection_->WriteAll(AsBytes(part), pace)).has_value();
+  if (sent) bytes_out_ += part.size();
+  co_return sent;
+}
+
+Task<bool> Session::Pause(Millis time) {
+  if (input_.size() > 0 || connection_->HasPending()) co_return false;
+  co_return co_await connection_->WaitIdle(std::chrono::steady_clock::now() + time) == WaitEnd::kTimedOut;
+}
+
+// The head has been sent.
+Task<bool> Session::Stream(const HttpResponse& response, std::string_view route) {
+  input_.Release();
+  try {
+    co_await response.stream(*this);
+    co_return true;
+  } catch (const std::exception& caught) {
+    TellException(route, caught.what());
+  } catch (...) {
+    TellException(route, kNoText);
+  }
+  co_return false;
 }
 
 Task<bool> Session::SkipBody(std::uint64_t left) {
@@ -332,7 +365,8 @@ Task<bool> Session::Exchange(RequestHead head) {
     co_return false;
   }
   const bool stays = CanStay(response, request.body_left());
-  const bool sent = co_await Send(response, stays ? Persistence::kKeepAlive : Persistence::kClose);
+  bool sent = co_await Send(response, stays ? Persistence::kKeepAlive : Persistence::kClose);
+  if (sent && response.stream && !is_head_) sent = co_await Stream(response, request.route());
   Record(request.route(), request.method(), sent ? response.status : kClientLeft);
   co_return sent&& stays&& co_await SkipBody(request.body_left());
 }

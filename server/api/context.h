@@ -17,6 +17,9 @@
 
 namespace tacit::api {
 
+class AccessTokens;
+class KeptAnswers;
+
 /// What the handlers of all listeners share. Everything in it outlives the listeners.
 struct Context {
   coordinator::Coordinator& coordinator;
@@ -27,6 +30,9 @@ struct Context {
   metrics::Metrics& metrics;
   UploadMemory& upload_memory;  ///< Also of models on their way out to operators.
   RateLimiter& enrolment_rate;
+  RateLimiter& access_rate;  ///< Of attempts with wrong access tokens.
+  AccessTokens& access_tokens;
+  KeptAnswers& kept_answers;
   std::string trust_domain;
   std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.
   std::chrono::seconds certificate_lifetime{};

@@ -4,12 +4,14 @@
 #include <cstring>
 #include <utility>
 
-#include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
+#include "server/api/access.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
+#include "server/api/openapi.h"
+#include "server/api/request_parts.h"
 #include "server/api/update_form.h"
 
 namespace tacit::api {
@@ -20,36 +22,8 @@ using net::HttpRequest;
 using net::HttpResponse;
 using net::Task;
 
-constexpr std::size_t kMaxSmallBody = 16 * 1024;
-constexpr std::size_t kDefaultPage = 100;
-constexpr std::size_t kMaxPage = 1000;
 constexpr std::uint64_t kMaxTokenUses = 1'000'000;
 constexpr std::int64_t kMaxTokenLifetimeSeconds = 366LL * 24 * 3600;
-
-Result<std::string> IdentifyOperator(const Context& context, const HttpRequest& request) {
-  TACIT_TRY(const auto id, Identify(context, request, "operator"));
-  return "operator/" + id.name;
-}
-
-Result<std::uint64_t> ParseNumber(std::string_view name, std::string_view text) {
-  if (const std::optional<std::uint64_t> value = ParseWhole(text)) return *value;
-  return Fail(ErrorCode::kInvalidArgument,
-              std::string(name) + " must be a whole number, not '" + std::string(text) + "'");
-}
-
-Result<std::uint64_t> QueryNumber(const HttpRequest& request, std::string_view name, std::uint64_t otherwise) {
-  const auto text = request.Query(name);
-  if (!text) return otherwise;
-  return ParseNumber(name, *text);
-}
-
-Result<std::size_t> PageSize(const HttpRequest& request) {
-  TACIT_TRY(const std::uint64_t limit, QueryNumber(request, "limit", kDefaultPage));
-  if (limit == 0 || limit > kMaxPage) {
-    return Fail(ErrorCode::kInvalidArgument, "limit must be between 1 and " + std::to_string(kMaxPage));
-  }
-  return static_cast<std::size_t>(limit);
-}
 
 // ---- Tasks ----
 
@@ -69,45 +43,38 @@ Result<void> CheckUpdateFits(const Context& context, const task::TaskSpec& spec)
   return Fail(ErrorCode::kInvalidArgument, memory.error().message);
 }
 
-Task<Result<HttpResponse>> PostTask(Context& context, HttpRequest& request) {
-  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
+Task<Result<HttpResponse>> PostTask(Call call) {
   std::string toml;
-  TACIT_CO_TRY(task::TaskSpec spec, co_await ReadTask(request, toml));
+  TACIT_CO_TRY(task::TaskSpec spec, co_await ReadTask(call.request, toml));
   const std::string name = spec.id.str();
   const std::string digest = ToHex(crypto::Sha256(AsBytes(toml)));
-  TACIT_CO_TRY_VOID(CheckUpdateFits(context, spec));
-  TACIT_CO_TRY(const TaskView view, co_await context.coordinator.CreateTask(std::move(spec), std::move(toml)));
-  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_create", "task/" + name, "sha256 " + digest));
-  HttpResponse response = JsonResponse(ToJson(view, context.clock.Now()), 201);
+  TACIT_CO_TRY_VOID(CheckUpdateFits(call.context, spec));
+  TACIT_CO_TRY(const TaskView view, co_await call.context.coordinator.CreateTask(std::move(spec), std::move(toml)));
+  TACIT_CO_TRY_VOID(
+      co_await Audit(call.context, call.principal.Actor(), "task_create", "task/" + name, "sha256 " + digest));
+  HttpResponse response = JsonResponse(ToJson(view, call.context.clock.Now()), 201);
   response.headers.emplace_back("Location", "/api/v1/tasks/" + name);
   co_return response;
 }
 
-Task<Result<HttpResponse>> PostPlan(Context& context, HttpRequest& request) {
-  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+Task<Result<HttpResponse>> PostPlan(Call call) {
   std::string toml;
-  TACIT_CO_TRY(const task::TaskSpec spec, co_await ReadTask(request, toml));
-  TACIT_CO_TRY_VOID(CheckUpdateFits(context, spec));
-  TACIT_CO_TRY_VOID(co_await context.coordinator.CheckTask(spec));
+  TACIT_CO_TRY(const task::TaskSpec spec, co_await ReadTask(call.request, toml));
+  TACIT_CO_TRY_VOID(CheckUpdateFits(call.context, spec));
+  TACIT_CO_TRY_VOID(co_await call.context.coordinator.CheckTask(spec));
   co_return JsonResponse(PlanJson(spec));
 }
 
-Task<Result<HttpResponse>> GetTasks(Context& context, HttpRequest& request) {
-  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
+Task<Result<HttpResponse>> GetTasks(Call call) {
   Json items = Json::array();
-  for (const TaskView& view : co_await context.coordinator.Tasks()) items.push_back(ToJson(view, context.clock.Now()));
+  for (const TaskView& view : co_await call.context.coordinator.Tasks())
+    if (call.principal.Opens(view.record.spec.id)) items.push_back(ToJson(view, call.context.clock.Now()));
   co_return JsonResponse({{"items", items}, {"next_cursor", nullptr}});
 }
 
-Task<Result<TaskView>> FindTask(Context& context, const HttpRequest& request, const std::string& name) {
-  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
-  TACIT_CO_TRY(TaskId id, TaskId::Parse(name));
-  co_return co_await context.coordinator.Task(std::move(id));
-}
-
-Task<Result<HttpResponse>> GetTask(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
-  co_return JsonResponse(ToJson(view, context.clock.Now()));
+Task<Result<HttpResponse>> GetTask(Call call) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
+  co_return JsonResponse(ToJson(view, call.context.clock.Now()));
 }
 
 constexpr std::size_t kLongestReason = 200;
@@ -124,14 +91,13 @@ Result<std::string> ParseReason(const Bytes& body) {
   return reason;
 }
 
-Task<Result<HttpResponse>> StopTask(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
-  TACIT_CO_TRY(const TaskId id, TaskId::Parse(path[0]));
-  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
+Task<Result<HttpResponse>> StopTask(Call call) {
+  TACIT_CO_TRY(const TaskId id, TaskId::Parse(call.path[0]));
+  TACIT_CO_TRY(const Bytes body, co_await call.request.ReadBody(kMaxSmallBody));
   TACIT_CO_TRY(const std::string reason, ParseReason(body));
-  TACIT_CO_TRY(const TaskView view, co_await context.coordinator.StopTask(id, reason));
-  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_stop", "task/" + id.str(), reason));
-  co_return JsonResponse(ToJson(view, context.clock.Now()));
+  TACIT_CO_TRY(const TaskView view, co_await call.context.coordinator.StopTask(id, reason));
+  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "task_stop", "task/" + id.str(), reason));
+  co_return JsonResponse(ToJson(view, call.context.clock.Now()));
 }
 
 struct AdjustWish {
@@ -153,30 +119,29 @@ Result<AdjustWish> ParseAdjust(const Bytes& body) {
                     trial ? coordinator::TaskRunner::Trial::kYes : coordinator::TaskRunner::Trial::kNo};
 }
 
-Task<Result<HttpResponse>> AdjustTask(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
-  TACIT_CO_TRY(const TaskId id, TaskId::Parse(path[0]));
-  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
+Task<Result<HttpResponse>> AdjustTask(Call call) {
+  TACIT_CO_TRY(const TaskId id, TaskId::Parse(call.path[0]));
+  TACIT_CO_TRY(const Bytes body, co_await call.request.ReadBody(kMaxSmallBody));
   TACIT_CO_TRY(const AdjustWish wish, ParseAdjust(body));
   TACIT_CO_TRY(const dp::Adjustment made,
-               co_await context.coordinator.AdjustTask(id, wish.noise_multiplier, wish.trial));
+               co_await call.context.coordinator.AdjustTask(id, wish.noise_multiplier, wish.trial));
   if (wish.trial == coordinator::TaskRunner::Trial::kNo) {
-    TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "task_adjust", "task/" + id.str(),
+    TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "task_adjust", "task/" + id.str(),
                                      "noise multiplier " + Json(wish.noise_multiplier.value()).dump()));
   }
   co_return JsonResponse(ToJson(made));
 }
 
-Task<Result<HttpResponse>> GetPrivacy(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
+Task<Result<HttpResponse>> GetPrivacy(Call call) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
   co_return JsonResponse(PrivacyJson(view));
 }
 
 /// The ledger in pages; the newest published version goes with it, so that a ledger whose end was cut is found out.
-Task<Result<HttpResponse>> GetLedger(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
-  TACIT_CO_TRY(const std::uint64_t after, QueryNumber(request, "after", 0));
-  TACIT_CO_TRY(const std::size_t limit, PageSize(request));
+Task<Result<HttpResponse>> GetLedger(Call call) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
+  TACIT_CO_TRY(const std::uint64_t after, QueryNumber(call.request, "after", 0));
+  TACIT_CO_TRY(const std::size_t limit, PageSize(call.request));
   const task::TaskSpec& spec = view.record.spec;
   if (spec.privacy.local) {
     co_return Fail(ErrorCode::kNotFound, "the server adds no noise in task " + spec.id.str() +
@@ -185,7 +150,7 @@ Task<Result<HttpResponse>> GetLedger(Context& context, HttpRequest& request, con
   if (!view.privacy) {
     co_return Fail(ErrorCode::kNotFound, "task " + spec.id.str() + " adds no noise: it has no privacy ledger");
   }
-  TACIT_CO_TRY(const auto entries, co_await context.coordinator.store().Call("ledger", [&](store::Store& store) {
+  TACIT_CO_TRY(const auto entries, co_await call.context.coordinator.store().Call("ledger", [&](store::Store& store) {
     return store.LedgerPage(spec.id, after, limit);
   }));
   Json items = Json::array();
@@ -199,53 +164,15 @@ Task<Result<HttpResponse>> GetLedger(Context& context, HttpRequest& request, con
 }
 
 /// Individual spends: for the device itself, on its own listener, and here for auditors.
-Task<Result<HttpResponse>> GetDevicePrivacy(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(const auto auditor, Identify(context, request, "auditor"));
-  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(path[0]));
-  TACIT_CO_TRY_VOID(
-      co_await context.coordinator.store().Call("device", [&](store::Store& store) { return store.Device(device); }));
-  TACIT_CO_TRY_VOID(co_await Audit(context, "auditor/" + auditor.name, "device_privacy_read", "device/" + device.str(),
-                                   "individual spends"));
+Task<Result<HttpResponse>> GetDevicePrivacy(Call call) {
+  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(call.path[0]));
+  TACIT_CO_TRY_VOID(co_await call.context.coordinator.store().Call(
+      "device", [&](store::Store& store) { return store.Device(device); }));
+  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "device_privacy_read",
+                                   "device/" + device.str(), "individual spends"));
   Json items = Json::array();
-  for (const auto& spend : co_await context.coordinator.SpendOf(device)) items.push_back(ToJson(spend));
+  for (const auto& spend : co_await call.context.coordinator.SpendOf(device)) items.push_back(ToJson(spend));
   co_return JsonResponse({{"device", device.str()}, {"items", items}, {"next_cursor", nullptr}});
-}
-
-// ---- Rounds ----
-
-struct RoundPage {
-  std::vector<store::RoundRecord> rounds;
-  std::vector<std::optional<store::ModelRecord>> models;
-};
-
-Result<RoundPage> LoadRounds(store::Store& store, const TaskId& id, RoundNumber after, std::size_t limit) {
-  RoundPage page;
-  TACIT_TRY(page.rounds, store.Rounds(id, after, limit));
-  for (const store::RoundRecord& round : page.rounds) {
-    if (round.phase != store::RoundPhase::kPublished) {
-      page.models.emplace_back(std::nullopt);
-      continue;
-    }
-    TACIT_TRY(auto model, store.Model(id, round.key.round));
-    page.models.emplace_back(std::move(model));
-  }
-  return page;
-}
-
-Task<Result<HttpResponse>> GetRounds(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
-  TACIT_CO_TRY(const RoundNumber after, QueryNumber(request, "after", 0));
-  TACIT_CO_TRY(const std::size_t limit, PageSize(request));
-  const TaskId id = view.record.spec.id;
-  TACIT_CO_TRY(const RoundPage page, co_await context.coordinator.store().Call("rounds", [&](store::Store& store) {
-    return LoadRounds(store, id, after, limit);
-  }));
-  Json items = Json::array();
-  for (std::size_t i = 0; i < page.rounds.size(); ++i)
-    items.push_back(ToJson(page.rounds[i], page.models[i], view.record.spec));
-  Json next = nullptr;
-  if (page.rounds.size() == limit) next = std::to_string(page.rounds.back().key.round);
-  co_return JsonResponse({{"items", items}, {"next_cursor", next}});
 }
 
 // ---- Models ----
@@ -270,6 +197,21 @@ Result<ModelVersion> ParseVersion(const TaskView& view, const std::string& text)
   return ParseNumber("the model version", text);
 }
 
+Task<Result<HttpResponse>> GetModel(Call call) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
+  TACIT_CO_TRY(const ModelVersion version, ParseVersion(view, call.path[1]));
+  const TaskId id = view.record.spec.id;
+  TACIT_CO_TRY(const store::ModelRecord record,
+               co_await call.context.coordinator.store().Call(
+                   "model", [&](store::Store& store) { return store.Model(id, version); }));
+  co_return JsonResponse({{"task", id.str()},
+                          {"version", record.version},
+                          {"sha256", ToHex(record.digest)},
+                          {"parameters", view.record.spec.model.ParameterCount()},
+                          {"bytes", record.bytes},
+                          {"created_at", FormatRfc3339(record.created_at)}});
+}
+
 // A model in the format asked for; its memory counts until the last byte is sent.
 struct ExportedFile {
   ExportedFile(UploadMemory::Share taken, Bytes file) : share(std::move(taken)), bytes(std::move(file)) {}
@@ -277,28 +219,28 @@ struct ExportedFile {
   Bytes bytes;
 };
 
-Task<Result<HttpResponse>> GetModelContent(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(context, request, path[0]));
-  TACIT_CO_TRY(const ModelVersion version, ParseVersion(view, path[1]));
-  const std::string format(request.Query("format").value_or("safetensors"));
+Task<Result<HttpResponse>> GetModelContent(Call call) {
+  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
+  TACIT_CO_TRY(const ModelVersion version, ParseVersion(view, call.path[1]));
+  const std::string format(call.request.Query("format").value_or("safetensors"));
   if (format != "safetensors" && format != "npz") {
     co_return Fail(ErrorCode::kInvalidArgument, "format must be safetensors or npz, not '" + format + "'");
   }
   const model::ModelSpec& spec = view.record.spec.model;
   const TaskId id = view.record.spec.id;
   TACIT_CO_TRY(const store::ModelRecord record,
-               co_await context.coordinator.store().Call(
+               co_await call.context.coordinator.store().Call(
                    "model", [&](store::Store& store) { return store.Model(id, version); }));
-  auto share = context.upload_memory.TryShare(record.bytes);
+  auto share = call.context.upload_memory.TryShare(record.bytes);
   if (!share) {
     co_return Fail(ErrorCode::kUnavailable,
                    "all memory for updates and for models on their way out is in use; ask again");
   }
-  TACIT_CO_TRY(const SharedBytes raw, co_await context.coordinator.store().Call("map_model", [&](store::Store& store) {
-    return store.MapModel(record.digest);
-  }));
+  TACIT_CO_TRY(const SharedBytes raw,
+               co_await call.context.coordinator.store().Call(
+                   "map_model", [&](store::Store& store) { return store.MapModel(record.digest); }));
   const model::Metadata metadata = MetadataOf(view, record);
-  TACIT_CO_TRY(Bytes exported, co_await context.compute.Run([&] {
+  TACIT_CO_TRY(Bytes exported, co_await call.context.compute.Run([&] {
     const std::span<const float> parameters(reinterpret_cast<const float*>(raw.bytes.data()),
                                             raw.bytes.size() / sizeof(float));
     return format == "npz" ? model::ToNpz(spec, parameters, metadata)
@@ -306,7 +248,7 @@ Task<Result<HttpResponse>> GetModelContent(Context& context, HttpRequest& reques
   }));
   auto file = std::make_shared<const ExportedFile>(*std::move(share), std::move(exported));
   const ByteSpan bytes = file->bytes;
-  HttpResponse response = net::ServeBytes(request, {std::move(file), bytes}, "application/octet-stream",
+  HttpResponse response = net::ServeBytes(call.request, {std::move(file), bytes}, "application/octet-stream",
                                           ToHex(record.digest) + "." + format);
   response.headers.emplace_back("X-Tacit-Model-Version", std::to_string(record.version));
   co_return response;
@@ -355,32 +297,31 @@ std::string TokenText(const store::TokenRecord& token, store::TokenPurpose purpo
          token.fixed_name->str();
 }
 
-Task<Result<HttpResponse>> PostToken(Context& context, HttpRequest& request) {
-  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
-  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(kMaxSmallBody));
+Task<Result<HttpResponse>> PostToken(Call call) {
+  TACIT_CO_TRY(const Bytes body, co_await call.request.ReadBody(kMaxSmallBody));
   const Json json = body.empty() ? Json::object() : Json::parse(AsText(body), nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) co_return Fail(ErrorCode::kMalformed, "the body is not JSON");
   TACIT_CO_TRY(const TokenWish wish, ParseTokenWish(json));
   const std::string token = MakeToken(wish.name);
-  const WallTime now = context.clock.Now();
+  const WallTime now = call.context.clock.Now();
   const store::TokenRecord record{.hash = crypto::Sha256(AsBytes(token)),
                                   .uses_left = wish.uses,
                                   .expires_at = now + std::chrono::seconds(wish.ttl_s),
                                   .fixed_name = wish.name,
                                   .created_at = now};
   TACIT_CO_TRY(const store::TokenPurpose purpose,
-               co_await context.coordinator.store().Call(
+               co_await call.context.coordinator.store().Call(
                    "create_token", [&record](store::Store& store) { return store.CreateToken(record); }));
   // Before the token is told: nobody takes a device's place without an entry that says who allowed it.
-  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "token_create",
+  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "token_create",
                                    "token/" + ToHex(record.hash).substr(0, 16), TokenText(record, purpose)));
   co_return JsonResponse({{"token", token},
                           {"device", wish.name ? Json(wish.name->str()) : Json()},
                           {"readmits", purpose == store::TokenPurpose::kReadmits},
                           {"uses", wish.uses},
                           {"expires_at", FormatRfc3339(record.expires_at)},
-                          {"ca_fingerprint", crypto::FormatFingerprint(context.ca.certificate().Fingerprint())},
-                          {"enrolment_port", context.enrolment_port}},
+                          {"ca_fingerprint", crypto::FormatFingerprint(call.context.ca.certificate().Fingerprint())},
+                          {"enrolment_port", call.context.enrolment_port}},
                          201);
 }
 
@@ -388,70 +329,79 @@ Task<LastSeen> PrecisionOf(Context& context) {
   co_return co_await context.coordinator.AnyCohortIsSecret() ? LastSeen::kDay : LastSeen::kExact;
 }
 
-Task<Result<HttpResponse>> GetDevices(Context& context, HttpRequest& request) {
-  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
-  TACIT_CO_TRY(const std::size_t limit, PageSize(request));
+Task<Result<HttpResponse>> GetDevices(Call call) {
+  TACIT_CO_TRY(const std::size_t limit, PageSize(call.request));
   std::optional<DeviceId> after;
-  if (const auto text = request.Query("after"); text && !text->empty()) {
+  if (const auto text = call.request.Query("after"); text && !text->empty()) {
     TACIT_CO_TRY(after, DeviceId::Parse(*text));
   }
-  TACIT_CO_TRY(const auto devices, co_await context.coordinator.store().Call(
+  TACIT_CO_TRY(const auto devices, co_await call.context.coordinator.store().Call(
                                        "devices", [&](store::Store& store) { return store.Devices(after, limit); }));
   Json items = Json::array();
-  const LastSeen precision = co_await PrecisionOf(context);
+  const LastSeen precision = co_await PrecisionOf(call.context);
   for (const store::DeviceRecord& device : devices) items.push_back(ToJson(device, precision));
   Json next = nullptr;
   if (devices.size() == limit) next = devices.back().id.str();
   co_return JsonResponse({{"items", items}, {"next_cursor", next}});
 }
 
-Task<Result<HttpResponse>> RevokeDevice(Context& context, HttpRequest& request, const PathArguments& path) {
-  TACIT_CO_TRY(std::string actor, IdentifyOperator(context, request));
-  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(path[0]));
-  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call(
-      "revoke_device", [&](store::Store& store) { return store.RevokeDevice(device); }));
-  co_await context.coordinator.DeviceRevoked(device);
-  context.close_connections(device);
-  TACIT_CO_TRY_VOID(co_await Audit(context, std::move(actor), "device_revoke", "device/" + device.str(),
-                                   "updates it already contributed stay in the sums they are part of"));
-  context.log.Warn("device_revoked", {{"device", device.str()}});
-  TACIT_CO_TRY(const store::DeviceRecord row, co_await context.coordinator.store().Call(
-                                                  "device", [&](store::Store& store) { return store.Device(device); }));
-  co_return JsonResponse(ToJson(row, co_await PrecisionOf(context)));
+Task<Result<store::DeviceRecord>> FindDevice(Context& context, const DeviceId& device) {
+  co_return co_await context.coordinator.store().Call("device",
+                                                      [&](store::Store& store) { return store.Device(device); });
 }
 
-Task<Result<HttpResponse>> GetVersion(Context& context, HttpRequest& request) {
-  TACIT_CO_TRY_VOID(IdentifyOperator(context, request));
-  co_return JsonResponse({{"name", "tacitd"}, {"version", kVersion}, {"trust_domain", context.trust_domain}});
+Task<Result<HttpResponse>> GetDevice(Call call) {
+  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(call.path[0]));
+  TACIT_CO_TRY(const store::DeviceRecord row, co_await FindDevice(call.context, device));
+  co_return JsonResponse(ToJson(row, co_await PrecisionOf(call.context)));
+}
+
+Task<Result<HttpResponse>> RevokeDevice(Call call) {
+  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(call.path[0]));
+  TACIT_CO_TRY_VOID(co_await call.context.coordinator.store().Call(
+      "revoke_device", [&](store::Store& store) { return store.RevokeDevice(device); }));
+  co_await call.context.coordinator.DeviceRevoked(device);
+  call.context.close_connections(device);
+  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "device_revoke", "device/" + device.str(),
+                                   "updates it already contributed stay in the sums they are part of"));
+  call.context.log.Warn("device_revoked", {{"device", device.str()}});
+  TACIT_CO_TRY(const store::DeviceRecord row, co_await FindDevice(call.context, device));
+  co_return JsonResponse(ToJson(row, co_await PrecisionOf(call.context)));
+}
+
+Task<Result<HttpResponse>> GetVersion(Call call) {
+  co_return JsonResponse({{"name", "tacitd"}, {"version", kVersion}, {"trust_domain", call.context.trust_domain}});
+}
+
+Task<Result<HttpResponse>> GetOpenApi(Call /*call*/) {
+  HttpResponse response;
+  response.content_type = "application/json";
+  response.body = OpenApiDocument();
+  co_return response;
 }
 
 }  // namespace
 
-std::vector<Route> OperatorRoutes(Context& context) {
-  const auto simple = [&context](Task<Result<HttpResponse>> (*handle)(Context&, HttpRequest&)) {
-    return [&context, handle](HttpRequest& request, const PathArguments&) { return handle(context, request); };
-  };
-  const auto with_path = [&context](
-                             Task<Result<HttpResponse>> (*handle)(Context&, HttpRequest&, const PathArguments&)) {
-    return
-        [&context, handle](HttpRequest& request, const PathArguments& path) { return handle(context, request, path); };
-  };
+std::vector<GuardedRoute> OperatorRoutes() {
+  using enum Action;
   return {
-      {"GET", "/api/v1/version", simple(&GetVersion)},
-      {"POST", "/api/v1/tasks", simple(&PostTask)},
-      {"GET", "/api/v1/tasks", simple(&GetTasks)},
-      {"GET", "/api/v1/tasks/{task}", with_path(&GetTask)},
-      {"POST", "/api/v1/tasks/{task}:stop", with_path(&StopTask)},
-      {"POST", "/api/v1/tasks/{task}:adjust", with_path(&AdjustTask)},
-      {"GET", "/api/v1/tasks/{task}/rounds", with_path(&GetRounds)},
-      {"GET", "/api/v1/tasks/{task}/privacy", with_path(&GetPrivacy)},
-      {"GET", "/api/v1/tasks/{task}/ledger", with_path(&GetLedger)},
-      {"GET", "/api/v1/tasks/{task}/models/{version}/content", with_path(&GetModelContent)},
-      {"POST", "/api/v1/plan", simple(&PostPlan)},
-      {"POST", "/api/v1/enrolment/tokens", simple(&PostToken)},
-      {"GET", "/api/v1/devices", simple(&GetDevices)},
-      {"GET", "/api/v1/devices/{device}/privacy", with_path(&GetDevicePrivacy)},
-      {"POST", "/api/v1/devices/{device}:revoke", with_path(&RevokeDevice)},
+      {"GET", "/api/v1/version", kKnowOneself, &GetVersion},
+      {"GET", "/api/v1/openapi.json", kKnowOneself, &GetOpenApi},
+      {"POST", "/api/v1/tasks", kManageTasks, &PostTask},
+      {"GET", "/api/v1/tasks", kReadTasks, &GetTasks},
+      {"GET", "/api/v1/tasks/{task}", kReadTasks, &GetTask},
+      {"POST", "/api/v1/tasks/{task}:stop", kManageTasks, &StopTask},
+      {"POST", "/api/v1/tasks/{task}:adjust", kManageTasks, &AdjustTask},
+      {"GET", "/api/v1/tasks/{task}/privacy", kReadPrivacy, &GetPrivacy},
+      {"GET", "/api/v1/tasks/{task}/ledger", kReadLedger, &GetLedger},
+      {"GET", "/api/v1/tasks/{task}/models/{version}", kReadModels, &GetModel},
+      {"GET", "/api/v1/tasks/{task}/models/{version}/content", kReadModels, &GetModelContent},
+      {"POST", "/api/v1/plan", kPlan, &PostPlan},
+      {"POST", "/api/v1/enrolment/tokens", kManageDevices, &PostToken},
+      {"GET", "/api/v1/devices", kReadDevices, &GetDevices},
+      {"GET", "/api/v1/devices/{device}", kReadDevices, &GetDevice},
+      {"GET", "/api/v1/devices/{device}/privacy", kReadDevicePrivacy, &GetDevicePrivacy},
+      {"POST", "/api/v1/devices/{device}:revoke", kManageDevices, &RevokeDevice},
   };
 }
 

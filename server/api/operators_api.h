@@ -2,12 +2,11 @@
 
 #include <vector>
 
-#include "server/api/context.h"
-#include "server/api/router.h"
+#include "server/api/access.h"
 
 namespace tacit::api {
 
-/// The api listener: what operators and data scientists ask, over mutual TLS with an operator's certificate.
-std::vector<Route> OperatorRoutes(Context& context);
+/// The api listener's routes about tasks, models and devices.
+std::vector<GuardedRoute> OperatorRoutes();
 
 }  // namespace tacit::api

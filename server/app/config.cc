@@ -180,7 +180,10 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   config.failed_handshakes_per_minute_per_source = static_cast<std::uint32_t>(
       agents.Integer("failed_handshakes_per_minute_per_source", {1, kMostConnections}, 10'000));
   config.enrolment = ReadEnrolment(root.Table("enrolment"));
-  config.api = ReadListener(root.Table("api"), "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
+  TomlTable api = root.Table("api");
+  config.api = ReadListener(api, "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
+  config.failed_tokens_per_minute_per_source =
+      static_cast<std::uint32_t>(api.Integer("failed_tokens_per_minute_per_source", {1, 100'000}, 30));
   config.metrics =
       ReadListener(root.Table("metrics"), "metrics", {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
   RefuseClashes(root, std::array<NamedListener, 4>{{{"agents", config.agents},

@@ -58,6 +58,7 @@ struct ServerConfig {
   std::uint32_t failed_handshakes_per_minute_per_source = 0;  ///< Of devices.
   EnrolmentConfig enrolment;
   ListenerConfig api;
+  std::uint32_t failed_tokens_per_minute_per_source = 0;  ///< Wrong access tokens.
   ListenerConfig metrics;
   PkiConfig pki;
   LimitsConfig limits;

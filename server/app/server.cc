@@ -18,10 +18,13 @@
 #include "common/crypto/random.h"
 #include "common/net/http_server.h"
 #include "common/net/run_blocking.h"
+#include "server/api/access_api.h"
 #include "server/api/agents_api.h"
 #include "server/api/enrolment_api.h"
+#include "server/api/kept_answers.h"
 #include "server/api/metrics_api.h"
 #include "server/api/operators_api.h"
+#include "server/api/rounds_api.h"
 #include "server/app/observer.h"
 #include "server/store/sqlite_store.h"
 
@@ -106,6 +109,9 @@ struct Server::Parts {
   std::unique_ptr<coordinator::StoreThread> store_thread;
   std::unique_ptr<coordinator::Coordinator> coordinator;
   std::unique_ptr<RateLimiter> enrolment_rate;
+  std::unique_ptr<RateLimiter> access_rate;
+  api::AccessTokens access_tokens;
+  api::KeptAnswers kept_answers{{}, clock};
   std::unique_ptr<api::Context> context;
   std::unique_ptr<net::HttpServer> agents;
   std::unique_ptr<net::HttpServer> enrolment;
@@ -131,7 +137,7 @@ Result<void> Server::Parts::Bind() {
   io->Start();
   const net::SessionLimits sessions{.lifetime = config.session_lifetime, .max_bytes = SessionMemory(config)};
   TACIT_TRY(const auto agents_tls, MakeTls(config, net::ClientAuth::kRequired, sessions));
-  TACIT_TRY(const auto operators_tls, MakeTls(config, net::ClientAuth::kRequired));
+  TACIT_TRY(const auto operators_tls, MakeTls(config, net::ClientAuth::kOptional));
   TACIT_TRY(const auto enrolment_tls, MakeTls(config, net::ClientAuth::kNone));
   TACIT_TRY(agents,
             MakeListener({.name = "agents",
@@ -196,6 +202,8 @@ void Server::Parts::MakeContext() {
       std::make_unique<api::UploadMemory>(api::UploadMemory::Options{.limit = config.limits.upload_memory}, clock);
   enrolment_rate = std::make_unique<RateLimiter>(
       RateLimiter::Options{.per_minute = config.enrolment.requests_per_minute_per_source}, clock);
+  access_rate = std::make_unique<RateLimiter>(
+      RateLimiter::Options{.per_minute = config.failed_tokens_per_minute_per_source}, clock);
   context = std::make_unique<api::Context>(api::Context{
       .coordinator = *coordinator,
       .compute = *compute,
@@ -205,6 +213,9 @@ void Server::Parts::MakeContext() {
       .metrics = metrics,
       .upload_memory = *upload_memory,
       .enrolment_rate = *enrolment_rate,
+      .access_rate = *access_rate,
+      .access_tokens = access_tokens,
+      .kept_answers = kept_answers,
       .trust_domain = config.trust_domain,
       .advertised_host = config.enrolment.advertised_host,
       .certificate_lifetime = std::chrono::duration_cast<std::chrono::seconds>(config.enrolment.certificate_lifetime),
@@ -222,7 +233,8 @@ Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::Listen
 void Server::Parts::Serve() {
   agents->Serve(api::MakeRouter(api::AgentRoutes(*context)));
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
-  operators->Serve(api::MakeRouter(api::OperatorRoutes(*context)));
+  operators->Serve(
+      api::MakeRouter(api::Guard(*context, {api::OperatorRoutes(), api::RoundRoutes(), api::AccessRoutes()})));
   metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));
   ready = true;
 }
@@ -256,6 +268,8 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   made.ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
   TACIT_TRY_VOID(made.Bind());
   TACIT_TRY(made.store, store::SqliteStore::Open({.data_dir = config.data_dir, .after_step = seams.after_store_step}));
+  TACIT_TRY(const auto access_tokens, made.store->AccessTokens());
+  made.access_tokens.Load(access_tokens, made.clock.Now());
   TACIT_TRY_VOID(made.StartThreads(seams));
   made.MakeContext();
   made.Serve();

@@ -123,6 +123,8 @@ struct Metrics::Families {
   Family<Histogram>& store_seconds =
       MakeHistogram(registry, "tacit_store_operation_duration_seconds", "Store operation latency by kind.");
   Family<Counter>& enrolments = MakeCounter(registry, "tacit_enrolments_total", "Enrolment attempts by outcome.");
+  Family<Counter>& access_refusals = MakeCounter(registry, "tacit_access_refused_total",
+                                                 "Requests on the api listener that were not let in, by reason.");
   Family<Gauge>& devices = MakeGauge(registry, "tacit_devices", "Enrolled devices by state.");
   Family<Gauge>& memory_ceiling = MakeGauge(registry, "tacit_memory_ceiling_bytes", "Configured memory ceiling.");
   Family<Gauge>& memory_worst =
@@ -214,6 +216,9 @@ void Metrics::StoreOperation(std::string_view operation, bool ok, double seconds
 }
 void Metrics::Enrolment(std::string_view outcome) {
   families_->enrolments.Add({{"outcome", std::string(outcome)}}).Increment();
+}
+void Metrics::AccessRefused(std::string_view reason) {
+  families_->access_refusals.Add({{"reason", std::string(reason)}}).Increment();
 }
 void Metrics::SetDevices(std::uint64_t active, std::uint64_t revoked) {
   families_->devices.Add({{"state", "active"}}).Set(static_cast<double>(active));

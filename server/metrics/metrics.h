@@ -43,6 +43,7 @@ class Metrics {
   void StoreOperation(std::string_view operation, bool ok, double seconds);
 
   void Enrolment(std::string_view outcome);
+  void AccessRefused(std::string_view reason);
   void SetDevices(std::uint64_t active, std::uint64_t revoked);
   void SetMemory(std::uint64_t ceiling_bytes, std::uint64_t worst_case_bytes);
   void SetUploadMemory(std::uint64_t used_bytes, std::uint64_t limit_bytes);

@@ -37,6 +37,22 @@ std::string_view NameOf(RoundPhase phase) {
   return "unknown";
 }
 
+std::string_view NameOf(Role role) {
+  switch (role) {
+    case Role::kViewer:
+      return "viewer";
+    case Role::kScientist:
+      return "scientist";
+    case Role::kOperator:
+      return "operator";
+    case Role::kAuditor:
+      return "auditor";
+    case Role::kAdmin:
+      break;
+  }
+  return "admin";
+}
+
 std::string_view NameOf(DeviceState state) {
   return state == DeviceState::kActive ? "active" : "revoked";
 }

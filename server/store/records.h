@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -160,6 +161,30 @@ enum class Redemption : std::uint8_t {
   kReadmitted,  ///< A use was consumed, and the key and certificate of an enrolled device were replaced.
   kRepeat,      ///< The same key, name and token again (the first answer was lost): its certificate was replaced, no
                 ///< use consumed.
+};
+
+/// What a person may do; server/api/access.h has the table.
+enum class Role : std::uint8_t { kViewer, kScientist, kOperator, kAuditor, kAdmin };
+inline constexpr std::array<Role, 5> kRoles = {Role::kViewer, Role::kScientist, Role::kOperator, Role::kAuditor,
+                                               Role::kAdmin};
+std::string_view NameOf(Role role);
+
+struct PersonNameTag {
+  static constexpr std::string_view kWhat = "a person's name";
+};
+using PersonName = Name<PersonNameTag>;
+
+/// What a person shows in place of a certificate, known only by the SHA-256 of its text.
+struct AccessTokenRecord {
+  std::string id;  ///< By which it is listed and revoked: no secret.
+  Digest256 hash{};
+  PersonName name;
+  Role role = Role::kViewer;
+  std::vector<TaskId> tasks;  ///< The only ones it opens; empty: all.
+  std::string created_by;
+  WallTime created_at;
+  WallTime expires_at;
+  std::optional<WallTime> revoked_at;
 };
 
 struct AuditEvent {

@@ -167,8 +167,29 @@ constexpr const char* kSchema4 = R"sql(
 CREATE INDEX counted_leases_by_age ON counted_leases (task, leased_in);
 )sql";
 
+constexpr const char* kSchema5 = R"sql(
+CREATE TABLE access_tokens (
+  ordinal INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+  name TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('viewer', 'scientist', 'operator', 'auditor', 'admin')),
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  revoked_at INTEGER
+) STRICT;
+
+-- The only ones that a token opens; none: all.
+CREATE TABLE access_token_tasks (
+  token TEXT NOT NULL REFERENCES access_tokens (id),
+  task TEXT NOT NULL,
+  PRIMARY KEY (token, task)
+) STRICT, WITHOUT ROWID;
+)sql";
+
 /// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
-constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3, kSchema4};
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3, kSchema4, kSchema5};
 
 Result<void> SetVersion(Database& database, std::uint64_t version) {
   TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));

@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 33> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 35> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -48,6 +48,8 @@ inline constexpr std::array<std::string_view, 33> kSteps = {"schema",
                                                             "token_row",
                                                             "token_redeemed",
                                                             "token_repeated",
+                                                            "access_token_row",
+                                                            "access_token_revoked",
                                                             "audit_row"};
 
 struct StoreOptions {
@@ -114,6 +116,10 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<TokenPurpose> CreateToken(const TokenRecord& token) override;
   Result<Redemption> RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) override;
 
+  Result<void> CreateAccessToken(const AccessTokenRecord& token) override;
+  Result<std::vector<AccessTokenRecord>> AccessTokens() override;
+  Result<AccessTokenRecord> RevokeAccessToken(const std::string& id, WallTime now) override;
+
   Result<AuditRecord> AppendAudit(const AuditEvent& event) override;
   Result<std::vector<AuditRecord>> Audit(std::uint64_t after, std::size_t limit) override;
   Result<AuditHead> VerifyAudit() override;
@@ -146,6 +152,8 @@ class SqliteStore final : public Store, private DurableMinter {
   [[nodiscard]] Result<void> ReplaceOptimizerState(const TaskId& id, ByteSpan state);
   [[nodiscard]] Result<std::optional<Digest256>> OptimizerDigest(const TaskId& id);
   [[nodiscard]] Result<bool> HasBlobRow(BlobKind kind, const Digest256& digest);
+  [[nodiscard]] Result<void> AddTasks(const AccessTokenRecord& token);
+  [[nodiscard]] Result<std::vector<TaskId>> TasksOf(const std::string& access_token);
   [[nodiscard]] Result<AuditHead> LastAudit();
 
   StoreOptions options_;

@@ -155,6 +155,15 @@ class Store {
   [[nodiscard]] virtual Result<Redemption> RedeemToken(const Digest256& hash, WallTime now,
                                                        const DeviceRecord& device) = 0;
 
+  // --- Access tokens ---
+
+  /// Errors: kConflict when its id or hash is recorded.
+  [[nodiscard]] virtual Result<void> CreateAccessToken(const AccessTokenRecord& token) = 0;
+  /// In the order of their making, expired and revoked ones included.
+  [[nodiscard]] virtual Result<std::vector<AccessTokenRecord>> AccessTokens() = 0;
+  /// For ever; a second time changes nothing. Errors: kNotFound.
+  [[nodiscard]] virtual Result<AccessTokenRecord> RevokeAccessToken(const std::string& id, WallTime now) = 0;
+
   // --- Audit ---
 
   /// Appends to the hash chain; it can never be changed or removed.

@@ -484,7 +484,7 @@ class AfterTheEnd(Readmission):
         other.mkdir()
         (other / "token").write_text(early["token"])
         self.assertIn("used up", run([*join[:-3], other / "token", "--state", other], expect=1).stderr)
-        self.assertIn(("operator/admin", "readmits device/bed-1"),
+        self.assertIn(("admin/admin", "readmits device/bed-1"),
                       [(actor, detail.split(", ")[-1]) for actor, _, detail in self.audited("token_create")])
         self.assertEqual([target for _, target, _ in self.audited("device_readmit")], ["device/bed-1"])
 

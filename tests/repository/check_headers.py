@@ -25,6 +25,7 @@ STANDARD = {
     "cmath": {"log"},
     "concepts": {"integral", "same_as", "unsigned_integral"},
     "condition_variable": {"condition_variable", "condition_variable_any"},
+    "deque": {"deque"},
     "cstddef": {"size_t", "ptrdiff_t"},
     "cstdint": {f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
     "cstdio": {"fprintf"},

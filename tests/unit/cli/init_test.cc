@@ -82,7 +82,7 @@ TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
   EXPECT_THAT(crypto::VerifyCertificate(server, ca, crypto::CertificatePurpose::kServer, kToday), IsOk());
   EXPECT_THAT(crypto::VerifyCertificate(admin, ca, crypto::CertificatePurpose::kClient, kToday), IsOk());
   EXPECT_EQ(server.SpiffeUri(), "spiffe://tacit.test/server/tacitd");
-  EXPECT_EQ(admin.SpiffeUri(), "spiffe://tacit.test/operator/admin");
+  EXPECT_EQ(admin.SpiffeUri(), "spiffe://tacit.test/admin/admin");
   EXPECT_EQ(CertificateOf(directory / "operators/auditor.crt").SpiffeUri(), "spiffe://tacit.test/auditor/auditor");
   EXPECT_LE(admin.NotAfter(), kToday + std::chrono::days(90));
   EXPECT_GT(admin.NotAfter(), kToday + std::chrono::days(89));
@@ -116,8 +116,8 @@ TEST(Init, WritesAConfigurationThatTheServerTakesAndAContextThatThisCommandTakes
   EXPECT_EQ(config->pki.ca_key, directory / "pki/ca.key");
   EXPECT_EQ(config->pki.private_key, directory / "pki/server.key");
 
-  const auto context =
-      LoadContext({.context = directory, .server = {}, .ca = {}, .certificate = {}, .key = {}}, kToday);
+  const auto context = LoadContext(
+      {.context = directory, .server = {}, .ca = {}, .certificate = {}, .key = {}, .token_file = {}}, kToday);
   ASSERT_TRUE(context.has_value()) << context.error().error.message;
   EXPECT_EQ(context->client.server.host, "10.1.2.3");
   EXPECT_EQ(context->client.server.port, config->api.port);

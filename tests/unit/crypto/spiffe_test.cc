@@ -14,7 +14,9 @@ using ::tacit::testing::IsOk;
 
 TEST(SpiffeId, RoundTripsEachKind) {
   for (const std::string uri :
-       {"spiffe://tacit.test/device/phone-7", "spiffe://tacit.test/operator/admin", "spiffe://t/server/tacitd"}) {
+       {"spiffe://tacit.test/device/phone-7", "spiffe://t/server/tacitd", "spiffe://tacit.test/viewer/ada",
+        "spiffe://tacit.test/scientist/ada", "spiffe://tacit.test/operator/ada", "spiffe://tacit.test/auditor/ada",
+        "spiffe://tacit.test/admin/ada"}) {
     const auto id = SpiffeId::Parse(uri);
     ASSERT_THAT(id, IsOk()) << uri;
     EXPECT_EQ(id->ToUri(), uri);
@@ -35,7 +37,7 @@ TEST(SpiffeId, RefusesEverythingThatIsNotExactlyItsForm) {
                                  "spiffe://t/device/a/"s,
                                  "spiffe://t/device/a/b"s,
                                  "spiffe://t//a"s,
-                                 "spiffe://t/admin/a"s,
+                                 "spiffe://t/root/a"s,
                                  "spiffe://t/Device/a"s,
                                  "SPIFFE://t/device/a"s,
                                  "spiffe://T/device/a"s,

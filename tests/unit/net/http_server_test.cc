@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <list>
+#include <optional>
 #include <ostream>
 #include <stdexcept>
 #include <thread>
@@ -50,6 +51,37 @@ std::string Sum(const Bytes& bytes) {
   return std::to_string(bytes.size()) + ":" + std::to_string(sum);
 }
 
+// A body that is written while it goes on, by path.
+std::optional<HttpResponse> StreamAt(std::string_view path) {
+  HttpResponse response = Text("");
+  if (path == "/parts") {
+    response.stream = [](ResponseStream& stream) -> Task<void> {
+      for (const std::string_view part : {"one ", "two ", "three"}) {
+        if (!co_await stream.Write(part) || !co_await stream.Pause(Millis(20))) co_return;
+      }
+    };
+  } else if (path == "/endless") {
+    response.stream = [](ResponseStream& stream) -> Task<void> {
+      while (co_await stream.Write("tick ") && co_await stream.Pause(Millis(60'000))) {
+      }
+    };
+  } else if (path == "/flood") {
+    response.stream = [](ResponseStream& stream) -> Task<void> {
+      const std::string much(1024UL * 1024, 'x');
+      while (co_await stream.Write(much)) {
+      }
+    };
+  } else if (path == "/broken") {
+    response.stream = [](ResponseStream& stream) -> Task<void> {
+      co_await stream.Write("half");
+      throw std::runtime_error("a secret of the inside");
+    };
+  } else {
+    return std::nullopt;
+  }
+  return response;
+}
+
 // What the tests ask of a handler, by path.
 Task<HttpResponse> Serve(HttpRequest& request) {
   request.SetRoute(request.path());
@@ -87,6 +119,7 @@ Task<HttpResponse> Serve(HttpRequest& request) {
     co_await timer.async_wait(asio::use_awaitable);
     co_return Text("slow");
   }
+  if (const auto stream = StreamAt(request.path())) co_return *stream;
   if (request.path() == "/poll") {
     WakeUp never;
     co_await never.WaitUntil(In(Millis(60'000)));
@@ -285,6 +318,66 @@ TEST(HttpServer, ServesRangesToCurl) {
 TEST(HttpServer, SendsALargeBodyWhole) {
   TestServer server({}, Serve);
   EXPECT_EQ(Curl(server, "-o /dev/null -w \"%{size_download}\"", "/large"), "8388608");
+}
+
+TEST(HttpServer, SendsTheBodyOfAStreamAsItIsWrittenAndEndsItWithTheConnection) {
+  TestServer server({}, Serve);
+  EXPECT_EQ(Curl(server, "", "/parts"), "one two three");
+  RawClient client(server.port());
+  client.Send(Get("/parts"));
+  const std::string answer = client.ReadAll();
+  EXPECT_THAT(answer, HasSubstr("200 OK"));
+  EXPECT_THAT(answer, HasSubstr("Connection: close"));
+  EXPECT_THAT(answer, Not(HasSubstr("Content-Length")));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\none two three"));
+  EXPECT_THAT(Curl(server, "-I", "/parts"), Not(HasSubstr("one")));
+}
+
+TEST(HttpServer, EndsAStreamAtOnceWhenItsClientLeavesOrSaysMore) {
+  TestServer server({}, Serve);
+  RawClient says_more(server.port());
+  says_more.Send(Get("/endless"));
+  says_more.ReadUntil("tick");
+  {
+    RawClient leaves(server.port());
+    leaves.Send(Get("/endless"));
+    leaves.ReadUntil("tick");
+  }
+  EXPECT_TRUE(server.observer.Wait([](const RecordingObserver& seen) { return seen.closed == 1; }));
+  says_more.Send(Get("/"));
+  EXPECT_THAT(says_more.ReadAll(), Not(HasSubstr("hello")));
+  EXPECT_TRUE(server.observer.Wait(AllClosed));
+  EXPECT_TRUE(server.observer.exceptions.empty());
+}
+
+TEST(HttpServer, DrainEndsAStreamAtOnce) {
+  TestServer server({}, Serve);
+  RawClient client(server.port());
+  client.Send(Get("/endless"));
+  client.ReadUntil("tick");
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(server.server().Drain(In(Millis(30'000))), 0U);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
+  EXPECT_TRUE(client.IsClosed());
+}
+
+TEST(HttpServer, CutsAStreamThatNobodyReads) {
+  ListenerOptions options;
+  options.progress_timeout = Millis(200);
+  TestServer server(options, Serve);
+  RawClient client(server.port());
+  client.Send(Get("/flood"));
+  EXPECT_TRUE(server.observer.Wait(AllClosed));
+  EXPECT_TRUE(server.observer.exceptions.empty());
+}
+
+TEST(HttpServer, TellsOfAnExceptionInTheMiddleOfAStreamAndCloses) {
+  TestServer server({}, Serve);
+  RawClient client(server.port());
+  client.Send(Get("/broken"));
+  EXPECT_THAT(client.ReadAll(), EndsWith("half"));
+  EXPECT_TRUE(server.observer.Wait(AllClosed));
+  EXPECT_THAT(server.observer.exceptions, SizeIs(1));
 }
 
 TEST(HttpServer, TurnsAnExceptionInto500WithoutItsText) {

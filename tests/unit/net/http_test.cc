@@ -49,6 +49,30 @@ HttpResponse Serve(std::string method, std::vector<std::pair<std::string, std::s
   return ServeBytes(request.get(), SharedBytes::Of(Bytes(size, std::uint8_t{7})), "application/octet-stream", "abc");
 }
 
+TEST(TagBody, NamesTheBytesAndSendsNoneThatTheCallerHas) {
+  const auto tagged = [](std::string body, const std::string& has) {
+    Request request("GET", {{"if-none-match", has}});
+    HttpResponse response;
+    response.content_type = "application/json";
+    response.body = std::move(body);
+    TagBody(request.get(), response);
+    return response;
+  };
+  const HttpResponse first = tagged("{}", "\"other\"");
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(first.body, "{}");
+  ASSERT_THAT(first.headers, ElementsAre(Pair("ETag", ::testing::MatchesRegex("\"[0-9a-f]{32}\""))));
+  const std::string tag = first.headers[0].second;
+  for (const std::string& has : {tag, "W/" + tag, "\"x\", " + tag, std::string("*")}) {
+    const HttpResponse again = tagged("{}", has);
+    EXPECT_EQ(again.status, 304) << has;
+    EXPECT_EQ(again.body, "");
+    EXPECT_EQ(again.content_type, "");
+    EXPECT_THAT(again.headers, ElementsAre(Pair("ETag", tag)));
+  }
+  EXPECT_EQ(tagged("{} ", tag).status, 200);
+}
+
 TEST(ServeBytes, GivesTheWholeWithAStrongTag) {
   const HttpResponse response = Serve("GET", {});
   EXPECT_EQ(response.status, 200);

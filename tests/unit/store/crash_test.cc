@@ -81,7 +81,8 @@ class Life {
             &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,       &Life::DropLeases,
             &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond, &Life::Enrol,
             &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,    &Life::Renew,
-            &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop};
+            &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop,
+            &Life::LetIn,         &Life::ShutOut};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
@@ -165,6 +166,8 @@ class Life {
     return Void(store_.AppendAudit({.at = At(1), .actor = "a", .action = "b", .target = "c", .detail = ""}));
   }
   Result<void> Stop() { return store_.SetTaskState(Task(kTask), {TaskState::kStopped, "by ada"}); }
+  Result<void> LetIn() { return store_.CreateAccessToken(testing::NewAccessToken("00ff", {Task(kTask)})); }
+  Result<void> ShutOut() { return Void(store_.RevokeAccessToken("00ff", At(60))); }
 
  private:
   template <typename T>
@@ -236,6 +239,7 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
   const bool has_partials = !testing::PartialsOf(store, Round(kTask, 1))->empty();
   const auto phone = store.Device(Device("phone"));
   const auto tasks = *store.Tasks();
+  const auto access = *store.AccessTokens();
   return {!tasks.empty(),
           past(RoundPhase::kOpen),
           ledger >= 1,
@@ -265,7 +269,9 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
           phone && phone->state == DeviceState::kRevoked,
           store.Device(Device("tablet")).has_value(),
           store.VerifyAudit()->sequence >= 1,
-          !tasks.empty() && tasks.front().state == TaskState::kStopped};
+          !tasks.empty() && tasks.front().state == TaskState::kStopped,
+          !access.empty() && access.front().tasks.size() == 1,
+          !access.empty() && access.front().revoked_at == At(60)};
 }
 constexpr std::size_t kDestroyKeyCall = 12;
 constexpr std::array<std::size_t, 3> kUnseenCalls = {19, 21, 22};
@@ -415,6 +421,8 @@ TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
       {"device_revoked", {log}},
       {"device_certificate", {log}},
       {"devices_touched", {log}},
+      {"access_token_row", {log}},
+      {"access_token_revoked", {log}},
       {"audit_row", {log}},
       {"task_state", {log}},
   };

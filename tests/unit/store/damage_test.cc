@@ -81,18 +81,20 @@ TEST_F(Opening, NeedsAParentDirectoryAndSaysWhichIsMissing) {
               IsErrorSaying(ErrorCode::kUnavailable, "no/such"));
 }
 
+const std::string kWithoutAccess = "; DROP TABLE access_token_tasks; DROP TABLE access_tokens; ";
+const std::string kToFirstSchema =
+    "DROP TABLE counted_leases; DROP INDEX tokens_by_name" + kWithoutAccess + "UPDATE schema_version SET version = 1";
+
 TEST_F(Opening, RefusesTheSchemaOfANewerRelease) {
   Close();
   ASSERT_EQ(RunSql(database(), "UPDATE schema_version SET version = 99"), "");
   EXPECT_THAT(SqliteStore::Open({.data_dir = data_dir()}),
-              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 4"));
+              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 5"));
 }
 
 TEST_F(Opening, BringsTheFirstSchemaForward) {
   Close();
-  ASSERT_EQ(
-      RunSql(database(), "DROP TABLE counted_leases; DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"),
-      "");
+  ASSERT_EQ(RunSql(database(), kToFirstSchema), "");
   ASSERT_THAT(SqliteStore::Open({.data_dir = data_dir()}), IsOk());
   EXPECT_EQ(RunSql(database(), "DROP INDEX tokens_by_name"), "") << "it is there again";
 }
@@ -106,7 +108,7 @@ TEST_F(Opening, GivesTheLeasesOfTheThirdSchemaAnIndexByAge) {
   old.leased_in = 1;
   ASSERT_THAT(store().CommitPartial(Round("har", 2), 0, Text("sum"), std::array{old}), IsOk());
   Close();
-  ASSERT_EQ(RunSql(database(), remove + "; UPDATE schema_version SET version = 3"), "");
+  ASSERT_EQ(RunSql(database(), remove + kWithoutAccess + "UPDATE schema_version SET version = 3"), "");
   Open();
   EXPECT_THAT(*store().CountedLeases(Task("har")), SizeIs(1));
   EXPECT_THAT(store().DropCountedLeases(Task("har"), 1), IsOk());
@@ -124,9 +126,7 @@ TEST_F(Opening, UsesUpTheTokensThatTheFirstSchemaLeftForDevices) {
   ASSERT_THAT(token(2, Device("tablet")), IsOk());
   ASSERT_THAT(store().AddDevice(NewDevice("phone", 1)), IsOk());
   Close();
-  ASSERT_EQ(
-      RunSql(database(), "DROP TABLE counted_leases; DROP INDEX tokens_by_name; UPDATE schema_version SET version = 1"),
-      "");
+  ASSERT_EQ(RunSql(database(), kToFirstSchema), "");
   const auto again = *SqliteStore::Open({.data_dir = data_dir()});
   EXPECT_THAT(again->RedeemToken(Digest256{1}, At(1), NewDevice("phone", 2)),
               IsErrorSaying(ErrorCode::kUnauthenticated, "used up"));

@@ -95,6 +95,20 @@ inline DeviceRecord NewDevice(std::string_view name, std::uint8_t key = 1) {
   return device;
 }
 
+inline AccessTokenRecord NewAccessToken(std::string id, std::vector<TaskId> tasks = {}) {
+  AccessTokenRecord token{.id = std::move(id),
+                          .hash = {},
+                          .name = *PersonName::Parse("ada"),
+                          .role = Role::kScientist,
+                          .tasks = std::move(tasks),
+                          .created_by = "admin/admin",
+                          .created_at = At(1),
+                          .expires_at = At(100),
+                          .revoked_at = std::nullopt};
+  token.hash.fill(static_cast<std::uint8_t>(token.id.back()));
+  return token;
+}
+
 inline dp::BudgetLedger NewLedger(const task::TaskSpec& spec) {
   auto ledger = dp::BudgetLedger::Restore(spec.Policy(&crypto::Sha256), {}, 0);
   EXPECT_THAT(ledger, tacit::testing::IsOk());
