@@ -1,6 +1,8 @@
 #include <array>
 #include <string>
 
+#include "common/crypto/digest.h"
+#include "server/store/chains.h"
 #include "server/store/rows.h"
 #include "server/store/sqlite_store.h"
 
@@ -94,6 +96,45 @@ Result<void> InsertAudit(Database& database, const AuditRecord& record) {
   return insert.Bind(record.previous).Bind(record.hash).Run();
 }
 
+constexpr std::size_t kAtOnce = 1000;
+
+struct Page {
+  std::uint64_t after;
+  std::size_t limit;
+};
+
+Result<std::vector<dp::LedgerEntry>> PageOfLedger(Database& database, const TaskId& task, Page page) {
+  TACIT_TRY(Query query,
+            database.Prepare("SELECT * FROM ledger WHERE task = ? AND sequence > ? ORDER BY sequence LIMIT ?"));
+  query.Bind(task.str()).Bind(page.after).Bind(page.limit);
+  return TakeAll(std::move(query), TakeEntry);
+}
+
+Result<std::vector<AuditRecord>> AuditPage(Database& database, Page page) {
+  TACIT_TRY(Query query, database.Prepare("SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
+  query.Bind(page.after).Bind(page.limit);
+  return TakeAll(std::move(query), TakeAudit);
+}
+
+/// How many entries one task's ledger has.
+Result<std::uint64_t> VerifyLedger(Database& database, const TaskId& task) {
+  ChainEnd end;
+  while (true) {
+    TACIT_TRY(const auto entries, PageOfLedger(database, task, {end.sequence, kAtOnce}));
+    for (const dp::LedgerEntry& entry : entries) {
+      // What the first continues is the policy, which is not looked at here.
+      const bool continues = entry.sequence == end.sequence + 1 && (end.sequence == 0 || entry.previous == end.hash);
+      if (!continues || entry.hash != crypto::Sha256(dp::CanonicalBytes(entry))) {
+        return Fail(ErrorCode::kDataLoss, "entry " + std::to_string(entry.sequence) + " of the ledger of task '" +
+                                              task.str() + "' does not continue entry " + std::to_string(end.sequence) +
+                                              ": the ledger was changed");
+      }
+      end = {entry.sequence, entry.hash};
+    }
+    if (entries.size() < kAtOnce) return end.sequence;
+  }
+}
+
 }  // namespace
 
 Result<Durable<dp::LedgerEntry>> SqliteStore::AppendLedger(const dp::LedgerEntry& entry) {
@@ -114,10 +155,7 @@ Result<std::vector<Durable<dp::LedgerEntry>>> SqliteStore::Ledger(const TaskId& 
 }
 
 Result<std::vector<dp::LedgerEntry>> SqliteStore::LedgerPage(const TaskId& id, std::uint64_t after, std::size_t limit) {
-  TACIT_TRY(Query query,
-            database_->Prepare("SELECT * FROM ledger WHERE task = ? AND sequence > ? ORDER BY sequence LIMIT ?"));
-  query.Bind(id.str()).Bind(after).Bind(limit);
-  return TakeAll(std::move(query), TakeEntry);
+  return PageOfLedger(*database_, id, {after, limit});
 }
 
 Result<AuditHead> SqliteStore::LastAudit() {
@@ -138,16 +176,17 @@ Result<AuditRecord> SqliteStore::AppendAudit(const AuditEvent& event) {
 }
 
 Result<std::vector<AuditRecord>> SqliteStore::Audit(std::uint64_t after, std::size_t limit) {
-  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"));
-  query.Bind(after).Bind(limit);
-  return TakeAll(std::move(query), TakeAudit);
+  return AuditPage(*database_, {after, limit});
 }
 
 Result<AuditHead> SqliteStore::VerifyAudit() {
-  constexpr std::size_t kAtOnce = 1000;
+  return tacit::store::VerifyAudit(*database_);
+}
+
+Result<AuditHead> VerifyAudit(Database& database) {
   AuditHead head;
   while (true) {
-    TACIT_TRY(const std::vector<AuditRecord> records, Audit(head.sequence, kAtOnce));
+    TACIT_TRY(const std::vector<AuditRecord> records, AuditPage(database, {head.sequence, kAtOnce}));
     for (const AuditRecord& record : records) {
       const bool fits =
           record.sequence == head.sequence + 1 && record.previous == head.hash && record.hash == AuditHash(record);
@@ -160,6 +199,17 @@ Result<AuditHead> SqliteStore::VerifyAudit() {
     }
     if (records.size() < kAtOnce) return head;
   }
+}
+
+Result<std::uint64_t> VerifyLedgers(Database& database) {
+  TACIT_TRY(Query query, database.Prepare("SELECT DISTINCT task FROM ledger ORDER BY task"));
+  TACIT_TRY(const std::vector<TaskId> tasks, TakeAll(std::move(query), TakeName<TaskId>));
+  std::uint64_t entries = 0;
+  for (const TaskId& task : tasks) {
+    TACIT_TRY(const std::uint64_t of_task, VerifyLedger(database, task));
+    entries += of_task;
+  }
+  return entries;
 }
 
 }  // namespace tacit::store

@@ -27,6 +27,11 @@ struct PartialFile {
   static PartialFile Of(std::uint64_t sequence, ByteSpan sealed);
 };
 
+/// Where a data directory has its database.
+inline std::filesystem::path DatabaseIn(const std::filesystem::path& data_dir) {
+  return data_dir / "tacit.db";
+}
+
 /// The files of a data directory, and the lock on it. A file is durable before its writer returns; which files count is
 /// said by the rows of the database, so a file without a row is an unfinished step and may be swept. Errors:
 /// kUnavailable when the disk is full, read-only or fails; kDataLoss for a file that is missing or not what was
@@ -39,7 +44,7 @@ class DataFiles {
   DataFiles& operator=(DataFiles&& other) noexcept;
   ~DataFiles();
 
-  [[nodiscard]] std::filesystem::path database() const { return data_dir_ / "tacit.db"; }
+  [[nodiscard]] std::filesystem::path database() const { return DatabaseIn(data_dir_); }
   /// Whether no directory holds a file: then, and only then, may the database be missing.
   [[nodiscard]] Result<bool> Empty() const;
 

@@ -35,6 +35,8 @@ ErrorCode CodeFor(int sqlite_code) {
       return ErrorCode::kDataLoss;
     case SQLITE_TOOBIG:
       return ErrorCode::kTooLarge;
+    case SQLITE_INTERRUPT:
+      return ErrorCode::kDeadlineExceeded;
     case SQLITE_FULL:
     case SQLITE_IOERR:
     case SQLITE_READONLY:
@@ -58,6 +60,16 @@ Result<void> MakeFile(const std::filesystem::path& path) {
   }
   ::close(fd);
   return {};
+}
+
+/// What SQLite reads a path and options from: what has a meaning in an URI stands as its number.
+std::string UriOf(const std::filesystem::path& path) {
+  std::string uri = "file://";
+  for (const char c : std::filesystem::absolute(path).string()) {
+    const bool special = c == '%' || c == '?' || c == '#';
+    uri += special ? "%" + ToHex(AsBytes(std::string_view(&c, 1))) : std::string(1, c);
+  }
+  return uri;
 }
 
 }  // namespace
@@ -229,24 +241,43 @@ std::unexpected<Error> Database::Failure(int code) const {
 Result<std::unique_ptr<Database>> Database::Open(const std::filesystem::path& path) {
   TACIT_TRY_VOID(MakeFile(path));
   std::unique_ptr<Database> database(new Database(path));
-  TACIT_TRY_VOID(database->Connect());
+  TACIT_TRY_VOID(database->Connect(std::filesystem::absolute(path), SQLITE_OPEN_READWRITE));
+  if (sqlite3_db_readonly(database->connection_.get(), "main") == 1) {
+    return Fail(ErrorCode::kUnavailable, path.string() + " cannot be written: check its mode and its file system");
+  }
   TACIT_TRY_VOID(database->Configure());
   return database;
 }
 
-Result<void> Database::Connect() {
+Result<std::unique_ptr<Database>> Database::OpenToLook(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return Fail(ErrorCode::kNotFound, path.string() + " is not there");
+  std::filesystem::path log = path;
+  log += "-wal";
+  // Where there is no log, no server is at work, and a reader that took part in its protocol would make files that
+  // another user's server could then not open. One that is empty may be that of a server which has just cut it.
+  const bool nobody_writes = !std::filesystem::exists(log, ignored);
+  std::unique_ptr<Database> database(new Database(path));
+  TACIT_TRY_VOID(
+      database->Connect(UriOf(path) + (nobody_writes ? "?immutable=1" : ""), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI));
+  for (const char* pragma : {"PRAGMA query_only = ON", "PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON",
+                             "PRAGMA temp_store = MEMORY"}) {
+    TACIT_TRY_VOID(database->Execute(pragma));
+  }
+  TACIT_TRY_VOID(database->RequireOurs());
+  return database;
+}
+
+Result<void> Database::Connect(const std::string& name, int flags) {
   sqlite3* connection = nullptr;
   // One thread at a time is the contract, so SQLite's own locks are left out. NOFOLLOW: the path is ours.
-  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-  const int code = sqlite3_open_v2(std::filesystem::absolute(path_).c_str(), &connection, flags, nullptr);
+  const int code =
+      sqlite3_open_v2(name.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
   connection_.reset(connection);
   if (code != SQLITE_OK) return Failure(code);
   sqlite3_extended_result_codes(connection, 1);
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   sqlite3_db_config(connection, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  if (sqlite3_db_readonly(connection, "main") == 1) {
-    return Fail(ErrorCode::kUnavailable, path_.string() + " cannot be written: check its mode and its file system");
-  }
   return {};
 }
 
@@ -270,12 +301,41 @@ Result<void> Database::Configure() {
   TACIT_TRY(Query pages, Prepare("SELECT count(*) FROM sqlite_schema"));
   TACIT_TRY(const bool any, pages.Next());
   if (any && pages.TakeU64() == 0) return Execute(kSetApplicationId);
+  return RequireOurs();
+}
+
+Result<void> Database::RequireOurs() {
   TACIT_TRY(Query id, Prepare("PRAGMA application_id"));
   TACIT_TRY(const bool has_id, id.Next());
   if (!has_id || id.TakeU64() != kApplicationId) {
     return Fail(ErrorCode::kDataLoss, path_.string() + " is a database of another program");
   }
   return {};
+}
+
+Result<std::string> Database::FirstFault() {
+  TACIT_TRY(Query check, Prepare("PRAGMA quick_check(1)"));
+  TACIT_TRY(const bool row, check.Next());
+  return row ? check.TakeText() : std::string("the check gave no answer");
+}
+
+Result<void> Database::QuickCheck(const Clock& clock, SteadyTime deadline) {
+  struct Patience {
+    const Clock& clock;
+    SteadyTime deadline;
+  };
+  Patience patience{clock, deadline};
+  const auto is_over = [](void* context) -> int {
+    const auto& limit = *static_cast<const Patience*>(context);
+    return limit.clock.SteadyNow() >= limit.deadline ? 1 : 0;
+  };
+  constexpr int kInstructionsBetweenLooks = 20'000;
+  sqlite3_progress_handler(connection_.get(), kInstructionsBetweenLooks, is_over, &patience);
+  const Result<std::string> found = FirstFault();
+  sqlite3_progress_handler(connection_.get(), 0, nullptr, nullptr);
+  if (!found) return std::unexpected(found.error());
+  if (*found == "ok") return {};
+  return Fail(ErrorCode::kDataLoss, path_.string() + ": " + *found);
 }
 
 Result<void> Database::CutLog() {

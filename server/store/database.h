@@ -85,6 +85,9 @@ class Database {
  public:
   /// Makes the file (mode 0600) when it does not exist.
   static Result<std::unique_ptr<Database>> Open(const std::filesystem::path& path);
+  /// For looking at a file that a server may be using, or none: it is neither made nor changed, and nothing beside it
+  /// where no log is there to be read. Errors: kNotFound when there is no file.
+  static Result<std::unique_ptr<Database>> OpenToLook(const std::filesystem::path& path);
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   ~Database();
@@ -96,6 +99,9 @@ class Database {
   /// Writes the write-ahead log back and cuts it, so that what was forgotten is not in it. Left for the next time while
   /// another connection reads.
   [[nodiscard]] Result<void> CutLog();
+  /// Looks through every page, and whether indices and rows agree. Errors: kDataLoss with the first thing that does not
+  /// hold; kDeadlineExceeded when `deadline` comes first.
+  [[nodiscard]] Result<void> QuickCheck(const Clock& clock, SteadyTime deadline);
   /// Prepares a statement without parameters and runs it.
   [[nodiscard]] Result<void> Execute(const char* sql);
 
@@ -110,8 +116,10 @@ class Database {
   };
 
   explicit Database(std::filesystem::path path) : path_(std::move(path)) {}
-  [[nodiscard]] Result<void> Connect();
+  [[nodiscard]] Result<void> Connect(const std::string& name, int flags);
   [[nodiscard]] Result<void> Configure();
+  [[nodiscard]] Result<void> RequireOurs();
+  [[nodiscard]] Result<std::string> FirstFault();
   [[nodiscard]] std::unexpected<Error> Failure(int code) const;
 
   std::filesystem::path path_;
