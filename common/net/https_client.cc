@@ -100,7 +100,7 @@ class HttpsClient::Impl {
   Result<ResponseHead> ReadHead(const ExchangeLimits& limits);
   Result<ResponseHead> ReadFinalHead(const ExchangeLimits& limits);
   Result<Bytes> ReadBody(const ResponseHead& head, const ClientRequest& request, const ExchangeLimits& limits);
-  Result<Bytes> ReadExactly(std::size_t size, const ExchangeLimits& limits);
+  Result<Bytes> ReadExactly(std::size_t size, const ClientRequest& request, const ExchangeLimits& limits);
   Result<Bytes> ReadToEnd(std::size_t limit, const ExchangeLimits& limits);
   [[nodiscard]] std::unexpected<Error> Malformed(std::string_view what) const;
 
@@ -226,14 +226,19 @@ Result<Bytes> HttpsClient::Impl::ReadBody(const ResponseHead& head, const Client
                                           " bytes, more than the " + std::to_string(request.max_response_bytes) +
                                           " that are accepted");
   }
-  return ReadExactly(static_cast<std::size_t>(*head.content_length), limits);
+  return ReadExactly(static_cast<std::size_t>(*head.content_length), request, limits);
 }
 
-Result<Bytes> HttpsClient::Impl::ReadExactly(std::size_t size, const ExchangeLimits& limits) {
+Result<Bytes> HttpsClient::Impl::ReadExactly(std::size_t size, const ClientRequest& request,
+                                             const ExchangeLimits& limits) {
   Bytes body(size);
   std::size_t filled = std::min(size, input_.size());
   std::copy_n(input_.begin(), filled, body.begin());
   input_.erase(input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(filled));
+  const auto tell = [&] {
+    if (request.on_progress) request.on_progress({filled, size});
+  };
+  tell();
   while (filled < size) {
     TACIT_TRY(const std::size_t got, connection_->ReadSome(std::span(body).subspan(filled), limits));
     if (got == 0) {
@@ -241,6 +246,7 @@ Result<Bytes> HttpsClient::Impl::ReadExactly(std::size_t size, const ExchangeLim
                   "the answer was cut off after " + std::to_string(filled) + " of " + std::to_string(size) + " bytes");
     }
     filled += got;
+    tell();
   }
   return body;
 }

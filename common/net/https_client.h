@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,12 @@ struct ClientOptions {
   Millis io_timeout{60'000};  ///< The longest time without a byte moving while a request or an answer is on its way.
 };
 
+/// How much of an answer's body has come, of how much. Units: bytes.
+struct BodyProgress {
+  std::uint64_t received = 0;
+  std::uint64_t total = 0;
+};
+
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";  ///< Path and query, as they go on the wire.
@@ -41,6 +48,8 @@ struct ClientRequest {
   enum class Resend : std::uint8_t { kIfIdempotent, kNever };
   Resend resend = Resend::kIfIdempotent;
   std::size_t max_response_bytes = 1024 * 1024;
+  /// Told as the body of an answer comes that says how large it is. Empty: nobody is.
+  std::function<void(const BodyProgress&)> on_progress = {};
   /// For the whole request, and then also for the wait for an answer to begin: a long poll sets it above the time it
   /// asks the server to wait. 0: no limit in all, and `io_timeout` for the answer to begin.
   Millis timeout{0};
