@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <functional>
 #include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
 
+#include "cli/completion.h"
+#include "cli/grammar.h"
+#include "cli/known_contexts.h"
 #include "cli/text.h"
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/text.h"
+#include "common/base/version.h"
 #include "common/command_line/command_line.h"
 #include "dp/audit.h"
 #include "dp/calibration.h"
@@ -32,62 +35,14 @@ Exit codes:
   5  internal fault
   6  the privacy budget is exhausted
   7  an audit found a mechanism that breaks its promise
+  8  the doctor found a problem
 
 With --json each answer is one line on stdout:
   {"schema":1,"data":...} or {"schema":1,"error":{"code","message","hint"}}
-The server and who you are come from --context DIR (or $TACIT_CONTEXT), a directory that 'tacit init' made;
+The server and who you are come from --context (or $TACIT_CONTEXT): a name that 'tacit context add' gave, or a
+directory that 'tacit init' made; without it, and without --server, from the name that 'tacit context use' chose.
 --server, --ca, --cert and --key replace what it says. An access token in --token-file (or $TACIT_TOKEN_FILE)
-takes the place of the certificate.)";
-
-// What CLI11 fills in, before it is checked and becomes an Invocation.
-struct RawArguments {
-  ConnectionArguments connection;
-  bool json = false;
-  std::string directory;
-  std::string trust_domain = "tacit";
-  std::vector<std::string> hosts;
-  std::string file;
-  bool dry_run = false;
-  std::string task;
-  std::string device;
-  std::string timeout;
-  std::string reason;
-  std::string version = "latest";
-  std::string format;
-  std::string output;
-  std::uint32_t uses = 1;
-  std::string lifetime = "24h";
-  std::string mechanism = "gaussian";
-  std::optional<double> noise_multiplier;
-  double sampling_probability = 1;
-  std::optional<std::uint64_t> steps;
-  std::optional<std::uint64_t> cohort;
-  double delta = 0;
-  double epsilon = 0;
-  std::optional<double> budget;
-  std::string neighbouring = "add-or-remove-one";
-  std::string accountant = "tightest";
-  std::string head;
-  double clip_norm = 1;
-  std::uint32_t grid_radius = std::uint32_t{1} << 20U;
-  double confidence = 0.999;
-  std::uint64_t trials = 100'000;
-  std::uint64_t canaries = 4000;
-  std::string name;
-  std::string role;
-  std::string access_lifetime = "90d";
-  std::vector<std::string> tasks;
-  std::string id;
-  std::uint64_t after = 0;
-};
-
-using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
-
-// The subcommands, each with what turns the raw arguments into its command.
-struct Grammar {
-  RawArguments raw;
-  std::vector<std::pair<CLI::App*, MakeCommand>> leaves;
-};
+takes the place of the certificate. When something does not work: tacit doctor)";
 
 Outcome<TaskId> ParseTask(const std::string& text) {
   auto task = TaskId::Parse(text);
@@ -255,31 +210,14 @@ Outcome<Command> MakePrivacyAudit(const RawArguments& raw) {
       .canaries = raw.canaries};
 }
 
-template <typename Arguments>
-Outcome<Command> MakePlain(const RawArguments& /*raw*/) {
-  return Arguments{};
-}
-
-CLI::App& AddGroup(CLI::App& app, const char* name, const char* what) {
-  CLI::App* const group = app.add_subcommand(name, what);
-  group->require_subcommand(1);
-  return *group;
-}
-
-CLI::App& AddLeaf(Grammar& grammar, CLI::App& group, const char* name, const char* what, MakeCommand make) {
-  CLI::App* const leaf = group.add_subcommand(name, what);
-  grammar.leaves.emplace_back(leaf, std::move(make));
-  return *leaf;
-}
-
 void AddTask(RawArguments& raw, CLI::App& leaf) {
   leaf.add_option("TASK", raw.task, "Name of the task")->required()->type_name("");
 }
 
 void DescribeConnection(RawArguments& raw, CLI::App& app) {
-  app.add_option("--context", raw.connection.context, "Directory that 'tacit init' made")
+  app.add_option("--context", raw.connection.context, "Name of a context, or directory that 'tacit init' made")
       ->envname("TACIT_CONTEXT")
-      ->type_name("DIR");
+      ->type_name(kContextType);
   app.add_option("--server", raw.connection.server, "The server's api listener")->type_name("HOST:PORT");
   app.add_option("--ca", raw.connection.ca, "CA certificate of the server")->type_name("FILE");
   app.add_option("--cert", raw.connection.certificate, "The operator's certificate")->type_name("FILE");
@@ -533,6 +471,7 @@ void Describe(Grammar& grammar, CLI::App& app) {
   app.require_subcommand(1);
   app.fallthrough();  // global options may stand behind the command, and subcommands inherit that
   app.footer(kFooter);
+  app.set_version_flag("--version", std::string(kVersion), "Version of this command, and nothing else");
   DescribeConnection(grammar.raw, app);
   DescribeInit(grammar, app);
   DescribeTask(grammar, app);
@@ -542,7 +481,7 @@ void Describe(Grammar& grammar, CLI::App& app) {
   DescribeAccess(grammar, app);
   DescribeAuditLog(grammar, app);
   AddLeaf(grammar, app, "whoami", "As whom the server sees you, and what you may do", MakePlain<WhoamiArguments>);
-  AddLeaf(grammar, app, "version", "Versions of this command and of the server", MakePlain<VersionArguments>);
+  DescribeOwn(grammar, app);
 }
 
 // CLI11 puts what it is given in front of the name.
@@ -550,11 +489,23 @@ std::string HelpOf(const CLI::App& app) {
   return app.help(app.get_parent() == nullptr ? "" : command_line::WordsOf(*app.get_parent()));
 }
 
+// The table of all commands, and what it fills.
+struct CommandLine {
+  CommandLine() { Describe(grammar, app); }
+  CLI::App app{"Federated learning with a privacy budget: the operator's command", "tacit"};
+  Grammar grammar;
+};
+
+ConnectionArguments Connection(RawArguments& raw) {
+  raw.connection.known = KnownContextsFile(std::getenv("XDG_CONFIG_HOME"), std::getenv("HOME"));
+  return std::move(raw.connection);
+}
+
 Outcome<std::variant<Invocation, HelpText>> Finish(Grammar& grammar) {
   const auto chosen = std::ranges::find_if(grammar.leaves, [](const auto& leaf) { return leaf.first->parsed(); });
   TACIT_CHECK(chosen != grammar.leaves.end(), "CLI11 was told to require a subcommand at every level");
   TACIT_CLI_TRY(Command command, chosen->second(grammar.raw));
-  return Invocation{std::move(grammar.raw.connection), grammar.raw.json ? OutputForm::kJson : OutputForm::kText,
+  return Invocation{Connection(grammar.raw), grammar.raw.json ? OutputForm::kJson : OutputForm::kText,
                     std::move(command)};
 }
 
@@ -564,19 +515,28 @@ OutputForm WantedForm(int argc, const char* const* argv) {
   return command_line::AsksForJson(argc, argv) ? OutputForm::kJson : OutputForm::kText;
 }
 
+std::string CompletionLines(std::span<const std::string> words, std::span<const std::string> context_names) {
+  const CommandLine line;
+  return FormatSuggestions(Suggest(line.app, words, context_names));
+}
+
 Outcome<std::variant<Invocation, HelpText>> ParseArguments(int argc, const char* const* argv) {
-  CLI::App app("Federated learning with a privacy budget: the operator's command", "tacit");
-  Grammar grammar;
-  Describe(grammar, app);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    return HelpText{HelpOf(command_line::DeepestNamed(app))};
-  } catch (const CLI::Error& error) {
-    return UsageFailure(command_line::Describe(error, app),
-                        command_line::WordsOf(command_line::DeepestNamed(app)) + " --help");
+  CommandLine line;
+  if (argc > 1 && std::string_view(argv[1]) == kCompleteWord) {
+    // Not parsed: it is somebody else's unfinished line, and may hold anything.
+    return Invocation{Connection(line.grammar.raw), OutputForm::kText, CompleteArguments{{argv + 2, argv + argc}}};
   }
-  return Finish(grammar);
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return HelpText{HelpOf(command_line::DeepestNamed(line.app))};
+  } catch (const CLI::CallForVersion&) {
+    return Invocation{{}, WantedForm(argc, argv), VersionArguments{VersionArguments::Of::kThisCommand}};
+  } catch (const CLI::Error& error) {
+    return UsageFailure(command_line::Describe(error, line.app),
+                        command_line::WordsOf(command_line::DeepestNamed(line.app)) + " --help");
+  }
+  return Finish(line.grammar);
 }
 
 }  // namespace tacit::cli

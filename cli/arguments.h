@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -123,7 +124,31 @@ struct WhoamiArguments {};
 struct AuditListArguments {
   std::uint64_t after = 0;
 };
-struct VersionArguments {};
+/// Name of a context, of the right form.
+struct ContextAddArguments {
+  std::string name;
+};
+struct ContextListArguments {};
+struct ContextUseArguments {
+  std::string name;
+};
+struct ContextRemoveArguments {
+  std::string name;
+};
+struct DoctorArguments {
+  std::filesystem::path config;  ///< Of a server on this machine; empty: only the way to a server is looked at.
+};
+struct CompletionArguments {
+  std::string shell;  ///< `bash`, `zsh` or `fish`.
+};
+/// What a shell asks while a line is typed.
+struct CompleteArguments {
+  std::vector<std::string> words;  ///< Behind the program's name, up to the one that is being typed.
+};
+struct VersionArguments {
+  enum class Of : std::uint8_t { kBoth, kThisCommand };
+  Of of = Of::kBoth;
+};
 
 using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
@@ -131,16 +156,19 @@ using Command =
                  PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
                  PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments,
                  DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
-                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, VersionArguments>;
+                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, ContextAddArguments,
+                 ContextListArguments, ContextUseArguments, ContextRemoveArguments, DoctorArguments,
+                 CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {
-  std::filesystem::path context;
+  std::filesystem::path context;  ///< The name of a known one, or a directory.
   std::string server;
   std::filesystem::path ca;
   std::filesystem::path certificate;
   std::filesystem::path key;
   std::filesystem::path token_file;  ///< Holds an access token.
+  std::filesystem::path known;       ///< The file of this user's contexts, which need not be there; empty: none.
 };
 
 struct Invocation {
@@ -156,6 +184,11 @@ struct HelpText {
 
 /// Whether `--json` is among the arguments: known even when the rest does not parse.
 OutputForm WantedForm(int argc, const char* const* argv);
+
+/// The first word of a line that is to be completed and not run.
+inline constexpr const char* kCompleteWord = "__complete";
+/// What may come next on a line, as FormatSuggestions writes it.
+std::string CompletionLines(std::span<const std::string> words, std::span<const std::string> context_names);
 
 /// Reads the command line; $TACIT_CONTEXT stands in for --context. Touches no file and no network.
 /// Errors: ExitCode::kUsage, with the help command to try.

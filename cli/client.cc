@@ -147,7 +147,10 @@ Outcome<net::ClientResponse> ApiClient::Download(const std::string& target) {
   request.target = target;
   request.max_response_bytes = kLargestModel;
   request.timeout = kDownloadTimeout;
-  return Send(std::move(request));
+  if (progress_) request.on_progress = std::ref(progress_);  // a copy would forget what it has drawn
+  auto response = Send(std::move(request));
+  if (progress_) progress_({});
+  return response;
 }
 
 Outcome<Json> ApiClient::GetAll(const std::string& target, std::string after) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cli/context.h"
 #include "cli/failure.h"
@@ -30,6 +32,9 @@ class ApiClient {
   /// All items of a list that the server gives in pages; of those after `after`, when it is not empty.
   Outcome<Json> GetAll(const std::string& target, std::string after = {});
 
+  /// Told how far each Download is, and at its end, however it ends, nothing of nothing.
+  void OnProgress(std::function<void(const net::BodyProgress&)> progress) { progress_ = std::move(progress); }
+
   [[nodiscard]] const Context& context() const { return context_; }
 
  private:
@@ -38,6 +43,7 @@ class ApiClient {
 
   Context context_;
   net::HttpsClient client_;
+  std::function<void(const net::BodyProgress&)> progress_;
 };
 
 /// The failure in an answer to a request for `target` whose status is not a success.

@@ -54,6 +54,17 @@ Report DescribeAudit(const PrivacyAuditArguments& arguments, const dp::AuditRepo
 Outcome<ExitCode> Watch(const TaskWatchArguments& arguments, ApiClient& client, const Output& output,
                         const Clock& clock);
 
+// The list of contexts. What is wrong with one is found when it is added, and not when it is listed.
+
+/// Errors: kRefused for a name that is taken.
+Outcome<Report> Run(const ContextAddArguments& arguments, const ConnectionArguments& connection, WallTime now);
+Outcome<Report> Run(const ContextListArguments& arguments, const ConnectionArguments& connection);
+Outcome<Report> Run(const ContextUseArguments& arguments, const ConnectionArguments& connection);
+Outcome<Report> Run(const ContextRemoveArguments& arguments, const ConnectionArguments& connection);
+
+Outcome<Report> Run(const CompletionArguments& arguments);
+
+Report ShowOwnVersion();
 /// Versions of this command and, as far as `client` is one, of its server: that it is not reached is a note and no
 /// failure.
 Report ShowVersion(std::optional<Outcome<ApiClient>> client);

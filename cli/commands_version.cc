@@ -14,6 +14,10 @@ Outcome<Json> AskServer(Outcome<ApiClient> client) {
 
 }  // namespace
 
+Report ShowOwnVersion() {
+  return {Json{{"tacit", kVersion}, {"server", nullptr}}, "tacit " + std::string(kVersion) + "\n", {}};
+}
+
 Report ShowVersion(std::optional<Outcome<ApiClient>> client) {
   Report report{Json{{"tacit", kVersion}, {"server", nullptr}}, "", {}};
   std::vector<std::pair<std::string, std::string>> lines = {{"tacit", std::string(kVersion)}};

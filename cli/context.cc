@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cli/fields.h"
+#include "cli/known_contexts.h"
 #include "cli/text.h"
 #include "common/base/files.h"
 #include "common/crypto/certificate.h"
@@ -15,7 +16,8 @@ namespace {
 
 constexpr std::size_t kLargestFile = 256UL * 1024;
 constexpr const char* kHowToConnect =
-    "tacit --context DIR ... with a directory that 'tacit init --dir DIR' made, or give --server --ca --cert --key";
+    "tacit --context DIR ... with a directory that 'tacit init --dir DIR' made, or give --server --ca --cert --key; "
+    "'tacit context add NAME' remembers either";
 
 constexpr const char* kHowToRead = "run this as the user whose files these are";
 
@@ -71,7 +73,9 @@ Outcome<Sources> FindSources(const ConnectionArguments& arguments) {
     sources.key.clear();
   }
   if (sources.server.empty())
-    return UsageFailure("which server? Neither --context, $TACIT_CONTEXT nor --server is given", kHowToConnect);
+    return UsageFailure(
+        "which server? No context is current, and neither --context, $TACIT_CONTEXT nor --server is given",
+        kHowToConnect);
   const bool who = !sources.token.empty() || (!sources.certificate.empty() && !sources.key.empty());
   if (sources.ca.empty() || !who)
     return UsageFailure("without a context, --server needs --ca, and --cert and --key or --token-file", kHowToConnect);
@@ -136,7 +140,14 @@ std::string FormatContextFile(const net::Endpoint& api) {
   return document.dump(2) + "\n";
 }
 
-Outcome<Context> LoadContext(const ConnectionArguments& arguments, WallTime now) {
+Outcome<std::string> ServerOf(const ConnectionArguments& arguments) {
+  if (!arguments.server.empty() || arguments.context.empty()) return arguments.server;
+  TACIT_CLI_TRY(Sources sources, ReadContextFile(arguments.context));
+  return std::move(sources.server);
+}
+
+Outcome<Context> LoadContext(const ConnectionArguments& flags, WallTime now) {
+  TACIT_CLI_TRY(const ConnectionArguments arguments, ResolveContext(flags));
   TACIT_CLI_TRY(const Sources sources, FindSources(arguments));
   auto endpoint = ParseEndpoint(sources.server);
   if (!endpoint) return UsageFailure(endpoint.error(), kHowToConnect);

@@ -27,7 +27,10 @@ std::string FormatEndpoint(const net::Endpoint& endpoint);
 /// What cli.json says: paths are relative to its directory.
 std::string FormatContextFile(const net::Endpoint& api);
 
-/// Reads the context directory, then what flags replace of it, and the files named.
+/// The server's address that a resolved context says; empty when it says none. Errors: kUsage.
+Outcome<std::string> ServerOf(const ConnectionArguments& arguments);
+
+/// Resolves which context is meant, reads its directory, then what flags replace of it, and the files named.
 /// Errors: kUsage when something is missing or unreadable; kConnect when the operator's certificate has expired, since
 /// the handshake would fail with a less helpful reason.
 Outcome<Context> LoadContext(const ConnectionArguments& arguments, WallTime now);

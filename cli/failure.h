@@ -19,6 +19,7 @@ enum class ExitCode : std::uint8_t {
   kInternal = 5,  ///< A fault of Tacit.
   kBudget = 6,    ///< The privacy budget does not allow it.
   kViolated = 7,  ///< An audit found a mechanism that breaks its promise.
+  kProblem = 8,   ///< The doctor found a problem.
 };
 
 /// Why a command failed, and the next command to try.
@@ -52,3 +53,9 @@ std::unexpected<Failure> UsageFailure(const Error& error, std::string hint);
   if (!name) return std::unexpected(std::move(name).error()); \
   declaration = *std::move(name)
 // NOLINTEND(bugprone-macro-parentheses)
+
+/// Returns the failure of an Outcome<void>, or of one whose value is not wanted, or goes on.
+#define TACIT_CLI_TRY_VOID(expression)                                                                \
+  do {                                                                                                \
+    if (auto outcome_ = (expression); !outcome_) return std::unexpected(std::move(outcome_).error()); \
+  } while (false)

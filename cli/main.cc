@@ -1,14 +1,20 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <functional>
+#include <string>
+#include <utility>
 #include <variant>
 
 #include "cli/arguments.h"
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/doctor.h"
 #include "cli/init.h"
+#include "cli/known_contexts.h"
 #include "cli/output.h"
+#include "cli/text.h"
 #include "common/base/clock.h"
 
 namespace tacit::cli {
@@ -19,6 +25,16 @@ Outcome<ApiClient> Connect(const ConnectionArguments& connection, const Clock& c
   return ApiClient::Create(std::move(context));
 }
 
+// A bar in a line of its own, which goes when the download has ended.
+std::function<void(const net::BodyProgress&)> DrawOn(const Output& output) {
+  return [&output, drawn = std::string()](const net::BodyProgress& progress) mutable {
+    std::string bar = FormatProgress(progress.received, progress.total);
+    if (bar == drawn) return;
+    output.Draw(bar);
+    drawn = std::move(bar);
+  };
+}
+
 // Runs one command; those that make a report all end the same way.
 class Runner {
  public:
@@ -26,9 +42,25 @@ class Runner {
 
   Outcome<ExitCode> operator()(const InitArguments& arguments) const { return Show(Init(arguments, clock_.Now())); }
 
-  Outcome<ExitCode> operator()(const VersionArguments& /*arguments*/) const {
-    if (connection_.context.empty() && connection_.server.empty()) return Show(ShowVersion(std::nullopt));
+  Outcome<ExitCode> operator()(const VersionArguments& arguments) const {
+    if (arguments.of == VersionArguments::Of::kThisCommand) return Show(ShowOwnVersion());
+    const auto resolved = ResolveContext(connection_);
+    if (resolved && resolved->context.empty() && resolved->server.empty()) return Show(ShowVersion(std::nullopt));
     return Show(ShowVersion(Connect(connection_, clock_)));
+  }
+
+  Outcome<ExitCode> operator()(const ContextAddArguments& arguments) const {
+    return Show(Run(arguments, connection_, clock_.Now()));
+  }
+
+  Outcome<ExitCode> operator()(const DoctorArguments& arguments) const {
+    return Show(Diagnose(arguments, connection_, clock_));
+  }
+
+  Outcome<ExitCode> operator()(const CompleteArguments& arguments) const {
+    const std::string lines = CompletionLines(arguments.words, NamesOfKnownContexts(connection_.known));
+    std::fputs(lines.c_str(), stdout);
+    return ExitCode::kOk;
   }
 
   Outcome<ExitCode> operator()(const TaskWatchArguments& arguments) const {
@@ -40,8 +72,11 @@ class Runner {
   Outcome<ExitCode> operator()(const Arguments& arguments) const {
     if constexpr (requires { Run(arguments); }) {
       return Show(Run(arguments));
+    } else if constexpr (requires { Run(arguments, connection_); }) {
+      return Show(Run(arguments, connection_));
     } else {
       TACIT_CLI_TRY(ApiClient client, Connect(connection_, clock_));
+      if (output_.MayDraw()) client.OnProgress(DrawOn(output_));
       return Show(Run(arguments, client));
     }
   }

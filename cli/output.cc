@@ -1,7 +1,11 @@
 #include "cli/output.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace tacit::cli {
 namespace {
@@ -50,6 +54,21 @@ ExitCode Output::Show(const Failure& failure) const {
     Write(stderr, Shown("tacit: " + failure.error.message + next + "\n"));
   }
   return failure.exit;
+}
+
+bool Output::MayDraw() const {
+  const auto is_set = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  const char* const terminal = std::getenv("TERM");
+  const bool can_draw = terminal != nullptr && std::string_view(terminal) != "dumb" && ::isatty(STDERR_FILENO) == 1;
+  return form_ == OutputForm::kText && can_draw && !is_set("NO_COLOR") && !is_set("CI");
+}
+
+void Output::Draw(const std::string& line) const {
+  constexpr const char* kEraseLine = "\r\x1b[K";
+  Write(stderr, kEraseLine + Shown(line));
 }
 
 void Output::Note(const std::string& text) const {

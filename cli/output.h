@@ -38,6 +38,11 @@ class Output {
   [[nodiscard]] ExitCode Show(const Failure& failure) const;
   /// Only in text form.
   void Note(const std::string& text) const;
+  /// Whether somebody looks on who wants to see things move: in text form, where stderr is a terminal, and neither
+  /// $NO_COLOR nor $CI is set.
+  [[nodiscard]] bool MayDraw() const;
+  /// Puts a line in the place of the one that was drawn before; an empty one ends that. Only where MayDraw.
+  void Draw(const std::string& line) const;
 
  private:
   OutputForm form_;

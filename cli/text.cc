@@ -68,6 +68,19 @@ std::string FormatNoise(double value) {
   return text.data();
 }
 
+std::string FormatProgress(std::uint64_t done, std::uint64_t total) {
+  if (total == 0) return {};
+  constexpr std::size_t kWidth = 30;
+  constexpr std::uint64_t kKiB = 1024;
+  const double part = static_cast<double>(std::min(done, total)) / static_cast<double>(total);
+  std::string bar(static_cast<std::size_t>(part * kWidth), '=');
+  bar.resize(kWidth, ' ');
+  const bool large = total >= kKiB * kKiB;
+  const std::uint64_t unit = large ? kKiB * kKiB : kKiB;
+  return "[" + bar + "] " + std::to_string(static_cast<int>(part * 100)) + " % of " +
+         std::to_string((total + unit - 1) / unit) + (large ? " MiB" : " KiB");
+}
+
 std::string ShellQuote(std::string_view text) {
   constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,";
   if (!text.empty() && text.find_first_not_of(kPlain) == text.npos) return std::string(text);

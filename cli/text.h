@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,9 @@ std::string FormatNumber(double value);
 /// A noise multiplier with the six significant digits that a computed one has: it is copied into task files, and one
 /// digit less could be less noise than what is said of it. '-' for what is not finite.
 std::string FormatNoise(double value);
+
+/// `[=====     ]  50 % of 12 MiB`; empty when there is nothing to come. Units: bytes.
+std::string FormatProgress(std::uint64_t done, std::uint64_t total);
 
 /// `text` as one word of a shell command.
 std::string ShellQuote(std::string_view text);

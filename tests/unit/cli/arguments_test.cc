@@ -136,6 +136,32 @@ TEST(Arguments, TakeNothingButAHashForTheHeadOfALedger) {
   }
 }
 
+TEST(Arguments, ReadWhatIsAboutTheCommandItself) {
+  EXPECT_EQ(Command<DoctorArguments>({"doctor"}).config, "");
+  EXPECT_EQ(Command<DoctorArguments>({"doctor", "--config", "t.toml"}).config, "t.toml");
+  EXPECT_EQ(Command<CompletionArguments>({"completion", "fish"}).shell, "fish");
+  Bad({"completion", "tcsh"});
+  EXPECT_EQ(Command<ContextAddArguments>({"context", "add", "prod", "--server", "h:1"}).name, "prod");
+  EXPECT_EQ(Command<ContextUseArguments>({"context", "use", "prod"}).name, "prod");
+  EXPECT_EQ(Command<ContextRemoveArguments>({"context", "remove", "prod"}).name, "prod");
+  Command<ContextListArguments>({"context", "list"});
+  EXPECT_THAT(Bad({"context", "add", "../x"}).error.message, HasSubstr("'../x' is not a name"));
+  EXPECT_EQ(Command<VersionArguments>({"version"}).of, VersionArguments::Of::kBoth);
+  EXPECT_EQ(Command<VersionArguments>({"--version"}).of, VersionArguments::Of::kThisCommand);
+}
+
+TEST(Arguments, DoNotParseALineThatIsToBeCompleted) {
+  EXPECT_THAT(Command<CompleteArguments>({"__complete", "task", "--json", "--no-such", ""}).words,
+              ElementsAre("task", "--json", "--no-such", ""));
+  EXPECT_TRUE(Command<CompleteArguments>({"__complete"}).words.empty());
+}
+
+TEST(Arguments, KnowWhereTheContextsAre) {
+  ::setenv("XDG_CONFIG_HOME", "/x", 1);
+  EXPECT_EQ(Good({"whoami"}).connection.known, "/x/tacit/contexts.json");
+  ::unsetenv("XDG_CONFIG_HOME");
+}
+
 TEST(Arguments, ShowTheHelpOfWhatWasNamedWithTheExitCodes) {
   const auto top = Parse({"--help"});
   ASSERT_TRUE(top.has_value());

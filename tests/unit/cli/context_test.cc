@@ -69,7 +69,7 @@ TEST(LoadContext, NeedsAllFlagsWithoutADirectory) {
   arguments.server = "h:1";
   const auto refused = LoadContext(arguments, kNow);
   EXPECT_EQ(refused.error().exit, ExitCode::kUsage);
-  EXPECT_THAT(refused.error().error.message, HasSubstr("--ca, --cert and --key"));
+  EXPECT_THAT(refused.error().error.message, HasSubstr("--cert and --key or --token-file"));
 }
 
 TEST(LoadContext, NamesTheFileThatIsMissing) {

@@ -117,7 +117,8 @@ TEST(Init, WritesAConfigurationThatTheServerTakesAndAContextThatThisCommandTakes
   EXPECT_EQ(config->pki.private_key, directory / "pki/server.key");
 
   const auto context = LoadContext(
-      {.context = directory, .server = {}, .ca = {}, .certificate = {}, .key = {}, .token_file = {}}, kToday);
+      {.context = directory, .server = {}, .ca = {}, .certificate = {}, .key = {}, .token_file = {}, .known = {}},
+      kToday);
   ASSERT_TRUE(context.has_value()) << context.error().error.message;
   EXPECT_EQ(context->client.server.host, "10.1.2.3");
   EXPECT_EQ(context->client.server.port, config->api.port);

@@ -55,5 +55,13 @@ TEST(PercentEncode, LeavesOnlyUnreservedCharacters) {
   EXPECT_EQ(PercentEncode("a b&c=\n"), "a%20b%26c%3d%0a");
 }
 
+TEST(FormatProgress, SaysHowMuchOfWhat) {
+  EXPECT_EQ(FormatProgress(0, 0), "");
+  EXPECT_EQ(FormatProgress(0, 1), "[" + std::string(30, ' ') + "] 0 % of 1 KiB");
+  EXPECT_EQ(FormatProgress(6U << 20U, 12U << 20U),
+            "[" + std::string(15, '=') + std::string(15, ' ') + "] 50 % of 12 MiB");
+  EXPECT_EQ(FormatProgress(9, 1), "[" + std::string(30, '=') + "] 100 % of 1 KiB");
+}
+
 }  // namespace
 }  // namespace tacit::cli
