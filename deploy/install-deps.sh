@@ -16,8 +16,8 @@ build_packages=(
 )
 run_packages=(curl jq openssl procps)
 test_packages=(
-  clang-format-19 clang-tidy-19 faketime libgmock-dev libgtest-dev prometheus python3 python3-jsonschema python3-numpy
-  python3-protobuf python3-xxhash sqlite3
+  clang-format-19 clang-tidy-19 faketime fish libgmock-dev libgtest-dev prometheus python3 python3-jsonschema
+  python3-numpy python3-protobuf python3-xxhash sqlite3 zsh
 )
 
 build_only=no

@@ -28,6 +28,10 @@ import numpy
 import xxhash
 
 BIN = pathlib.Path(os.environ["TACIT_BIN"])
+# What the one who runs the tests has set up for the command line is no part of them.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+os.environ.pop("TACIT_CONTEXT", None)
+os.environ.pop("TACIT_TOKEN_FILE", None)
 sys.path.insert(0, os.environ["TACIT_PROTO"])
 
 from tacit.v1 import agent_pb2, enrolment_pb2  # noqa: E402

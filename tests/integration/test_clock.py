@@ -105,5 +105,22 @@ class Backwards(ClockTest):
         self.ended("published")
 
 
+class Doctor(ClockTest):
+    def problems(self, *arguments):
+        findings = self.server.cli("doctor", *arguments, expect=8)["data"]["findings"]
+        return [(each["area"], each["what"]) for each in findings if each["verdict"] == "problem"]
+
+    def test_finds_clocks_that_differ_and_records_that_are_newer_than_now(self):
+        self.restart()
+        self.set(HOUR)
+        (area, what), = self.problems()
+        self.assertEqual(area, "clock")
+        self.assertRegex(what, "this machine's clock is (59 minutes|1 hour) behind the server's")
+        self.server.cli("device", "token", "create")
+        newer, behind = self.problems("--config", self.server.config)
+        self.assertEqual((newer[0], behind[0]), ("clock", "clock"))
+        self.assertRegex(newer[1], "this machine's clock is (59 minutes|1 hour) before the store's newest record")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
