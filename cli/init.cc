@@ -125,6 +125,8 @@ struct Person {
 };
 constexpr Person kFirstAdmin{"admin", "admin"};
 constexpr Person kFirstAuditor{"auditor", "auditor"};
+// Reads the metrics listener where that asks for a certificate, and nothing else.
+constexpr Person kPrometheus{"monitor", "prometheus"};
 
 Result<void> AddPerson(Tree& tree, const crypto::CertificateAuthority& ca, const InitArguments& arguments,
                        const Person& person, WallTime now) {
@@ -188,7 +190,8 @@ Result<Tree> MakeTree(const InitArguments& arguments, WallTime now) {
   tree.files.push_back({"pki/ca.key", std::move(ca_key), Access::kOwner});
   tree.files.push_back({"pki/ca.crt", ca.CertPem(), Access::kAll});
   TACIT_TRY_VOID(AddServer(tree, ca, arguments, now));
-  for (const Person& person : {kFirstAdmin, kFirstAuditor}) TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
+  for (const Person& person : {kFirstAdmin, kFirstAuditor, kPrometheus})
+    TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
   tree.files.push_back({"tacitd.toml", ServerConfigText(ConfigOptions(arguments)), Access::kAll});
   tree.files.push_back({kContextFile, FormatContextFile({FirstHost(arguments), kApiPort}), Access::kAll});
   return tree;
@@ -275,7 +278,8 @@ Report MakeReport(const InitArguments& arguments, const std::filesystem::path& d
                                                      (open ? ", open to the network, for operators' certificates only"
                                                            : ", this machine only")},
                              {"first admin", "operators/admin.crt, good for 90 days"},
-                             {"first auditor", "operators/auditor.crt, good for 90 days"}});
+                             {"first auditor", "operators/auditor.crt, good for 90 days"},
+                             {"for Prometheus", "operators/prometheus.crt, good for 90 days"}});
   report.text += "\nKeep pki/ca.key secret and backed up: whoever has it can make devices and operators.\nNext:\n";
   for (const std::string& command : next) report.text += "  " + command + "\n";
   return report;

@@ -43,6 +43,7 @@ port = @API_PORT@                   # cli.json beside this file says the same: c
 [metrics]                     # /metrics, /healthz, /readyz, in clear: keep it on this machine or in a trusted network
 address = "127.0.0.1"
 port = 9464
+# tls = "none"                # "mutual": TLS 1.3 with operators/prometheus.crt, for a Prometheus elsewhere
 # max_connections = 16
 
 [pki]

@@ -22,9 +22,9 @@ bool IsTrustDomain(std::string_view text) {
   return !text.empty() && text.size() <= kLongestTrustDomain && std::ranges::all_of(text, fits);
 }
 
-// A device, a server, or the role of a person.
-constexpr std::array<std::string_view, 7> kKinds = {"device",   "server",  "viewer", "scientist",
-                                                    "operator", "auditor", "admin"};
+// A device, a server, who reads its metrics, or the role of a person.
+constexpr std::array<std::string_view, 8> kKinds = {"device",    "server",   "monitor", "viewer",
+                                                    "scientist", "operator", "auditor", "admin"};
 
 bool IsKind(std::string_view text) {
   return std::ranges::find(kKinds, text) != kKinds.end();
@@ -47,7 +47,7 @@ Result<SpiffeId> SpiffeId::Parse(std::string_view uri) {
   }
   if (!IsKind(kind)) {
     return Fail(ErrorCode::kInvalidArgument,
-                "the kind in a SPIFFE ID is device, server, viewer, scientist, operator, auditor or admin");
+                "the kind in a SPIFFE ID is device, server, monitor, viewer, scientist, operator, auditor or admin");
   }
   TACIT_TRY(const auto name, Name<SpiffeNameTag>::Parse(uri.substr(kind_end + 1)));
   return SpiffeId{std::string(trust_domain), std::string(kind), name.str()};

@@ -11,7 +11,7 @@ namespace tacit::crypto {
 /// one text.
 struct SpiffeId {
   std::string trust_domain;  ///< [a-z0-9._-]{1,255}
-  std::string kind;          ///< "device", "server" or a person's role
+  std::string kind;          ///< "device", "server", "monitor" or a person's role
   std::string name;          ///< 1 to 63 of a-z, 0-9 and '-', not starting with '-'
 
   /// Errors: kInvalidArgument, naming the part that breaks a rule.

@@ -39,6 +39,7 @@ struct Context {
   std::uint64_t max_update_bytes = 0;
   std::uint16_t agents_port = 0;
   std::uint16_t enrolment_port = 0;
+  bool metrics_need_certificate = false;  ///< Whether the metrics listener speaks TLS.
   std::function<bool()> ready;
   /// Cuts the live connections of a device, at once.
   std::function<void(const DeviceId&)> close_connections;

@@ -1,5 +1,10 @@
 #include "server/api/metrics_api.h"
 
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
 namespace tacit::api {
 namespace {
 
@@ -15,21 +20,32 @@ Task<Result<HttpResponse>> PlainText(int status, std::string text) {
   co_return response;
 }
 
+Task<Result<HttpResponse>> Refusal(Error error) {
+  co_return std::unexpected(std::move(error));
+}
+
+// What others keep is asked when the page is.
+std::string Page(Context& context) {
+  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
+  return context.metrics.Render();
+}
+
+// With TLS the devices' certificates get past the handshake as well: they are of the same CA.
+Route Watched(Context& context, std::string_view path, std::function<Task<Result<HttpResponse>>()> answer) {
+  return {"GET", path, [&context, answer = std::move(answer)](HttpRequest& request, const PathArguments&) {
+            if (!context.metrics_need_certificate) return answer();
+            const auto monitor = Identify(context, request, "monitor");
+            return monitor ? answer() : Refusal(monitor.error());
+          }};
+}
+
 }  // namespace
 
 std::vector<Route> MetricsRoutes(Context& context) {
-  return {
-      {"GET", "/metrics",
-       [&context](HttpRequest&, const PathArguments&) {
-         context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
-         return PlainText(200, context.metrics.Render());
-       }},
-      {"GET", "/healthz", [](HttpRequest&, const PathArguments&) { return PlainText(200, "ok\n"); }},
-      {"GET", "/readyz",
-       [&context](HttpRequest&, const PathArguments&) {
-         return context.ready() ? PlainText(200, "ready\n") : PlainText(503, "not ready\n");
-       }},
-  };
+  return {Watched(context, "/metrics", [&context] { return PlainText(200, Page(context)); }),
+          Watched(context, "/healthz", [] { return PlainText(200, "ok\n"); }), Watched(context, "/readyz", [&context] {
+            return context.ready() ? PlainText(200, "ready\n") : PlainText(503, "not ready\n");
+          })};
 }
 
 }  // namespace tacit::api

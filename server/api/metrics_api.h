@@ -8,7 +8,7 @@
 namespace tacit::api {
 
 /// The metrics listener, plain HTTP on loopback by default: /metrics, /healthz (the process answers), /readyz (every
-/// task was taken up from the store and requests are served).
+/// task was taken up from the store and requests are served). With TLS each asks for a certificate of kind "monitor".
 std::vector<Route> MetricsRoutes(Context& context);
 
 }  // namespace tacit::api

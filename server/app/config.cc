@@ -184,8 +184,9 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   config.api = ReadListener(api, "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
   config.failed_tokens_per_minute_per_source =
       static_cast<std::uint32_t>(api.Integer("failed_tokens_per_minute_per_source", {1, 100'000}, 30));
-  config.metrics =
-      ReadListener(root.Table("metrics"), "metrics", {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
+  TomlTable metrics = root.Table("metrics");
+  config.metrics = ReadListener(metrics, "metrics", {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
+  config.metrics_need_certificate = metrics.Choice("tls", {"none", "mutual"}, 0) == 1;
   RefuseClashes(root, std::array<NamedListener, 4>{{{"agents", config.agents},
                                                     {"enrolment", config.enrolment.listener},
                                                     {"api", config.api},

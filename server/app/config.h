@@ -60,6 +60,7 @@ struct ServerConfig {
   ListenerConfig api;
   std::uint32_t failed_tokens_per_minute_per_source = 0;  ///< Wrong access tokens.
   ListenerConfig metrics;
+  bool metrics_need_certificate = false;  ///< Mutual TLS instead of plain HTTP.
   PkiConfig pki;
   LimitsConfig limits;
 };

@@ -139,6 +139,10 @@ Result<void> Server::Parts::Bind() {
   TACIT_TRY(const auto agents_tls, MakeTls(config, net::ClientAuth::kRequired, sessions));
   TACIT_TRY(const auto operators_tls, MakeTls(config, net::ClientAuth::kOptional));
   TACIT_TRY(const auto enrolment_tls, MakeTls(config, net::ClientAuth::kNone));
+  std::shared_ptr<net::TlsServerContext> metrics_tls;
+  if (config.metrics_need_certificate) {
+    TACIT_TRY(metrics_tls, MakeTls(config, net::ClientAuth::kRequired));
+  }
   TACIT_TRY(agents,
             MakeListener({.name = "agents",
                           .address = config.agents.address,
@@ -162,7 +166,7 @@ Result<void> Server::Parts::Bind() {
   TACIT_TRY(metrics_listener, MakeListener({.name = "metrics",
                                             .address = config.metrics.address,
                                             .port = config.metrics.port,
-                                            .tls = nullptr,
+                                            .tls = metrics_tls,
                                             .max_connections = config.metrics.max_connections,
                                             .max_connections_per_source = config.metrics.max_connections}));
   return {};
@@ -222,6 +226,7 @@ void Server::Parts::MakeContext() {
       .max_update_bytes = config.limits.max_update_bytes,
       .agents_port = agents->port(),
       .enrolment_port = enrolment->port(),
+      .metrics_need_certificate = config.metrics_need_certificate,
       .ready = [this] { return ready.load(); },
       .close_connections = [this](const DeviceId& device) { CloseConnections(device); }});
 }

@@ -70,6 +70,7 @@ TEST(ParseConfig, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(config->api.port, 8444);
   EXPECT_EQ(config->metrics.address, "127.0.0.1");
   EXPECT_EQ(config->metrics.port, 9464);
+  EXPECT_FALSE(config->metrics_need_certificate);
   EXPECT_EQ(config->limits.memory_ceiling, 2ULL << 30U);
   EXPECT_EQ(config->limits.upload_memory, 512ULL << 20U);
   EXPECT_EQ(config->limits.task_memory, 256ULL << 20U);
@@ -119,6 +120,7 @@ max_connections = 9
 address = "0.0.0.0"
 port = 2
 max_connections = 10
+tls = "mutual"
 [pki]
 ca_certificate = "a"
 ca_key = "b"
@@ -149,9 +151,8 @@ max_parameters = 1000
   EXPECT_EQ(config->enrolment.requests_per_minute_per_source, 5U);
   EXPECT_EQ(config->enrolment.advertised_host, "tacit.example");
   EXPECT_EQ(config->api.address, "::1");
-  EXPECT_EQ(config->api.port, 65535);
-  EXPECT_EQ(config->api.max_connections, 9U);
-  EXPECT_EQ(config->metrics.port, 2);
+  EXPECT_TRUE(config->api.port == 65535 && config->api.max_connections == 9);
+  EXPECT_TRUE(config->metrics.port == 2 && config->metrics_need_certificate);
   EXPECT_EQ(config->metrics.max_connections, 10U);
   EXPECT_EQ(config->limits.memory_ceiling, 3ULL << 30U);
   EXPECT_EQ(config->limits.upload_memory, 65ULL << 20U);

@@ -64,12 +64,14 @@ TEST(Init, MakesTheWholeTreeWithSecretsForTheOwnerOnly) {
   EXPECT_THAT(NamesIn(directory),
               UnorderedElementsAre("pki", "pki/ca.key", "pki/ca.crt", "pki/server.key", "pki/server.crt", "operators",
                                    "operators/admin.key", "operators/admin.crt", "operators/auditor.key",
-                                   "operators/auditor.crt", "tacitd.toml", "cli.json"));
+                                   "operators/auditor.crt", "operators/prometheus.key", "operators/prometheus.crt",
+                                   "tacitd.toml", "cli.json"));
   for (const char* name : {"", "pki", "operators"}) EXPECT_EQ(ModeOf(directory / name), 0700U) << name;
-  for (const char* name : {"pki/ca.key", "pki/server.key", "operators/admin.key", "operators/auditor.key"}) {
+  for (const char* name :
+       {"pki/ca.key", "pki/server.key", "operators/admin.key", "operators/auditor.key", "operators/prometheus.key"}) {
     EXPECT_EQ(ModeOf(directory / name), 0600U) << name;
   }
-  EXPECT_EQ(NamesIn(parent.path()).size(), 13U) << "nothing may be left beside the directory";
+  EXPECT_EQ(NamesIn(parent.path()).size(), 15U) << "nothing may be left beside the directory";
 }
 
 TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
@@ -84,11 +86,13 @@ TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
   EXPECT_EQ(server.SpiffeUri(), "spiffe://tacit.test/server/tacitd");
   EXPECT_EQ(admin.SpiffeUri(), "spiffe://tacit.test/admin/admin");
   EXPECT_EQ(CertificateOf(directory / "operators/auditor.crt").SpiffeUri(), "spiffe://tacit.test/auditor/auditor");
+  EXPECT_EQ(CertificateOf(directory / "operators/prometheus.crt").SpiffeUri(),
+            "spiffe://tacit.test/monitor/prometheus");
   EXPECT_LE(admin.NotAfter(), kToday + std::chrono::days(90));
   EXPECT_GT(admin.NotAfter(), kToday + std::chrono::days(89));
   EXPECT_THAT(crypto::CertificateAuthority::Load(TextOf(directory / "pki/ca.crt"), TextOf(directory / "pki/ca.key")),
               IsOk());
-  for (const std::string name : {"pki/server", "operators/admin", "operators/auditor"}) {
+  for (const std::string name : {"pki/server", "operators/admin", "operators/auditor", "operators/prometheus"}) {
     const auto key = crypto::PrivateKey::FromPem(TextOf(directory / (name + ".key")));
     ASSERT_THAT(key, IsOk());
     EXPECT_EQ(key->PublicKeySha256(), CertificateOf(directory / (name + ".crt")).PublicKeySha256()) << name;
@@ -200,6 +204,7 @@ TEST(Init, CommentsShowTheServersRealDefaults) {
   EXPECT_EQ(full->enrolment.listener.max_connections, plain->enrolment.listener.max_connections);
   EXPECT_EQ(full->api.max_connections, plain->api.max_connections);
   EXPECT_EQ(full->metrics.max_connections, plain->metrics.max_connections);
+  EXPECT_EQ(full->metrics_need_certificate, plain->metrics_need_certificate);
   EXPECT_EQ(full->limits.memory_ceiling, plain->limits.memory_ceiling);
   EXPECT_EQ(full->limits.upload_memory, plain->limits.upload_memory);
   EXPECT_EQ(full->limits.task_memory, plain->limits.task_memory);

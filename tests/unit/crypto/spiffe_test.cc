@@ -14,9 +14,9 @@ using ::tacit::testing::IsOk;
 
 TEST(SpiffeId, RoundTripsEachKind) {
   for (const std::string uri :
-       {"spiffe://tacit.test/device/phone-7", "spiffe://t/server/tacitd", "spiffe://tacit.test/viewer/ada",
-        "spiffe://tacit.test/scientist/ada", "spiffe://tacit.test/operator/ada", "spiffe://tacit.test/auditor/ada",
-        "spiffe://tacit.test/admin/ada"}) {
+       {"spiffe://tacit.test/device/phone-7", "spiffe://t/server/tacitd", "spiffe://t/monitor/prometheus",
+        "spiffe://tacit.test/viewer/ada", "spiffe://tacit.test/scientist/ada", "spiffe://tacit.test/operator/ada",
+        "spiffe://tacit.test/auditor/ada", "spiffe://tacit.test/admin/ada"}) {
     const auto id = SpiffeId::Parse(uri);
     ASSERT_THAT(id, IsOk()) << uri;
     EXPECT_EQ(id->ToUri(), uri);
