@@ -105,6 +105,7 @@ Task<Result<std::unique_ptr<CheckInQuery>>> ReadQuery(Context& context, HttpRequ
   TACIT_CO_TRY(DeviceId device, IdentifyDevice(context, request));
   TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(codec::kMaxCheckInRequestBytes));
   TACIT_CO_TRY(codec::CheckInRequest wish, codec::ParseCheckInRequest(body));
+  context.coordinator.devices().Runs(device, wish.agent_version);
   co_return std::make_unique<CheckInQuery>(CheckInQuery{.device = std::move(device),
                                                         .key = request.peer().public_key_sha256,
                                                         .task = std::move(wish.task),
@@ -446,8 +447,11 @@ Task<Result<HttpResponse>> RenewCertificate(Context& context, HttpRequest& reque
   const store::DeviceCertificate row{.public_key_sha256 = certificate.PublicKeySha256(),
                                      .serial = certificate.SerialHex(),
                                      .not_after = certificate.NotAfter()};
-  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call(
-      "renew_device", [&](store::Store& store) { return store.UpdateDeviceCertificate(device, row); }));
+  TACIT_CO_TRY_VOID(co_await context.coordinator.store().Call("renew_device", [&](store::Store& store) {
+    auto renewed = store.UpdateDeviceCertificate(device, row);
+    if (renewed) context.coordinator.devices().Certified(device, row.not_after);
+    return renewed;
+  }));
   TACIT_CO_TRY_VOID(co_await Audit(context, "device/" + device.str(), "certificate_renew", "device/" + device.str(),
                                    "serial " + row.serial));
   context.log.Info("certificate_renewed", {{"device", device.str()}, {"not_after", FormatRfc3339(row.not_after)}});

@@ -57,7 +57,9 @@ Task<Result<HttpResponse>> Enrol(Context& context, HttpRequest& request) {
   const Digest256 hash = crypto::Sha256(AsBytes(wish.token));
   const auto redeemed = co_await context.coordinator.store().Call("redeem_token", [&](store::Store& store) {
     auto outcome = store.RedeemToken(hash, now, row);
-    if (outcome) context.coordinator.devices().Admit(device, row.public_key_sha256, now);
+    if (!outcome) return outcome;
+    context.coordinator.devices().Admit(device, row.public_key_sha256, now);
+    context.coordinator.devices().Certified(device, row.certificate_not_after);
     return outcome;
   });
   if (!redeemed) {

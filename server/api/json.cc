@@ -122,7 +122,7 @@ Json NotCovered(const task::TaskSpec& spec) {
   if (spec.privacy.coin) {
     list.push_back(
         "the amplification, towards whoever sees which devices came or how many: this server, and those who watch its "
-        "network, its load or its traffic counters");
+        "network, its load or its log at level \"debug\"");
   }
   return list;
 }

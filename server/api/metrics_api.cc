@@ -26,7 +26,10 @@ Task<Result<HttpResponse>> Refusal(Error error) {
 
 // What others keep is asked when the page is.
 std::string Page(Context& context) {
+  const coordinator::DeviceRegistry& devices = context.coordinator.devices();
   context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
+  context.metrics.SetAgents(devices.Agents());
+  context.metrics.SetDeviceCertificates(devices.CertificatesLeft(context.clock.Now()));
   return context.metrics.Render();
 }
 

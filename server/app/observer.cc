@@ -58,6 +58,7 @@ void ConnectionObserver::OnRequest(const net::RequestRecord& record) {
 }
 
 void ConnectionObserver::OnHandlerException(std::string_view listener, std::string_view route, std::string_view what) {
+  metrics_.Exception("handler");
   log_.Error("handler_exception", {{"listener", listener}, {"route", route}, {"what", what}});
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <csignal>
 #include <iostream>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "common/base/files.h"
 #include "common/base/version.h"
 #include "common/command_line/command_line.h"
+#include "common/crypto/certificate.h"
 #include "common/crypto/random.h"
 #include "common/net/http_server.h"
 #include "common/net/run_blocking.h"
@@ -35,6 +37,10 @@ constexpr std::size_t kMaxPemBytes = 64 * 1024;
 constexpr std::size_t kEnrolmentConnectionsPerSource = 32;
 // Beside one coroutine a connection: each task's few steps, the clock, and requests that outlive their connection.
 constexpr std::size_t kBackgroundMargin = 10'000;
+
+double InSeconds(WallTime time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
 
 Result<crypto::CertificateAuthority> LoadAuthority(const ServerConfig& config) {
   TACIT_TRY(const Bytes certificate, ReadFile(config.pki.ca_certificate, kMaxPemBytes));
@@ -126,6 +132,7 @@ struct Server::Parts {
   void Serve();
   Result<std::unique_ptr<net::HttpServer>> MakeListener(net::ListenerOptions options);
   void CloseConnections(const DeviceId& device);
+  Result<void> ShowFacts();
   void SayReady() const;
 };
 
@@ -181,6 +188,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
   background = std::make_unique<net::TaskGroup>(
       on_control, net::TaskGroupOptions{.max_tasks = config.agents.max_connections + kBackgroundMargin,
                                         .on_exception = [this](std::string_view what) {
+                                          metrics.Exception("background");
                                           log.Error("background_exception", {{"what", what}});
                                         }});
   coordinator =
@@ -232,6 +240,11 @@ void Server::Parts::MakeContext() {
 }
 
 Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::ListenerOptions options) {
+  metrics.AddListener(
+      {.name = options.name,
+       .max_connections = options.max_connections,
+       .refusals = net::kConnectionRefusals,
+       .handshake_failures = options.tls ? std::span(net::kHandshakeFailures) : std::span<const std::string_view>{}});
   return net::HttpServer::Create(*io, std::move(options), observer);
 }
 
@@ -247,6 +260,19 @@ void Server::Parts::Serve() {
 void Server::Parts::CloseConnections(const DeviceId& device) {
   const std::string uri = crypto::SpiffeId{config.trust_domain, "device", device.str()}.ToUri();
   agents->ClosePeers([uri](const net::PeerIdentity& peer) { return peer.spiffe_uri == uri; });
+}
+
+// What does not change as long as the process lives.
+Result<void> Server::Parts::ShowFacts() {
+  metrics.SetBuild(kVersion, InSeconds(clock.Now()));
+  metrics.SetMemory(config.limits.memory_ceiling, WorstCaseMemory(config).total());
+  for (const auto& [use, path] :
+       {std::pair("ca", config.pki.ca_certificate), std::pair("server", config.pki.certificate)}) {
+    TACIT_TRY(const Bytes pem, ReadFile(path, kMaxPemBytes));
+    TACIT_TRY(const auto certificate, crypto::Certificate::FromPem(AsText(pem)));
+    metrics.SetCertificateExpiry(use, InSeconds(certificate.NotAfter()));
+  }
+  return {};
 }
 
 void Server::Parts::SayReady() const {
@@ -269,6 +295,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   // From here on the destructor undoes whatever was done.
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   TACIT_TRY_VOID(MakeRoomForFiles(config));
+  TACIT_TRY_VOID(made.ShowFacts());
   TACIT_TRY(auto authority, LoadAuthority(config));
   made.ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
   TACIT_TRY_VOID(made.Bind());
@@ -278,7 +305,6 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   TACIT_TRY_VOID(made.StartThreads(seams));
   made.MakeContext();
   made.Serve();
-  made.metrics.SetMemory(config.limits.memory_ceiling, WorstCaseMemory(config).total());
   made.SayReady();
   return server;
 }

@@ -153,6 +153,8 @@ net::Task<Result<void>> Coordinator::StartOnControl() {
 
 net::Task<Result<void>> Coordinator::AddRunner(store::TaskRecord record) {
   const TaskId id = record.spec.id;
+  // Before its first round, and for good: who comes late for the last one was drawn as well.
+  if (record.spec.privacy.coin && record.state == store::TaskState::kActive) services_.metrics.WithholdTraffic();
   TACIT_CO_TRY(auto runner, co_await TaskRunner::Load(services_, std::move(record),
                                                       {.on_change = [this] { WakeWaiters(); },
                                                        .devices = [this] { return devices_.Counts().active; },
@@ -294,6 +296,7 @@ net::Task<Result<void>> Coordinator::Submit(Submission submission) {
     try {
       SubmitOnControl(upload);
     } catch (const std::exception& caught) {
+      services_.metrics.Exception("background");
       services_.log.Error("background_exception", {{"what", caught.what()}});
       if (!upload->outcome) upload->Answer(NotCarriedOut());
     }

@@ -10,26 +10,60 @@ namespace tacit::coordinator {
 void DeviceRegistry::Load(std::span<const store::DeviceRecord> devices) {
   const std::unique_lock lock(mutex_);
   for (const store::DeviceRecord& device : devices) {
-    const bool is_new =
-        devices_.try_emplace(device.id, Entry{device.state, device.public_key_sha256, device.enrolled_at}).second;
+    const bool is_new = devices_
+                            .try_emplace(device.id, Entry{.state = device.state,
+                                                          .key = device.public_key_sha256,
+                                                          .enrolled_at = device.enrolled_at,
+                                                          .certificate_end = device.certificate_not_after})
+                            .second;
     TACIT_CHECK(is_new, "the store's table has each device once, and is loaded once");
     ++Of(device.state);
+    if (device.state == store::DeviceState::kActive) certificate_ends_.Add(device.certificate_not_after);
   }
 }
 
 void DeviceRegistry::Admit(const DeviceId& device, const Digest256& key, WallTime at) {
   const std::unique_lock lock(mutex_);
-  const auto [place, is_new] = devices_.try_emplace(device, Entry{store::DeviceState::kActive, key, at});
+  const auto [place, is_new] =
+      devices_.try_emplace(device, Entry{.state = store::DeviceState::kActive, .key = key, .enrolled_at = at});
   place->second.key = key;
-  if (is_new) ++Of(store::DeviceState::kActive);
+  if (!is_new) return;
+  ++Of(store::DeviceState::kActive);
+  certificate_ends_.Add(place->second.certificate_end);
+}
+
+void DeviceRegistry::Certified(const DeviceId& device, WallTime end) {
+  const std::unique_lock lock(mutex_);
+  const auto found = devices_.find(device);
+  if (found == devices_.end() || found->second.state != store::DeviceState::kActive) return;
+  certificate_ends_.Remove(std::exchange(found->second.certificate_end, end));
+  certificate_ends_.Add(end);
 }
 
 void DeviceRegistry::Revoke(const DeviceId& device) {
   const std::unique_lock lock(mutex_);
   const auto [place, is_new] = devices_.try_emplace(device);
-  if (!is_new) --Of(place->second.state);
-  place->second.state = store::DeviceState::kRevoked;
+  Entry& entry = place->second;
+  if (!is_new) --Of(entry.state);
+  if (!is_new && entry.state == store::DeviceState::kActive) {
+    certificate_ends_.Remove(entry.certificate_end);
+    agents_.Move(std::exchange(entry.agent, AgentVersions::kUnknown), AgentVersions::kUnknown);
+  }
+  entry.state = store::DeviceState::kRevoked;
   ++Of(store::DeviceState::kRevoked);
+}
+
+void DeviceRegistry::Runs(const DeviceId& device, std::string_view agent_version) {
+  const std::unique_lock lock(mutex_);
+  const auto found = devices_.find(device);
+  if (found == devices_.end() || found->second.state != store::DeviceState::kActive) return;
+  Entry& entry = found->second;
+  AgentVersions::Slot slot = agents_.Find(agent_version);
+  if (slot == AgentVersions::kOther && !entry.named_a_version) {
+    slot = agents_.Add(agent_version);
+    entry.named_a_version = slot != AgentVersions::kOther;
+  }
+  if (slot != entry.agent) agents_.Move(std::exchange(entry.agent, slot), slot);
 }
 
 Result<void> DeviceRegistry::CheckActive(const DeviceId& device, const Digest256& key) const {
@@ -70,6 +104,16 @@ std::vector<store::DeviceSighting> DeviceRegistry::TakeSightings() {
 store::DeviceCounts DeviceRegistry::Counts() const {
   const std::shared_lock lock(mutex_);
   return counts_;
+}
+
+metrics::CertificatesLeft DeviceRegistry::CertificatesLeft(WallTime now) const {
+  const std::shared_lock lock(mutex_);
+  return certificate_ends_.Left(now);
+}
+
+std::map<std::string, std::uint64_t> DeviceRegistry::Agents() const {
+  const std::shared_lock lock(mutex_);
+  return agents_.Counts();
 }
 
 bool DeviceRegistry::WasEnrolledAt(const DeviceId& device, WallTime at) const {

@@ -42,6 +42,12 @@ class StoreThread {
   }
 
  private:
+  static metrics::StoreResult ResultOf(ErrorCode code) {
+    const bool could_not =
+        code == ErrorCode::kUnavailable || code == ErrorCode::kDataLoss || code == ErrorCode::kInternal;
+    return could_not ? metrics::StoreResult::kError : metrics::StoreResult::kRefused;
+  }
+
   // A class and not a lambda: it outlives the expression that makes it, inside the coroutine frame.
   template <typename F>
   struct Timed {
@@ -54,7 +60,8 @@ class StoreThread {
       const auto start = std::chrono::steady_clock::now();
       auto result = f(store);
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-      metrics.StoreOperation(operation, result.has_value(), took.count());
+      metrics.StoreOperation(operation, result ? metrics::StoreResult::kOk : ResultOf(result.error().code),
+                             took.count());
       return result;
     }
   };

@@ -424,8 +424,11 @@ net::Task<Result<dp::Adjustment>> TaskRunner::Adjust(dp::NoiseMultiplier noise_m
 
 // A disk that fails in the very moment of a commit can report a failure for what it has kept: ask what is there.
 net::Task<Result<Durable<dp::LedgerEntry>>> TaskRunner::AppendDurably(const dp::LedgerEntry& entry) {
+  const SteadyTime began = services_.clock.SteadyNow();
   auto appended = co_await services_.store.Call("append_ledger",
                                                 [entry](store::Store& store) { return store.AppendLedger(entry); });
+  const std::chrono::duration<double> took = services_.clock.SteadyNow() - began;
+  services_.metrics.LedgerCommitted(took.count());
   if (appended) co_return appended;
   const auto recorded =
       co_await services_.store.Call("ledger", [id = entry.task](store::Store& store) { return store.Ledger(id); });
@@ -508,18 +511,41 @@ TaskView TaskRunner::View() const {
 
 void TaskRunner::ShowMetrics() {
   const std::string& name = spec().id.str();
-  if (machine_) {
-    services_.metrics.SetRound(name, CurrentKey().round, round::NameOf(machine().phase()),
-                               CohortIsSecret() ? std::nullopt : std::optional(machine().counted().size()));
-  }
+  services_.metrics.SetTask(name, {.active = active(),
+                                   .rounds = spec().rounds,
+                                   .min_updates = spec().cohort.min,
+                                   .target_updates = spec().cohort.size});
+  if (machine_) ShowRound();
   services_.metrics.SetModelVersion(name, model_record().version);
+}
+
+// Privacy: behind a coin the phases' durations are left out: how long a round closes can depend on who came last.
+void TaskRunner::ShowRound() {
+  const std::string& name = spec().id.str();
+  const SteadyTime now = services_.clock.SteadyNow();
+  const round::Phase phase = machine().phase();
+  if (!shown_phase_ || shown_phase_->round != CurrentKey().round || shown_phase_->phase != phase) {
+    if (shown_phase_ && !CohortIsSecret()) {
+      const std::chrono::duration<double> took = now - shown_phase_->began;
+      services_.metrics.PhaseEnded(name, round::NameOf(shown_phase_->phase), took.count());
+    }
+    shown_phase_ = {.round = CurrentKey().round, .phase = phase, .since = services_.clock.Now(), .began = now};
+  }
+  const std::chrono::duration<double> since = shown_phase_->since.time_since_epoch();
+  services_.metrics.SetRound(
+      name, {.round = CurrentKey().round,
+             .phase = round::NameOf(phase),
+             .since = since.count(),
+             .counted = CohortIsSecret() ? std::nullopt : std::optional<std::uint64_t>(machine().counted().size())});
 }
 
 void TaskRunner::ShowPrivacy() {
   if (!ledger_) return;
   const double spent = ledger_->Spent().epsilon;
-  services_.metrics.SetEpsilon(spec().id.str(), spent, spent - ledger_->Charged().epsilon,
-                               spec().privacy.promise().budget.value());
+  services_.metrics.SetPrivacy(spec().id.str(), {.spent = spent,
+                                                 .reserved = spent - ledger_->Charged().epsilon,
+                                                 .budget = spec().privacy.promise().budget.value(),
+                                                 .delta = spec().privacy.promise().delta.value()});
 }
 
 }  // namespace tacit::coordinator

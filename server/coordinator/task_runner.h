@@ -195,6 +195,7 @@ class TaskRunner {
   [[nodiscard]] std::optional<LocalPrivacyView> LocalView() const;
   void Resolve(const DeviceId& device, const Result<void>& outcome);
   void ShowMetrics();
+  void ShowRound();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
   void ShowPrivacy();
   [[nodiscard]] round::Machine& machine() { return Present(machine_, "a step is taken in a round"); }
@@ -251,6 +252,13 @@ class TaskRunner {
   // The round under way; empty once the task has ended.
   std::optional<round::Machine> machine_;
   WallTime opened_at_{};
+  struct ShownPhase {
+    RoundNumber round = 0;
+    round::Phase phase{};
+    WallTime since{};
+    SteadyTime began{};
+  };
+  std::optional<ShownPhase> shown_phase_;          // in the metrics
   std::optional<crypto::Aes256GcmSealer> sealer_;  // of this round's key, as is the next
   std::optional<crypto::SecretKey> noise_secret_;
   std::optional<crypto::SecretKey> coin_secret_;

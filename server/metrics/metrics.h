@@ -1,12 +1,62 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tacit::metrics {
+
+/// Of one listener, and the closed sets that its connections are counted by.
+struct ListenerFacts {
+  std::string_view name;
+  std::uint64_t max_connections = 0;
+  std::span<const std::string_view> refusals;
+  std::span<const std::string_view> handshake_failures;  ///< Empty for plain HTTP.
+};
+
+/// How an operation of the store ended: `kRefused` for what it must not do, such as to redeem a token that is used up;
+/// `kError` for what it could not.
+enum class StoreResult : std::uint8_t { kOk, kRefused, kError };
+
+/// What a task has declared, and whether it still runs.
+struct TaskFacts {
+  bool active = false;
+  std::uint64_t rounds = 0;
+  std::uint64_t min_updates = 0;     ///< Of a round.
+  std::uint64_t target_updates = 0;  ///< Of a round.
+};
+
+/// Where a task's round stands.
+struct RoundFacts {
+  std::uint64_t round = 0;
+  std::string_view phase;
+  double since = 0;                      ///< Units: seconds since 1970.
+  std::optional<std::uint64_t> counted;  ///< Nothing where a coin hides who came.
+};
+
+/// Units: epsilon at `delta`.
+struct PrivacyFacts {
+  double spent = 0;
+  double reserved = 0;  ///< A part of `spent`.
+  double budget = 0;
+  double delta = 0;
+};
+
+/// How long the certificates of the fleet still hold: of each bound how many end within it. Units: seconds.
+struct CertificatesLeft {
+  struct Within {
+    double seconds = 0;
+    std::uint64_t certificates = 0;
+  };
+  std::vector<Within> within;  ///< Ascending.
+  std::uint64_t certificates = 0;
+  double sum_seconds = 0;
+};
 
 /// Every number Tacit shows to Prometheus. A metric is a release: none carries a device, an address or a norm, and none
 /// is computed from an un-noised sum; each `Add`/`Set` below says why it is safe to show.
@@ -18,7 +68,14 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // Transport: what any observer of the network sees.
+  /// From now on, until the process ends, the page has nothing from which it could be told how many devices came to a
+  /// round: no traffic of devices, no commits, no processor time, and memory in coarse steps. Everything is counted all
+  /// the same, so that nothing on the way of a request depends on it.
+  void WithholdTraffic();
+
+  // Transport: what any observer of the network sees. Not so behind a coin, see WithholdTraffic.
+  /// So that what has not happened yet is shown as 0.
+  void AddListener(const ListenerFacts& listener);
   void ConnectionOpened(std::string_view listener);
   void ConnectionClosed(std::string_view listener);
   void ConnectionRefused(std::string_view listener, std::string_view reason);
@@ -31,20 +88,36 @@ class Metrics {
   // Rounds: the cohort's size is public (docs/PRIVACY.md, neighbouring relation), and outcomes do not depend on data.
   // Not so behind a coin: there no outcome and no count is told.
   void UpdateOutcome(std::string_view task, std::string_view outcome);
+  void SetTask(std::string_view task, const TaskFacts& facts);
   void RoundEnded(std::string_view task, std::string_view outcome, double seconds);
-  void SetRound(std::string_view task, std::uint64_t round, std::string_view phase,
-                std::optional<std::uint64_t> counted);
+  void PhaseEnded(std::string_view task, std::string_view phase, double seconds);
+  void SetRound(std::string_view task, const RoundFacts& facts);
   void SetModelVersion(std::string_view task, std::uint64_t version);
 
   // Privacy: a function of the task's public parameters and of the number of rounds.
-  void SetEpsilon(std::string_view task, double spent, double reserved, double budget);
+  void SetPrivacy(std::string_view task, const PrivacyFacts& facts);
 
   // Store: timings of our own disk.
-  void StoreOperation(std::string_view operation, bool ok, double seconds);
+  void StoreOperation(std::string_view operation, StoreResult result, double seconds);
+  /// From an entry's proposal until it was durable.
+  void LedgerCommitted(double seconds);
 
+  // The fleet: what is known from enrolment, and what devices say of themselves before they train. Counts of all
+  // devices, and the same whatever any coin said.
   void Enrolment(std::string_view outcome);
   void AccessRefused(std::string_view reason);
   void SetDevices(std::uint64_t active, std::uint64_t revoked);
+  /// Devices by the version that their agent said last; the caller bounds how many different ones there are.
+  void SetAgents(const std::map<std::string, std::uint64_t>& devices);
+  void SetDeviceCertificates(CertificatesLeft left);
+
+  // This process: what every request or a look at the machine tells.
+  /// `started`: when, in seconds since 1970.
+  void SetBuild(std::string_view version, double started);
+  /// `use` is "server" or "ca"; `expiry` in seconds since 1970.
+  void SetCertificateExpiry(std::string_view use, double expiry);
+  /// A defect of ours that was caught: `origin` is "handler" or "background".
+  void Exception(std::string_view origin);
   void SetMemory(std::uint64_t ceiling_bytes, std::uint64_t worst_case_bytes);
   void SetUploadMemory(std::uint64_t used_bytes, std::uint64_t limit_bytes);
 
