@@ -4,7 +4,7 @@
 #   --build-only   leave out what only the tests and checks need
 # Runs as root, or as a user with sudo. Safe to run again: it asks apt only for what is missing. On a bare Debian 12
 # that is 1.3 GiB installed, 200 MiB of it to download; with --build-only 860 MiB and 155 MiB.
-# The tests use a program of the package 'prometheus', which also brings a service. Where the package is new, the
+# The tests use the programs of the package 'prometheus', which also brings a service. Where the package is new, the
 # service is masked before it comes, so that systemd does not start it, now or later: 'systemctl unmask prometheus'
 # undoes that.
 set -euo pipefail

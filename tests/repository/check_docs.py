@@ -11,6 +11,9 @@ import source_tree
 OPERATING = pathlib.PurePosixPath("docs/OPERATING.md")
 DEPENDENCIES = pathlib.PurePosixPath("docs/DEPENDENCIES.md")
 INSTALLER = pathlib.PurePosixPath("deploy/install-deps.sh")
+ALERTS = pathlib.PurePosixPath("deploy/prometheus/alerts.yml")
+ALERT_TESTS = pathlib.PurePosixPath("deploy/prometheus/alerts_test.yml")
+USES_METRICS = ("deploy/prometheus/*.yml", "deploy/grafana/*.json")
 PROGRAMS = ("tacit", "tacitd", "tacit-agent")
 SHELL_FENCES = ("sh", "bash", "shell", "console")
 
@@ -22,6 +25,9 @@ NAME_ROW = re.compile(r"^\|\s*`([^`|]+)`\s*\|", re.MULTILINE)
 LOG_CALL = re.compile(r"(?:\.|->)\s*(?:Debug|Info|Warn|Error)\s*\(\s*\"([a-z0-9_.]+)\"")
 LOG_WRITE = re.compile(r"(?:\.|->)\s*Write\s*\(\s*(?:[\w:]*LogLevel|level)[^;\"]*?\"([a-z0-9_.]+)\"")
 METRIC = re.compile(r"\"((?:tacit|process)_[a-z0-9_]+)\"")
+# Not the name of a recorded series, which has colons, nor a part of one.
+METRIC_USE = re.compile(r"(?<![\w:])((?:tacit|process)_[a-z0-9_]+)(?![\w:])")
+ALERT = re.compile(r"^\s*- alert: (\w+)$", re.MULTILINE)
 
 
 class Document:
@@ -184,6 +190,27 @@ def check_names(documents, title, used, findings):
         findings.add(OPERATING, 1, f"`{name}` has two rows under '{title}'")
 
 
+def check_alerts(root, documents, findings):
+    """Every alert has a row that says what to do, and a test in which it fires; every metric in use has a row."""
+    document = documents.get(OPERATING)
+    if (root / ALERTS).is_file():
+        text = source_tree.read(root, ALERTS)
+        alerts = {found.group(1): (ALERTS, source_tree.line_of(text, found.start(1))) for found in ALERT.finditer(text)}
+        check_names(documents, "Alerts", alerts, findings)
+        tests = source_tree.read(root, ALERT_TESTS) if (root / ALERT_TESTS).is_file() else ""
+        for name, (path, line) in sorted(alerts.items()):
+            if not re.search(rf"alertname: {name}\n\s*exp_alerts:\n\s*- ", tests):
+                findings.add(path, line, f"{name} fires in no test of {ALERT_TESTS}")
+    documented = set(NAME_ROW.findall(document.section("Metrics"))) if document else set()
+    for pattern in USES_METRICS:
+        for path in (found for found in source_tree.list_files(root) if found.match(pattern)):
+            text = source_tree.read(root, path)
+            for match in METRIC_USE.finditer(text):
+                if not {match.group(1), re.sub(r"_(bucket|count|sum)$", "", match.group(1))} & documented:
+                    line = source_tree.line_of(text, match.start())
+                    findings.add(path, line, f"`{match.group(1)}` has no row under 'Metrics' in {OPERATING}")
+
+
 def check_packages(root, documents, findings):
     """Every package that is installed has a row in docs/DEPENDENCIES.md, and every row names one."""
     if not (root / INSTALLER).is_file():
@@ -216,6 +243,7 @@ def check(root, build=None):
     events = names_in_code(root, (LOG_CALL, LOG_WRITE), source_tree.PRODUCT_ROOTS)
     check_names(documents, "Log events", events, findings)
     check_names(documents, "Metrics", names_in_code(root, (METRIC,), ("server/metrics",)), findings)
+    check_alerts(root, documents, findings)
     check_packages(root, documents, findings)
     check_bodies(documents, findings)
     return findings
@@ -223,4 +251,4 @@ def check(root, build=None):
 
 if __name__ == "__main__":
     options = source_tree.arguments(__doc__, build=True)
-    source_tree.report(check(options.root, options.build), "docs: links, commands, events, metrics, packages agree")
+    source_tree.report(check(options.root, options.build), "docs: links, commands, events, metrics and packages agree")

@@ -208,6 +208,16 @@ class DocsTest(Tree):
         metric = {"server/metrics/m.cc": 'auto a = Make("tacit_a_total");\n'}
         self.assert_found(self.check(metric), "`tacit_a_total` has no row under 'Metrics'")
 
+    def test_alerts_need_a_row_and_a_test_and_metrics_that_exist(self):
+        rule = "groups:\n  - alert: Broken\n    expr: a:tacit_b:c + tacit_lost_count > 1\n"
+        alert = {"deploy/prometheus/alerts.yml": rule}
+        findings = self.check(alert)
+        self.assert_found(findings, "alerts.yml:2: `Broken` has no row under 'Alerts'", "Broken fires in no test",
+                          "alerts.yml:3: `tacit_lost_count` has no row under 'Metrics'")
+        self.assertEqual(len(findings), 3)
+        tested = {"deploy/prometheus/alerts_test.yml": "- alertname: Broken\n  exp_alerts:\n    - exp_labels: {}\n"}
+        self.assertFalse([line for line in self.check({**alert, **tested}).lines if "no test" in line])
+
     def test_packages_must_agree_in_both_directions(self):
         installer = {"deploy/install-deps.sh": "build_packages=(\n  cmake git\n)\n"}
         rows = "# Dependencies\n" + "words " * 20 + "\n| `cmake`, `rust` | x |\n"
