@@ -525,7 +525,7 @@ void TaskRunner::ShowRound() {
   const SteadyTime now = services_.clock.SteadyNow();
   const round::Phase phase = machine().phase();
   if (!shown_phase_ || shown_phase_->round != CurrentKey().round || shown_phase_->phase != phase) {
-    if (shown_phase_ && !CohortIsSecret()) {
+    if (shown_phase_ && shown_phase_->phase < round::Phase::kPublished && !CohortIsSecret()) {
       const std::chrono::duration<double> took = now - shown_phase_->began;
       services_.metrics.PhaseEnded(name, round::NameOf(shown_phase_->phase), took.count());
     }

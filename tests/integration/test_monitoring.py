@@ -129,7 +129,7 @@ class Monitoring(ServerTest):
         self.assertGreater(len(shown), 40)
         for title, expression in shown:
             with self.subTest(panel=title):
-                wait_until(lambda: prometheus.query(expression), f"an answer to {expression}", patience=20)
+                wait_until(lambda: prometheus.query(expression), f"an answer to {expression}")
         for rule in prometheus.rules("recording") + prometheus.rules("alerting"):
             self.assertEqual((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])
         firing = [rule["name"] for rule in prometheus.rules("alerting") if rule["state"] == "firing"]
@@ -152,6 +152,8 @@ class Monitoring(ServerTest):
         section = text[text.index("\n## Metrics\n"):text.index("\n## Alerts\n")]
         rows = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|([^|]*)\|([^|]*)\|([^|]*)\|$", section, re.MULTILINE)
         documented = {name: (kind, set(of.replace(",", " ").split())) for name, kind, of, _, _ in rows}
+        phases = set(re.findall(r'tacit_round_phase_duration_seconds_count\{phase="(\w+)"', page))
+        self.assertEqual(phases, {"scheduled", "open", "closing", "charged"})
         self.maxDiff = None
         self.assertEqual({name: (types[name], labels[name]) for name in types}, documented)
         reasons = set(re.findall(r"^- \*\*(\w+)\*\*:", section, re.MULTILINE))
