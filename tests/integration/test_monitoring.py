@@ -100,6 +100,25 @@ def samples(page):
     return dict(line.rsplit(" ", 1) for line in page.splitlines() if line and not line.startswith("#"))
 
 
+class Dashboard(unittest.TestCase):
+    def test_each_panel_has_an_id_a_place_and_a_source_of_its_own(self):
+        board = json.loads(DASHBOARD.read_text())
+        variables = {variable["name"] for variable in board["templating"]["list"]}
+        ids, taken = set(), set()
+        for panel in board["panels"]:
+            ids.add(panel["id"])
+            place = panel["gridPos"]
+            self.assertLessEqual(place["x"] + place["w"], 24, panel["title"])
+            cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+            self.assertFalse(cells & taken, f"{panel['title']} covers another")
+            taken |= cells
+            for target in panel.get("targets", ()):
+                self.assertEqual(target["datasource"]["uid"], "${datasource}")
+                used = set(re.findall(r"\$(\w+)", target["expr"])) - {"__rate_interval"}
+                self.assertLessEqual(used, variables, panel["title"])
+        self.assertEqual(len(ids), len(board["panels"]))
+
+
 class Monitoring(ServerTest):
     def run_a_round(self):
         self.server.create_task(task_text(size=2))
