@@ -50,9 +50,10 @@ constexpr std::array<std::string_view, 5> kWithheld = {"tacit_uploads_resumed_to
 constexpr std::array<std::string_view, 5> kWithheldOfAgents = {
     "tacit_connections", "tacit_tls_handshakes_total", "tacit_http_requests_total",
     "tacit_http_request_duration_seconds", "tacit_received_bytes_total"};
-constexpr std::array<std::string_view, 2> kWithheldOfCommits = {"tacit_store_operations_total",
-                                                                "tacit_store_operation_duration_seconds"};
-constexpr std::array<std::string_view, 2> kCommits = {"commit_partial", "merge_partials"};
+constexpr std::array<std::string_view, 2> kWithheldOfStore = {"tacit_store_operations_total",
+                                                              "tacit_store_operation_duration_seconds"};
+// Who is drawn is silent while it trains: that nobody was seen for a while tells as well.
+constexpr std::array<std::string_view, 3> kOperationsOfDevices = {"commit_partial", "merge_partials", "touch_devices"};
 constexpr std::string_view kResident = "process_resident_memory_bytes";
 constexpr double kCoarseSteps = 8;  // of the memory ceiling
 
@@ -60,14 +61,15 @@ bool Has(const ClientMetric& metric, std::string_view label, std::string_view va
   return std::ranges::any_of(metric.label, [&](const auto& each) { return each.name == label && each.value == value; });
 }
 
-// Commits that failed stay: the log has a line for each as well. That none has would tell that there was one.
+// Those that failed stay: the log has a line for each as well. That none has would tell that there was one.
 bool IsWithheld(std::string_view family, const ClientMetric& metric) {
   const auto among = [family](const auto& names) { return std::ranges::find(names, family) != names.end(); };
   if (among(kWithheld)) return true;
   if (among(kWithheldOfAgents)) return Has(metric, "listener", "agents");
   const bool failed = Has(metric, "result", "error") && metric.counter.value > 0;
-  return among(kWithheldOfCommits) && !failed &&
-         std::ranges::any_of(kCommits, [&](std::string_view each) { return Has(metric, "operation", each); });
+  return among(kWithheldOfStore) && !failed && std::ranges::any_of(kOperationsOfDevices, [&](std::string_view each) {
+           return Has(metric, "operation", each);
+         });
 }
 
 void Withhold(std::vector<MetricFamily>& page, double memory_step) {

@@ -29,7 +29,7 @@ void RunARound(Metrics& metrics) {
   }
   metrics.UploadResumed(5);
   metrics.SetUploadMemory(6, 60);
-  for (const char* operation : {"commit_partial", "merge_partials", "append_ledger"})
+  for (const char* operation : {"commit_partial", "merge_partials", "touch_devices", "append_ledger"})
     metrics.StoreOperation(operation, StoreResult::kOk, 0.01);
 }
 
@@ -68,7 +68,8 @@ TEST(Metrics, WithholdsAllThatDevicesBringAboutAndNothingElse) {
         "tacit_upload_saved_bytes_total ", "tacit_upload_memory_bytes ", "process_cpu_seconds_total ",
         "process_open_fds ", "tacit_store_operations_total{operation=\"commit_partial\",result=\"ok\"",
         "tacit_store_operation_duration_seconds_count{operation=\"commit_partial\"",
-        "tacit_store_operations_total{operation=\"merge_partials\",result=\"ok\""}) {
+        "tacit_store_operations_total{operation=\"merge_partials\",result=\"ok\"",
+        "tacit_store_operations_total{operation=\"touch_devices\",result=\"ok\""}) {
     EXPECT_THAT(open, HasSubstr(gone));
     EXPECT_THAT(page, Not(HasSubstr(gone)));
   }
