@@ -32,11 +32,6 @@ std::string The(const Endpoint& server) {
   return "the server at " + Name(server);
 }
 
-struct AddressesDeleter {
-  void operator()(addrinfo* addresses) const { freeaddrinfo(addresses); }
-};
-using Addresses = std::unique_ptr<addrinfo, AddressesDeleter>;
-
 Result<Addresses> Resolve(const Endpoint& server) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
@@ -157,6 +152,10 @@ Error DescribeAlert(int alert, const std::string& text, const Endpoint& server) 
 }
 
 }  // namespace
+
+void AddressesDeleter::operator()(addrinfo* addresses) const {
+  freeaddrinfo(addresses);
+}
 
 OwnedFd::OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {

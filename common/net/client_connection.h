@@ -12,8 +12,16 @@
 #include "common/net/https_client.h"
 #include "common/net/tls_session.h"
 
+struct addrinfo;  // of <netdb.h>
+
 // One blocking TLS connection of a client. Private to common/net.
 namespace tacit::net {
+
+struct AddressesDeleter {
+  void operator()(addrinfo* addresses) const;
+};
+/// What getaddrinfo found.
+using Addresses = std::unique_ptr<addrinfo, AddressesDeleter>;
 
 /// A file descriptor that is closed with its owner.
 class OwnedFd {

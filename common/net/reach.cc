@@ -18,11 +18,6 @@
 namespace tacit::net {
 namespace {
 
-struct AddressesDeleter {
-  void operator()(addrinfo* addresses) const { ::freeaddrinfo(addresses); }
-};
-using Addresses = std::unique_ptr<addrinfo, AddressesDeleter>;
-
 std::unexpected<Error> SystemFailure(std::string_view doing, const Endpoint& endpoint) {
   const int error = errno;
   const bool late = error == EAGAIN || error == EINPROGRESS;
