@@ -102,7 +102,7 @@ Outcome<ApiClient> ApiClient::Create(Context context) {
 
 Outcome<net::ClientResponse> ApiClient::Send(net::ClientRequest request) {
   if (!context_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + context_.token);
-  auto response = client_.Send(std::move(request));
+  auto response = client_.Send(request);
   if (!response) {
     const Error& error = response.error();
     return std::unexpected(Failure{ExitCodeOfTransport(error.code), error, HintForTransport(error, context_)});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/base/text.h"
 #include "common/crypto/random.h"
 #include "server/api/json.h"
@@ -140,8 +141,8 @@ Task<Result<HttpResponse>> PostAccessToken(Call call) {
   const std::string text = MakeAccessToken();
   const store::AccessTokenRecord token{.id = RandomId(),
                                        .hash = HashOfAccessToken(text),
-                                       .name = *std::move(wish.name),
-                                       .role = *wish.role,
+                                       .name = std::move(Present(wish.name, "checked when it was parsed")),
+                                       .role = Present(wish.role, "as the name"),
                                        .tasks = std::move(wish.tasks),
                                        .created_by = call.principal.Actor(),
                                        .created_at = now,

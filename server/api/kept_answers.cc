@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace tacit::api {
 
 KeptAnswers::Turn::~Turn() {
@@ -21,7 +23,7 @@ void KeptAnswers::Turn::Keep(const net::HttpResponse& answer) {
 
 void KeptAnswers::ForgetOldest() {
   const auto oldest = entries_.find(kept_.front().key);
-  bytes_ -= oldest->second.answer->body.size();
+  bytes_ -= Present(oldest->second.answer, "what is kept has its answer").body.size();
   entries_.erase(oldest);
   kept_.pop_front();
 }

@@ -260,6 +260,8 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
   families_->withheld.Add({}).Set(0);
   families_->uploads_resumed.Add({});
   families_->bytes_saved.Add({});
+  for (const std::string_view reason : kAccessRefusals)
+    families_->access_refusals.Add({{"reason", std::string(reason)}});
   for (const char* origin : {"handler", "background"}) families_->exceptions.Add({{"origin", origin}});
 }
 Metrics::~Metrics() = default;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -10,6 +11,10 @@
 #include <vector>
 
 namespace tacit::metrics {
+
+/// Why a request on the api listener was not let in: the closed set behind a metric label.
+inline constexpr std::array<std::string_view, 7> kAccessRefusals = {
+    "no_identity", "bad_token", "malformed", "rate_limited", "certificate", "role", "scope"};
 
 /// Of one listener, and the closed sets that its connections are counted by.
 struct ListenerFacts {
@@ -105,7 +110,6 @@ class Metrics {
   // The fleet: what is known from enrolment, and what devices say of themselves before they train. Counts of all
   // devices, and the same whatever any coin said.
   void Enrolment(std::string_view outcome);
-  void AccessRefused(std::string_view reason);
   void SetDevices(std::uint64_t active, std::uint64_t revoked);
   /// Devices by the version that their agent said last; the caller bounds how many different ones there are.
   void SetAgents(const std::map<std::string, std::uint64_t>& devices);
@@ -116,6 +120,8 @@ class Metrics {
   void SetBuild(std::string_view version, double started);
   /// `use` is "server" or "ca"; `expiry` in seconds since 1970.
   void SetCertificateExpiry(std::string_view use, double expiry);
+  /// People on the api listener; `reason` is one of kAccessRefusals.
+  void AccessRefused(std::string_view reason);
   /// A defect of ours that was caught: `origin` is "handler" or "background".
   void Exception(std::string_view origin);
   void SetMemory(std::uint64_t ceiling_bytes, std::uint64_t worst_case_bytes);
