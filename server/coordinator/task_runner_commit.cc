@@ -47,7 +47,7 @@ net::Task<void> TaskRunner::DoCommit() {
       {{"task", spec().id.str()}, {"round", CurrentKey().round}, CountOf("updates", in_flight_->contributions.size())});
   in_flight_.reset();
   Handle(round::Committed{});
-  ShowMetrics();
+  if (machine_) ShowRound();
 }
 
 net::Task<Result<void>> TaskRunner::CommitDurably() {
