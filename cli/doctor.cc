@@ -27,8 +27,6 @@ using doctor::Ok;
 using doctor::Verdict;
 
 constexpr std::chrono::days kWarnOfOperator{14};
-constexpr std::chrono::days kWarnOfServer{30};
-constexpr std::chrono::days kWarnOfCa{180};
 constexpr Millis kTimeout{10'000};
 // A Date header has whole seconds.
 constexpr Millis kDateStep{1000};
@@ -47,10 +45,10 @@ void AddCertificates(const Context& context, WallTime now, Findings& findings) {
                         "ask whoever runs the server for its CA's certificate, and name it with --ca"});
     return;
   }
-  findings.push_back(doctor::JudgeLifespan(
-      *ca,
-      {"the CA's certificate", kWarnOfCa, "ask whoever runs the server which CA comes next, and name it with --ca"},
-      now));
+  findings.push_back(doctor::JudgeLifespan(*ca,
+                                           {"the CA's certificate", doctor::kWarnOfCa,
+                                            "ask whoever runs the server which CA comes next, and name it with --ca"},
+                                           now));
   const auto own = crypto::Certificate::FromPem(context.client.client_certificate_pem);
   if (!own) return;  // a token takes its place
   findings.push_back(doctor::JudgeLifespan(
@@ -70,7 +68,8 @@ void AddServerCertificate(const net::Endpoint& server, WallTime now, Findings& f
   const auto certificate = crypto::Certificate::FromPem(chain->front());
   if (!certificate) return;
   findings.push_back(doctor::JudgeLifespan(
-      *certificate, {"the server's certificate", kWarnOfServer, "tell whoever runs the server to renew it"}, now));
+      *certificate, {"the server's certificate", doctor::kWarnOfServer, "tell whoever runs the server to renew it"},
+      now));
 }
 
 Finding CompareClocks(std::string_view date, WallTime asked, WallTime answered) {

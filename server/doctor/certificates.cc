@@ -8,10 +8,6 @@
 namespace tacit::doctor {
 namespace {
 
-// A new CA has to reach every device before the old one ends.
-constexpr std::chrono::days kWarnOfCa{180};
-constexpr std::chrono::days kWarnOfServer{30};
-
 void AddLifespan(const std::filesystem::path& path, const Lifespan& lifespan, WallTime now, Findings& findings) {
   if (const auto certificate = ReadCertificate(path)) findings.push_back(JudgeLifespan(*certificate, lifespan, now));
 }

@@ -14,6 +14,10 @@ namespace tacit::doctor {
 /// is all that is found. Cost: seconds; of a large store only as much is looked at as a few of them are enough for.
 Findings ExamineServer(const std::filesystem::path& config, const Clock& clock);
 
+/// A new CA has to reach every device before the old one ends.
+inline constexpr std::chrono::days kWarnOfCa{180};
+inline constexpr std::chrono::days kWarnOfServer{30};
+
 /// How long before a certificate's end somebody should know, and what to do then.
 struct Lifespan {
   std::string name;  ///< "the CA's certificate pki/ca.crt".
