@@ -77,7 +77,7 @@ Outcome<Command> MakeTaskStop(const RawArguments& raw) {
 
 Outcome<Command> MakeTaskAdjust(const RawArguments& raw) {
   TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
-  return TaskAdjustArguments{std::move(task), raw.noise_multiplier.value_or(0), raw.dry_run};
+  return TaskAdjustArguments{std::move(task), raw.noise_multiplier.value_or(0), raw.dry_run, raw.if_match};
 }
 
 Outcome<Command> MakeTaskWatch(const RawArguments& raw) {
@@ -88,15 +88,27 @@ Outcome<Command> MakeTaskWatch(const RawArguments& raw) {
   return TaskWatchArguments{std::move(task), *timeout};
 }
 
+Outcome<Command> MakeRoundShow(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return RoundShowArguments{std::move(task), raw.round};
+}
+
 bool IsVersion(std::string_view text) {
   return text == "latest" || ParseWhole(text).has_value();
 }
 
+Outcome<TaskId> ParseModelOf(const RawArguments& raw) {
+  if (IsVersion(raw.version)) return ParseTask(raw.task);
+  return UsageFailure("--version is 'latest' or a number, not '" + raw.version + "'", "tacit model --help");
+}
+
+Outcome<Command> MakeModelShow(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseModelOf(raw));
+  return ModelShowArguments{std::move(task), raw.version};
+}
+
 Outcome<Command> MakeModelGet(const RawArguments& raw) {
-  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
-  if (!IsVersion(raw.version)) {
-    return UsageFailure("--version is 'latest' or a number, not '" + raw.version + "'", "tacit model get --help");
-  }
+  TACIT_CLI_TRY(TaskId task, ParseModelOf(raw));
   const std::filesystem::path output(raw.output);
   const std::string by_name = output.extension() == ".npz" ? "npz" : "safetensors";
   return ModelGetArguments{std::move(task), raw.version, raw.format.empty() ? by_name : raw.format, output};
@@ -129,6 +141,21 @@ Outcome<Command> MakeAccessTokenRevoke(const RawArguments& raw) {
   if (!ParseHex(raw.id) || raw.id.empty())
     return UsageFailure("ID: " + Excerpt(raw.id) + " is not the id of an access token", "tacit access token list");
   return AccessTokenRevokeArguments{raw.id};
+}
+
+Outcome<Command> MakeTokenRevoke(const RawArguments& raw) {
+  if (!ParseHex(raw.id) || raw.id.empty())
+    return UsageFailure("ID: " + Excerpt(raw.id) + " is not the id of an enrolment token", "tacit device token list");
+  return TokenRevokeArguments{raw.id};
+}
+
+Outcome<Command> MakeDeviceShow(const RawArguments& raw) {
+  TACIT_CLI_TRY(DeviceId device, ParseDevice(raw.device));
+  return DeviceShowArguments{std::move(device)};
+}
+
+Outcome<Command> MakeMetrics(const RawArguments& raw) {
+  return MetricsArguments{raw.metric};
 }
 
 Outcome<Command> MakeAuditList(const RawArguments& raw) {
@@ -295,6 +322,8 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   AddTask(raw, adjust);
   AddNoise(raw, adjust)->required();
   adjust.add_flag("--dry-run", raw.dry_run, "Only say what it would cost; there is no way back");
+  adjust.add_option("--if-match", raw.if_match, "Only while the figures are those of this tag, which --dry-run shows")
+      ->type_name("TAG");
   CLI::App& watch = AddLeaf(grammar, task, "watch", "Follow a task's rounds until it ends", MakeTaskWatch);
   AddTask(raw, watch);
   watch.add_option("--timeout", raw.timeout, "Give up after this long (exit code 4)")->type_name("DURATION");
@@ -366,13 +395,25 @@ void DescribeAudit(Grammar& grammar, CLI::App& privacy) {
 
 void DescribeModel(Grammar& grammar, CLI::App& app) {
   RawArguments& raw = grammar.raw;
-  CLI::App& get = AddLeaf(grammar, AddGroup(app, "model", "Published models"), "get", "Download a model", MakeModelGet);
-  AddTask(raw, get);
-  get.add_option("--version", raw.version, "Model version, or 'latest'")->type_name("V")->capture_default_str();
+  CLI::App& model = AddGroup(app, "model", "Published models");
+  const auto add_version = [&raw](CLI::App& leaf) {
+    AddTask(raw, leaf);
+    leaf.add_option("--version", raw.version, "Model version, or 'latest'")->type_name("V")->capture_default_str();
+  };
+  add_version(AddLeaf(grammar, model, "show", "What a model is, without its parameters", MakeModelShow));
+  CLI::App& get = AddLeaf(grammar, model, "get", "Download a model", MakeModelGet);
+  add_version(get);
   get.add_option("-o,--output", raw.output, "File to write (default: TASK-vV.FORMAT here)")->type_name("FILE");
   get.add_option("--format", raw.format, "safetensors or npz (default: as the file's name says, else safetensors)")
       ->check(CLI::IsMember({"safetensors", "npz"}))
       ->type_name("FORMAT");
+}
+
+void DescribeRound(Grammar& grammar, CLI::App& app) {
+  RawArguments& raw = grammar.raw;
+  CLI::App& show = AddLeaf(grammar, AddGroup(app, "round", "Single rounds"), "show", "One round", MakeRoundShow);
+  AddTask(raw, show);
+  show.add_option("ROUND", raw.round, "Its number; 'tacit task rounds' lists them")->required()->type_name("");
 }
 
 void DescribeLedger(Grammar& grammar, CLI::App& privacy) {
@@ -428,15 +469,20 @@ void DescribePrivacy(Grammar& grammar, CLI::App& app) {
 void DescribeDevice(Grammar& grammar, CLI::App& app) {
   RawArguments& raw = grammar.raw;
   CLI::App& device = AddGroup(app, "device", "Devices and their enrolment");
-  CLI::App& create = AddLeaf(grammar, AddGroup(device, "token", "Enrolment tokens"), "create",
-                             "Make a token that lets devices join", MakeTokenCreate);
+  CLI::App& token = AddGroup(device, "token", "Enrolment tokens");
+  CLI::App& create = AddLeaf(grammar, token, "create", "Make a token that lets devices join", MakeTokenCreate);
   create.add_option("--uses", raw.uses, "How many devices may join with it")
       ->transform(command_line::Whole({1, 1'000'000}))
       ->type_name("N")
       ->capture_default_str();
   create.add_option("--ttl", raw.lifetime, "How long it is good")->type_name("DURATION")->capture_default_str();
   create.add_option("--name", raw.device, "The one device name that it is for")->type_name("DEVICE");
+  AddLeaf(grammar, token, "list", "All enrolment tokens, without their secrets", MakePlain<TokenListArguments>);
+  CLI::App& withdraw = AddLeaf(grammar, token, "revoke", "Let a token admit nobody any more", MakeTokenRevoke);
+  withdraw.add_option("ID", raw.id, "Its id, as 'tacit device token list' shows it")->required()->type_name("");
   AddLeaf(grammar, device, "list", "All devices", MakePlain<DeviceListArguments>);
+  CLI::App& show = AddLeaf(grammar, device, "show", "One device", MakeDeviceShow);
+  show.add_option("DEVICE", raw.device, "Name of the device")->required()->type_name("");
   CLI::App& revoke = AddLeaf(grammar, device, "revoke", "Shut a device out, now", MakeDeviceRevoke);
   revoke.add_option("DEVICE", raw.device, "Name of the device")->required()->type_name("");
 }
@@ -475,11 +521,16 @@ void Describe(Grammar& grammar, CLI::App& app) {
   DescribeConnection(grammar.raw, app);
   DescribeInit(grammar, app);
   DescribeTask(grammar, app);
+  DescribeRound(grammar, app);
   DescribeModel(grammar, app);
   DescribePrivacy(grammar, app);
   DescribeDevice(grammar, app);
   DescribeAccess(grammar, app);
   DescribeAuditLog(grammar, app);
+  AddLeaf(grammar, app, "alerts", "What a person should look at now", MakePlain<AlertsArguments>);
+  AddLeaf(grammar, app, "metrics", "Every number that Prometheus is told", MakeMetrics)
+      .add_option("NAME", grammar.raw.metric, "Only metrics with this in their names")
+      ->type_name("");
   AddLeaf(grammar, app, "whoami", "As whom the server sees you, and what you may do", MakePlain<WhoamiArguments>);
   DescribeOwn(grammar, app);
 }

@@ -33,6 +33,10 @@ struct TaskShowArguments {
 struct TaskRoundsArguments {
   TaskId task;
 };
+struct RoundShowArguments {
+  TaskId task;
+  RoundNumber round = 0;
+};
 struct TaskStopArguments {
   TaskId task;
   std::string reason;  ///< Empty: the server's words.
@@ -41,10 +45,15 @@ struct TaskAdjustArguments {
   TaskId task;
   double noise_multiplier = 0;
   bool dry_run = false;
+  std::string if_match;  ///< The entity tag of the figures that it is for; empty: whatever they are.
 };
 struct TaskWatchArguments {
   TaskId task;
   std::optional<std::chrono::seconds> timeout;
+};
+struct ModelShowArguments {
+  TaskId task;
+  std::string version;  ///< As in ModelGetArguments.
 };
 struct ModelGetArguments {
   TaskId task;
@@ -105,7 +114,14 @@ struct TokenCreateArguments {
   std::chrono::seconds lifetime{};
   std::optional<DeviceId> device;
 };
+struct TokenListArguments {};
+struct TokenRevokeArguments {
+  std::string id;
+};
 struct DeviceListArguments {};
+struct DeviceShowArguments {
+  DeviceId device;
+};
 struct DeviceRevokeArguments {
   DeviceId device;
 };
@@ -121,6 +137,10 @@ struct AccessTokenRevokeArguments {
   std::string id;
 };
 struct WhoamiArguments {};
+struct AlertsArguments {};
+struct MetricsArguments {
+  std::string name;  ///< Only metrics whose names have this in them.
+};
 struct AuditListArguments {
   std::uint64_t after = 0;
 };
@@ -152,13 +172,14 @@ struct VersionArguments {
 
 using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
-                 TaskStopArguments, TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
-                 PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
-                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments,
-                 DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
-                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, ContextAddArguments,
-                 ContextListArguments, ContextUseArguments, ContextRemoveArguments, DoctorArguments,
-                 CompletionArguments, CompleteArguments, VersionArguments>;
+                 RoundShowArguments, ModelShowArguments, TokenListArguments, TokenRevokeArguments, DeviceShowArguments,
+                 AlertsArguments, MetricsArguments, TaskStopArguments, TaskAdjustArguments, TaskWatchArguments,
+                 ModelGetArguments, PrivacyShowArguments, PrivacyLedgerArguments, PrivacyVerifyArguments,
+                 PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
+                 PrivacyAuditArguments, TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments,
+                 AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments,
+                 AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
+                 ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

@@ -21,7 +21,8 @@ constexpr const char* kCheckPort = "check the port of --server: operators are se
 // The command that lists what there is of the kind that was asked for.
 std::string ListFor(std::string_view target) {
   if (target.contains("/access/")) return "tacit access token list";
-  return target.contains("/devices") || target.contains("/enrolment") ? "tacit device list" : "tacit task list";
+  if (target.contains("/enrolment/")) return "tacit device token list";
+  return target.contains("/devices") ? "tacit device list" : "tacit task list";
 }
 
 // The task in the path; nothing where it names none.
@@ -43,6 +44,8 @@ std::string HintForCode(ErrorCode code, std::string_view target) {
     case ErrorCode::kNotFound:
     case ErrorCode::kConflict:
       return ListFor(target);
+    case ErrorCode::kChanged:
+      return "tacit privacy show " + TaskIn(target);
     case ErrorCode::kRateLimited:
     case ErrorCode::kUnavailable:
     case ErrorCode::kDeadlineExceeded:
@@ -120,12 +123,13 @@ Outcome<Json> ApiClient::Get(const std::string& target) {
   return ReadAnswer(Send(std::move(request)));
 }
 
-Outcome<Json> ApiClient::Post(const std::string& target, const Json& body) {
+Outcome<Json> ApiClient::PostIfMatch(const std::string& target, const Json& body, const std::string& tag) {
   const std::string text = body.is_null() ? std::string() : body.dump();
   net::ClientRequest request;
   request.method = "POST";
   request.target = target;
   request.headers = {{"Accept", "application/json"}, {"Content-Type", "application/json"}};
+  if (!tag.empty()) request.headers.emplace_back("If-Match", tag);
   request.body = {AsBytes(text)};
   request.max_response_bytes = kLargestDocument;
   return ReadAnswer(Send(std::move(request)));

@@ -19,7 +19,9 @@ class ApiClient {
   static Outcome<ApiClient> Create(Context context);
 
   Outcome<Json> Get(const std::string& target);
-  Outcome<Json> Post(const std::string& target, const Json& body);
+  Outcome<Json> Post(const std::string& target, const Json& body) { return PostIfMatch(target, body, {}); }
+  /// Done only while what it is about has this entity tag; empty: whatever it has.
+  Outcome<Json> PostIfMatch(const std::string& target, const Json& body, const std::string& tag);
   struct Upload {
     std::string content_type;
     std::string file_name;

@@ -18,19 +18,26 @@ Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const RoundShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyLedgerArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyDeviceArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TokenListArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TokenRevokeArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceListArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const DeviceShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceRevokeArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const AccessTokenCreateArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const AccessTokenListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const AccessTokenRevokeArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const WhoamiArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const AlertsArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const MetricsArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const AuditListArguments& arguments, ApiClient& client);
 
 // What needs no server: figures of schedules that nobody has started, and of what a server once wrote.

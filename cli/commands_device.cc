@@ -13,6 +13,26 @@ Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client) {
   return Report{std::move(token), std::move(text), {}};
 }
 
+Outcome<Report> Run(const TokenListArguments& /*arguments*/, ApiClient& client) {
+  TACIT_CLI_TRY(Json tokens, client.GetAll("/api/v1/enrolment/tokens"));
+  std::string text = DescribeTokens(tokens);
+  return Report{Json{{"items", std::move(tokens)}}, std::move(text), {}};
+}
+
+Outcome<Report> Run(const TokenRevokeArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json token, client.Post("/api/v1/enrolment/tokens/" + arguments.id + ":revoke", Json()));
+  std::string text = DescribeTokens(Json::array({token}));
+  Report report{std::move(token), std::move(text), {}};
+  report.notes = {"devices that it admitted stay; 'tacit device revoke DEVICE' shuts one out"};
+  return report;
+}
+
+Outcome<Report> Run(const DeviceShowArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json device, client.Get("/api/v1/devices/" + arguments.device.str()));
+  std::string text = DescribeDevices(Json::array({device}));
+  return Report{std::move(device), std::move(text), {}};
+}
+
 Outcome<Report> Run(const DeviceListArguments& /*arguments*/, ApiClient& client) {
   TACIT_CLI_TRY(Json devices, client.GetAll("/api/v1/devices"));
   std::string text = DescribeDevices(devices);

@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "cli/commands.h"
+#include "cli/fields.h"
 #include "cli/text.h"
 #include "common/base/files.h"
 #include "common/base/text.h"
@@ -22,6 +23,16 @@ Json NumberOrText(const std::string& text) {
 }
 
 }  // namespace
+
+Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json model, client.Get("/api/v1/tasks/" + arguments.task.str() + "/models/" + arguments.version));
+  std::string text = FormatPairs({{"model", TextAt(model, "task") + " version " + TextAt(model, "version")},
+                                  {"parameters", TextAt(model, "parameters")},
+                                  {"bytes", TextAt(model, "bytes")},
+                                  {"made", TextAt(model, "created_at")},
+                                  {"sha256", TextAt(model, "sha256")}});
+  return Report{std::move(model), std::move(text), {}};
+}
 
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client) {
   const std::string target =

@@ -83,6 +83,12 @@ Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client) {
   return Report{Json{{"items", std::move(rounds)}}, std::move(text), {}};
 }
 
+Outcome<Report> Run(const RoundShowArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json round, client.Get(PathOf(arguments.task) + "/rounds/" + std::to_string(arguments.round)));
+  std::string text = DescribeRounds(Json::array({round}));
+  return Report{std::move(round), std::move(text), {}};
+}
+
 Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client) {
   const Json body = arguments.reason.empty() ? Json() : Json{{"reason", arguments.reason}};
   TACIT_CLI_TRY(Json task, client.Post(PathOf(arguments.task) + ":stop", body));
@@ -94,11 +100,22 @@ Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client) {
 
 Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client) {
   const Json body = {{"noise_multiplier", arguments.noise_multiplier}, {"dry_run", arguments.dry_run}};
-  TACIT_CLI_TRY(Json made, client.Post(PathOf(arguments.task) + ":adjust", body));
+  std::string tag = arguments.if_match;
+  if (tag.empty() && arguments.dry_run) {
+    TACIT_CLI_TRY(const net::ClientResponse figures, client.Download(PathOf(arguments.task) + "/privacy"));
+    tag = figures.Header("etag").value_or("");
+  }
+  TACIT_CLI_TRY(Json made, client.PostIfMatch(PathOf(arguments.task) + ":adjust", body, tag));
   std::string text = DescribeAdjustment(made);
   Report report{std::move(made), std::move(text), {}};
-  report.notes = {arguments.dry_run ? "dry run: nothing was changed"
-                                    : "adjusted: a round that is reserved keeps its noise, the next ones have this"};
+  if (!arguments.dry_run) {
+    report.notes = {"adjusted: a round that is reserved keeps its noise, the next ones have this"};
+    return report;
+  }
+  report.notes = {"dry run: nothing was changed; to do it while the figures are these: tacit task adjust " +
+                  arguments.task.str() + " --noise-multiplier " + body["noise_multiplier"].dump() + " --if-match " +
+                  ShellQuote(tag)};
+  report.data["if_match"] = tag;
   return report;
 }
 

@@ -303,6 +303,41 @@ std::string DescribeAuditLog(const Json& records) {
   return FormatTable(rows);
 }
 
+std::string DescribeAlerts(const Json& alerts) {
+  if (alerts.empty()) return "nothing to look at\n";
+  std::string text;
+  for (const Json& alert : alerts) {
+    text += TextAt(alert, "severity") + "  " + TextAt(alert, "name") + ": " + TextAt(alert, "summary") +
+            "\n  next: " + TextAt(alert, "next") + "\n";
+  }
+  return text;
+}
+
+std::string DescribeMetrics(const Json& metrics) {
+  std::vector<std::vector<std::string>> rows = {{"METRIC", "OF", "VALUE", "COUNT", "SUM"}};
+  for (const Json& metric : metrics) {
+    for (const Json& series : MemberAt(metric, "series")) {
+      std::string labels;
+      for (const auto& [name, value] : MemberAt(series, "labels").items())
+        labels += (labels.empty() ? "" : ",") + name + "=" + (value.is_string() ? value.get<std::string>() : "?");
+      rows.push_back(
+          {TextAt(metric, "name"), labels, TextAt(series, "value"), TextAt(series, "count"), TextAt(series, "sum")});
+    }
+  }
+  return rows.size() > 1 ? FormatTable(rows) : "no such metric; all: tacit metrics\n";
+}
+
+std::string DescribeTokens(const Json& tokens) {
+  if (tokens.empty()) return "no enrolment tokens; next: tacit device token create\n";
+  std::vector<std::vector<std::string>> rows = {{"ID", "FOR", "STATE", "USES LEFT", "MADE", "UNTIL"}};
+  for (const Json& token : tokens) {
+    const bool named = MemberAt(token, "device").is_string();
+    rows.push_back({TextAt(token, "id"), named ? TextAt(token, "device") : "any", TextAt(token, "state"),
+                    TextAt(token, "uses_left"), TextAt(token, "created_at"), TextAt(token, "expires_at")});
+  }
+  return FormatTable(rows);
+}
+
 std::string DescribeDevices(const Json& devices) {
   if (devices.empty()) return "no devices yet; next: tacit device token create\n";
   std::vector<std::vector<std::string>> rows = {{"DEVICE", "STATE", "ENROLLED", "CERTIFICATE UNTIL", "LAST SEEN"}};
@@ -318,6 +353,7 @@ std::string DescribeToken(const Json& token, const std::string& host) {
                               TextAt(token, "enrolment_port") + " --ca-fingerprint " +
                               ShellQuote(TextAt(token, "ca_fingerprint")) + " --token-file FILE --state DIR";
   std::string text = FormatPairs({{"token", TextAt(token, "token")},
+                                  {"id", TextAt(token, "id")},
                                   {"good until", TextAt(token, "expires_at")},
                                   {"uses", TextAt(token, "uses")},
                                   {"CA fingerprint", TextAt(token, "ca_fingerprint")}});

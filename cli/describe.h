@@ -22,7 +22,13 @@ std::string DescribeAccessToken(const Json& token);
 std::string DescribeAccessTokens(const Json& tokens);
 std::string DescribeWhoami(const Json& self);
 std::string DescribeAuditLog(const Json& records);
+/// What a person should look at.
+std::string DescribeAlerts(const Json& alerts);
+/// A line for each series of each metric.
+std::string DescribeMetrics(const Json& metrics);
 std::string DescribeDevices(const Json& devices);
+/// Enrolment tokens, without their secrets.
+std::string DescribeTokens(const Json& tokens);
 /// `host` is where devices reach the server, as far as the operator's own address tells.
 std::string DescribeToken(const Json& token, const std::string& host);
 /// One change of a round, on one line.

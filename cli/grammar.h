@@ -29,6 +29,9 @@ struct RawArguments {
   std::string timeout;
   std::string reason;
   std::string version = "latest";
+  std::uint64_t round = 0;
+  std::string if_match;
+  std::string metric;
   std::string format;
   std::string output;
   std::uint32_t uses = 1;

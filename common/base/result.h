@@ -19,6 +19,7 @@ enum class ErrorCode : std::uint8_t {
   kNotFound,          ///< The named thing does not exist.
   kConflict,          ///< Contradicts what is already recorded.
   kGone,              ///< Was possible and is over (a closed round, a used token).
+  kChanged,           ///< Was asked for under a condition that does not hold any more.
   kTooLarge,          ///< Over an announced size limit; nothing was read beyond it.
   kBudgetExhausted,   ///< Would spend more privacy than the policy allows.
   kRateLimited,       ///< Too many attempts; a later one may pass.
@@ -36,7 +37,7 @@ struct ErrorCodeTraits {
 };
 
 /// The one table behind every way an error is shown.
-inline constexpr std::array<ErrorCodeTraits, 14> kErrorCodes{{
+inline constexpr std::array<ErrorCodeTraits, 15> kErrorCodes{{
     {ErrorCode::kInvalidArgument, "invalid_argument", 422, "A value is not allowed"},
     {ErrorCode::kMalformed, "malformed", 400, "The bytes do not parse"},
     {ErrorCode::kUnauthenticated, "unauthenticated", 401, "No believable identity"},
@@ -44,6 +45,7 @@ inline constexpr std::array<ErrorCodeTraits, 14> kErrorCodes{{
     {ErrorCode::kNotFound, "not_found", 404, "No such thing"},
     {ErrorCode::kConflict, "conflict", 409, "Contradicts what is recorded"},
     {ErrorCode::kGone, "gone", 410, "No longer possible"},
+    {ErrorCode::kChanged, "changed", 412, "Has changed meanwhile"},
     {ErrorCode::kTooLarge, "too_large", 413, "Over the size limit"},
     {ErrorCode::kBudgetExhausted, "budget_exhausted", 409, "The privacy budget does not allow it"},
     {ErrorCode::kRateLimited, "rate_limited", 429, "Too many attempts"},
@@ -62,6 +64,9 @@ constexpr const ErrorCodeTraits& TraitsOf(ErrorCode code) {
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
+  /// The field at fault where it is one of a request: a JSON Pointer into its body as a URI fragment (`#/uses`, RFC
+  /// 6901 section 6), or a parameter of its query (`?limit`).
+  std::string field = {};
 };
 
 template <typename T>
@@ -72,9 +77,19 @@ inline std::unexpected<Error> Fail(ErrorCode code, std::string message) {
   return std::unexpected<Error>(Error{code, std::move(message)});
 }
 
+/// The same result, any failure of it being the fault of `field` of a request.
+template <typename T>
+Result<T> At(std::string field, Result<T> result) {
+  if (!result) result.error().field = std::move(field);
+  return result;
+}
+inline std::unexpected<Error> FailAt(std::string field, ErrorCode code, std::string message) {
+  return std::unexpected<Error>(Error{code, std::move(message), std::move(field)});
+}
+
 /// The same failure with `context` (what was being done) in front of its message.
 inline std::unexpected<Error> Annotate(const Error& error, std::string_view context) {
-  return Fail(error.code, std::string(context) + ": " + error.message);
+  return FailAt(error.field, error.code, std::string(context) + ": " + error.message);
 }
 
 }  // namespace tacit

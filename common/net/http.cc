@@ -20,7 +20,16 @@ struct ProblemFields {
   std::string_view code;
   std::string_view detail;
   std::string_view instance;
+  std::string_view field;
 };
+
+// As the example of RFC 9457, section 3, has it; `parameter` is ours, for what is not in the body.
+std::string FieldFault(std::string_view field, std::string_view detail) {
+  const bool in_query = field.starts_with('?');
+  const std::string_view name = in_query ? field.substr(1) : field;
+  return std::string(in_query ? "{\"parameter\":" : "{\"pointer\":") + JsonQuote(name) +
+         ",\"detail\":" + JsonQuote(detail) + "}";
+}
 
 HttpResponse ProblemResponse(const ProblemFields& fields) {
   HttpResponse response;
@@ -29,7 +38,9 @@ HttpResponse ProblemResponse(const ProblemFields& fields) {
   response.body = "{\"type\":" + JsonQuote(fields.type) + ",\"title\":" + JsonQuote(fields.title) +
                   ",\"status\":" + std::to_string(fields.status);
   if (!fields.code.empty()) response.body += ",\"code\":" + JsonQuote(fields.code);
-  response.body += ",\"detail\":" + JsonQuote(fields.detail) + ",\"instance\":" + JsonQuote(fields.instance) + "}\n";
+  response.body += ",\"detail\":" + JsonQuote(fields.detail) + ",\"instance\":" + JsonQuote(fields.instance);
+  if (!fields.field.empty()) response.body += ",\"errors\":[" + FieldFault(fields.field, fields.detail) + "]";
+  response.body += "}\n";
   return response;
 }
 
@@ -69,13 +80,16 @@ RangeAnswer ResolveRange(std::string_view text, std::size_t size) {
           {static_cast<std::size_t>(*first), static_cast<std::size_t>(std::min<std::uint64_t>(*last, size - 1))}};
 }
 
-// Weak comparison, as If-None-Match asks. Source: RFC 9110, section 13.1.2.
-bool ListsTag(std::string_view list, std::string_view quoted_tag) {
+enum class Comparison : std::uint8_t { kWeak, kStrong };
+
+// Source: RFC 9110, section 8.8.3.2.
+bool ListsTag(std::string_view list, std::string_view quoted_tag, Comparison comparison) {
   if (list == "*") return true;
   for (std::size_t at = list.find(quoted_tag); at != std::string_view::npos; at = list.find(quoted_tag, at + 1)) {
     const std::string_view before = list.substr(0, at);
     const std::string_view after = list.substr(at + quoted_tag.size());
-    const bool starts = before.empty() || before.ends_with(' ') || before.ends_with(',') || before.ends_with("W/");
+    const bool weak = before.ends_with("W/") && comparison == Comparison::kWeak;
+    const bool starts = before.empty() || before.ends_with(' ') || before.ends_with(',') || weak;
     if (starts && (after.empty() || after.starts_with(' ') || after.starts_with(','))) return true;
   }
   return false;
@@ -83,7 +97,7 @@ bool ListsTag(std::string_view list, std::string_view quoted_tag) {
 
 bool HasAlready(const HttpRequest& request, std::string_view quoted_tag) {
   const auto if_none_match = request.Header("if-none-match");
-  return if_none_match && ListsTag(*if_none_match, quoted_tag);
+  return if_none_match && ListsTag(*if_none_match, quoted_tag, Comparison::kWeak);
 }
 
 RangeAnswer WantedRange(const HttpRequest& request, std::size_t size, std::string_view quoted_tag) {
@@ -145,11 +159,11 @@ Task<Result<Bytes>> HttpRequest::ReadBody(std::size_t limit) {
 HttpResponse Problem(const Error& error, std::string_view instance) {
   const ErrorCodeTraits& traits = TraitsOf(error.code);
   const std::string type = "https://tacit.dev/problems/" + std::string(traits.name);
-  return ProblemResponse({type, traits.title, traits.http_status, traits.name, error.message, instance});
+  return ProblemResponse({type, traits.title, traits.http_status, traits.name, error.message, instance, error.field});
 }
 
 HttpResponse StatusProblem(int status, std::string_view detail, std::string_view instance) {
-  return ProblemResponse({"about:blank", ReasonPhrase(status), status, {}, detail, instance});
+  return ProblemResponse({"about:blank", ReasonPhrase(status), status, {}, detail, instance, {}});
 }
 
 std::string_view ReasonPhrase(int status) {
@@ -157,8 +171,17 @@ std::string_view ReasonPhrase(int status) {
   return http::obsolete_reason(http::int_to_status(static_cast<unsigned>(status)));
 }
 
+std::string TagOf(std::string_view body) {
+  return '"' + ToHex(Xxh3(AsBytes(body))) + '"';
+}
+
+bool MeetsIfMatch(const HttpRequest& request, std::string_view quoted_tag) {
+  const auto if_match = request.Header("if-match");
+  return !if_match || ListsTag(*if_match, quoted_tag, Comparison::kStrong);
+}
+
 void TagBody(const HttpRequest& request, HttpResponse& response) {
-  const std::string quoted_tag = '"' + ToHex(Xxh3(AsBytes(response.body))) + '"';
+  const std::string quoted_tag = TagOf(response.body);
   response.headers.emplace_back("ETag", quoted_tag);
   if (!HasAlready(request, quoted_tag)) return;
   response.status = 304;

@@ -134,6 +134,12 @@ HttpResponse StatusProblem(int status, std::string_view detail, std::string_view
 /// The standard phrase of a status ("Not Found").
 std::string_view ReasonPhrase(int status);
 
+/// The strong entity tag of a body, with its quotes.
+std::string TagOf(std::string_view body);
+
+/// Whether the caller's If-Match, where it sent one, is met by what has this tag. Source: RFC 9110, section 13.1.1.
+bool MeetsIfMatch(const HttpRequest& request, std::string_view quoted_tag);
+
 /// Gives an answer to GET or HEAD the strong entity tag of its body, and makes it 304 for a client that has those
 /// bytes.
 void TagBody(const HttpRequest& request, HttpResponse& response);

@@ -28,7 +28,7 @@ using enum store::Role;
 constexpr std::uint32_t kEveryRole = Bits(kViewer, kScientist, kOperator, kAuditor, kAdmin);
 
 // What single devices have spent is for auditors alone, who do nothing else here.
-constexpr std::array<ActionRow, 12> kTable = {{
+constexpr std::array<ActionRow, 13> kTable = {{
     {Action::kKnowOneself, "know_oneself", kEveryRole, true},
     {Action::kReadTasks, "read_tasks", kEveryRole, true},
     {Action::kManageTasks, "manage_tasks", Bits(kOperator, kAdmin), false},
@@ -40,6 +40,7 @@ constexpr std::array<ActionRow, 12> kTable = {{
     {Action::kManageDevices, "manage_devices", Bits(kOperator, kAdmin), false},
     {Action::kReadDevicePrivacy, "read_device_privacy", Bits(kAuditor), false},
     {Action::kReadAudit, "read_audit", Bits(kAuditor, kAdmin), false},
+    {Action::kReadOperations, "read_operations", Bits(kOperator, kAuditor, kAdmin), false},
     {Action::kManageAccess, "manage_access", Bits(kAdmin), false},
 }};
 

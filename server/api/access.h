@@ -33,6 +33,7 @@ enum class Action : std::uint8_t {
   kManageDevices,
   kReadDevicePrivacy,
   kReadAudit,
+  kReadOperations,
   kManageAccess,
 };
 

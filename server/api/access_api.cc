@@ -67,19 +67,19 @@ struct AccessWish {
 Result<store::Role> ParseRole(std::string_view text) {
   const auto* role = std::ranges::find_if(store::kRoles, [&](store::Role each) { return NameOf(each) == text; });
   if (role != store::kRoles.end()) return *role;
-  return Fail(ErrorCode::kInvalidArgument,
-              "role must be viewer, scientist, operator, auditor or admin, not '" + std::string(text) + "'");
+  return FailAt("#/role", ErrorCode::kInvalidArgument,
+                "role must be viewer, scientist, operator, auditor or admin, not '" + std::string(text) + "'");
 }
 
 Result<void> ReadTasks(const Json& value, AccessWish& wish) {
   const bool good = value.is_array() && !value.empty() && value.size() <= kMostTasks &&
                     std::ranges::all_of(value, [](const Json& each) { return each.is_string(); });
   if (!good) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "tasks must be a list of 1 to " + std::to_string(kMostTasks) + " task names; leave it out for all");
+    return FailAt("#/tasks", ErrorCode::kInvalidArgument,
+                  "tasks must be a list of 1 to " + std::to_string(kMostTasks) + " task names; leave it out for all");
   }
   for (const Json& each : value) {
-    TACIT_TRY(TaskId task, TaskId::Parse(each.get<std::string>()));
+    TACIT_TRY(TaskId task, At("#/tasks", TaskId::Parse(each.get<std::string>())));
     if (std::ranges::find(wish.tasks, task) == wish.tasks.end()) wish.tasks.push_back(std::move(task));
   }
   return {};
@@ -87,21 +87,23 @@ Result<void> ReadTasks(const Json& value, AccessWish& wish) {
 
 Result<void> ReadField(const std::string& key, const Json& value, AccessWish& wish) {
   if (key == "name" && value.is_string()) {
-    TACIT_TRY(wish.name, store::PersonName::Parse(value.get<std::string>()));
+    TACIT_TRY(wish.name, At("#/name", store::PersonName::Parse(value.get<std::string>())));
   } else if (key == "role" && value.is_string()) {
     TACIT_TRY(wish.role, ParseRole(value.get<std::string>()));
   } else if (key == "ttl_s" && value.is_number_unsigned()) {
     const auto seconds = value.get<std::uint64_t>();
     if (seconds == 0 || seconds > static_cast<std::uint64_t>(kMaxLifetimeSeconds)) {
-      return Fail(ErrorCode::kInvalidArgument, "ttl_s must be between 1 and " + std::to_string(kMaxLifetimeSeconds));
+      return FailAt("#/ttl_s", ErrorCode::kInvalidArgument,
+                    "ttl_s must be between 1 and " + std::to_string(kMaxLifetimeSeconds));
     }
     wish.ttl_s = static_cast<std::int64_t>(seconds);
   } else if (key == "tasks") {
     if (!value.is_null()) return ReadTasks(value, wish);
   } else {
-    return Fail(ErrorCode::kInvalidArgument, "'" + key +
-                                                 "' is unknown or of the wrong type; known: name (text), role (text), "
-                                                 "ttl_s (whole number of seconds), tasks (list of names)");
+    return FailAt(PointerTo(key), ErrorCode::kInvalidArgument,
+                  "'" + key +
+                      "' is unknown or of the wrong type; known: name (text), role (text), "
+                      "ttl_s (whole number of seconds), tasks (list of names)");
   }
   return {};
 }
@@ -114,7 +116,8 @@ Result<AccessWish> ParseAccessWish(const Bytes& body) {
   }
   AccessWish wish;
   for (const auto& [key, value] : json.items()) TACIT_TRY_VOID(ReadField(key, value, wish));
-  if (!wish.name || !wish.role) return Fail(ErrorCode::kInvalidArgument, "name and role must be given");
+  if (!wish.name || !wish.role)
+    return FailAt(wish.name ? "#/role" : "#/name", ErrorCode::kInvalidArgument, "name and role must be given");
   return wish;
 }
 

@@ -19,6 +19,7 @@ namespace tacit::api {
 
 class AccessTokens;
 class KeptAnswers;
+class PrivacyPages;
 
 /// What the handlers of all listeners share. Everything in it outlives the listeners.
 struct Context {
@@ -33,6 +34,8 @@ struct Context {
   RateLimiter& access_rate;  ///< Of attempts with wrong access tokens.
   AccessTokens& access_tokens;
   KeptAnswers& kept_answers;
+  PrivacyPages& privacy_pages;
+  WallTime certificate_ends;  ///< The server's own.
   std::string trust_domain;
   std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.
   std::chrono::seconds certificate_lifetime{};

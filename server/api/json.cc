@@ -32,6 +32,7 @@ Json CurrentRoundJson(const coordinator::CurrentRoundView& round, WallTime now) 
   if (round.time_left) deadline = now + *round.time_left;
   return {{"round", round.round},
           {"phase", round.phase},
+          {"since", FormatRfc3339(round.since)},
           {"waiting_for", round.waiting_for},
           {"counted", OrNull(round.counted)},
           {"leased", OrNull(round.leased)},

@@ -24,12 +24,8 @@ Task<Result<HttpResponse>> Refusal(Error error) {
   co_return std::unexpected(std::move(error));
 }
 
-// What others keep is asked when the page is.
 std::string Page(Context& context) {
-  const coordinator::DeviceRegistry& devices = context.coordinator.devices();
-  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
-  context.metrics.SetAgents(devices.Agents());
-  context.metrics.SetDeviceCertificates(devices.CertificatesLeft(context.clock.Now()));
+  GatherMetrics(context);
   return context.metrics.Render();
 }
 
@@ -43,6 +39,13 @@ Route Watched(Context& context, std::string_view path, std::function<Task<Result
 }
 
 }  // namespace
+
+void GatherMetrics(Context& context) {
+  const coordinator::DeviceRegistry& devices = context.coordinator.devices();
+  context.metrics.SetUploadMemory(context.upload_memory.used(), context.upload_memory.limit());
+  context.metrics.SetAgents(devices.Agents());
+  context.metrics.SetDeviceCertificates(devices.CertificatesLeft(context.clock.Now()));
+}
 
 std::vector<Route> MetricsRoutes(Context& context) {
   return {Watched(context, "/metrics", [&context] { return PlainText(200, Page(context)); }),

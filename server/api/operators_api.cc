@@ -11,12 +11,14 @@
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
 #include "server/api/openapi.h"
+#include "server/api/privacy_pages.h"
 #include "server/api/request_parts.h"
 #include "server/api/update_form.h"
 
 namespace tacit::api {
 namespace {
 
+using coordinator::AdjustOrder;
 using coordinator::TaskView;
 using net::HttpRequest;
 using net::HttpResponse;
@@ -86,7 +88,8 @@ Result<std::string> ParseReason(const Bytes& body) {
   if (!good) return Fail(ErrorCode::kMalformed, "the body must be empty, or {\"reason\": \"...\"}");
   auto reason = json["reason"].get<std::string>();
   if (reason.empty() || reason.size() > kLongestReason) {
-    return Fail(ErrorCode::kInvalidArgument, "reason must be 1 to " + std::to_string(kLongestReason) + " bytes");
+    return FailAt("#/reason", ErrorCode::kInvalidArgument,
+                  "reason must be 1 to " + std::to_string(kLongestReason) + " bytes");
   }
   return reason;
 }
@@ -100,12 +103,7 @@ Task<Result<HttpResponse>> StopTask(Call call) {
   co_return JsonResponse(ToJson(view, call.context.clock.Now()));
 }
 
-struct AdjustWish {
-  dp::NoiseMultiplier noise_multiplier;
-  coordinator::TaskRunner::Trial trial;
-};
-
-Result<AdjustWish> ParseAdjust(const Bytes& body) {
+Result<AdjustOrder> ParseAdjust(const Bytes& body) {
   const Json json = Json::parse(AsText(body), nullptr, /*allow_exceptions=*/false);
   const bool has_trial = json.is_object() && json.contains("dry_run");
   const bool good = json.is_object() && json.contains("noise_multiplier") && json["noise_multiplier"].is_number() &&
@@ -113,28 +111,43 @@ Result<AdjustWish> ParseAdjust(const Bytes& body) {
   if (!good) {
     return Fail(ErrorCode::kMalformed, "the body must be {\"noise_multiplier\": number, \"dry_run\": true or false}");
   }
-  TACIT_TRY(const auto noise_multiplier, dp::NoiseMultiplier::Create(json["noise_multiplier"].get<double>()));
+  TACIT_TRY(const auto noise_multiplier,
+            At("#/noise_multiplier", dp::NoiseMultiplier::Create(json["noise_multiplier"].get<double>())));
   const bool trial = has_trial && json["dry_run"].get<bool>();
-  return AdjustWish{noise_multiplier,
-                    trial ? coordinator::TaskRunner::Trial::kYes : coordinator::TaskRunner::Trial::kNo};
+  return AdjustOrder{.noise_multiplier = noise_multiplier,
+                     .trial = trial ? AdjustOrder::Trial::kYes : AdjustOrder::Trial::kNo,
+                     .only_at = std::nullopt};
+}
+
+// The figures that the caller has seen, where it says so.
+Task<Result<std::optional<coordinator::PrivacyMoment>>> AskedMoment(Call call, const TaskId& task) {
+  if (!call.request.Header("if-match")) co_return std::nullopt;
+  TACIT_CO_TRY(const auto page, co_await call.context.privacy_pages.Get(call.context.coordinator, task));
+  if (net::MeetsIfMatch(call.request, net::TagOf(page->text))) co_return page->moment;
+  co_return Fail(ErrorCode::kChanged, "If-Match is not the entity tag of /api/v1/tasks/" + task.str() +
+                                          "/privacy any more: look at it again");
 }
 
 Task<Result<HttpResponse>> AdjustTask(Call call) {
   TACIT_CO_TRY(const TaskId id, TaskId::Parse(call.path[0]));
   TACIT_CO_TRY(const Bytes body, co_await call.request.ReadBody(kMaxSmallBody));
-  TACIT_CO_TRY(const AdjustWish wish, ParseAdjust(body));
-  TACIT_CO_TRY(const dp::Adjustment made,
-               co_await call.context.coordinator.AdjustTask(id, wish.noise_multiplier, wish.trial));
-  if (wish.trial == coordinator::TaskRunner::Trial::kNo) {
+  TACIT_CO_TRY(AdjustOrder order, ParseAdjust(body));
+  TACIT_CO_TRY(order.only_at, co_await AskedMoment(call, id));
+  TACIT_CO_TRY(const dp::Adjustment made, co_await call.context.coordinator.AdjustTask(id, order));
+  if (order.trial == AdjustOrder::Trial::kNo) {
     TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "task_adjust", "task/" + id.str(),
-                                     "noise multiplier " + Json(wish.noise_multiplier.value()).dump()));
+                                     "noise multiplier " + Json(order.noise_multiplier.value()).dump()));
   }
   co_return JsonResponse(ToJson(made));
 }
 
 Task<Result<HttpResponse>> GetPrivacy(Call call) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
-  co_return JsonResponse(PrivacyJson(view));
+  TACIT_CO_TRY(const TaskId id, TaskId::Parse(call.path[0]));
+  TACIT_CO_TRY(const auto page, co_await call.context.privacy_pages.Get(call.context.coordinator, id));
+  HttpResponse response;
+  response.content_type = "application/json";
+  response.body = page->text;
+  co_return response;
 }
 
 /// The ledger in pages; the newest published version goes with it, so that a ledger whose end was cut is found out.
@@ -224,7 +237,7 @@ Task<Result<HttpResponse>> GetModelContent(Call call) {
   TACIT_CO_TRY(const ModelVersion version, ParseVersion(view, call.path[1]));
   const std::string format(call.request.Query("format").value_or("safetensors"));
   if (format != "safetensors" && format != "npz") {
-    co_return Fail(ErrorCode::kInvalidArgument, "format must be safetensors or npz, not '" + format + "'");
+    co_return FailAt("?format", ErrorCode::kInvalidArgument, "format must be safetensors or npz, not '" + format + "'");
   }
   const model::ModelSpec& spec = view.record.spec.model;
   const TaskId id = view.record.spec.id;
@@ -272,21 +285,24 @@ Result<TokenWish> ParseTokenWish(const Json& json) {
     } else if (key == "ttl_s" && value.is_number_unsigned()) {
       wish.ttl_s = value.get<std::int64_t>();
     } else if (key == "name" && value.is_string()) {
-      TACIT_TRY(DeviceId name, DeviceId::Parse(value.get<std::string>()));
+      TACIT_TRY(DeviceId name, At("#/name", DeviceId::Parse(value.get<std::string>())));
       wish.name = std::move(name);
     } else if (key != "name" || !value.is_null()) {
-      return Fail(ErrorCode::kInvalidArgument, "'" + key +
-                                                   "' is unknown or of the wrong type; known: uses (whole number), " +
-                                                   "ttl_s (whole number of seconds), name (text)");
+      return FailAt(PointerTo(key), ErrorCode::kInvalidArgument,
+                    "'" + key + "' is unknown or of the wrong type; known: uses (whole number), " +
+                        "ttl_s (whole number of seconds), name (text)");
     }
   }
   if (wish.uses == 0 || wish.uses > kMaxTokenUses) {
-    return Fail(ErrorCode::kInvalidArgument, "uses must be between 1 and " + std::to_string(kMaxTokenUses));
+    return FailAt("#/uses", ErrorCode::kInvalidArgument, "uses must be between 1 and " + std::to_string(kMaxTokenUses));
   }
   if (wish.ttl_s <= 0 || wish.ttl_s > kMaxTokenLifetimeSeconds) {
-    return Fail(ErrorCode::kInvalidArgument, "ttl_s must be between 1 and " + std::to_string(kMaxTokenLifetimeSeconds));
+    return FailAt("#/ttl_s", ErrorCode::kInvalidArgument,
+                  "ttl_s must be between 1 and " + std::to_string(kMaxTokenLifetimeSeconds));
   }
-  if (wish.name && wish.uses != 1) return Fail(ErrorCode::kInvalidArgument, "a token for one name has one use");
+  if (wish.name && wish.uses != 1) {
+    return FailAt("#/uses", ErrorCode::kInvalidArgument, "a token for one name has one use");
+  }
   return wish;
 }
 
@@ -313,9 +329,10 @@ Task<Result<HttpResponse>> PostToken(Call call) {
                co_await call.context.coordinator.store().Call(
                    "create_token", [&record](store::Store& store) { return store.CreateToken(record); }));
   // Before the token is told: nobody takes a device's place without an entry that says who allowed it.
-  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "token_create",
-                                   "token/" + ToHex(record.hash).substr(0, 16), TokenText(record, purpose)));
+  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "token_create", "token/" + ToHex(record.id()),
+                                   TokenText(record, purpose)));
   co_return JsonResponse({{"token", token},
+                          {"id", ToHex(record.id())},
                           {"device", wish.name ? Json(wish.name->str()) : Json()},
                           {"readmits", purpose == store::TokenPurpose::kReadmits},
                           {"uses", wish.uses},
@@ -323,6 +340,41 @@ Task<Result<HttpResponse>> PostToken(Call call) {
                           {"ca_fingerprint", crypto::FormatFingerprint(call.context.ca.certificate().Fingerprint())},
                           {"enrolment_port", call.context.enrolment_port}},
                          201);
+}
+
+Json EnrolmentTokenJson(const store::TokenRecord& token, WallTime now) {
+  const char* state = token.uses_left == 0 ? "used_up" : token.expires_at <= now ? "expired" : "active";
+  return {{"id", ToHex(token.id())},
+          {"device", token.fixed_name ? Json(token.fixed_name->str()) : Json()},
+          {"state", state},
+          {"uses_left", token.uses_left},
+          {"created_at", FormatRfc3339(token.created_at)},
+          {"expires_at", FormatRfc3339(token.expires_at)}};
+}
+
+Task<Result<HttpResponse>> GetTokens(Call call) {
+  TACIT_CO_TRY(const std::size_t limit, PageSize(call.request));
+  std::optional<store::TokenRecord::Id> after;
+  if (const auto text = call.request.Query("after"); text && !text->empty()) {
+    TACIT_CO_TRY(after, At("?after", store::ParseTokenId(*text)));
+  }
+  TACIT_CO_TRY(const auto tokens, co_await call.context.coordinator.store().Call(
+                                      "tokens", [&](store::Store& store) { return store.Tokens(after, limit); }));
+  Json items = Json::array();
+  for (const store::TokenRecord& token : tokens) items.push_back(EnrolmentTokenJson(token, call.context.clock.Now()));
+  Json next = nullptr;
+  if (tokens.size() == limit) next = ToHex(tokens.back().id());
+  co_return JsonResponse({{"items", items}, {"next_cursor", next}});
+}
+
+Task<Result<HttpResponse>> RevokeToken(Call call) {
+  TACIT_CO_TRY(const auto id, store::ParseTokenId(call.path[0]));
+  TACIT_CO_TRY(const store::TokenRecord token,
+               co_await call.context.coordinator.store().Call(
+                   "revoke_token", [&](store::Store& store) { return store.RevokeToken(id); }));
+  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "token_revoke", "token/" + ToHex(id),
+                                   "devices that it admitted stay"));
+  co_return JsonResponse(EnrolmentTokenJson(token, call.context.clock.Now()));
 }
 
 Task<LastSeen> PrecisionOf(Context& context) {
@@ -333,7 +385,7 @@ Task<Result<HttpResponse>> GetDevices(Call call) {
   TACIT_CO_TRY(const std::size_t limit, PageSize(call.request));
   std::optional<DeviceId> after;
   if (const auto text = call.request.Query("after"); text && !text->empty()) {
-    TACIT_CO_TRY(after, DeviceId::Parse(*text));
+    TACIT_CO_TRY(after, At("?after", DeviceId::Parse(*text)));
   }
   TACIT_CO_TRY(const auto devices, co_await call.context.coordinator.store().Call(
                                        "devices", [&](store::Store& store) { return store.Devices(after, limit); }));
@@ -398,6 +450,8 @@ std::vector<GuardedRoute> OperatorRoutes() {
       {"GET", "/api/v1/tasks/{task}/models/{version}/content", kReadModels, &GetModelContent},
       {"POST", "/api/v1/plan", kPlan, &PostPlan},
       {"POST", "/api/v1/enrolment/tokens", kManageDevices, &PostToken},
+      {"GET", "/api/v1/enrolment/tokens", kManageDevices, &GetTokens},
+      {"POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke", kManageDevices, &RevokeToken},
       {"GET", "/api/v1/devices", kReadDevices, &GetDevices},
       {"GET", "/api/v1/devices/{device}", kReadDevices, &GetDevice},
       {"GET", "/api/v1/devices/{device}/privacy", kReadDevicePrivacy, &GetDevicePrivacy},

@@ -23,13 +23,30 @@ Result<std::uint64_t> ParseNumber(std::string_view name, std::string_view text) 
 Result<std::uint64_t> QueryNumber(const net::HttpRequest& request, std::string_view name, std::uint64_t otherwise) {
   const auto text = request.Query(name);
   if (!text) return otherwise;
-  return ParseNumber(name, *text);
+  return At("?" + std::string(name), ParseNumber(name, *text));
+}
+
+std::string PointerTo(std::string_view member) {
+  constexpr std::string_view kAsItIs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string pointer = "#/";
+  for (const char c : member) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '~' || c == '/') {
+      pointer += c == '~' ? "~0" : "~1";
+    } else if (kAsItIs.contains(c)) {
+      pointer += c;
+    } else {
+      pointer.append({'%', kDigits[byte >> 4U], kDigits[byte & 0xfU]});
+    }
+  }
+  return pointer;
 }
 
 Result<std::size_t> PageSize(const net::HttpRequest& request) {
   TACIT_TRY(const std::uint64_t limit, QueryNumber(request, "limit", kDefaultPage));
   if (limit == 0 || limit > kMaxPage) {
-    return Fail(ErrorCode::kInvalidArgument, "limit must be between 1 and " + std::to_string(kMaxPage));
+    return FailAt("?limit", ErrorCode::kInvalidArgument, "limit must be between 1 and " + std::to_string(kMaxPage));
   }
   return static_cast<std::size_t>(limit);
 }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "common/base/result.h"
@@ -13,6 +14,9 @@ namespace tacit::api {
 
 /// The most bytes of a body that holds no task file.
 inline constexpr std::size_t kMaxSmallBody = 16 * 1024;
+
+/// A member of a body as Error::field has it, whatever it is called. Source: RFC 6901, sections 3 and 6.
+std::string PointerTo(std::string_view member);
 
 /// Errors, here and below: kInvalidArgument, naming the parameter.
 Result<std::uint64_t> ParseNumber(std::string_view name, std::string_view text);

@@ -25,7 +25,9 @@
 #include "server/api/enrolment_api.h"
 #include "server/api/kept_answers.h"
 #include "server/api/metrics_api.h"
+#include "server/api/operations_api.h"
 #include "server/api/operators_api.h"
+#include "server/api/privacy_pages.h"
 #include "server/api/rounds_api.h"
 #include "server/app/observer.h"
 #include "server/store/sqlite_store.h"
@@ -118,6 +120,7 @@ struct Server::Parts {
   std::unique_ptr<RateLimiter> access_rate;
   api::AccessTokens access_tokens;
   api::KeptAnswers kept_answers{{}, clock};
+  api::PrivacyPages privacy_pages;
   std::unique_ptr<api::Context> context;
   std::unique_ptr<net::HttpServer> agents;
   std::unique_ptr<net::HttpServer> enrolment;
@@ -125,6 +128,7 @@ struct Server::Parts {
   std::unique_ptr<net::HttpServer> metrics_listener;
   std::atomic<bool> ready = false;
   bool stopped = false;
+  WallTime certificate_ends{};
 
   Result<void> Bind();
   Result<void> StartThreads(const ServerSeams& seams);
@@ -228,6 +232,8 @@ void Server::Parts::MakeContext() {
       .access_rate = *access_rate,
       .access_tokens = access_tokens,
       .kept_answers = kept_answers,
+      .privacy_pages = privacy_pages,
+      .certificate_ends = certificate_ends,
       .trust_domain = config.trust_domain,
       .advertised_host = config.enrolment.advertised_host,
       .certificate_lifetime = std::chrono::duration_cast<std::chrono::seconds>(config.enrolment.certificate_lifetime),
@@ -251,8 +257,8 @@ Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::Listen
 void Server::Parts::Serve() {
   agents->Serve(api::MakeRouter(api::AgentRoutes(*context)));
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
-  operators->Serve(
-      api::MakeRouter(api::Guard(*context, {api::OperatorRoutes(), api::RoundRoutes(), api::AccessRoutes()})));
+  operators->Serve(api::MakeRouter(
+      api::Guard(*context, {api::OperatorRoutes(), api::RoundRoutes(), api::AccessRoutes(), api::OperationsRoutes()})));
   metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));
   ready = true;
 }
@@ -271,6 +277,7 @@ Result<void> Server::Parts::ShowFacts() {
     TACIT_TRY(const Bytes pem, ReadFile(path, kMaxPemBytes));
     TACIT_TRY(const auto certificate, crypto::Certificate::FromPem(AsText(pem)));
     metrics.SetCertificateExpiry(use, InSeconds(certificate.NotAfter()));
+    if (use == std::string_view("server")) certificate_ends = certificate.NotAfter();
   }
   return {};
 }

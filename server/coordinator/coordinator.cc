@@ -454,16 +454,13 @@ net::Task<Result<TaskView>> Coordinator::StopTaskOnControl(TaskId id, std::strin
   co_return runner->View();
 }
 
-net::Task<Result<dp::Adjustment>> Coordinator::AdjustTask(TaskId id, dp::NoiseMultiplier noise_multiplier,
-                                                          TaskRunner::Trial trial) {
-  return OnControl<dp::Adjustment>(
-      [this, id, noise_multiplier, trial] { return AdjustOnControl(id, noise_multiplier, trial); });
+net::Task<Result<dp::Adjustment>> Coordinator::AdjustTask(TaskId id, AdjustOrder order) {
+  return OnControl<dp::Adjustment>([this, id, order] { return AdjustOnControl(id, order); });
 }
 
-net::Task<Result<dp::Adjustment>> Coordinator::AdjustOnControl(TaskId id, dp::NoiseMultiplier noise_multiplier,
-                                                               TaskRunner::Trial trial) {
+net::Task<Result<dp::Adjustment>> Coordinator::AdjustOnControl(TaskId id, AdjustOrder order) {
   TACIT_CO_TRY(TaskRunner* const runner, Find(id));
-  co_return co_await runner->Adjust(noise_multiplier, trial);
+  co_return co_await runner->Adjust(order);
 }
 
 net::Task<std::vector<TaskView>> Coordinator::Tasks() {
@@ -481,6 +478,14 @@ net::Task<Result<TaskView>> Coordinator::Task(TaskId id) {
     return runner->View();
   };
   co_return co_await net::CallOn(services_.control, ask, net::Handing::kPosted);
+}
+
+net::Task<Result<PrivacyMoment>> Coordinator::MomentOf(TaskId id) {
+  const auto ask = [this, &id]() -> Result<PrivacyMoment> {
+    TACIT_TRY(const TaskRunner* const runner, Find(id));
+    return runner->Moment();
+  };
+  co_return co_await net::CallOn(services_.control, ask);
 }
 
 }  // namespace tacit::coordinator

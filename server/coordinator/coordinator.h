@@ -67,11 +67,12 @@ class Coordinator {
   net::Task<Result<TaskView>> StopTask(TaskId id, std::string reason);
 
   /// As TaskRunner::Adjust. Errors: kNotFound for no such task.
-  net::Task<Result<dp::Adjustment>> AdjustTask(TaskId id, dp::NoiseMultiplier noise_multiplier,
-                                               TaskRunner::Trial trial);
+  net::Task<Result<dp::Adjustment>> AdjustTask(TaskId id, AdjustOrder order);
   net::Task<std::vector<TaskView>> Tasks();
   /// Errors: kNotFound.
   net::Task<Result<TaskView>> Task(TaskId id);
+  /// Errors: kNotFound.
+  net::Task<Result<PrivacyMoment>> MomentOf(TaskId id);
 
   [[nodiscard]] DeviceRegistry& devices() { return devices_; }
   [[nodiscard]] StoreThread& store() { return services_.store; }
@@ -86,8 +87,7 @@ class Coordinator {
   net::Task<Result<CheckInReply>> CheckInOnControl(std::shared_ptr<const CheckInQuery> query);
   net::Task<Result<TaskView>> CreateTaskOnControl(task::TaskSpec spec, std::string toml);
   net::Task<Result<TaskView>> StopTaskOnControl(TaskId id, std::string reason);
-  net::Task<Result<dp::Adjustment>> AdjustOnControl(TaskId id, dp::NoiseMultiplier noise_multiplier,
-                                                    TaskRunner::Trial trial);
+  net::Task<Result<dp::Adjustment>> AdjustOnControl(TaskId id, AdjustOrder order);
   net::Task<Result<void>> AddRunner(store::TaskRecord record);
   net::Task<void> LetTimePass();
   net::Task<void> FlushSightings();

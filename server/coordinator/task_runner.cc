@@ -402,21 +402,30 @@ net::Task<Result<Durable<dp::LedgerEntry>>> TaskRunner::Enter(Proposal propose) 
   co_return durable;
 }
 
-net::Task<Result<dp::Adjustment>> TaskRunner::Adjust(dp::NoiseMultiplier noise_multiplier, Trial trial) {
+Result<dp::Adjustment> TaskRunner::ProposeAdjust(const AdjustOrder& order) const {
+  if (order.only_at && *order.only_at != Moment()) {
+    return Fail(ErrorCode::kChanged, "the privacy figures of task " + spec().id.str() +
+                                         " are not those that this adjustment is for any more: look at them again");
+  }
+  return Present(ledger_, "asked before").ProposeAdjust(order.noise_multiplier, services_.clock.Now());
+}
+
+net::Task<Result<dp::Adjustment>> TaskRunner::Adjust(AdjustOrder order) {
   if (!active()) {
     co_return Fail(ErrorCode::kConflict, "task " + spec().id.str() + " has ended: " + record_.state_reason);
   }
   if (!ledger_) {
     co_return Fail(ErrorCode::kConflict, "task " + spec().id.str() + " has no noise of the server to adjust");
   }
-  if (trial == Trial::kYes) co_return ledger().ProposeAdjust(noise_multiplier, services_.clock.Now());
-  TACIT_CO_TRY(const auto entry, co_await Enter([this, noise_multiplier]() -> Result<dp::LedgerEntry> {
-                 TACIT_TRY(const dp::Adjustment made, ledger().ProposeAdjust(noise_multiplier, services_.clock.Now()));
+  if (order.trial == AdjustOrder::Trial::kYes) co_return ProposeAdjust(order);
+  // Proposed when no other entry is under way: what the order is for is compared with what it will follow.
+  TACIT_CO_TRY(const auto entry, co_await Enter([this, &order]() -> Result<dp::LedgerEntry> {
+                 TACIT_TRY(const dp::Adjustment made, ProposeAdjust(order));
                  return made.entry;
                }));
   const dp::EpsilonReport spent = ledger().Spent();
   services_.log.Info("task_adjusted", {{"task", spec().id.str()},
-                                       {"noise_multiplier", noise_multiplier.value()},
+                                       {"noise_multiplier", order.noise_multiplier.value()},
                                        {"epsilon_spent", spent.epsilon},
                                        {"accountant", spent.accountant}});
   co_return dp::Adjustment{.entry = entry.value(), .spent = spent, .rounds_left = ledger().RoundsLeft()};
@@ -472,16 +481,25 @@ std::string TaskRunner::WaitingFor() const {
          " inputs and " + std::to_string(spec().model.classes()) + " classes";
 }
 
+PrivacyMoment TaskRunner::Moment() const {
+  return {.ledger_entries = ledger_ ? ledger_->sequence() : 0,
+          .state = record_.state,
+          .clip_norm = record_.clip_norm.value(),
+          .most_participations = most_participations_};
+}
+
 TaskView TaskRunner::View() const {
   TaskView view{.record = record_,
                 .latest_version = model_record().version,
                 .rounds_published = rounds_published_,
                 .current = std::nullopt,
                 .privacy = std::nullopt,
-                .local = LocalView()};
+                .local = LocalView(),
+                .moment = Moment()};
   if (machine_) {
     CurrentRoundView current{.round = CurrentKey().round,
                              .phase = std::string(round::NameOf(machine().phase())),
+                             .since = shown_phase_ ? shown_phase_->since : opened_at_,
                              .waiting_for = WaitingFor(),
                              .counted = std::nullopt,
                              .leased = std::nullopt,

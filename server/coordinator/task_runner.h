@@ -53,6 +53,8 @@ class TaskRunner {
   [[nodiscard]] const task::TaskSpec& spec() const { return record_.spec; }
   [[nodiscard]] bool active() const { return record_.state == store::TaskState::kActive; }
   [[nodiscard]] TaskView View() const;
+  /// Cost: none of View's, for who has rendered the figures of this moment already.
+  [[nodiscard]] PrivacyMoment Moment() const;
   [[nodiscard]] const store::ModelRecord& model_record() const { return Present(model_record_, kLoaded); }
   /// Float32 little-endian: the file of the newest model, mapped, or in an asynchronous task of any that updates are
   /// taken for. Nothing for any other digest.
@@ -94,10 +96,10 @@ class TaskRunner {
   /// An upload of this device was refused, here or before it got here.
   void ReportRefused(const RoundKey& round, const DeviceId& device, ErrorCode code);
 
-  /// What another noise of the rounds to come would cost; they then have it, durably, unless `trial`.
-  /// Errors: kConflict for a task that has ended or has no ledger; as BudgetLedger::ProposeAdjust; those of the store.
-  enum class Trial : std::uint8_t { kYes, kNo };
-  net::Task<Result<dp::Adjustment>> Adjust(dp::NoiseMultiplier noise_multiplier, Trial trial);
+  /// What another noise of the rounds to come would cost; they then have it, durably, unless it is a trial.
+  /// Errors: kConflict for a task that has ended or has no ledger; kChanged at another moment than the order is for; as
+  /// BudgetLedger::ProposeAdjust; those of the store.
+  net::Task<Result<dp::Adjustment>> Adjust(AdjustOrder order);
 
   /// Opens no more rounds; the one under way ends, unless it is charged: then it is published first.
   /// Errors: kConflict for a task that has ended; those of the store.
@@ -127,6 +129,7 @@ class TaskRunner {
   static constexpr const char* kLoaded = "Load gives out no runner without it";
 
   TaskRunner(Services& services, store::TaskRecord record, Surroundings around);
+  [[nodiscard]] Result<dp::Adjustment> ProposeAdjust(const AdjustOrder& order) const;
   net::Task<Result<void>> LoadLedger();
   net::Task<Result<void>> LoadModel();
   net::Task<Result<void>> LoadRound();

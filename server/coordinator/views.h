@@ -105,6 +105,7 @@ struct PendingUpload {
 struct CurrentRoundView {
   RoundNumber round = 0;
   std::string phase;
+  WallTime since;  ///< Its phase began.
   std::string waiting_for;
   std::optional<std::uint64_t> counted;  ///< Absent, as the next, where a coin hides how many come.
   std::optional<std::uint64_t> leased;
@@ -144,6 +145,25 @@ struct LocalPrivacyView {
   dp::UtilityForecast utility;
 };
 
+/// All that a task's privacy figures depend on beside what never changes: equal moments have equal figures.
+struct PrivacyMoment {
+  std::uint64_t ledger_entries = 0;
+  store::TaskState state = store::TaskState::kActive;
+  double clip_norm = 0;
+  std::uint64_t most_participations = 0;  ///< Of any device.
+
+  bool operator==(const PrivacyMoment&) const = default;
+};
+
+/// Another noise for the rounds to come.
+struct AdjustOrder {
+  enum class Trial : std::uint8_t { kYes, kNo };
+
+  dp::NoiseMultiplier noise_multiplier;
+  Trial trial = Trial::kYes;
+  std::optional<PrivacyMoment> only_at;  ///< Set: not when the figures are others by then.
+};
+
 struct TaskView {
   store::TaskRecord record;
   ModelVersion latest_version = 0;
@@ -151,6 +171,7 @@ struct TaskView {
   std::optional<CurrentRoundView> current;
   std::optional<PrivacyView> privacy;     ///< Absent with mechanism none.
   std::optional<LocalPrivacyView> local;  ///< Of noise that the devices add.
+  PrivacyMoment moment;
 };
 
 }  // namespace tacit::coordinator

@@ -93,6 +93,25 @@ MetricFamily FamilyOf(const char* name, const char* help, const CertificatesLeft
   return {name, help, prometheus::MetricType::Histogram, {std::move(metric)}};
 }
 
+std::string_view NameOf(prometheus::MetricType type) {
+  if (type == prometheus::MetricType::Counter) return "counter";
+  return type == prometheus::MetricType::Histogram ? "histogram" : "gauge";
+}
+
+MetricSeries SeriesOf(const ClientMetric& metric, prometheus::MetricType type) {
+  MetricSeries series;
+  for (const auto& label : metric.label) series.labels.emplace(label.name, label.value);
+  if (type != prometheus::MetricType::Histogram) {
+    series.value = type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value;
+    return series;
+  }
+  series.count = metric.histogram.sample_count;
+  series.sum = metric.histogram.sample_sum;
+  for (const auto& bucket : metric.histogram.bucket)
+    series.buckets.push_back({bucket.upper_bound, bucket.cumulative_count});
+  return series;
+}
+
 double OpenFiles() {
   std::error_code failure;
   std::filesystem::directory_iterator files("/proc/self/fd", failure);
@@ -164,6 +183,9 @@ struct OfOperations {
 }  // namespace
 
 struct Metrics::Families {
+  /// All there is to tell, at this moment.
+  std::vector<MetricFamily> Page();
+
   Registry registry;
   Family<Gauge>& connections = MakeGauge(registry, "tacit_connections", "Open connections by listener.");
   Family<Gauge>& connection_limit =
@@ -415,18 +437,31 @@ void Metrics::SetUploadMemory(std::uint64_t used_bytes, std::uint64_t limit_byte
   families_->upload_limit.Add({}).Set(static_cast<double>(limit_bytes));
 }
 
-std::string Metrics::Render() const {
-  const std::scoped_lock lock(families_->render_mutex);
-  families_->resident.Add({}).Set(ResidentBytes());
-  families_->open_files.Add({}).Set(OpenFiles());
-  Counter& cpu = families_->cpu.Add({});
-  cpu.Increment(CpuSeconds() - cpu.Value());
-  std::vector<MetricFamily> page = families_->registry.Collect();
+std::vector<MetricFamily> Metrics::Families::Page() {
+  const std::scoped_lock lock(render_mutex);
+  resident.Add({}).Set(ResidentBytes());
+  open_files.Add({}).Set(OpenFiles());
+  Counter& of_process = cpu.Add({});
+  of_process.Increment(CpuSeconds() - of_process.Value());
+  std::vector<MetricFamily> page = registry.Collect();
   page.push_back(FamilyOf("tacit_device_certificate_remaining_seconds",
                           "How long the certificates of enrolled devices still hold, to the hour: a snapshot.",
-                          families_->device_certificates));
-  if (families_->withholds) Withhold(page, families_->memory_step);
-  return prometheus::TextSerializer().Serialize(page);
+                          device_certificates));
+  if (withholds) Withhold(page, memory_step);
+  return page;
+}
+
+std::string Metrics::Render() const {
+  return prometheus::TextSerializer().Serialize(families_->Page());
+}
+
+std::vector<MetricFacts> Metrics::Snapshot() const {
+  std::vector<MetricFacts> facts;
+  for (const MetricFamily& family : families_->Page()) {
+    MetricFacts& each = facts.emplace_back(MetricFacts{family.name, family.help, NameOf(family.type), {}});
+    for (const ClientMetric& metric : family.metric) each.series.push_back(SeriesOf(metric, family.type));
+  }
+  return facts;
 }
 
 }  // namespace tacit::metrics

@@ -63,6 +63,26 @@ struct CertificatesLeft {
   double sum_seconds = 0;
 };
 
+/// One series of a metric, as the page has it: a value, or a histogram.
+struct MetricSeries {
+  std::map<std::string, std::string> labels;
+  double value = 0;
+  struct Bucket {
+    double up_to = 0;         ///< Infinity in the last one.
+    std::uint64_t count = 0;  ///< Of all that are no more than that.
+  };
+  std::vector<Bucket> buckets;  ///< Empty, as count and sum, where there is a value.
+  std::uint64_t count = 0;
+  double sum = 0;
+};
+
+struct MetricFacts {
+  std::string name;
+  std::string help;
+  std::string_view type;  ///< `counter`, `gauge` or `histogram`.
+  std::vector<MetricSeries> series;
+};
+
 /// Every number Tacit shows to Prometheus. A metric is a release: none carries a device, an address or a norm, and none
 /// is computed from an un-noised sum; each `Add`/`Set` below says why it is safe to show.
 /// Threads: any.
@@ -129,6 +149,8 @@ class Metrics {
 
   /// Prometheus text format 0.0.4, process figures included.
   [[nodiscard]] std::string Render() const;
+  /// The same page, for other forms of it.
+  [[nodiscard]] std::vector<MetricFacts> Snapshot() const;
 
  private:
   struct Families;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -71,6 +72,14 @@ Result<TokenRecord> TakeToken(Query& query) {
   }
   token.created_at = query.TakeTime();
   return token;
+}
+
+/// The first or the last hash that a token of this id may have.
+Digest256 Padded(const TokenRecord::Id& id, std::uint8_t rest) {
+  Digest256 hash{};
+  hash.fill(rest);
+  std::ranges::copy(id, hash.begin());
+  return hash;
 }
 
 /// The token, when it may still enrol a device of this name.
@@ -229,6 +238,33 @@ Result<Redemption> SqliteStore::RedeemToken(const Digest256& hash, WallTime now,
   TACIT_TRY_VOID(UseUpTokensFor(*database_, device.id));
   TACIT_TRY_VOID(CommitStep(step, "token_redeemed"));
   return readmits ? Redemption::kReadmitted : Redemption::kFirst;
+}
+
+Result<std::vector<TokenRecord>> SqliteStore::Tokens(const std::optional<TokenRecord::Id>& after, std::size_t limit) {
+  // The first page begins before any hash: there is no shorter text.
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM tokens WHERE hash > ? ORDER BY hash LIMIT ?"));
+  if (after) {
+    query.Bind(Padded(*after, 0xff));
+  } else {
+    query.Bind(ByteSpan{});
+  }
+  query.Bind(limit);
+  return TakeAll(std::move(query), TakeToken);
+}
+
+Result<TokenRecord> SqliteStore::RevokeToken(const TokenRecord::Id& id) {
+  const Digest256 first = Padded(id, 0);
+  const Digest256 last = Padded(id, 0xff);
+  {
+    TACIT_TRY(Query update, database_->Prepare("UPDATE tokens SET uses_left = 0 WHERE hash BETWEEN ? AND ?"));
+    TACIT_TRY_VOID(update.Bind(first).Bind(last).Run());
+    if (update.Changes() > 0) After("token_revoked");
+  }
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM tokens WHERE hash BETWEEN ? AND ?"));
+  query.Bind(first).Bind(last);
+  TACIT_TRY(std::optional<TokenRecord> token, TakeFirst(std::move(query), TakeToken));
+  if (!token) return Fail(ErrorCode::kNotFound, "there is no enrolment token '" + ToHex(id) + "'");
+  return *std::move(token);
 }
 
 }  // namespace tacit::store

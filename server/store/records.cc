@@ -1,5 +1,8 @@
 #include "server/store/records.h"
 
+#include <algorithm>
+#include <string>
+
 #include "common/crypto/digest.h"
 
 namespace tacit::store {
@@ -55,6 +58,23 @@ std::string_view NameOf(Role role) {
 
 std::string_view NameOf(DeviceState state) {
   return state == DeviceState::kActive ? "active" : "revoked";
+}
+
+TokenRecord::Id TokenRecord::id() const {
+  Id id{};
+  std::copy_n(hash.begin(), id.size(), id.begin());
+  return id;
+}
+
+Result<TokenRecord::Id> ParseTokenId(std::string_view text) {
+  TokenRecord::Id id{};
+  const auto bytes = ParseHex(text);
+  if (!bytes || bytes->size() != id.size()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the id of an enrolment token has " + std::to_string(2 * id.size()) + " hexadecimal digits");
+  }
+  std::ranges::copy(*bytes, id.begin());
+  return id;
 }
 
 Digest256 AuditHash(const AuditRecord& record) {

@@ -143,12 +143,19 @@ struct DeviceCounts {
 
 /// An enrolment token, known only by the SHA-256 of its secret.
 struct TokenRecord {
+  /// The first bytes of the hash: what a token is called by whoever must not know it.
+  using Id = std::array<std::uint8_t, 8>;
+  [[nodiscard]] Id id() const;
+
   Digest256 hash{};
   std::uint64_t uses_left = 1;
   WallTime expires_at;
   std::optional<DeviceId> fixed_name;  ///< The only name it may enrol, when set.
   WallTime created_at;
 };
+
+/// A token's id in hexadecimal. Errors: kInvalidArgument.
+Result<TokenRecord::Id> ParseTokenId(std::string_view text);
 
 /// What a token does once it is redeemed.
 enum class TokenPurpose : std::uint8_t {

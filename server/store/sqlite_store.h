@@ -115,6 +115,8 @@ class SqliteStore final : public Store, private DurableMinter {
 
   Result<TokenPurpose> CreateToken(const TokenRecord& token) override;
   Result<Redemption> RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) override;
+  Result<std::vector<TokenRecord>> Tokens(const std::optional<TokenRecord::Id>& after, std::size_t limit) override;
+  Result<TokenRecord> RevokeToken(const TokenRecord::Id& id) override;
 
   Result<void> CreateAccessToken(const AccessTokenRecord& token) override;
   Result<std::vector<AccessTokenRecord>> AccessTokens() override;

@@ -155,6 +155,12 @@ class Store {
   [[nodiscard]] virtual Result<Redemption> RedeemToken(const Digest256& hash, WallTime now,
                                                        const DeviceRecord& device) = 0;
 
+  /// Of all enrolment tokens those with an id behind `after`, by id, `limit` at most.
+  [[nodiscard]] virtual Result<std::vector<TokenRecord>> Tokens(const std::optional<TokenRecord::Id>& after,
+                                                                std::size_t limit) = 0;
+  /// Takes the uses that it has left; the devices that it admitted stay. Errors: kNotFound.
+  [[nodiscard]] virtual Result<TokenRecord> RevokeToken(const TokenRecord::Id& id) = 0;
+
   // --- Access tokens ---
 
   /// Errors: kConflict when its id or hash is recorded.

@@ -311,12 +311,12 @@ class Server:
         return {version: numpy.fromfile(self.data / "models" / digest, "<f4").astype(float)
                 for version, digest in digests}
 
-    def enrol(self, name):
+    def enrol(self, name, token=None):
         """A device without an agent: its state holds certificates and key, and nothing that an agent reads."""
-        token = self.asked("POST", "/api/v1/enrolment/tokens", json.dumps({"name": name}).encode())["token"]
+        token = token or self.asked("POST", "/api/v1/enrolment/tokens", json.dumps({"name": name}).encode())["token"]
         key, csr = key_and_request(len(self.enrolled))
         self.enrolled.add(name)
-        wish = enrolment_pb2.EnrolRequest(token=token, csr_pem=csr)
+        wish = enrolment_pb2.EnrolRequest(token=token, csr_pem=csr, label=name)
         answer = request(self.ports["enrolment"], "POST", "/v1/enrol", wish.SerializeToString(),
                          ca=self.root / "pki/ca.crt")
         assert answer.status == 200, (answer.status, answer.body)

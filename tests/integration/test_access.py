@@ -36,6 +36,8 @@ OPERATIONS = {
     ("GET", "/api/v1/tasks/{task}/models/{version}/content"): WORKERS,
     ("POST", "/api/v1/plan"): WORKERS,
     ("POST", "/api/v1/enrolment/tokens"): OPERATORS,
+    ("GET", "/api/v1/enrolment/tokens"): OPERATORS,
+    ("POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke"): OPERATORS,
     ("GET", "/api/v1/devices"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/devices/{device}"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/devices/{device}/privacy"): {"auditor"},
@@ -44,8 +46,11 @@ OPERATIONS = {
     ("GET", "/api/v1/access/tokens"): {"admin"},
     ("POST", "/api/v1/access/tokens/{token}:revoke"): {"admin"},
     ("GET", "/api/v1/audit"): {"auditor", "admin"},
+    ("GET", "/api/v1/alerts"): OPERATORS | {"auditor"},
+    ("GET", "/api/v1/metrics"): OPERATORS | {"auditor"},
 }
-ARGUMENTS = {"task": "t", "version": "latest", "round": "1", "device": "nobody", "token": "00"}
+ARGUMENTS = {"task": "t", "version": "latest", "round": "1", "device": "nobody", "token": "00",
+             "enrolment_token": "00" * 8}
 
 
 def filled(pattern):
@@ -207,6 +212,52 @@ class Tokens(AccessTest):
             self.assertEqual(answer.status, status, (body, answer.body))
             self.assertIn(said, answer.problem()["detail"])
         self.assertEqual(self.server.cli("access", "token", "list")["data"]["items"], [])
+
+    def test_a_problem_points_to_the_field_that_is_at_fault(self):
+        tokens, enrolment = "/api/v1/access/tokens", "/api/v1/enrolment/tokens"
+        for method, path, body, field in (
+                ("POST", tokens, {"name": "Ada", "role": "viewer"}, {"pointer": "#/name"}),
+                ("POST", tokens, {"name": "ada"}, {"pointer": "#/role"}),
+                ("POST", tokens, {"name": "ada", "role": "viewer", "a/b~ c": 1}, {"pointer": "#/a~1b~0%20c"}),
+                ("POST", enrolment, {"uses": 0}, {"pointer": "#/uses"}),
+                ("POST", enrolment, {"name": "A"}, {"pointer": "#/name"}),
+                ("POST", "/api/v1/tasks/t:stop", {"reason": ""}, {"pointer": "#/reason"}),
+                ("GET", "/api/v1/tasks/t/rounds?limit=0", None, {"parameter": "limit"}),
+                ("GET", "/api/v1/tasks/t/rounds?after=x", None, {"parameter": "after"}),
+                ("GET", enrolment + "?after=x", None, {"parameter": "after"})):
+            answer = self.server.operator(method, path, json.dumps(body).encode() if body else None)
+            self.assertEqual(answer.status, 422, (path, body, answer.body))
+            problem = answer.problem()
+            self.assertEqual(problem["errors"], [{**field, "detail": problem["detail"]}], (path, body))
+        absent = self.server.operator("GET", "/api/v1/tasks/absent")
+        self.assertNotIn("errors", absent.problem(), "what is at fault is no field")
+
+
+class EnrolmentTokens(AccessTest):
+    def test_are_listed_without_their_secrets_and_admit_nobody_once_they_are_revoked(self):
+        made = [self.server.cli("device", "token", "create", *options)["data"]
+                for options in (["--uses", "3"], ["--name", "pump-3"])]
+        listed = {item["id"]: item for item in self.server.cli("device", "token", "list")["data"]["items"]}
+        self.assertEqual(set(listed), {token["id"] for token in made})
+        self.assertEqual([(listed[token["id"]]["uses_left"], listed[token["id"]]["device"]) for token in made],
+                         [(3, None), (1, "pump-3")])
+        text = json.dumps(listed)
+        for token in made:
+            self.assertNotIn(token["token"].removeprefix("tct_").split(".")[0], text)
+        pages = [self.server.asked("GET", f"/api/v1/enrolment/tokens?limit=1&after={after}")
+                 for after in ("", sorted(listed)[0])]
+        self.assertEqual([page["items"][0]["id"] for page in pages], sorted(listed))
+        open_to_all = made[0]
+        self.server.enrol("a", token=open_to_all["token"])
+        revoked = self.server.cli("device", "token", "revoke", open_to_all["id"])["data"]
+        self.assertEqual((revoked["state"], revoked["uses_left"]), ("used_up", 0))
+        with self.assertRaisesRegex(AssertionError, "used up"):
+            self.server.enrol("b", token=open_to_all["token"])
+        self.assertEqual([item["name"] for item in self.server.cli("device", "list")["data"]["items"]], ["a"])
+        self.assertIn("no enrolment token", self.server.cli("device", "token", "revoke", "00" * 8,
+                                                            expect=1)["error"]["message"])
+        entry = self.server.asked("GET", "/api/v1/audit")["items"][-1]
+        self.assertEqual((entry["action"], entry["target"]), ("token_revoke", "token/" + open_to_all["id"]))
 
 
 class Guessing(AccessTest):

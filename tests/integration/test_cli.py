@@ -29,7 +29,9 @@ COMMANDS = {
     "task rounds": ["t"],
     "task adjust": ["t", "--noise-multiplier", "5", "--dry-run"],
     "task watch": ["t", "--timeout", "1s"],
+    "round show": ["t", "1"],
     "task stop": ["t", "--reason", "enough"],
+    "model show": ["t", "--version", "0"],
     "model get": ["t", "-o", "{new}.npz"],
     "privacy show": ["t"],
     "privacy ledger": ["t"],
@@ -40,13 +42,18 @@ COMMANDS = {
     "privacy forecast": ["--noise-multiplier", "1", "--steps", "3", "--delta", "1e-5"],
     "privacy audit": ["--noise-multiplier", "1", "--delta", "1e-5", "--trials", "1000", "--canaries", "100"],
     "device token create": [],
+    "device token list": [],
+    "device token revoke": ["00" * 8],
     "device list": [],
+    "device show": ["nobody"],
     "device revoke": ["nobody"],
     "access token create": ["--name", "ada", "--role", "viewer"],
     "access token list": [],
     "access token revoke": ["00"],
     "audit list": [],
     "whoami": [],
+    "alerts": [],
+    "metrics": ["ledger"],
     "context add": ["here"],
     "context list": [],
     "context use": ["here"],
@@ -57,7 +64,8 @@ COMMANDS = {
 }
 #: What the commands above end with where it is not 0: there is no such device or token, an admin is no auditor, and
 #: nothing happens within a second.
-ENDINGS = {"privacy device": 1, "device revoke": 1, "access token revoke": 1, "task watch": 4}
+ENDINGS = {"privacy device": 1, "device revoke": 1, "device show": 1, "device token revoke": 1, "round show": 1,
+           "access token revoke": 1, "task watch": 4}
 
 
 def tacit(*arguments, environment=None, **options):

@@ -179,6 +179,31 @@ class Monitoring(ServerTest):
         for name, _, _, _, why in rows:
             self.assertIn(why.strip(), reasons, f"why {name} may be told")
 
+    def test_the_page_is_told_as_json_as_well(self):
+        self.run_a_round()
+        items = {item["name"]: item for item in self.server.asked("GET", "/api/v1/metrics")["items"]}
+        types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", self.server.metrics(), re.MULTILINE))
+        self.assertEqual({name: item["type"] for name, item in items.items()}, types)
+        spent, = items["tacit_privacy_epsilon_spent"]["series"]
+        self.assertEqual(spent["labels"], {"task": "t"})
+        self.assertAlmostEqual(spent["value"], self.server.metric('tacit_privacy_epsilon_spent{task="t"}'))
+        commits, = items["tacit_ledger_commit_duration_seconds"]["series"]
+        self.assertEqual((commits["buckets"][-1], commits["count"] >= 2),
+                         ({"up_to": None, "count": commits["count"]}, True))
+        chosen = self.server.cli("metrics", "epsilon_spent")["data"]["items"]
+        self.assertEqual([item["name"] for item in chosen], ["tacit_privacy_epsilon_spent"])
+
+    def test_what_a_person_should_look_at_has_the_name_of_its_alert(self):
+        self.assertEqual(self.server.cli("alerts")["data"]["items"], [])
+        text = task_text(size=1, minimum=1, rounds=1)
+        cost = self.server.asked("POST", "/api/v1/plan", text.encode())["epsilon"]
+        self.server.create_task(text.replace("epsilon_budget = 50.0", f"epsilon_budget = {1.05 * cost}"))
+        device, = self.devices("a")
+        open_round([device])
+        alert, = self.server.cli("alerts")["data"]["items"]
+        self.assertEqual((alert["name"], alert["task"], alert["severity"]), ("TacitBudgetNearlySpent", "t", "ticket"))
+        self.assertIn(alert["name"], (SOURCE / "deploy/prometheus/alerts.yml").read_text())
+
     def test_agents_and_certificates_are_told_as_counts(self):
         self.run_a_round()
         self.assertEqual(self.server.metric('tacit_agents{version="other"}'), 2)  # these devices say "test"

@@ -335,6 +335,27 @@ class ChangedNoise(ServerTest):
         refused = self.server.cli("task", "adjust", "t", "--noise-multiplier", "0.5", expect=6)["error"]
         self.assertIn("pays for no further round", refused["message"])
 
+    def test_it_is_not_changed_by_who_has_seen_other_figures(self):
+        self.server.create_task(task_text(size=1, minimum=1, rounds=100, privacy=self.privacy))
+        device, = self.agents("a")
+        self.run_round([device], 1)
+        seen = self.server.cli("task", "adjust", "t", "--noise-multiplier", "6", "--dry-run")["data"]["if_match"]
+        self.run_round([device], 2)
+        late = self.server.cli("task", "adjust", "t", "--noise-multiplier", "6", "--if-match", seen, expect=1)["error"]
+        self.assertEqual((late["code"], late["hint"]), ("changed", "tacit privacy show t"))
+        before = self.server.cli("privacy", "show", "t")["data"]
+        self.assertEqual(before["noise_multiplier"], 4)
+        path, body = "/api/v1/tasks/t:adjust", b'{"noise_multiplier": 6}'
+        for tag in ('"other"', "W/" + self.server.operator("GET", "/api/v1/tasks/t/privacy").headers["ETag"], ""):
+            self.assertEqual(self.server.operator("POST", path, body, {"If-Match": tag}).status, 412, tag)
+        self.assertEqual(self.server.cli("privacy", "show", "t")["data"], before)
+        # Two who have seen the same: one of them changes it.
+        now = self.server.operator("GET", "/api/v1/tasks/t/privacy").headers["ETag"]
+        statuses = [self.server.operator("POST", path, body, {"If-Match": f'"x", {now}'}).status for _ in "ab"]
+        self.assertEqual(statuses, [200, 412])
+        after = self.server.operator("GET", "/api/v1/tasks/t/privacy")
+        self.assertEqual((json.loads(after.body)["noise_multiplier"], after.headers["ETag"] == now), (6, False))
+
     def test_a_charge_behind_which_the_noise_was_changed_is_found_after_a_crash(self):
         self.server.create_task(task_text(size=2, rounds=10, privacy=self.privacy))
         devices = self.devices("a", "b")

@@ -12,6 +12,7 @@ OPERATING = pathlib.PurePosixPath("docs/OPERATING.md")
 DEPENDENCIES = pathlib.PurePosixPath("docs/DEPENDENCIES.md")
 INSTALLER = pathlib.PurePosixPath("deploy/install-deps.sh")
 ALERTS = pathlib.PurePosixPath("deploy/prometheus/alerts.yml")
+OWN_ALERTS = pathlib.PurePosixPath("server/api/alerts.cc")
 ALERT_TESTS = pathlib.PurePosixPath("deploy/prometheus/alerts_test.yml")
 USES_METRICS = ("deploy/prometheus/*.yml", "deploy/grafana/*.json")
 PROGRAMS = ("tacit", "tacitd", "tacit-agent")
@@ -191,7 +192,8 @@ def check_names(documents, title, used, findings):
 
 
 def check_alerts(root, documents, findings):
-    """Every alert has a row that says what to do, and a test in which it fires; every metric in use has a row."""
+    """Every alert has a row that says what to do, and a test in which it fires; every metric in use has a row; what the
+    server itself tells of has the name of an alert."""
     document = documents.get(OPERATING)
     if (root / ALERTS).is_file():
         text = source_tree.read(root, ALERTS)
@@ -201,6 +203,11 @@ def check_alerts(root, documents, findings):
         for name, (path, line) in sorted(alerts.items()):
             if not re.search(rf"alertname: {name}\n\s*exp_alerts:\n\s*- ", tests):
                 findings.add(path, line, f"{name} fires in no test of {ALERT_TESTS}")
+        own = source_tree.read(root, OWN_ALERTS) if (root / OWN_ALERTS).is_file() else ""
+        for match in re.finditer(r'"(Tacit[A-Z]\w+)"', own):
+            if match.group(1) not in alerts:
+                line = source_tree.line_of(own, match.start())
+                findings.add(OWN_ALERTS, line, f"{match.group(1)} is no alert of {ALERTS}")
     documented = set(NAME_ROW.findall(document.section("Metrics"))) if document else set()
     for pattern in USES_METRICS:
         for path in (found for found in source_tree.list_files(root) if found.match(pattern)):

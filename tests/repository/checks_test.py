@@ -217,6 +217,8 @@ class DocsTest(Tree):
         self.assertEqual(len(findings), 3)
         tested = {"deploy/prometheus/alerts_test.yml": "- alertname: Broken\n  exp_alerts:\n    - exp_labels: {}\n"}
         self.assertFalse([line for line in self.check({**alert, **tested}).lines if "no test" in line])
+        own = {"server/api/alerts.cc": 'Alert a{"TacitLost"};\n'}
+        self.assert_found(self.check({**alert, **own}), "alerts.cc:1: TacitLost is no alert of")
 
     def test_packages_must_agree_in_both_directions(self):
         installer = {"deploy/install-deps.sh": "build_packages=(\n  cmake git\n)\n"}

@@ -5,6 +5,7 @@
 #include "proto/codec/enrolment.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
+#include "server/api/request_parts.h"
 #include "server/api/router.h"
 
 namespace tacit::api {
@@ -36,6 +37,12 @@ TEST(EnrolmentToken, CarriesTheOnlyNameItIsFor) {
   const std::string named = MakeToken(*DeviceId::Parse("pump-3"));
   EXPECT_THAT(named, MatchesRegex("tct_[0-9a-f]{32}\\.pump-3"));
   EXPECT_EQ(codec::NameInToken(named), *DeviceId::Parse("pump-3"));
+}
+
+TEST(PointerTo, EscapesWhatAPointerAndAUriGiveAMeaning) {
+  EXPECT_EQ(PointerTo("uses"), "#/uses");
+  EXPECT_EQ(PointerTo("a/b~c d"), "#/a~1b~0c%20d");
+  EXPECT_EQ(PointerTo("\xc3\xa9%"), "#/%C3%A9%25");
 }
 
 TEST(JsonResponse, NeverFailsBecauseOfAName) {
