@@ -21,8 +21,8 @@ constexpr const char* kCheckPort = "check the port of --server: operators are se
 // The command that lists what there is of the kind that was asked for.
 std::string ListFor(std::string_view target) {
   if (target.contains("/access/")) return "tacit access token list";
-  if (target.contains("/enrolment/")) return "tacit device token list";
-  return target.contains("/devices") ? "tacit device list" : "tacit task list";
+  if (target.contains("/enrolment/tokens/")) return "tacit device token list";
+  return target.contains("/devices") || target.contains("/enrolment") ? "tacit device list" : "tacit task list";
 }
 
 // The task in the path; nothing where it names none.

@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 35> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 36> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -48,6 +48,7 @@ inline constexpr std::array<std::string_view, 35> kSteps = {"schema",
                                                             "token_row",
                                                             "token_redeemed",
                                                             "token_repeated",
+                                                            "token_revoked",
                                                             "access_token_row",
                                                             "access_token_revoked",
                                                             "audit_row"};

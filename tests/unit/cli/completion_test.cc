@@ -36,7 +36,7 @@ TEST(Completion, OffersTheCommandsOfTheTable) {
               IsSupersetOf({"init", "task", "device", "privacy", "access", "context", "doctor", "version"}));
   EXPECT_THAT(After({"ta"}), ElementsAre(":nothing", "task"));
   EXPECT_THAT(After({"task", ""}), IsSupersetOf({"create", "list", "show", "rounds", "stop", "adjust", "watch"}));
-  EXPECT_THAT(After({"device", "token", ""}), ElementsAre(":nothing", "create"));
+  EXPECT_THAT(After({"device", "token", ""}), ElementsAre(":nothing", "create", "list", "revoke"));
   EXPECT_THAT(After({"nonsense", ""}), Not(Contains("task")));
 }
 

@@ -86,10 +86,12 @@ TEST(FailureOfAnswer, HintsAtWhatWasAskedFor) {
   };
   EXPECT_EQ(hint(ErrorCode::kBudgetExhausted, "/api/v1/tasks/har:adjust"), "tacit privacy show har");
   EXPECT_EQ(hint(ErrorCode::kBudgetExhausted, "/api/v1/tasks"), "tacit task list");
+  EXPECT_EQ(hint(ErrorCode::kChanged, "/api/v1/tasks/har:adjust"), "tacit privacy show har");
   for (const ErrorCode code : {ErrorCode::kNotFound, ErrorCode::kConflict}) {
     EXPECT_EQ(hint(code, "/api/v1/tasks/har:stop"), "tacit task list");
     EXPECT_EQ(hint(code, "/api/v1/devices/pump-3:revoke"), "tacit device list");
     EXPECT_EQ(hint(code, "/api/v1/enrolment/tokens"), "tacit device list");
+    EXPECT_EQ(hint(code, "/api/v1/enrolment/tokens/00ff:revoke"), "tacit device token list");
   }
 }
 

@@ -82,7 +82,7 @@ class Life {
             &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond, &Life::Enrol,
             &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,    &Life::Renew,
             &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop,
-            &Life::LetIn,         &Life::ShutOut};
+            &Life::LetIn,         &Life::ShutOut,     &Life::Withdraw};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
@@ -167,6 +167,7 @@ class Life {
   }
   Result<void> Stop() { return store_.SetTaskState(Task(kTask), {TaskState::kStopped, "by ada"}); }
   Result<void> LetIn() { return store_.CreateAccessToken(testing::NewAccessToken("00ff", {Task(kTask)})); }
+  Result<void> Withdraw() { return Void(store_.RevokeToken(*ParseTokenId(ToHex(TokenHash(8)).substr(0, 16)))); }
   Result<void> ShutOut() { return Void(store_.RevokeAccessToken("00ff", At(60))); }
 
  private:
@@ -417,6 +418,7 @@ TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
       {"token_row", {log}},
       {"token_redeemed", {log}},
       {"token_repeated", {log}},
+      {"token_revoked", {log}},
       {"device_row", {log}},
       {"device_revoked", {log}},
       {"device_certificate", {log}},

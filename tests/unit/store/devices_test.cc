@@ -11,6 +11,7 @@ using tacit::testing::IsErrorSaying;
 using tacit::testing::IsOk;
 using testing::At;
 using testing::Device;
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::NewDevice;
 using ::testing::SizeIs;
@@ -22,6 +23,10 @@ Digest256 Hash(std::uint8_t byte) {
   Digest256 hash;
   hash.fill(byte);
   return hash;
+}
+
+TokenRecord::Id IdOf(const Digest256& hash) {
+  return *ParseTokenId(ToHex(hash).substr(0, 16));
 }
 
 class Tokens : public StoreTest {
@@ -230,6 +235,31 @@ TEST_F(Tokens, ForTheNameOfARevokedDeviceAreNeitherMadeNorTaken) {
   EXPECT_THAT(Redeem(NewDevice("phone", 2)), IsErrorSaying(ErrorCode::kConflict, "'phone' is revoked"));
   EXPECT_EQ(store().Device(Device("phone"))->public_key_sha256, Hash(1));
   EXPECT_EQ(store().Device(Device("phone"))->state, DeviceState::kRevoked);
+}
+
+TEST_F(Tokens, AreListedByIdInPages) {
+  for (const auto& hash : {Hash(9), Hash(7), Hash(8)}) ASSERT_THAT(Create(hash, 1, std::nullopt), IsOk());
+  const auto hashes = [&](const std::optional<TokenRecord::Id>& after, std::size_t limit) {
+    std::vector<Digest256> found;
+    for (const TokenRecord& token : *store().Tokens(after, limit)) found.push_back(token.hash);
+    return found;
+  };
+  EXPECT_THAT(hashes(std::nullopt, 10), ElementsAre(Hash(7), Hash(8), Hash(9)));
+  EXPECT_THAT(hashes(std::nullopt, 1), ElementsAre(Hash(7)));
+  EXPECT_THAT(hashes(IdOf(Hash(7)), 10), ElementsAre(Hash(8), Hash(9)));
+  EXPECT_THAT(hashes(IdOf(Hash(9)), 10), ElementsAre());
+}
+
+TEST_F(Tokens, AdmitNobodyOnceTheyAreRevoked) {
+  Token(5);
+  ASSERT_THAT(Redeem(NewDevice("phone")), IsOk());
+  const auto revoked = store().RevokeToken(IdOf(Hash(7)));
+  ASSERT_THAT(revoked, IsOk());
+  EXPECT_EQ(revoked->uses_left, 0U);
+  EXPECT_THAT(Redeem(NewDevice("tablet")), IsErrorSaying(ErrorCode::kUnauthenticated, "used up"));
+  EXPECT_EQ(store().Device(Device("phone"))->state, DeviceState::kActive);
+  EXPECT_THAT(store().RevokeToken(IdOf(Hash(8))),
+              IsErrorSaying(ErrorCode::kNotFound, "no enrolment token '0808080808080808'"));
 }
 
 TEST_F(Tokens, AreMadeOnceWithAtLeastOneUse) {
