@@ -154,17 +154,14 @@ Outcome<Command> MakeDeviceShow(const RawArguments& raw) {
   return DeviceShowArguments{std::move(device)};
 }
 
-Outcome<Command> MakeMetrics(const RawArguments& raw) {
-  return MetricsArguments{raw.metric};
-}
-
-Outcome<Command> MakeAuditList(const RawArguments& raw) {
-  return AuditListArguments{raw.after};
-}
-
 Outcome<Command> MakeDeviceRevoke(const RawArguments& raw) {
   TACIT_CLI_TRY(DeviceId device, ParseDevice(raw.device));
   return DeviceRevokeArguments{std::move(device)};
+}
+
+Outcome<Command> MakePrivacyOutlook(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return PrivacyOutlookArguments{std::move(task), raw.rounds};
 }
 
 Outcome<Command> MakePrivacyLedger(const RawArguments& raw) {
@@ -420,6 +417,12 @@ void DescribeLedger(Grammar& grammar, CLI::App& privacy) {
   RawArguments& raw = grammar.raw;
   AddTask(raw,
           AddLeaf(grammar, privacy, "show", "What a task has spent and may spend", MakeForTask<PrivacyShowArguments>));
+  CLI::App& outlook = AddLeaf(grammar, privacy, "outlook", "What a task's rounds to come would cost, as things are",
+                              MakePrivacyOutlook);
+  AddTask(raw, outlook);
+  outlook.add_option("--rounds", raw.rounds, "So many (default: as many as it will still run)")
+      ->transform(command_line::Whole({1, 100'000}))
+      ->type_name("N");
   CLI::App& ledger = AddLeaf(grammar, privacy, "ledger", "Every reservation and charge of a task", MakePrivacyLedger);
   AddTask(raw, ledger);
   ledger.add_option("-o,--output", raw.output, "Also write it to a file, for 'tacit privacy verify'")
@@ -506,13 +509,6 @@ void DescribeAccess(Grammar& grammar, CLI::App& app) {
   revoke.add_option("ID", raw.id, "Its id, as 'tacit access token list' shows it")->required()->type_name("");
 }
 
-void DescribeAuditLog(Grammar& grammar, CLI::App& app) {
-  RawArguments& raw = grammar.raw;
-  CLI::App& list = AddLeaf(grammar, AddGroup(app, "audit", "Who did what on this server"), "list",
-                           "The audit log; for auditors and admins", MakeAuditList);
-  list.add_option("--after", raw.after, "Only what comes after this record")->type_name("SEQUENCE");
-}
-
 void Describe(Grammar& grammar, CLI::App& app) {
   app.require_subcommand(1);
   app.fallthrough();  // global options may stand behind the command, and subcommands inherit that
@@ -526,11 +522,7 @@ void Describe(Grammar& grammar, CLI::App& app) {
   DescribePrivacy(grammar, app);
   DescribeDevice(grammar, app);
   DescribeAccess(grammar, app);
-  DescribeAuditLog(grammar, app);
-  AddLeaf(grammar, app, "alerts", "What a person should look at now", MakePlain<AlertsArguments>);
-  AddLeaf(grammar, app, "metrics", "Every number that Prometheus is told", MakeMetrics)
-      .add_option("NAME", grammar.raw.metric, "Only metrics with this in their names")
-      ->type_name("");
+  DescribeOperations(grammar, app);
   AddLeaf(grammar, app, "whoami", "As whom the server sees you, and what you may do", MakePlain<WhoamiArguments>);
   DescribeOwn(grammar, app);
 }

@@ -64,6 +64,10 @@ struct ModelGetArguments {
 struct PrivacyShowArguments {
   TaskId task;
 };
+struct PrivacyOutlookArguments {
+  TaskId task;
+  std::optional<std::uint64_t> rounds;  ///< Absent: as many as the task will still run.
+};
 struct PrivacyLedgerArguments {
   TaskId task;
   std::filesystem::path output;  ///< Empty: shown, not written.
@@ -141,6 +145,7 @@ struct AlertsArguments {};
 struct MetricsArguments {
   std::string name;  ///< Only metrics whose names have this in them.
 };
+struct AuditVerifyArguments {};
 struct AuditListArguments {
   std::uint64_t after = 0;
 };
@@ -173,13 +178,14 @@ struct VersionArguments {
 using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
                  RoundShowArguments, ModelShowArguments, TokenListArguments, TokenRevokeArguments, DeviceShowArguments,
-                 AlertsArguments, MetricsArguments, TaskStopArguments, TaskAdjustArguments, TaskWatchArguments,
-                 ModelGetArguments, PrivacyShowArguments, PrivacyLedgerArguments, PrivacyVerifyArguments,
-                 PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
-                 PrivacyAuditArguments, TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments,
-                 AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments,
-                 AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
-                 ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
+                 AlertsArguments, MetricsArguments, PrivacyOutlookArguments, AuditVerifyArguments, TaskStopArguments,
+                 TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
+                 PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
+                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments,
+                 DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
+                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, ContextAddArguments,
+                 ContextListArguments, ContextUseArguments, ContextRemoveArguments, DoctorArguments,
+                 CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

@@ -24,6 +24,7 @@ Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const PrivacyOutlookArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyLedgerArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyDeviceArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
@@ -39,6 +40,8 @@ Outcome<Report> Run(const WhoamiArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const AlertsArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const MetricsArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const AuditListArguments& arguments, ApiClient& client);
+/// Ends with kRefused for a log that does not hold.
+Outcome<Report> Run(const AuditVerifyArguments& arguments, ApiClient& client);
 
 // What needs no server: figures of schedules that nobody has started, and of what a server once wrote.
 

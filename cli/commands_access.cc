@@ -56,4 +56,18 @@ Outcome<Report> Run(const AuditListArguments& arguments, ApiClient& client) {
   return Report{Json{{"items", std::move(records)}}, std::move(text), {}};
 }
 
+Outcome<Report> Run(const AuditVerifyArguments& /*arguments*/, ApiClient& client) {
+  TACIT_CLI_TRY(Json check, client.Get("/api/v1/audit/verification"));
+  if (MemberAt(check, "holds") != true) {
+    return std::unexpected(Failure{ExitCode::kRefused,
+                                   {ErrorCode::kDataLoss, TextAt(check, "fault")},
+                                   "tacit audit list --json > audit.json keeps what there is: it is evidence"});
+  }
+  std::string text = FormatPairs(
+      {{"audit log", "holds"}, {"records", TextAt(check, "records")}, {"newest hash", TextAt(check, "head")}});
+  Report report{std::move(check), std::move(text), {}};
+  report.notes = {"write the newest hash down elsewhere: a log whose end was cut holds as well"};
+  return report;
+}
+
 }  // namespace tacit::cli

@@ -119,6 +119,13 @@ Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client) {
   return report;
 }
 
+Outcome<Report> Run(const PrivacyOutlookArguments& arguments, ApiClient& client) {
+  const std::string asked = arguments.rounds ? "?rounds=" + std::to_string(*arguments.rounds) : "";
+  TACIT_CLI_TRY(Json outlook, client.Get(PathOf(arguments.task) + "/privacy/forecast" + asked));
+  std::string text = DescribeOutlook(outlook);
+  return Report{std::move(outlook), std::move(text), {}};
+}
+
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client) {
   TACIT_CLI_TRY(Json privacy, client.Get(PathOf(arguments.task) + "/privacy"));
   std::string text = DescribePrivacy(privacy);

@@ -207,6 +207,14 @@ std::string DescribeLocalPrivacy(const Json& privacy) {
 
 }  // namespace
 
+std::string DescribeOutlook(const Json& outlook) {
+  std::vector<std::vector<std::string>> rows = {{"ROUNDS MORE", "EPSILON", "OF BUDGET"}};
+  const Json& items = MemberAt(outlook, "items");
+  for (const Json& item : items.is_array() ? items : Json::array())
+    rows.push_back({TextAt(item, "rounds"), CostAt(item, "epsilon"), CostAt(outlook, "epsilon_budget")});
+  return FormatTable(rows);
+}
+
 std::string DescribePrivacy(const Json& privacy) {
   if (MemberAt(privacy, "local").is_object()) return DescribeLocalPrivacy(privacy);
   // A task without noise has nothing to account for, and says so.

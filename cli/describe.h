@@ -15,6 +15,8 @@ std::string DescribeTasks(const Json& tasks);
 std::string DescribeRounds(const Json& rounds);
 std::string DescribePlan(const Json& plan);
 std::string DescribePrivacy(const Json& privacy);
+/// What rounds to come would cost.
+std::string DescribeOutlook(const Json& outlook);
 std::string DescribeLedger(const Json& items);
 /// What one device has spent, task by task.
 std::string DescribeSpends(const Json& items);

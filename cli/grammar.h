@@ -30,6 +30,7 @@ struct RawArguments {
   std::string reason;
   std::string version = "latest";
   std::uint64_t round = 0;
+  std::optional<std::uint64_t> rounds;
   std::string if_match;
   std::string metric;
   std::string format;
@@ -79,6 +80,9 @@ Outcome<Command> MakePlain(const RawArguments& /*raw*/) {
 /// A command that is only there for its subcommands.
 CLI::App& AddGroup(CLI::App& app, const char* name, const char* what);
 CLI::App& AddLeaf(Grammar& grammar, CLI::App& group, const char* name, const char* what, MakeCommand make);
+
+/// The server as a whole: `audit`, `alerts`, `metrics`.
+void DescribeOperations(Grammar& grammar, CLI::App& app);
 
 /// What is about this command itself: `context`, `doctor`, `completion`, `version`.
 void DescribeOwn(Grammar& grammar, CLI::App& app);

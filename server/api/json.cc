@@ -293,6 +293,8 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"accountant", figures.accountant},
                {"delta", promise.delta.value()},
                {"epsilon_spent", figures.epsilon_spent},
+               {"epsilon_spent_rdp", figures.epsilon_rdp},
+               {"rho_zcdp", figures.rho_zcdp},
                {"epsilon_reserved", figures.epsilon_reserved},
                {"epsilon_budget", promise.budget.value()},
                {"noise_multiplier", figures.noise_multiplier.value()},

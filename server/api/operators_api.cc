@@ -141,53 +141,6 @@ Task<Result<HttpResponse>> AdjustTask(Call call) {
   co_return JsonResponse(ToJson(made));
 }
 
-Task<Result<HttpResponse>> GetPrivacy(Call call) {
-  TACIT_CO_TRY(const TaskId id, TaskId::Parse(call.path[0]));
-  TACIT_CO_TRY(const auto page, co_await call.context.privacy_pages.Get(call.context.coordinator, id));
-  HttpResponse response;
-  response.content_type = "application/json";
-  response.body = page->text;
-  co_return response;
-}
-
-/// The ledger in pages; the newest published version goes with it, so that a ledger whose end was cut is found out.
-Task<Result<HttpResponse>> GetLedger(Call call) {
-  TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
-  TACIT_CO_TRY(const std::uint64_t after, QueryNumber(call.request, "after", 0));
-  TACIT_CO_TRY(const std::size_t limit, PageSize(call.request));
-  const task::TaskSpec& spec = view.record.spec;
-  if (spec.privacy.local) {
-    co_return Fail(ErrorCode::kNotFound, "the server adds no noise in task " + spec.id.str() +
-                                             ": its devices do, and each keeps its own account of it");
-  }
-  if (!view.privacy) {
-    co_return Fail(ErrorCode::kNotFound, "task " + spec.id.str() + " adds no noise: it has no privacy ledger");
-  }
-  TACIT_CO_TRY(const auto entries, co_await call.context.coordinator.store().Call("ledger", [&](store::Store& store) {
-    return store.LedgerPage(spec.id, after, limit);
-  }));
-  Json items = Json::array();
-  for (const auto& entry : entries) items.push_back(ToJson(entry));
-  Json next = nullptr;
-  if (entries.size() == limit) next = std::to_string(entries.back().sequence);
-  co_return JsonResponse({{"policy", ToJson(spec.Policy(&crypto::Sha256))},
-                          {"latest_version", view.latest_version},
-                          {"items", items},
-                          {"next_cursor", next}});
-}
-
-/// Individual spends: for the device itself, on its own listener, and here for auditors.
-Task<Result<HttpResponse>> GetDevicePrivacy(Call call) {
-  TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(call.path[0]));
-  TACIT_CO_TRY_VOID(co_await call.context.coordinator.store().Call(
-      "device", [&](store::Store& store) { return store.Device(device); }));
-  TACIT_CO_TRY_VOID(co_await Audit(call.context, call.principal.Actor(), "device_privacy_read",
-                                   "device/" + device.str(), "individual spends"));
-  Json items = Json::array();
-  for (const auto& spend : co_await call.context.coordinator.SpendOf(device)) items.push_back(ToJson(spend));
-  co_return JsonResponse({{"device", device.str()}, {"items", items}, {"next_cursor", nullptr}});
-}
-
 // ---- Models ----
 
 model::Metadata MetadataOf(const TaskView& view, const store::ModelRecord& record) {
@@ -444,8 +397,6 @@ std::vector<GuardedRoute> OperatorRoutes() {
       {"GET", "/api/v1/tasks/{task}", kReadTasks, &GetTask},
       {"POST", "/api/v1/tasks/{task}:stop", kManageTasks, &StopTask},
       {"POST", "/api/v1/tasks/{task}:adjust", kManageTasks, &AdjustTask},
-      {"GET", "/api/v1/tasks/{task}/privacy", kReadPrivacy, &GetPrivacy},
-      {"GET", "/api/v1/tasks/{task}/ledger", kReadLedger, &GetLedger},
       {"GET", "/api/v1/tasks/{task}/models/{version}", kReadModels, &GetModel},
       {"GET", "/api/v1/tasks/{task}/models/{version}/content", kReadModels, &GetModelContent},
       {"POST", "/api/v1/plan", kPlan, &PostPlan},
@@ -454,7 +405,6 @@ std::vector<GuardedRoute> OperatorRoutes() {
       {"POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke", kManageDevices, &RevokeToken},
       {"GET", "/api/v1/devices", kReadDevices, &GetDevices},
       {"GET", "/api/v1/devices/{device}", kReadDevices, &GetDevice},
-      {"GET", "/api/v1/devices/{device}/privacy", kReadDevicePrivacy, &GetDevicePrivacy},
       {"POST", "/api/v1/devices/{device}:revoke", kManageDevices, &RevokeDevice},
   };
 }

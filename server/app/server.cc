@@ -27,6 +27,7 @@
 #include "server/api/metrics_api.h"
 #include "server/api/operations_api.h"
 #include "server/api/operators_api.h"
+#include "server/api/privacy_api.h"
 #include "server/api/privacy_pages.h"
 #include "server/api/rounds_api.h"
 #include "server/app/observer.h"
@@ -257,8 +258,9 @@ Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::Listen
 void Server::Parts::Serve() {
   agents->Serve(api::MakeRouter(api::AgentRoutes(*context)));
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
-  operators->Serve(api::MakeRouter(
-      api::Guard(*context, {api::OperatorRoutes(), api::RoundRoutes(), api::AccessRoutes(), api::OperationsRoutes()})));
+  operators->Serve(
+      api::MakeRouter(api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(),
+                                            api::AccessRoutes(), api::OperationsRoutes()})));
   metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));
   ready = true;
 }

@@ -488,4 +488,13 @@ net::Task<Result<PrivacyMoment>> Coordinator::MomentOf(TaskId id) {
   co_return co_await net::CallOn(services_.control, ask);
 }
 
+net::Task<Result<dp::BudgetLedger>> Coordinator::LedgerOf(TaskId id) {
+  const auto ask = [this, &id]() -> Result<dp::BudgetLedger> {
+    TACIT_TRY(const TaskRunner* const runner, Find(id));
+    if (runner->ledger()) return *runner->ledger();
+    return Fail(ErrorCode::kNotFound, "task " + id.str() + " has no privacy ledger");
+  };
+  co_return co_await net::CallOn(services_.control, ask, net::Handing::kPosted);
+}
+
 }  // namespace tacit::coordinator

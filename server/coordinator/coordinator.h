@@ -73,6 +73,8 @@ class Coordinator {
   net::Task<Result<TaskView>> Task(TaskId id);
   /// Errors: kNotFound.
   net::Task<Result<PrivacyMoment>> MomentOf(TaskId id);
+  /// A copy, to reckon with: nothing can be made durable by it. Errors: kNotFound, also for a task without one.
+  net::Task<Result<dp::BudgetLedger>> LedgerOf(TaskId id);
 
   [[nodiscard]] DeviceRegistry& devices() { return devices_; }
   [[nodiscard]] StoreThread& store() { return services_.store; }

@@ -516,6 +516,8 @@ TaskView TaskRunner::View() const {
     const dp::EpsilonReport spent = ledger_->Spent();
     view.privacy = PrivacyView{.accountant = std::string(spent.accountant),
                                .epsilon_spent = spent.epsilon,
+                               .epsilon_rdp = spent.epsilon_rdp,
+                               .rho_zcdp = spent.rho_zcdp,
                                .epsilon_reserved = spent.epsilon - ledger_->Charged().epsilon,
                                .rounds_charged = ledger_->rounds_charged(),
                                .rounds_left = ledger_->RoundsLeft(),

@@ -55,6 +55,7 @@ class TaskRunner {
   [[nodiscard]] TaskView View() const;
   /// Cost: none of View's, for who has rendered the figures of this moment already.
   [[nodiscard]] PrivacyMoment Moment() const;
+  [[nodiscard]] const std::optional<dp::BudgetLedger>& ledger() const { return ledger_; }
   [[nodiscard]] const store::ModelRecord& model_record() const { return Present(model_record_, kLoaded); }
   /// Float32 little-endian: the file of the newest model, mapped, or in an asynchronous task of any that updates are
   /// taken for. Nothing for any other digest.

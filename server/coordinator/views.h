@@ -116,6 +116,8 @@ struct CurrentRoundView {
 struct PrivacyView {
   std::string accountant;
   double epsilon_spent = 0;     ///< Upper bound: every round that was ever reserved is in it.
+  double epsilon_rdp = 0;       ///< The same by Renyi DP alone, never below it.
+  double rho_zcdp = 0;          ///< Zero-concentrated DP of the same rounds.
   double epsilon_reserved = 0;  ///< The part of it held by rounds that have released nothing.
   std::uint64_t rounds_charged = 0;
   std::uint64_t rounds_left = 0;

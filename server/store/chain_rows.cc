@@ -187,16 +187,7 @@ Result<AuditHead> VerifyAudit(Database& database) {
   AuditHead head;
   while (true) {
     TACIT_TRY(const std::vector<AuditRecord> records, AuditPage(database, {head.sequence, kAtOnce}));
-    for (const AuditRecord& record : records) {
-      const bool fits =
-          record.sequence == head.sequence + 1 && record.previous == head.hash && record.hash == AuditHash(record);
-      if (!fits) {
-        return Fail(ErrorCode::kDataLoss, "audit record " + std::to_string(record.sequence) +
-                                              " does not continue record " + std::to_string(head.sequence) +
-                                              ": the log was changed");
-      }
-      head = {record.sequence, record.hash};
-    }
+    TACIT_TRY(head, FollowAudit(head, records));
     if (records.size() < kAtOnce) return head;
   }
 }

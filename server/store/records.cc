@@ -91,4 +91,18 @@ Digest256 AuditHash(const AuditRecord& record) {
   return crypto::Sha256(writer.bytes());
 }
 
+Result<AuditHead> FollowAudit(AuditHead head, std::span<const AuditRecord> records) {
+  for (const AuditRecord& record : records) {
+    const bool fits =
+        record.sequence == head.sequence + 1 && record.previous == head.hash && record.hash == AuditHash(record);
+    if (!fits) {
+      return Fail(ErrorCode::kDataLoss, "audit record " + std::to_string(record.sequence) +
+                                            " does not continue record " + std::to_string(head.sequence) +
+                                            ": the log was changed");
+    }
+    head = {record.sequence, record.hash};
+  }
+  return head;
+}
+
 }  // namespace tacit::store

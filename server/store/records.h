@@ -216,6 +216,10 @@ struct AuditHead {
   Digest256 hash{};
 };
 
+/// Follows the chain of hashes from `head` (all zero: the beginning) through the records behind it, which must be all.
+/// Errors: kDataLoss with the first that does not continue the one before.
+Result<AuditHead> FollowAudit(AuditHead head, std::span<const AuditRecord> records);
+
 /// SHA-256 over `record` without its `hash`: "tacit-audit/1", sequence, milliseconds since 1970, actor, action, target,
 /// detail, previous; numbers as 8 bytes little-endian, texts with their length in front.
 Digest256 AuditHash(const AuditRecord& record);

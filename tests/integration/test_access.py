@@ -31,7 +31,9 @@ OPERATIONS = {
     ("GET", "/api/v1/tasks/{task}/rounds/{round}"): ALL,
     ("GET", "/api/v1/tasks/{task}/events"): ALL,
     ("GET", "/api/v1/tasks/{task}/privacy"): ALL,
+    ("GET", "/api/v1/tasks/{task}/privacy/forecast"): ALL,
     ("GET", "/api/v1/tasks/{task}/ledger"): ALL - {"viewer"},
+    ("GET", "/api/v1/tasks/{task}/ledger/verification"): ALL - {"viewer"},
     ("GET", "/api/v1/tasks/{task}/models/{version}"): WORKERS,
     ("GET", "/api/v1/tasks/{task}/models/{version}/content"): WORKERS,
     ("POST", "/api/v1/plan"): WORKERS,
@@ -46,6 +48,7 @@ OPERATIONS = {
     ("GET", "/api/v1/access/tokens"): {"admin"},
     ("POST", "/api/v1/access/tokens/{token}:revoke"): {"admin"},
     ("GET", "/api/v1/audit"): {"auditor", "admin"},
+    ("GET", "/api/v1/audit/verification"): {"auditor", "admin"},
     ("GET", "/api/v1/alerts"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/metrics"): OPERATORS | {"auditor"},
 }

@@ -1,6 +1,8 @@
 """What is spent and who may know: drawn cohorts, gaps between rounds, the ledger outside the server, single devices."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import unittest
 
@@ -241,6 +243,49 @@ class Ledger(ServerTest):
         self.assertIn("item 2", verify(expect=2)["error"]["message"])
         path.write_text("[]")
         self.assertIn("no privacy ledger", verify(expect=2)["error"]["message"])
+
+    def test_the_server_says_what_rounds_will_cost_and_then_they_do(self):
+        self.server.create_task(task_text(size=2, rounds=4))
+        devices = self.devices("a", "b")
+        outlook = self.server.cli("privacy", "outlook", "t")["data"]
+        self.assertEqual([item["rounds"] for item in outlook["items"]], [0, 1, 2, 3, 4])
+        self.run_rounds(2, devices)
+        privacy = self.server.asked("GET", "/api/v1/tasks/t/privacy")
+        self.assertEqual(privacy["epsilon_spent"], outlook["items"][2]["epsilon"])
+        self.assertEqual((outlook["accountant"], outlook["epsilon_budget"]), (privacy["accountant"], 50))
+        self.assertGreaterEqual(privacy["epsilon_spent_rdp"], privacy["epsilon_spent"])
+        self.assertAlmostEqual(privacy["rho_zcdp"], 2 * 0.5, places=4)  # of two rounds at noise multiplier 1
+        # What each device may take part in ends with the task's rounds: so do the costs.
+        more = self.server.asked("GET", "/api/v1/tasks/t/privacy/forecast?rounds=100000")["items"]
+        self.assertEqual((len(more), more[-1]["rounds"], more[-1]["epsilon"]),
+                         (51, 100000, outlook["items"][4]["epsilon"]))
+        for bad in ("0", "100001", "x"):
+            self.assertEqual(self.server.operator("GET", f"/api/v1/tasks/t/privacy/forecast?rounds={bad}").status, 422)
+
+    def test_the_server_verifies_its_own_record_and_finds_what_was_changed(self):
+        self.server.create_task(task_text(size=2, rounds=3))
+        self.run_rounds(1, self.devices("a", "b"))
+        for path in ("/api/v1/tasks/t/ledger/verification", "/api/v1/audit/verification"):
+            self.assertEqual((self.server.asked("GET", path)["holds"], self.server.asked("GET", path)["fault"]),
+                             (True, None))
+        check = self.server.asked("GET", "/api/v1/tasks/t/ledger/verification")
+        own = json.loads(run(["tacit", "--json", "privacy", "verify", self.ledger_file()]).stdout)["data"]
+        self.assertEqual({name: check[name] for name in ("entries", "rounds_charged", "epsilon_spent", "head")},
+                         {name: own[name] for name in ("entries", "rounds_charged", "epsilon_spent", "head")})
+        self.assertEqual(self.server.cli("audit", "verify")["data"]["records"],
+                         len(self.server.cli("audit", "list")["data"]["items"]))
+        database = self.server.root / "data/tacit.db"
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            for table in ("ledger", "audit"):
+                for name, in connection.execute(f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = "
+                                                f"'{table}'").fetchall():
+                    connection.execute(f"DROP TRIGGER {name}")
+            connection.execute("UPDATE ledger SET epsilon_after = 0.1 WHERE sequence = 2")
+            connection.execute("UPDATE audit SET actor = 'nobody' WHERE sequence = 1")
+        check = self.server.asked("GET", "/api/v1/tasks/t/ledger/verification")
+        self.assertEqual((check["holds"], check["head"]), (False, None))
+        self.assertIn("its hash does not match", check["fault"])
+        self.assertIn("the log was changed", self.server.cli("audit", "verify", expect=1)["error"]["message"])
 
     def test_an_abandoned_round_is_void_and_stays_spent(self):
         self.server.create_task(task_text(size=2, rounds=3, deadline="300ms"))

@@ -96,6 +96,8 @@ population = 1000
                                                .time_left = std::nullopt};
   view.privacy = coordinator::PrivacyView{.accountant = "pld",
                                           .epsilon_spent = 8,
+                                          .epsilon_rdp = 8,
+                                          .rho_zcdp = 1,
                                           .epsilon_reserved = 0,
                                           .rounds_charged = 1,
                                           .rounds_left = 1,
