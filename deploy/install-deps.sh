@@ -10,9 +10,9 @@
 set -euo pipefail
 
 build_packages=(
-  ca-certificates ccache clang-19 cmake git libboost1.81-dev libclang-rt-19-dev libcli11-dev libeigen3-dev
-  libprotobuf-dev libsqlite3-dev libssl-dev libtomlplusplus-dev libxxhash-dev libzstd-dev lld-19 llvm-19 ninja-build
-  nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler zlib1g-dev
+  ca-certificates ccache clang-19 cmake git libboost1.81-dev libclang-rt-19-dev libcli11-dev
+  libcurl4-openssl-dev libeigen3-dev libprotobuf-dev libsqlite3-dev libssl-dev libtomlplusplus-dev libxxhash-dev
+  libzstd-dev lld-19 llvm-19 ninja-build nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler zlib1g-dev
 )
 run_packages=(curl jq openssl procps)
 test_packages=(

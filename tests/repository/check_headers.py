@@ -46,7 +46,7 @@ STANDARD = {
     "shared_mutex": {"shared_lock", "shared_mutex"},
     "source_location": {"source_location"},
     "span": {"span"},
-    "stop_token": {"stop_source", "stop_token"},
+    "stop_token": {"stop_callback", "stop_source", "stop_token"},
     "string": {"string", "to_string"},
     "string_view": {"string_view"},
     "thread": {"jthread", "thread"},

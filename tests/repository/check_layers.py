@@ -18,6 +18,7 @@ LIBRARY_OWNERS = (
     (r"zlib\.h$", ("edge_agent/data", "common/model"), "readers unpack, an export needs a CRC"),
     (r"zstd\.h$", ("common/compression",), "use CompressIfWorthIt and Decompressor, whose memory is bounded"),
     (r"xxhash\.h$", ("common/base",), "use Xxh3 of common/base/bytes.h"),
+    (r"curl/", ("common/web",), "use WebClient, which takes nothing from the environment and bounds what comes"),
     (r"CLI/", ("common/command_line", "cli", "server/app", "edge_agent/app"), "command lines are read by the programs"),
 )
 
@@ -38,6 +39,7 @@ TARGET_OWNERS = (
     (r"Eigen3::", ("dp", "server/aggregation", "edge_agent/training")),
     (r"ZLIB::", ("edge_agent/data", "common/model")),
     (r"zstd::", ("common/compression",)),
+    (r"CURL::", ("common/web",)),
     (r"PkgConfig::XXHASH", ("common/base",)),
 )
 
