@@ -18,6 +18,7 @@
 #include "common/net/task_group.h"
 #include "common/net/wake_up.h"
 #include "server/metrics/metrics.h"
+#include "server/round/story.h"
 #include "server/store/store.h"
 
 namespace tacit::coordinator {
@@ -92,6 +93,8 @@ struct Services {
   std::uint64_t max_parameters = 0;           ///< Of one task's model.
   std::size_t most_partials = kMostPartials;  ///< Only a test takes another number.
   Millis ack_patience{60'000};                ///< For how long an upload waits to be durable; as that.
+  /// Told of each round that has ended, under `control`: it neither waits nor fails. Empty: nobody is.
+  std::function<void(const round::Story&)> on_round_ended = {};
 };
 
 }  // namespace tacit::coordinator

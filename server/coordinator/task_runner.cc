@@ -57,6 +57,8 @@ void TaskRunner::StartNextRound(RoundNumber number, round::Lineage lineage) {
   next_model_.reset();
   next_clip_norm_.reset();
   refused_for_budget_ = false;
+  stages_.emplace(services_.clock.Now(), services_.clock.SteadyNow());
+  resumed_ = false;
 }
 
 round::Rules TaskRunner::RulesOfTask() const {
@@ -344,6 +346,7 @@ net::Task<void> TaskRunner::DoOpen() {
                                       {"cohort_min", spec().cohort.min},
                                       {"cohort_size", spec().cohort.size},
                                       {"deadline_ms", spec().cohort.deadline.count()}});
+  Begin(round::Stage::kCollect);
   Handle(round::Opened{});
 }
 
@@ -550,6 +553,7 @@ void TaskRunner::ShowRound() {
       services_.metrics.PhaseEnded(name, round::NameOf(shown_phase_->phase), took.count());
     }
     shown_phase_ = {.round = CurrentKey().round, .phase = phase, .since = services_.clock.Now(), .began = now};
+    if (phase == round::Phase::kClosing) Begin(round::Stage::kClose);
   }
   const std::chrono::duration<double> since = shown_phase_->since.time_since_epoch();
   services_.metrics.SetRound(
@@ -557,6 +561,29 @@ void TaskRunner::ShowRound() {
              .phase = round::NameOf(phase),
              .since = since.count(),
              .counted = CohortIsSecret() ? std::nullopt : std::optional<std::uint64_t>(machine().counted().size())});
+}
+
+void TaskRunner::TellStory(std::string reason) {
+  if (!services_.on_round_ended) return;
+  const round::StageTimes& stages = Present(stages_, kInARound);
+  const SteadyTime now = services_.clock.SteadyNow();
+  round::Story story{.key = CurrentKey(),
+                     .published = reason.empty(),
+                     .reason = {},
+                     .resumed = resumed_,
+                     .cohort_size = spec().cohort.size,
+                     .counted = std::nullopt,
+                     .epsilon_spent = std::nullopt,
+                     .began = stages.began(),
+                     .ended = stages.At(now),
+                     .stages = {}};
+  if (ledger_) story.epsilon_spent = ledger_->Spent().epsilon;
+  if (!CohortIsSecret()) {
+    story.reason = std::move(reason);
+    story.counted = total_->contributions.size();
+    story.stages = stages.Until(now);
+  }
+  services_.on_round_ended(story);
 }
 
 void TaskRunner::ShowPrivacy() {

@@ -128,6 +128,7 @@ class TaskRunner {
   struct PartialSum;
 
   static constexpr const char* kLoaded = "Load gives out no runner without it";
+  static constexpr const char* kInARound = "a step is taken in a round";
 
   TaskRunner(Services& services, store::TaskRecord record, Surroundings around);
   [[nodiscard]] Result<dp::Adjustment> ProposeAdjust(const AdjustOrder& order) const;
@@ -185,6 +186,10 @@ class TaskRunner {
   net::Task<Result<void>> ForgetLeases(RoundKey key);
 
   void Spawn(net::Task<void> step);
+  /// A stage of the round begins, or another attempt at it.
+  void Begin(round::Stage stage) { Present(stages_, kInARound).Begin(stage, services_.clock.SteadyNow()); }
+  /// Tells how the round went. Shape: an empty reason for one that is published.
+  void TellStory(std::string reason);
   void StartNextRound(RoundNumber number, round::Lineage lineage);
   /// Of the round after the one that has ended.
   [[nodiscard]] round::Lineage NextLineage();
@@ -202,8 +207,8 @@ class TaskRunner {
   void ShowRound();
   /// Apart from ShowMetrics: an accountant can take tens of milliseconds, and its answer changes with the ledger alone.
   void ShowPrivacy();
-  [[nodiscard]] round::Machine& machine() { return Present(machine_, "a step is taken in a round"); }
-  [[nodiscard]] const round::Machine& machine() const { return Present(machine_, "a step is taken in a round"); }
+  [[nodiscard]] round::Machine& machine() { return Present(machine_, kInARound); }
+  [[nodiscard]] const round::Machine& machine() const { return Present(machine_, kInARound); }
   [[nodiscard]] dp::BudgetLedger& ledger() { return Present(ledger_, "a private task has a ledger"); }
   [[nodiscard]] bool IsPrivate() const { return spec().privacy.mechanism != dp::Mechanism::kNone; }
   [[nodiscard]] round::Rules RulesOfTask() const;
@@ -256,6 +261,8 @@ class TaskRunner {
   // The round under way; empty once the task has ended.
   std::optional<round::Machine> machine_;
   WallTime opened_at_{};
+  std::optional<round::StageTimes> stages_;
+  bool resumed_ = false;
   struct ShownPhase {
     RoundNumber round = 0;
     round::Phase phase{};

@@ -55,6 +55,7 @@ void TaskRunner::Carry(const round::Charge& /*action*/) {
 }
 
 net::Task<void> TaskRunner::DoCharge() {
+  Begin(round::Stage::kCharge);
   const Result<void> charged = co_await ChargeDurably();
   if (!charged) {
     services_.log.Error(
@@ -129,6 +130,7 @@ net::Task<void> TaskRunner::DoRelease() {
                                          {"model_version", model_record().version},
                                          {"epsilon_spent", ledger_ ? ledger_->Spent().epsilon : 0.0}});
   services_.metrics.RoundEnded(key.task.str(), "published", std::chrono::duration<double>(took).count());
+  TellStory({});
   Handle(round::Released{});
   co_await ForgetSums(key);
   GoOnAfter(key);
@@ -149,6 +151,7 @@ void TaskRunner::GoOnAfter(const RoundKey& key) {
 
 net::Task<Result<void>> TaskRunner::DrawNextModel() {
   if (next_model_) co_return Result<void>{};
+  Begin(round::Stage::kNoise);
   if (!token_) {
     co_return Fail(ErrorCode::kInternal, "the sum was opened once already and its release failed; nothing is released");
   }
@@ -177,6 +180,7 @@ net::Task<Result<void>> TaskRunner::DrawNextModel() {
 }
 
 net::Task<Result<void>> TaskRunner::Publish() {
+  Begin(round::Stage::kPublish);
   const std::vector<float>& model = Present(next_model_, "it is published when it was drawn");
   store::PublishStep step{.round = RoundRow(store::RoundPhase::kPublished),
                           .model = model,
@@ -233,6 +237,7 @@ net::Task<void> TaskRunner::DoAbandon(std::string reason) {
   const Millis took = *row.ended_at - row.opened_at;
   services_.metrics.RoundEnded(key.task.str(), "abandoned", std::chrono::duration<double>(took).count());
   co_await VoidReservation(key.round);
+  TellStory(reason);
   const store::TaskStateChange change{store::TaskState::kBudgetExhausted, reason};
   const bool exhausted = refused_for_budget_ && active();
   if (exhausted) {

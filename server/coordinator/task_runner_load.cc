@@ -139,6 +139,11 @@ net::Task<Result<void>> TaskRunner::LoadRound() {
   // What is remembered of updates can be as large as the rest of the task: it is not copied.
   StartNextRound(latest->key.round, {.versions = lineage.versions, .counted = {}, .leased = {}});
   opened_at_ = latest->opened_at;
+  resumed_ = true;
+  // Its clock goes on where it stood, as far as that can be told.
+  const Millis open_for = std::max(services_.clock.Now() - opened_at_, Millis(0));
+  stages_.emplace(opened_at_, services_.clock.SteadyNow() - open_for);
+  stages_->Begin(round::Stage::kCollect, services_.clock.SteadyNow() - open_for);
   const auto sums = co_await LoadSums(latest->key);
   // Without its key a round is lost, but the task and the server are not.
   if (!sums && sums.error().code == ErrorCode::kNotFound)
