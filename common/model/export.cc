@@ -143,16 +143,22 @@ void CheckLength(const ModelSpec& spec, std::span<const float> parameters) {
 
 }  // namespace
 
+Bytes SafetensorsHead(const ModelSpec& spec, const Metadata& metadata) {
+  const std::string header = SafetensorsHeader(spec, metadata);
+  Bytes head;
+  head.reserve(8 + header.size());
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    head.push_back(static_cast<std::uint8_t>(std::uint64_t{header.size()} >> shift));
+  }
+  head.insert(head.end(), header.begin(), header.end());
+  return head;
+}
+
 Bytes ToSafetensors(const ModelSpec& spec, std::span<const float> parameters, const Metadata& metadata) {
   CheckLength(spec, parameters);
-  const std::string header = SafetensorsHeader(spec, metadata);
+  Bytes file = SafetensorsHead(spec, metadata);
   const ByteSpan data = AsBytes(parameters);
-  Bytes file;
-  file.reserve(8 + header.size() + data.size());
-  for (unsigned shift = 0; shift < 64; shift += 8) {
-    file.push_back(static_cast<std::uint8_t>(std::uint64_t{header.size()} >> shift));
-  }
-  file.insert(file.end(), header.begin(), header.end());
+  file.reserve(file.size() + data.size());
   file.insert(file.end(), data.begin(), data.end());
   return file;
 }

@@ -23,6 +23,9 @@ inline constexpr std::string_view kSpecKey = "tacit_model";
 /// version 0.3 and later.
 [[nodiscard]] Bytes ToSafetensors(const ModelSpec& spec, std::span<const float> parameters, const Metadata& metadata);
 
+/// What stands in such a file before the parameters, for who has those in a place of their own.
+[[nodiscard]] Bytes SafetensorsHead(const ModelSpec& spec, const Metadata& metadata);
+
 /// The model as a file that `numpy.load` reads: a stored (uncompressed) zip of one `.npy` a tensor, and `metadata`, a
 /// 0-d byte string holding one JSON object. The same model gives the same bytes: no time stamps. Shape: `parameters`
 /// has exactly `spec.ParameterCount()` elements.

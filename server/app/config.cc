@@ -11,6 +11,7 @@
 #include "common/base/files.h"
 #include "common/base/host.h"
 #include "common/crypto/spiffe.h"
+#include "common/web/web_url.h"
 #include "server/task/toml_reader.h"
 
 namespace tacit::app {
@@ -164,6 +165,39 @@ LimitsConfig ReadLimits(TomlTable table) {
   return limits;
 }
 
+/// `section` is the name of the table, and `key` that of the URL in it.
+OutgoingConfig ReadOutgoing(TomlTable& table, const std::string& section, const std::string& key,
+                            const std::filesystem::path& base) {
+  OutgoingConfig outgoing;
+  outgoing.may_be_plain = table.Choice("tls", {"required", "optional"}, 0) == 1;
+  outgoing.url = table.Text(key);
+  const auto plain = outgoing.may_be_plain ? web::PlainHttp::kAllowed : web::PlainHttp::kToThisMachine;
+  const auto origin = web::OriginOf(outgoing.url, plain);
+  if (table.HasGood(key) && !origin) {
+    table.Complain(key, "'" + section + "." + key + "' is " + origin.error().message);
+  } else if (outgoing.url.find('?') != std::string::npos) {
+    table.Complain(key, "'" + section + "." + key + "' must have no query: what is asked for is added behind it");
+  }
+  while (outgoing.url.ends_with('/')) outgoing.url.pop_back();
+  if (table.Has("ca_file")) outgoing.ca_file = ReadPath(table, section + ".ca_file", base);
+  if (table.Has("headers_file")) outgoing.headers_file = ReadPath(table, section + ".headers_file", base);
+  return outgoing;
+}
+
+MlflowConfig ReadMlflow(TomlTable table, const std::filesystem::path& base) {
+  MlflowConfig mlflow;
+  mlflow.server = ReadOutgoing(table, "mlflow", "tracking_uri", base);
+  mlflow.takes_artifacts = table.Choice("artifacts", {"proxied", "none"}, 0) == 0;
+  mlflow.name_prefix = table.Text("name_prefix", "tacit-");
+  // What is in a file name, a URL and a filter of MLflow the same.
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
+  const bool good = mlflow.name_prefix.size() <= 64 && std::ranges::all_of(mlflow.name_prefix, fits);
+  if (table.HasGood("name_prefix") && !good) {
+    table.Complain("name_prefix", "'mlflow.name_prefix' must be at most 64 of a-z, 0-9, '-' and '_'");
+  }
+  return mlflow;
+}
+
 }  // namespace
 
 Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_name) {
@@ -193,6 +227,11 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
                                                     {"metrics", config.metrics}}});
   config.pki = ReadPki(root.Table("pki"), base);
   config.limits = ReadLimits(root.Table("limits"));
+  if (root.Has("traces")) {
+    TomlTable traces = root.Table("traces");
+    config.traces = ReadOutgoing(traces, "traces", "endpoint", base);
+  }
+  if (root.Has("mlflow")) config.mlflow = ReadMlflow(root.Table("mlflow"), base);
   TACIT_TRY_VOID(file.Finish());
   return config;
 }

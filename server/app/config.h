@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,20 @@ struct PkiConfig {
   std::filesystem::path private_key;
 };
 
+/// A server of somebody else that is told something.
+struct OutgoingConfig {
+  std::string url;                     ///< Without a slash at its end.
+  std::filesystem::path ca_file;       ///< Empty: the system's roots.
+  std::filesystem::path headers_file;  ///< Empty: none.
+  bool may_be_plain = false;           ///< Whether plain HTTP may leave this machine.
+};
+
+struct MlflowConfig {
+  OutgoingConfig server;
+  std::string name_prefix;
+  bool takes_artifacts = true;
+};
+
 /// Units: bytes, unless named otherwise.
 struct LimitsConfig {
   std::uint64_t memory_ceiling = 0;    ///< What the worst case of everything below must fit into.
@@ -63,6 +78,8 @@ struct ServerConfig {
   bool metrics_need_certificate = false;  ///< Mutual TLS instead of plain HTTP.
   PkiConfig pki;
   LimitsConfig limits;
+  std::optional<OutgoingConfig> traces;
+  std::optional<MlflowConfig> mlflow;
 };
 
 /// Parses a configuration. `file_name` appears in messages; paths in the text are taken from its directory.

@@ -12,6 +12,7 @@
 #include "common/crypto/spiffe.h"
 #include "common/net/tls.h"
 #include "server/app/config.h"
+#include "server/telemetry/headers_file.h"
 
 // Each file is looked at by itself first, so that everything that is wrong with any of them is told; those that are
 // good are then looked at together.
@@ -120,6 +121,14 @@ void CheckDataDirectory(const std::filesystem::path& data_dir, Findings& finding
   }
 }
 
+void CheckOutgoing(const std::string& section, const OutgoingConfig& outgoing, Findings& findings) {
+  if (!outgoing.ca_file.empty())
+    ReadPem(section + ".ca_file", outgoing.ca_file, &crypto::Certificate::FromPem, findings);
+  if (outgoing.headers_file.empty()) return;
+  const auto headers = telemetry::ReadHeadersFile(outgoing.headers_file);
+  if (!headers) findings.Add(section + ".headers_file", headers.error().message);
+}
+
 }  // namespace
 
 std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now) {
@@ -127,6 +136,8 @@ std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now
   CheckDataDirectory(config.data_dir, findings);
   const bool authority_is_good = CheckAuthority(config.pki, now, findings);
   CheckServerPair(config, authority_is_good, now, findings);
+  if (config.traces) CheckOutgoing("traces", *config.traces, findings);
+  if (config.mlflow) CheckOutgoing("mlflow", config.mlflow->server, findings);
   return std::move(findings.faults);
 }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <functional>
 #include <iostream>
 #include <span>
 #include <string>
@@ -31,6 +32,8 @@
 #include "server/api/privacy_pages.h"
 #include "server/api/rounds_api.h"
 #include "server/app/observer.h"
+#include "server/app/outgoing.h"
+#include "server/app/published_models.h"
 #include "server/store/sqlite_store.h"
 
 namespace tacit::app {
@@ -51,6 +54,10 @@ Result<crypto::CertificateAuthority> LoadAuthority(const ServerConfig& config) {
   auto authority = crypto::CertificateAuthority::Load(AsText(certificate), AsText(key));
   if (!authority) return Annotate(authority.error(), config.pki.ca_certificate.string());
   return authority;
+}
+
+std::function<void(const round::Story&)> TellOf(Outgoing& outgoing) {
+  return [&outgoing](const round::Story& story) { outgoing.RoundEnded(story); };
 }
 
 // One for each listener: a session that one of them gave is good for that one only.
@@ -115,8 +122,10 @@ struct Server::Parts {
   std::unique_ptr<net::IoThreads> store_io;
   std::unique_ptr<net::ComputePool> compute;
   std::unique_ptr<net::TaskGroup> background;
+  std::unique_ptr<Outgoing> outgoing;
   std::unique_ptr<coordinator::StoreThread> store_thread;
   std::unique_ptr<coordinator::Coordinator> coordinator;
+  std::unique_ptr<ServerModels> published;
   std::unique_ptr<RateLimiter> enrolment_rate;
   std::unique_ptr<RateLimiter> access_rate;
   api::AccessTokens access_tokens;
@@ -196,6 +205,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
                                           metrics.Exception("background");
                                           log.Error("background_exception", {{"what", what}});
                                         }});
+  TACIT_TRY(outgoing, Outgoing::Create(config, metrics, log));
   coordinator =
       std::make_unique<coordinator::Coordinator>(coordinator::Services{.control = on_control,
                                                                        .store = *store_thread,
@@ -208,10 +218,14 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
                                                                        .long_poll = config.long_poll,
                                                                        .upload_memory = config.limits.upload_memory,
                                                                        .task_memory = config.limits.task_memory,
-                                                                       .max_parameters = config.limits.max_parameters});
+                                                                       .max_parameters = config.limits.max_parameters,
+                                                                       .on_round_ended = TellOf(*outgoing)});
   store_io->Start();
   control->Start();
-  return net::RunBlocking(on_control, coordinator->Start());
+  TACIT_TRY_VOID(net::RunBlocking(on_control, coordinator->Start()));
+  published = std::make_unique<ServerModels>(*coordinator, on_control);
+  outgoing->Start(*published);
+  return {};
 }
 
 void Server::Parts::MakeContext() {
@@ -331,6 +345,8 @@ void Server::Stop(Millis grace) {
   if (parts.coordinator != nullptr && parts.control != nullptr) {
     net::RunBlocking(parts.on_control, parts.coordinator->Stop());
   }
+  // No round ends any more; the pusher still asks the coordinator.
+  if (parts.outgoing != nullptr) parts.outgoing->Stop(grace);
   for (net::HttpServer* listener : listeners) {
     if (listener != nullptr) listener->Drain(deadline);
   }

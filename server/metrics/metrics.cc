@@ -239,6 +239,19 @@ struct Metrics::Families {
       MakeHistogram(registry, "tacit_ledger_commit_duration_seconds",
                     "Time from an entry of a privacy ledger being proposed until it was durable.")
           .Add({}, kStoreSeconds);
+  Family<Counter>& spans =
+      MakeCounter(registry, "tacit_trace_spans_total", "Spans of rounds by what became of them at the collector.");
+  Counter& trace_failures =
+      MakeCounter(registry, "tacit_trace_attempts_failed_total", "Requests with traces that failed and may pass later.")
+          .Add({});
+  Counter& mlflow_versions =
+      MakeCounter(registry, "tacit_mlflow_versions_total", "Model versions made in MLflow.").Add({});
+  Counter& mlflow_failures =
+      MakeCounter(registry, "tacit_mlflow_attempts_failed_total", "Attempts to bring MLflow up to date that failed.")
+          .Add({});
+  Gauge& mlflow_behind =
+      MakeGauge(registry, "tacit_mlflow_behind_rounds", "How far published rounds are ahead of those in MLflow.")
+          .Add({});
   Family<Counter>& enrolments = MakeCounter(registry, "tacit_enrolments_total", "Enrolment attempts by outcome.");
   Family<Counter>& access_refusals = MakeCounter(registry, "tacit_access_refused_total",
                                                  "Requests on the api listener that were not let in, by reason.");
@@ -284,6 +297,7 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
   families_->bytes_saved.Add({});
   for (const std::string_view reason : kAccessRefusals)
     families_->access_refusals.Add({{"reason", std::string(reason)}});
+  for (const SpanResult result : {SpanResult::kSent, SpanResult::kRefused, SpanResult::kDropped}) TraceSpans(result, 0);
   for (const char* origin : {"handler", "background"}) families_->exceptions.Add({{"origin", origin}});
 }
 Metrics::~Metrics() = default;
@@ -398,6 +412,22 @@ void Metrics::StoreOperation(std::string_view operation, StoreResult result, dou
 }
 void Metrics::LedgerCommitted(double seconds) {
   families_->ledger_seconds.Observe(seconds);
+}
+void Metrics::TraceSpans(SpanResult result, std::uint64_t spans) {
+  constexpr std::array kNames = {"sent", "refused", "dropped"};
+  families_->spans.Add({{"result", kNames[static_cast<std::size_t>(result)]}}).Increment(static_cast<double>(spans));
+}
+void Metrics::TraceAttemptFailed() {
+  families_->trace_failures.Increment();
+}
+void Metrics::MlflowVersionMade() {
+  families_->mlflow_versions.Increment();
+}
+void Metrics::MlflowAttemptFailed() {
+  families_->mlflow_failures.Increment();
+}
+void Metrics::SetMlflowBehind(std::uint64_t rounds) {
+  families_->mlflow_behind.Set(static_cast<double>(rounds));
 }
 void Metrics::Enrolment(std::string_view outcome) {
   families_->enrolments.Add({{"outcome", std::string(outcome)}}).Increment();

@@ -28,6 +28,9 @@ struct ListenerFacts {
 /// `kError` for what it could not.
 enum class StoreResult : std::uint8_t { kOk, kRefused, kError };
 
+/// What became of spans: `kRefused` by the collector, `kDropped` by us.
+enum class SpanResult : std::uint8_t { kSent, kRefused, kDropped };
+
 /// What a task has declared, and whether it still runs.
 struct TaskFacts {
   bool active = false;
@@ -126,6 +129,14 @@ class Metrics {
   void StoreOperation(std::string_view operation, StoreResult result, double seconds);
   /// From an entry's proposal until it was durable.
   void LedgerCommitted(double seconds);
+
+  // What is told to other people's systems: functions of how many rounds there were, and of those systems.
+  void TraceSpans(SpanResult result, std::uint64_t spans);
+  void TraceAttemptFailed();
+  void MlflowVersionMade();
+  void MlflowAttemptFailed();
+  /// How many rounds the newest published ones are ahead of those that MLflow has.
+  void SetMlflowBehind(std::uint64_t rounds);
 
   // The fleet: what is known from enrolment, and what devices say of themselves before they train. Counts of all
   // devices, and the same whatever any coin said.

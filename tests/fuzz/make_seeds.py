@@ -2,7 +2,8 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors, toml, updates.
+Names: certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors,
+telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -272,6 +273,15 @@ upload_memory = "512MiB"
 task_memory = "256MiB"
 max_update_bytes = "256MiB"
 max_parameters = 1000000
+[traces]
+endpoint = "https://collector.example:4318/"
+ca_file = "collector.crt"
+headers_file = "collector.headers"
+tls = "required"
+[mlflow]
+tracking_uri = "http://127.0.0.1:5000/mlflow"
+name_prefix = "tacit-"
+artifacts = "proxied"
 """
 
 
@@ -287,9 +297,21 @@ def toml():
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
-    required = [line for line in CONFIG.split("\n") if line.startswith("[") or "data_dir" in line or "trust" in line]
+    required = [line for line in CONFIG.split("[traces]", 1)[0].split("\n")
+                if line.startswith("[") or "data_dir" in line or "trust" in line]
     write("server_config", "required", "\n".join(required + ['ca_key = "k"', ""]))
     write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
+
+
+def telemetry_answers():
+    tags = '[{"key":"tacit.round","value":"7"},{"key":"tacit.model_digest","value":"abcd"}]'
+    write("telemetry_answers", "versions",
+          '{"model_versions":[{"version":"1","tags":%s},{"version":"2"}],"next_page_token":"x"}' % tags)
+    write("telemetry_answers", "partial", '{"partialSuccess":{"rejectedSpans":"3","errorMessage":"too \\u001b old"}}')
+    write("telemetry_answers", "error", '{"error_code":"RESOURCE_ALREADY_EXISTS","message":"there"}')
+    write("telemetry_answers", "wrong-types",
+          '{"model_versions":[3,{"tags":{}}],"partialSuccess":{"rejectedSpans":-1}}')
+    write("telemetry_answers", "headers", "# a comment\nAuthorization: Bearer x\n\nX-Org: 7\n")
 
 
 def compressed():
@@ -331,7 +353,8 @@ def updates():
     write("update", "too-long", sparse(9, [0, 8], [1 << 20, 1], 4))
 
 
-ALL = (certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors, toml, updates)
+ALL = (certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors,
+       telemetry_answers, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

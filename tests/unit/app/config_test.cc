@@ -78,6 +78,42 @@ TEST(ParseConfig, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(config->limits.max_parameters, 1ULL << 28U);
 }
 
+TEST(ParseConfig, TellsNobodyAnythingUnlessItIsAsked) {
+  const auto config = Parse(kMinimal);
+  ASSERT_THAT(config, IsOk());
+  EXPECT_FALSE(config->traces);
+  EXPECT_FALSE(config->mlflow);
+}
+
+TEST(ParseConfig, ReadsWhereTracesAndModelsGo) {
+  const auto config =
+      Parse(With("[traces]\nendpoint = 'https://c.example:4318/'\nheaders_file = 'h'\n"
+                 "[mlflow]\ntracking_uri = 'http://127.0.0.1:5000'\nartifacts = 'none'\n"));
+  ASSERT_THAT(config, IsOk());
+  ASSERT_TRUE(config->traces && config->mlflow);
+  EXPECT_EQ(config->traces->url, "https://c.example:4318");
+  EXPECT_EQ(config->traces->headers_file, "/etc/tacit/h");
+  EXPECT_EQ(config->traces->ca_file, "");
+  EXPECT_EQ(config->mlflow->server.url, "http://127.0.0.1:5000");
+  EXPECT_EQ(config->mlflow->name_prefix, "tacit-");
+  EXPECT_FALSE(config->mlflow->takes_artifacts);
+}
+
+TEST(ParseConfig, RefusesUrlsThatWouldShowSecretsOrGoInTheClear) {
+  const auto endpoint = [](std::string_view url) {
+    return Parse(With("[traces]\nendpoint = '" + std::string(url) + "'\n"));
+  };
+  constexpr ErrorCode kInvalid = ErrorCode::kInvalidArgument;
+  EXPECT_THAT(endpoint("http://c.example:4318"), IsErrorSaying(kInvalid, "tacitd.toml:10:12: 'traces.endpoint' is"));
+  EXPECT_THAT(endpoint("https://me:pw@c.example"), IsErrorSaying(kInvalid, "put it into a file"));
+  EXPECT_THAT(endpoint("https://c.example/?key=1"), IsErrorSaying(kInvalid, "no query"));
+  EXPECT_THAT(endpoint("c.example"), IsErrorSaying(kInvalid, "not a URL"));
+  EXPECT_THAT(Parse(With("[traces]\nca_file = 'x'\n")), IsErrorSaying(kInvalid, "traces.endpoint"));
+  EXPECT_THAT(Parse(With("[traces]\nendpoint = 'http://c.example'\ntls = 'optional'\n")), IsOk());
+  EXPECT_THAT(Parse(With("[mlflow]\ntracking_uri = 'https://m.example'\nname_prefix = \"a'b\"\n")),
+              IsErrorSaying(kInvalid, "mlflow.name_prefix"));
+}
+
 TEST(ParseConfig, TakesRelativePathsFromTheDirectoryOfTheFile) {
   const auto config = Parse(kMinimal);
   ASSERT_THAT(config, IsOk());
@@ -417,6 +453,17 @@ TEST_F(LoadConfigTest, RefusesCertificatesOutOfTheirTime) {
   ExpectFault("ca.pem is valid from", kNow - std::chrono::hours(1));
   MakeServer(ca_, "spiffe://fleet.example/server/tacitd", kNow + std::chrono::hours(2));
   ExpectFault("server.pem is valid from");
+}
+
+TEST_F(LoadConfigTest, LooksAtTheFilesOfWhatIsToldElsewhere) {
+  Write("headers", "Authorization: Bearer x\n");
+  WriteConfig("[traces]\nendpoint = 'https://c.example'\nca_file = 'ca.pem'\nheaders_file = 'headers'\n");
+  std::filesystem::permissions(directory_.path() / "headers", std::filesystem::perms(0600));
+  EXPECT_THAT(Load(), IsOk());
+  std::filesystem::permissions(directory_.path() / "headers", std::filesystem::perms(0644));
+  ExpectFault("'traces.headers_file'");
+  WriteConfig("[mlflow]\ntracking_uri = 'https://m.example'\nca_file = 'ca.key'\n");
+  ExpectFault("'mlflow.ca_file'");
 }
 
 TEST_F(LoadConfigTest, RefusesADataDirectoryThatIsNone) {
