@@ -45,6 +45,14 @@ int HexValue(char c) {
   return -1;
 }
 
+int Base64UrlValue(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  if (c == '-') return 62;
+  return c == '_' ? 63 : -1;
+}
+
 }  // namespace
 
 std::string ToHex(ByteSpan bytes) {
@@ -70,6 +78,26 @@ Result<Bytes> ParseHex(std::string_view text) {
     }
     bytes.push_back(static_cast<std::uint8_t>(high * 16 + low));
   }
+  return bytes;
+}
+
+Result<Bytes> ParseBase64Url(std::string_view text) {
+  if (text.size() % 4 == 1) return Fail(ErrorCode::kMalformed, "base64url of a length that no bytes have");
+  Bytes bytes;
+  bytes.reserve(text.size() / 4 * 3 + 2);
+  std::uint32_t bits = 0;
+  unsigned held = 0;  // how many of the lowest bits are not written yet
+  for (const char c : text) {
+    const int value = Base64UrlValue(c);
+    if (value < 0) return Fail(ErrorCode::kMalformed, "a character that base64url does not have");
+    bits = (bits << 6U) | static_cast<std::uint32_t>(value);
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    bytes.push_back(static_cast<std::uint8_t>(bits >> held));
+    bits &= (1U << held) - 1;
+  }
+  if (bits != 0) return Fail(ErrorCode::kMalformed, "base64url with bits that belong to no byte");
   return bytes;
 }
 

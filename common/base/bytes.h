@@ -48,6 +48,10 @@ std::string ToHex(ByteSpan bytes);
 /// Errors: kMalformed for an odd length or a character that is not a hexadecimal digit.
 Result<Bytes> ParseHex(std::string_view text);
 
+/// Base64 for URLs without padding, and only as an encoder writes it: the same bytes have no second text.
+/// Errors: kMalformed. Source: RFC 4648, section 5, with the strictness of section 3.5; RFC 7515, section 2.
+Result<Bytes> ParseBase64Url(std::string_view text);
+
 /// A 32-byte digest (SHA-256).
 using Digest256 = std::array<std::uint8_t, 32>;
 /// A 16-byte digest (XXH3-128, canonical big-endian form): finds accidents, not attackers; TLS authenticates.

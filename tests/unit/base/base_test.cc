@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <map>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -30,6 +31,19 @@ TEST(Hex, RoundTripsAndNamesThePositionOfABadDigit) {
   EXPECT_EQ(*ParseHex("009FFF"), bytes);
   EXPECT_THAT(ParseHex("0g"), IsErrorSaying(ErrorCode::kMalformed, "position 1"));
   EXPECT_THAT(ParseHex("abc"), IsError(ErrorCode::kMalformed));
+}
+
+TEST(Base64Url, ReadsTheVectorsOfItsStandardAndOneTextForEachBytes) {
+  // RFC 4648, section 10, without padding.
+  for (const auto& [text, bytes] : std::map<std::string, std::string>{
+           {"", ""}, {"Zg", "f"}, {"Zm8", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg", "foob"}, {"Zm9vYmFy", "foobar"}}) {
+    const auto read = ParseBase64Url(text);
+    ASSERT_THAT(read, IsOk()) << text;
+    EXPECT_EQ(AsText(*read), bytes);
+  }
+  EXPECT_EQ(*ParseBase64Url("-_8"), (Bytes{0xfb, 0xff}));
+  for (const char* bad : {"Z", "Zg==", "Zh", "Zm9", "+/8", "Zm 9v", "Zm9v\n", "Zm9v.", "\xc3\xa9"})
+    EXPECT_THAT(ParseBase64Url(bad), IsError(ErrorCode::kMalformed)) << bad;
 }
 
 TEST(Xxh3, AgreesWithThePublishedVectorAndWithItsStream) {
