@@ -39,6 +39,7 @@ port = 8445
 port = @API_PORT@                   # cli.json beside this file says the same: change both
 # max_connections = 64
 # failed_tokens_per_minute_per_source = 30
+# Identity tokens of an OpenID Connect issuer are taken with a table [api.oidc]: docs/OPERATING.md, "Identity tokens"
 
 [metrics]                     # /metrics, /healthz, /readyz, in clear: keep it on this machine or in a trusted network
 address = "127.0.0.1"

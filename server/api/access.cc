@@ -9,6 +9,7 @@
 #include "common/crypto/digest.h"
 #include "common/crypto/random.h"
 #include "common/crypto/spiffe.h"
+#include "server/api/identity_access.h"
 #include "server/api/kept_answers.h"
 #include "server/api/request_parts.h"
 
@@ -79,6 +80,30 @@ bool IsBearer(std::string_view header) {
          std::ranges::equal(header.substr(0, kScheme.size()), kScheme, {}, ToLower, ToLower);
 }
 
+// A right token is no attempt, nor is one that cannot be checked. Whose role is missing has shown who they are.
+bool WasAGuess(ErrorCode code) {
+  return code != ErrorCode::kUnavailable && code != ErrorCode::kPermissionDenied;
+}
+
+Admission ByIdentityToken(Context& context, const std::string& source, std::string_view token) {
+  const IdentityAccess* access = context.identity_access;
+  if (access == nullptr) {
+    return Refuse("bad_identity_token", ErrorCode::kUnauthenticated,
+                  "this server takes no identity tokens: no issuer is configured ([api.oidc])");
+  }
+  auto principal = ByIdentity(*access, token);
+  if (principal) {
+    context.access_rate.GiveBack(source);
+    return *std::move(principal);
+  }
+  Error error = std::move(principal).error();
+  if (!WasAGuess(error.code)) context.access_rate.GiveBack(source);
+  const std::string_view reason = error.code == ErrorCode::kUnavailable        ? "no_issuer_keys"
+                                  : error.code == ErrorCode::kPermissionDenied ? "role"
+                                                                               : "bad_identity_token";
+  return Refuse(reason, error.code, std::move(error.message));
+}
+
 Admission ByToken(Context& context, const net::HttpRequest& request, std::string_view header) {
   const std::string& source = request.peer().address;
   // Asked before the token is looked at: who guesses learns nothing more, not even by a right guess.
@@ -88,13 +113,16 @@ Admission ByToken(Context& context, const net::HttpRequest& request, std::string
   }
   if (!IsBearer(header))
     return Refuse("malformed", ErrorCode::kUnauthenticated, "the Authorization header must be 'Bearer <token>'");
-  const auto token = context.access_tokens.Find(HashOfAccessToken(header.substr(kScheme.size())));
+  const std::string_view shown = header.substr(kScheme.size());
+  if (identity::LooksLikeToken(shown)) return ByIdentityToken(context, source, shown);
+  const auto token = context.access_tokens.Find(HashOfAccessToken(shown));
   if (!token || token->expires_at <= context.clock.Now())
     return Refuse("bad_token", ErrorCode::kUnauthenticated,
                   "this token is unknown, revoked or expired; ask for another");
   context.access_rate.GiveBack(source);
   return Principal{.name = token->name.str(),
                    .role = token->role,
+                   .proof = Proof::kAccessToken,
                    .token = token->id,
                    .tasks = token->tasks,
                    .expires_at = token->expires_at};
@@ -109,7 +137,12 @@ Admission ByCertificate(const Context& context, const net::PeerIdentity& peer) {
                   "the client certificate is for '" + peer.spiffe_uri + "', this listener takes " + wanted +
                       " with role viewer, scientist, operator, auditor or admin");
   }
-  return Principal{.name = id->name, .role = *role, .token = {}, .tasks = {}, .expires_at = peer.not_after};
+  return Principal{.name = id->name,
+                   .role = *role,
+                   .proof = Proof::kCertificate,
+                   .token = {},
+                   .tasks = {},
+                   .expires_at = peer.not_after};
 }
 
 Admission Authenticate(Context& context, const net::HttpRequest& request) {
@@ -162,6 +195,7 @@ net::HttpResponse Refused(Context& context, net::HttpRequest& request, const Ref
   net::HttpResponse response = net::Problem(refusal.error, request.path());
   if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"tacit\"");
   if (response.status == 429) response.headers.emplace_back("Retry-After", "60");
+  if (response.status == 503) response.headers.emplace_back("Retry-After", "5");
   return response;
 }
 
@@ -225,6 +259,18 @@ std::string_view NameOf(Action action) {
   return RowOf(action).name;
 }
 
+std::string_view NameOf(Proof proof) {
+  switch (proof) {
+    case Proof::kCertificate:
+      return "certificate";
+    case Proof::kAccessToken:
+      return "token";
+    case Proof::kIdentityToken:
+      break;
+  }
+  return "identity_token";
+}
+
 bool Principal::Opens(const TaskId& task) const {
   return tasks.empty() || std::ranges::find(tasks, task) != tasks.end();
 }
@@ -276,9 +322,13 @@ Digest256 HashOfAccessToken(std::string_view text) {
 
 bool IsStillIn(const Context& context, const net::HttpRequest& request, const Principal& principal) {
   if (principal.expires_at <= context.clock.Now()) return false;
-  if (principal.token.empty()) return true;  // a certificate that is revoked has its connection cut
+  if (principal.proof == Proof::kCertificate) return true;  // one that is revoked has its connection cut
   const std::string_view header = request.Header("authorization").value_or("");
-  return IsBearer(header) && context.access_tokens.Find(HashOfAccessToken(header.substr(kScheme.size())));
+  if (!IsBearer(header)) return false;
+  const std::string_view shown = header.substr(kScheme.size());
+  if (principal.proof == Proof::kAccessToken) return context.access_tokens.Find(HashOfAccessToken(shown)).has_value();
+  // Asked again: the issuer may have taken back the key.
+  return context.identity_access != nullptr && context.identity_access->issuer.Check(shown).has_value();
 }
 
 std::vector<Route> Guard(Context& context, std::initializer_list<std::vector<GuardedRoute>> parts) {

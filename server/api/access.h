@@ -50,11 +50,17 @@ std::span<const ActionRow> ActionTable();
 bool May(store::Role role, Action action);
 std::string_view NameOf(Action action);
 
+/// What somebody shows to be believed.
+enum class Proof : std::uint8_t { kCertificate, kAccessToken, kIdentityToken };
+/// `certificate`, `token` or `identity_token`.
+std::string_view NameOf(Proof proof);
+
 /// Who is calling, and what proved it.
 struct Principal {
   std::string name;
   store::Role role = store::Role::kViewer;
-  std::string token;          ///< Its id; empty: a client certificate.
+  Proof proof = Proof::kCertificate;
+  std::string token;          ///< The id of an access token.
   std::vector<TaskId> tasks;  ///< The only ones it opens; empty: all.
   WallTime expires_at;
 

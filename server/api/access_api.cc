@@ -35,7 +35,7 @@ Task<Result<HttpResponse>> GetWhoami(Call call) {
     if (May(caller.role, row.action)) actions.push_back(row.name);
   co_return JsonResponse({{"name", caller.name},
                           {"role", NameOf(caller.role)},
-                          {"proven_by", caller.token.empty() ? "certificate" : "token"},
+                          {"proven_by", NameOf(caller.proof)},
                           {"token", caller.token.empty() ? Json() : Json(caller.token)},
                           {"expires_at", FormatRfc3339(caller.expires_at)},
                           {"tasks", caller.tasks.empty() ? Json() : NamesOf(caller.tasks)},

@@ -18,6 +18,7 @@
 namespace tacit::api {
 
 class AccessTokens;
+struct IdentityAccess;
 class KeptAnswers;
 class PrivacyPages;
 
@@ -31,8 +32,9 @@ struct Context {
   metrics::Metrics& metrics;
   UploadMemory& upload_memory;  ///< Also of models on their way out to operators.
   RateLimiter& enrolment_rate;
-  RateLimiter& access_rate;  ///< Of attempts with wrong access tokens.
+  RateLimiter& access_rate;  ///< Of attempts with wrong tokens, of either kind.
   AccessTokens& access_tokens;
+  const IdentityAccess* identity_access = nullptr;  ///< Null: no issuer is configured.
   KeptAnswers& kept_answers;
   PrivacyPages& privacy_pages;
   WallTime certificate_ends;  ///< The server's own.

@@ -12,6 +12,7 @@
 #include "common/base/host.h"
 #include "common/crypto/spiffe.h"
 #include "common/web/web_url.h"
+#include "server/identity/token.h"
 #include "server/task/toml_reader.h"
 
 namespace tacit::app {
@@ -27,6 +28,7 @@ constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
 constexpr std::uint64_t kGiB = 1024 * kMiB;
 constexpr Millis kSecond{1000};
+constexpr Millis kMinute{60'000};
 constexpr Millis kDay{86'400'000};
 constexpr std::array kLogLevels = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn, LogLevel::kError};
 
@@ -102,10 +104,13 @@ std::string ReadTrustDomain(TomlTable& table) {
   return trust_domain;
 }
 
-/// `name` is section and key.
-std::filesystem::path ReadPath(TomlTable& table, const std::string& name, const std::filesystem::path& base) {
-  const std::string key = name.substr(name.find('.') + 1);
-  const std::string text = table.Text(key);
+enum class Presence : std::uint8_t { kRequired, kOptional };
+
+/// `name` is section and key. Empty when it is not there.
+std::filesystem::path ReadPath(TomlTable& table, const std::string& name, const std::filesystem::path& base,
+                               Presence presence = Presence::kRequired) {
+  const std::string key = name.substr(name.rfind('.') + 1);
+  const std::string text = presence == Presence::kRequired ? table.Text(key) : table.Text(key, "");
   if (!table.HasGood(key)) return {};
   if (text.empty() || text.find('\0') != std::string::npos) {
     table.Complain(key, "'" + name + "' must be a path");
@@ -139,6 +144,66 @@ EnrolmentConfig ReadEnrolment(TomlTable table) {
                    "without a port");
   }
   return enrolment;
+}
+
+constexpr std::size_t kMostRoles = 100;
+constexpr std::size_t kLongestText = 1024;
+
+/// Text that is compared with what others send: some, and no more than that.
+std::string ReadShortText(TomlTable& table, std::string_view key, std::optional<std::string_view> fallback = {}) {
+  std::string text = table.Text(key, fallback);
+  if (table.HasGood(key) && (text.empty() || text.size() > kLongestText))
+    table.Complain(key, "'api.oidc." + std::string(key) + "' must be a text of 1 to 1024 bytes");
+  return text;
+}
+
+/// Of an issuer: what answers in plain HTTP could be anybody.
+void CheckUrl(TomlTable& table, std::string_view key, const std::string& url) {
+  if (!table.HasGood(key)) return;
+  if (const auto origin = web::OriginOf(url, web::PlainHttp::kRefused); !origin)
+    table.Complain(key, "'api.oidc." + std::string(key) + "' is " + origin.error().message);
+}
+
+void ReadRoles(TomlTable& oidc, OidcConfig& config) {
+  TomlTable table = oidc.Table("roles");
+  const std::vector<std::string> values = table.Keys();
+  if (oidc.Good({"roles"}) && (values.empty() || values.size() > kMostRoles)) {
+    oidc.Complain("roles",
+                  "'api.oidc.roles' must have 1 to 100 values of the role claim, each with its role, such as "
+                  "fleet-operators = \"operator\"");
+    return;
+  }
+  for (const std::string& value : values) {
+    if (value.empty()) oidc.Complain("roles", "'api.oidc.roles' must not have an empty value");
+    const std::size_t role = table.Choice(value, {"viewer", "scientist", "operator", "auditor", "admin"});
+    config.roles.emplace(value, store::kRoles.at(role));
+  }
+}
+
+OidcConfig ReadOidc(TomlTable table, const std::filesystem::path& base) {
+  OidcConfig oidc;
+  oidc.issuer = ReadShortText(table, "issuer");
+  CheckUrl(table, "issuer", oidc.issuer);
+  if (table.HasGood("issuer") && oidc.issuer.contains('?'))
+    table.Complain("issuer", "'api.oidc.issuer' must be a URL without a query");
+  oidc.audience = ReadShortText(table, "audience");
+  oidc.ca_file = ReadPath(table, "api.oidc.ca_file", base, Presence::kOptional);
+  oidc.jwks_url = ReadShortText(table, "jwks_url", "");
+  CheckUrl(table, "jwks_url", oidc.jwks_url);
+  oidc.role_claim = ReadShortText(table, "role_claim", "roles");
+  if (const auto path = identity::ParseClaimPath(oidc.role_claim); table.HasGood("role_claim") && !path)
+    table.Complain("role_claim", "'api.oidc.role_claim' " + path.error().message);
+  oidc.leeway = table.Duration("leeway", {Millis(0), identity::kMostLeeway}, 30 * kSecond);
+  oidc.max_lifetime = table.Duration("max_lifetime", {kMinute, 30 * kDay}, kDay);
+  oidc.refresh = table.Duration("refresh", {kSecond, kDay}, 10 * kMinute);
+  oidc.keep = table.Duration("keep", {kSecond, 30 * kDay}, kDay);
+  if (table.Good({"refresh", "keep"}) && oidc.keep < oidc.refresh) {
+    table.Complain(table.Has("keep") ? "keep" : "refresh",
+                   "'api.oidc.keep' must be at least 'api.oidc.refresh': keys that are kept for less are gone before "
+                   "they are asked for again");
+  }
+  ReadRoles(table, oidc);
+  return oidc;
 }
 
 PkiConfig ReadPki(TomlTable table, const std::filesystem::path& base) {
@@ -218,6 +283,8 @@ Result<ServerConfig> ParseConfig(std::string_view toml, std::string_view file_na
   config.api = ReadListener(api, "api", {.address = "127.0.0.1", .port = 8444, .max_connections = 64});
   config.failed_tokens_per_minute_per_source =
       static_cast<std::uint32_t>(api.Integer("failed_tokens_per_minute_per_source", {1, 100'000}, 30));
+  // Asked for in any case, so that a table whose name is nearly that is told of it.
+  if (const TomlTable oidc = api.Table("oidc"); api.HasGood("oidc")) config.oidc = ReadOidc(oidc, base);
   TomlTable metrics = root.Table("metrics");
   config.metrics = ReadListener(metrics, "metrics", {.address = "127.0.0.1", .port = 9464, .max_connections = 16});
   config.metrics_need_certificate = metrics.Choice("tls", {"none", "mutual"}, 0) == 1;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/result.h"
+#include "server/store/records.h"
 
 namespace tacit::app {
 
@@ -25,6 +28,20 @@ struct EnrolmentConfig {
   Millis certificate_lifetime{};
   std::uint32_t requests_per_minute_per_source = 0;
   std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.
+};
+
+/// The OpenID Connect issuer whose identity tokens are taken.
+struct OidcConfig {
+  std::string issuer;
+  std::string audience;
+  std::filesystem::path ca_file;  ///< PEM of what its certificate is checked with; empty: the system's.
+  std::string jwks_url;           ///< Empty: where the issuer says.
+  std::string role_claim;
+  std::map<std::string, store::Role, std::less<>> roles;  ///< By value of that claim.
+  Millis leeway{};
+  Millis max_lifetime{};  ///< Of a token.
+  Millis refresh{};       ///< How often keys are asked for.
+  Millis keep{};          ///< How long they are good while none come.
 };
 
 /// Files in PEM.
@@ -73,7 +90,8 @@ struct ServerConfig {
   std::uint32_t failed_handshakes_per_minute_per_source = 0;  ///< Of devices.
   EnrolmentConfig enrolment;
   ListenerConfig api;
-  std::uint32_t failed_tokens_per_minute_per_source = 0;  ///< Wrong access tokens.
+  std::uint32_t failed_tokens_per_minute_per_source = 0;  ///< Wrong access and identity tokens.
+  std::optional<OidcConfig> oidc;
   ListenerConfig metrics;
   bool metrics_need_certificate = false;  ///< Mutual TLS instead of plain HTTP.
   PkiConfig pki;

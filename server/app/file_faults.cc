@@ -12,6 +12,7 @@
 #include "common/crypto/spiffe.h"
 #include "common/net/tls.h"
 #include "server/app/config.h"
+#include "server/identity/issuer.h"
 #include "server/telemetry/headers_file.h"
 
 // Each file is looked at by itself first, so that everything that is wrong with any of them is told; those that are
@@ -129,6 +130,11 @@ void CheckOutgoing(const std::string& section, const OutgoingConfig& outgoing, F
   if (!headers) findings.Add(section + ".headers_file", headers.error().message);
 }
 
+void CheckIssuerRoots(const OidcConfig& oidc, Findings& findings) {
+  if (const auto fetch = identity::MakeFetch(oidc.ca_file); !fetch)
+    findings.Add("api.oidc.ca_file", fetch.error().message);
+}
+
 }  // namespace
 
 std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now) {
@@ -138,6 +144,7 @@ std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now
   CheckServerPair(config, authority_is_good, now, findings);
   if (config.traces) CheckOutgoing("traces", *config.traces, findings);
   if (config.mlflow) CheckOutgoing("mlflow", config.mlflow->server, findings);
+  if (config.oidc) CheckIssuerRoots(*config.oidc, findings);
   return std::move(findings.faults);
 }
 

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "server/api/access_api.h"
 #include "server/api/agents_api.h"
 #include "server/api/enrolment_api.h"
+#include "server/api/identity_access.h"
 #include "server/api/kept_answers.h"
 #include "server/api/metrics_api.h"
 #include "server/api/operations_api.h"
@@ -34,6 +36,7 @@
 #include "server/app/observer.h"
 #include "server/app/outgoing.h"
 #include "server/app/published_models.h"
+#include "server/identity/issuer.h"
 #include "server/store/sqlite_store.h"
 
 namespace tacit::app {
@@ -70,6 +73,19 @@ Result<std::shared_ptr<net::TlsServerContext>> MakeTls(const ServerConfig& confi
        .client_ca_path = checks_clients ? config.pki.ca_certificate.string() : std::string(),
        .client_auth = client_auth,
        .sessions = sessions});
+}
+
+identity::IssuerOptions IssuerOptionsOf(const OidcConfig& oidc, identity::ClaimPath role_claim) {
+  using std::chrono::floor;
+  using std::chrono::seconds;
+  return {.source = {.issuer = oidc.issuer, .jwks_url = oidc.jwks_url},
+          .rules = {.issuer = oidc.issuer,
+                    .audience = oidc.audience,
+                    .role_claim = std::move(role_claim),
+                    .leeway = floor<seconds>(oidc.leeway),
+                    .max_lifetime = floor<seconds>(oidc.max_lifetime)},
+          .refresh = oidc.refresh,
+          .keep = oidc.keep};
 }
 
 // Signals reach the main thread only, by a descriptor: no handler runs in the middle of anything.
@@ -129,6 +145,8 @@ struct Server::Parts {
   std::unique_ptr<RateLimiter> enrolment_rate;
   std::unique_ptr<RateLimiter> access_rate;
   api::AccessTokens access_tokens;
+  std::unique_ptr<identity::Issuer> issuer;
+  std::unique_ptr<api::IdentityAccess> identity_access;
   api::KeptAnswers kept_answers{{}, clock};
   api::PrivacyPages privacy_pages;
   std::unique_ptr<api::Context> context;
@@ -136,12 +154,14 @@ struct Server::Parts {
   std::unique_ptr<net::HttpServer> enrolment;
   std::unique_ptr<net::HttpServer> operators;
   std::unique_ptr<net::HttpServer> metrics_listener;
+  std::jthread issuer_thread;  // last: it ends before what it uses
   std::atomic<bool> ready = false;
   bool stopped = false;
   WallTime certificate_ends{};
 
   Result<void> Bind();
   Result<void> StartThreads(const ServerSeams& seams);
+  Result<void> StartIssuer();
   void MakeContext();
   void Serve();
   Result<std::unique_ptr<net::HttpServer>> MakeListener(net::ListenerOptions options);
@@ -228,6 +248,19 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
   return {};
 }
 
+// It is asked in the background: a server starts, and serves everybody else, also while its issuer does not.
+Result<void> Server::Parts::StartIssuer() {
+  if (!config.oidc) return {};
+  const OidcConfig& oidc = *config.oidc;
+  TACIT_TRY(identity::ClaimPath role_claim, identity::ParseClaimPath(oidc.role_claim));
+  TACIT_TRY(identity::Fetch fetch, identity::MakeFetch(oidc.ca_file));
+  issuer = std::make_unique<identity::Issuer>(IssuerOptionsOf(oidc, std::move(role_claim)), std::move(fetch), clock,
+                                              log, metrics);
+  identity_access = std::make_unique<api::IdentityAccess>(*issuer, oidc.roles);
+  issuer_thread = std::jthread([this](const std::stop_token& stop) { issuer->Run(stop); });
+  return {};
+}
+
 void Server::Parts::MakeContext() {
   upload_memory =
       std::make_unique<api::UploadMemory>(api::UploadMemory::Options{.limit = config.limits.upload_memory}, clock);
@@ -246,6 +279,7 @@ void Server::Parts::MakeContext() {
       .enrolment_rate = *enrolment_rate,
       .access_rate = *access_rate,
       .access_tokens = access_tokens,
+      .identity_access = identity_access.get(),
       .kept_answers = kept_answers,
       .privacy_pages = privacy_pages,
       .certificate_ends = certificate_ends,
@@ -326,6 +360,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   TACIT_TRY(const auto access_tokens, made.store->AccessTokens());
   made.access_tokens.Load(access_tokens, made.clock.Now());
   TACIT_TRY_VOID(made.StartThreads(seams));
+  TACIT_TRY_VOID(made.StartIssuer());
   made.MakeContext();
   made.Serve();
   made.SayReady();
@@ -342,6 +377,7 @@ void Server::Stop(Millis grace) {
   for (net::HttpServer* listener : listeners) {
     if (listener != nullptr) listener->StopAccepting();
   }
+  parts.issuer_thread.request_stop();
   if (parts.coordinator != nullptr && parts.control != nullptr) {
     net::RunBlocking(parts.on_control, parts.coordinator->Stop());
   }

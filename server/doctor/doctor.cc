@@ -80,6 +80,7 @@ Findings ExamineServer(const std::filesystem::path& file, const Clock& clock) {
   Append(CheckDisk(*config), findings);
   Append(CheckStore(*config, clock), findings);
   Append(CheckPorts(*config, file), findings);
+  Append(CheckIssuer(*config), findings);
   return findings;
 }
 

@@ -255,6 +255,9 @@ struct Metrics::Families {
   Family<Counter>& enrolments = MakeCounter(registry, "tacit_enrolments_total", "Enrolment attempts by outcome.");
   Family<Counter>& access_refusals = MakeCounter(registry, "tacit_access_refused_total",
                                                  "Requests on the api listener that were not let in, by reason.");
+  Family<Counter>& issuer_requests = MakeCounter(registry, "tacit_oidc_requests_total",
+                                                 "Requests to the issuer of identity tokens for its keys, by result.");
+  Gauge& issuer_keys = MakeGauge(registry, "tacit_oidc_keys", "Keys that identity tokens are checked with.").Add({});
   Family<Gauge>& devices = MakeGauge(registry, "tacit_devices", "Enrolled devices by state.");
   Family<Gauge>& agents =
       MakeGauge(registry, "tacit_agents", "Devices that came since the start, by the version that their agent said.");
@@ -298,6 +301,7 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
   for (const std::string_view reason : kAccessRefusals)
     families_->access_refusals.Add({{"reason", std::string(reason)}});
   for (const SpanResult result : {SpanResult::kSent, SpanResult::kRefused, SpanResult::kDropped}) TraceSpans(result, 0);
+  for (const char* result : {"ok", "error"}) families_->issuer_requests.Add({{"result", result}});
   for (const char* origin : {"handler", "background"}) families_->exceptions.Add({{"origin", origin}});
 }
 Metrics::~Metrics() = default;
@@ -434,6 +438,12 @@ void Metrics::Enrolment(std::string_view outcome) {
 }
 void Metrics::AccessRefused(std::string_view reason) {
   families_->access_refusals.Add({{"reason", std::string(reason)}}).Increment();
+}
+void Metrics::IssuerAsked(IssuerAnswer answer) {
+  families_->issuer_requests.Add({{"result", answer == IssuerAnswer::kOk ? "ok" : "error"}}).Increment();
+}
+void Metrics::SetIssuerKeys(std::uint64_t keys) {
+  families_->issuer_keys.Set(static_cast<double>(keys));
 }
 void Metrics::SetDevices(std::uint64_t active, std::uint64_t revoked) {
   families_->devices.Add({{"state", "active"}}).Set(static_cast<double>(active));

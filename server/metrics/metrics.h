@@ -13,8 +13,9 @@
 namespace tacit::metrics {
 
 /// Why a request on the api listener was not let in: the closed set behind a metric label.
-inline constexpr std::array<std::string_view, 7> kAccessRefusals = {
-    "no_identity", "bad_token", "malformed", "rate_limited", "certificate", "role", "scope"};
+inline constexpr std::array<std::string_view, 9> kAccessRefusals = {"no_identity",    "bad_token", "bad_identity_token",
+                                                                    "no_issuer_keys", "malformed", "rate_limited",
+                                                                    "certificate",    "role",      "scope"};
 
 /// Of one listener, and the closed sets that its connections are counted by.
 struct ListenerFacts {
@@ -30,6 +31,9 @@ enum class StoreResult : std::uint8_t { kOk, kRefused, kError };
 
 /// What became of spans: `kRefused` by the collector, `kDropped` by us.
 enum class SpanResult : std::uint8_t { kSent, kRefused, kDropped };
+
+/// How a request to the issuer of identity tokens for its keys ended.
+enum class IssuerAnswer : std::uint8_t { kOk, kError };
 
 /// What a task has declared, and whether it still runs.
 struct TaskFacts {
@@ -153,6 +157,9 @@ class Metrics {
   void SetCertificateExpiry(std::string_view use, double expiry);
   /// People on the api listener; `reason` is one of kAccessRefusals.
   void AccessRefused(std::string_view reason);
+  /// People's identity tokens: when keys are asked for follows from the configuration, and from what people send.
+  void IssuerAsked(IssuerAnswer answer);
+  void SetIssuerKeys(std::uint64_t keys);
   /// A defect of ours that was caught: `origin` is "handler" or "background".
   void Exception(std::string_view origin);
   void SetMemory(std::uint64_t ceiling_bytes, std::uint64_t worst_case_bytes);

@@ -179,7 +179,8 @@ struct TomlTable::View {
 
   void Spoil(std::string_view key, const toml::node& node, std::string what) {
     bad.emplace(key);
-    file->Note(PositionOf(node.source()), "'" + prefix + std::string(key) + "' " + std::move(what));
+    // A table's author may have chosen the key.
+    file->Note(PositionOf(node.source()), "'" + prefix + Shown(key) + "' " + std::move(what));
   }
 
   void SpoilType(std::string_view key, const toml::node& node, std::string_view wanted) {
@@ -327,6 +328,13 @@ std::uint64_t TomlTable::Size(std::string_view key, SizeRange range, std::option
 
 bool TomlTable::Has(std::string_view key) const {
   return view_->Find(key) != nullptr;
+}
+
+std::vector<std::string> TomlTable::Keys() const {
+  std::vector<std::string> keys;
+  if (view_->table == nullptr) return keys;
+  for (const auto& [key, node] : *view_->table) keys.emplace_back(key.str());
+  return keys;
 }
 
 bool TomlTable::Good(std::initializer_list<std::string_view> keys) const {

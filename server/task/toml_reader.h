@@ -64,6 +64,8 @@ class TomlTable {
   std::uint64_t Size(std::string_view key, SizeRange range, std::optional<std::uint64_t> fallback = {});
 
   [[nodiscard]] bool Has(std::string_view key) const;
+  /// Of a table whose keys are names of its author's own; in the order of the alphabet.
+  [[nodiscard]] std::vector<std::string> Keys() const;
   /// Present, read, and without a problem.
   [[nodiscard]] bool HasGood(std::string_view key) const { return Has(key) && Good({key}); }
   /// Whether no problem was noted at any of `keys`: what a rule between them may rely on.

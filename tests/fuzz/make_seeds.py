@@ -2,14 +2,16 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors,
-telemetry_answers, toml, updates.
+Names: certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names, problem,
+safetensors, telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
 """
 
+import base64
 import gzip
+import json
 import pathlib
 import struct
 import subprocess
@@ -300,6 +302,9 @@ def toml():
     required = [line for line in CONFIG.split("[traces]", 1)[0].split("\n")
                 if line.startswith("[") or "data_dir" in line or "trust" in line]
     write("server_config", "required", "\n".join(required + ['ca_key = "k"', ""]))
+    oidc = '[api.oidc]\nissuer = "https://a.example/b"\naudience = "tacit"\nrole_claim = "/a~1b/c"\nleeway = "5s"\n'
+    roles = '[api.oidc.roles]\n"fleet operators" = "operator"\naudit = "auditor"\n'
+    write("server_config", "oidc", CONFIG.replace("[metrics]", oidc + roles + "[metrics]"))
     write("server_config", "too-large", CONFIG.replace("2GiB", "64MiB"))
 
 
@@ -336,6 +341,51 @@ def compressed():
     write("compressed_payload", "cut", lead + good[:-1])
 
 
+def identity_tokens():
+    def url64(data):
+        return base64.urlsafe_b64encode(data if isinstance(data, bytes) else data.encode()).rstrip(b"=").decode()
+
+    def seed(kind, name, data):
+        write("identity_token", name, bytes([kind]) + (data if isinstance(data, bytes) else data.encode()))
+
+    now = 1_790_000_000
+    claims = {"iss": "https://a.example", "aud": ["tacit", "other"], "sub": "auth0|ada", "iat": now, "nbf": now,
+              "exp": now + 300.5, "realm_access": {"roles": ["operators", "viewers"]}}
+    payload = json.dumps(claims)
+
+    def token(header, signature=bytes(64)):
+        return f"{url64(json.dumps(header))}.{url64(payload)}.{url64(signature)}"
+
+    good = {"alg": "ES256", "typ": "at+jwt", "kid": "1"}
+    seed(0, "token", token(good))
+    seed(0, "token-rsa", token({**good, "alg": "RS256"}, bytes(256)))
+    seed(0, "token-none", token({**good, "alg": "none"}, b""))
+    seed(0, "token-crit", token({**good, "crit": ["b64"], "b64": False}))
+    seed(0, "token-key-inside", token({**good, "jwk": {"kty": "oct", "k": "AA"}, "jku": "https://b.example"}))
+    seed(0, "token-not-canonical", token(good)[:-1] + "B")
+    seed(1, "claims", payload)
+    seed(1, "claims-one-audience", json.dumps({**claims, "aud": "tacit", "realm_access": {"roles": "viewers"}}))
+    seed(1, "claims-twice", payload[:-1] + ', "sub": "eve"}')
+    seed(1, "claims-deep", '{"a":' + "[" * 50 + "]" * 50 + "," + payload[1:])
+    seed(1, "claims-control", json.dumps({**claims, "sub": "a/b\x00\n\u00e9"}))
+    point = {"kty": "EC", "crv": "P-256", "kid": "1", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+             "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}
+    # RFC 7517, appendix A.1.
+    rsa = {"kty": "RSA", "kid": "2011-04-29", "alg": "RS256", "use": "sig", "e": "AQAB",
+           "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJE"
+                "CPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2Q"
+                "vzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6"
+                "WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"}
+    seed(2, "keys", json.dumps({"keys": [point, rsa]}))
+    seed(2, "keys-same-id", json.dumps({"keys": [point, point]}))
+    useless = [{**point, "use": "enc"}, {**point, "x": point["y"]}, {**rsa, "e": "Aw"}, {"kty": "oct", "k": "AA"}]
+    seed(2, "keys-useless", json.dumps({"keys": useless}))
+    seed(3, "discovery", json.dumps({"issuer": "https://a.example", "jwks_uri": "https://b.example/keys?a=b"}))
+    seed(3, "discovery-plain", json.dumps({"issuer": "https://a.example", "jwks_uri": "http://b.example/keys"}))
+    seed(4, "path", "realm_access.roles")
+    seed(4, "path-pointer", "/https:~1~1example.com~1roles/~0")
+
+
 def updates():
     def sparse(parameters, places, values, width, shift=0):
         bits = sum(1 << place for place in places).to_bytes((parameters + 7) // 8, "little")
@@ -353,8 +403,8 @@ def updates():
     write("update", "too-long", sparse(9, [0, 8], [1 << 20, 1], 4))
 
 
-ALL = (certificates, codec, compressed, data_rows, device_files, http_head, names, problem, safetensors,
-       telemetry_answers, toml, updates)
+ALL = (certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names, problem,
+       safetensors, telemetry_answers, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

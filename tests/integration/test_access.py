@@ -115,12 +115,14 @@ class Table(AccessTest):
 class Tokens(AccessTest):
     def test_without_an_identity_nothing_is_told(self):
         for secret, scheme, reason in ((None, None, "no_identity"), ("tacit_" + "0" * 64, "Bearer", "bad_token"),
-                                       ("YWRhOmFkYQ==", "Basic", "malformed"), ("", "Bearer", "malformed")):
+                                       ("YWRhOmFkYQ==", "Basic", "malformed"), ("", "Bearer", "malformed"),
+                                       ("e30.e30.AA", "Bearer", "bad_identity_token")):
             answer = self.ask(secret, "GET", "/api/v1/tasks", scheme=scheme)
             self.assertEqual((answer.status, answer.problem()["code"]), (401, "unauthenticated"), reason)
             self.assertEqual(answer.headers["WWW-Authenticate"], 'Bearer realm="tacit"')
             self.assertNotIn('"t"', answer.body.decode())
         self.assertEqual(self.refusals("bad_token"), 1)
+        self.assertEqual(self.refusals("bad_identity_token"), 1, "no issuer is configured")
         self.assertEqual(self.refusals("no_identity"), 1)
         self.assertEqual(self.refusals("malformed"), 2)
 

@@ -34,7 +34,7 @@ STANDARD = {
     "exception": {"current_exception", "exception_ptr", "rethrow_exception"},
     "expected": {"expected", "unexpected"},
     "filesystem": {"filesystem"},
-    "functional": {"function", "hash"},
+    "functional": {"function", "hash", "less"},
     "initializer_list": {"initializer_list"},
     "limits": {"numeric_limits"},
     "list": {"list"},

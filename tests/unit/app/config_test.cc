@@ -248,6 +248,85 @@ TEST(ParseConfig, RefusesEveryBadValueWithItsPlaceAndReason) {
   }
 }
 
+/// The minimal file with an issuer, and more of its table.
+std::string WithIssuer(std::string_view more = "", std::string_view roles = "fleet-operators = 'operator'\n") {
+  return With("[api.oidc]\nissuer = 'https://issuer.example/fleet'\naudience = 'tacit'\n" + std::string(more) +
+              "[api.oidc.roles]\n" + std::string(roles));
+}
+
+TEST(ParseConfig, TakesNoIdentityTokensUnlessAnIssuerIsConfigured) {
+  EXPECT_FALSE(Parse(kMinimal)->oidc.has_value());
+  const auto config = Parse(WithIssuer());
+  ASSERT_THAT(config, IsOk());
+  ASSERT_TRUE(config->oidc.has_value());
+  const OidcConfig& oidc = *config->oidc;
+  EXPECT_EQ(oidc.issuer, "https://issuer.example/fleet");
+  EXPECT_EQ(oidc.audience, "tacit");
+  EXPECT_TRUE(oidc.ca_file.empty() && oidc.jwks_url.empty());
+  EXPECT_EQ(oidc.role_claim, "roles");
+  EXPECT_EQ(oidc.leeway, 30s);
+  EXPECT_EQ(oidc.max_lifetime, 24h);
+  EXPECT_EQ(oidc.refresh, 10min);
+  EXPECT_EQ(oidc.keep, 24h);
+  EXPECT_THAT(oidc.roles, ::testing::ElementsAre(::testing::Pair("fleet-operators", store::Role::kOperator)));
+}
+
+TEST(ParseConfig, ReadsEveryKeyOfAnIssuer) {
+  const auto config = Parse(
+      WithIssuer("ca_file = 'idp.pem'\njwks_url = 'https://keys.example/a?b=c'\nrole_claim = 'realm_access.roles'\n"
+                 "leeway = '0s'\nmax_lifetime = '1h'\nrefresh = '1s'\nkeep = '2s'\n",
+                 "\"https://example.com/a.b c\" = 'viewer'\nb = 'auditor'\nc = 'admin'\nd = 'scientist'\n"));
+  ASSERT_THAT(config, IsOk());
+  const OidcConfig& oidc = *config->oidc;
+  EXPECT_EQ(oidc.ca_file, "/etc/tacit/idp.pem");
+  EXPECT_EQ(oidc.jwks_url, "https://keys.example/a?b=c");
+  EXPECT_EQ(oidc.role_claim, "realm_access.roles");
+  EXPECT_TRUE(oidc.leeway == 0s && oidc.max_lifetime == 1h && oidc.refresh == 1s && oidc.keep == 2s);
+  EXPECT_EQ(oidc.roles.size(), 4U);
+  EXPECT_EQ(oidc.roles.at("https://example.com/a.b c"), store::Role::kViewer);
+  EXPECT_EQ(oidc.roles.at("c"), store::Role::kAdmin);
+}
+
+TEST(ParseConfig, RefusesEveryBadValueOfAnIssuerWithItsPlaceAndReason) {
+  const auto replaced = [](std::string_view from, std::string_view to) {
+    std::string text = WithIssuer();
+    return text.replace(text.find(from), from.size(), to);
+  };
+  std::string many;
+  for (int i = 0; i < 101; ++i) many += "r" + std::to_string(i) + " = 'viewer'\n";
+  const struct {
+    std::string text;
+    std::string_view says;
+  } cases[] = {
+      {With("[api]\noidc = 1\n"), ":10:8: 'api.oidc' must be a table, got an integer"},
+      {With("[api.oidk]\n"), "unknown key 'api.oidk' (did you mean 'oidc'?)"},
+      {With("[api.oidc]\n"), ":9:1: missing key 'api.oidc.issuer'"},
+      {replaced("audience = 'tacit'\n", ""), "missing key 'api.oidc.audience'"},
+      {replaced("'tacit'", "''"), ":11:12: 'api.oidc.audience' must be a text of 1 to 1024 bytes"},
+      {replaced("https://issuer", "http://issuer"), ":10:10: 'api.oidc.issuer' is a URL in plain http"},
+      {replaced("https://issuer.example/fleet", "issuer.example"), "'api.oidc.issuer' is "},
+      {replaced("/fleet", "/fleet?a=b"), "'api.oidc.issuer' must be a URL without a query"},
+      {replaced("/fleet", "/fleet#a"), "'api.oidc.issuer' is a URL with a fragment"},
+      {WithIssuer("jwks_url = 'http://keys.example'\n"), ":12:12: 'api.oidc.jwks_url' is a URL in plain http"},
+      {WithIssuer("ca_file = ''\n"), "'api.oidc.ca_file' must be a path"},
+      {WithIssuer("role_claim = 'a..b'\n"), ":12:14: 'api.oidc.role_claim' must name a claim"},
+      {WithIssuer("leeway = '61s'\n"), "'api.oidc.leeway' must be 0ms to 1m, got '61s'"},
+      {WithIssuer("max_lifetime = '59s'\n"), "'api.oidc.max_lifetime' must be 1m to 30d"},
+      {WithIssuer("refresh = '0s'\n"), "'api.oidc.refresh' must be 1s to 1d"},
+      {WithIssuer("keep = '5m'\n"), ":12:8: 'api.oidc.keep' must be at least 'api.oidc.refresh'"},
+      {WithIssuer("secret = 'x'\n"), "unknown key 'api.oidc.secret'"},
+      {WithIssuer("", ""), "'api.oidc.roles' must have 1 to 100 values"},
+      {WithIssuer("", many), "'api.oidc.roles' must have 1 to 100 values"},
+      {WithIssuer("", "a = 'root'\n"), ":13:5: 'api.oidc.roles.a' must be one of 'viewer'"},
+      {WithIssuer("", "a.b = 'viewer'\n"), "'api.oidc.roles.a' must be one of 'viewer'"},
+      {WithIssuer("", "'' = 'viewer'\n"), "'api.oidc.roles' must not have an empty value"},
+      {WithIssuer("", "\"\\u001b[2J\" = 1\n"), "'api.oidc.roles.?[2J' must be one of"},
+  };
+  for (const auto& test : cases) {
+    EXPECT_THAT(Parse(test.text), IsErrorSaying(ErrorCode::kInvalidArgument, std::string(test.says))) << test.text;
+  }
+}
+
 TEST(ParseConfig, TellsAllProblemsOfAFileAtOnce) {
   const auto parsed = Parse(With("[agents]\nport = 'x'\n[limits]\nceiling = 1\n[typo]\n"));
   ASSERT_FALSE(parsed);
@@ -420,6 +499,19 @@ TEST_F(LoadConfigTest, TellsEverythingThatIsWrongWithItsFilesAtOnce) {
     EXPECT_THAT(loaded.error().message, HasSubstr(key));
   }
   EXPECT_EQ(std::count(loaded.error().message.begin(), loaded.error().message.end(), '\n'), 5);
+}
+
+TEST_F(LoadConfigTest, LooksAtTheRootsOfTheIssuer) {
+  const auto with = [](std::string_view file) {
+    return "[api.oidc]\nissuer = 'https://issuer.example'\naudience = 'tacit'\nca_file = '" + std::string(file) +
+           "'\n[api.oidc.roles]\na = 'viewer'\n";
+  };
+  WriteConfig(with("ca.pem"));
+  EXPECT_THAT(Load(), IsOk());
+  WriteConfig(with("none.pem"));
+  ExpectFault("'api.oidc.ca_file' ");
+  WriteConfig(with("ca.key"));
+  ExpectFault("'api.oidc.ca_file' ");
 }
 
 TEST_F(LoadConfigTest, RefusesFilesThatDoNotGoTogether) {

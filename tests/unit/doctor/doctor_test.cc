@@ -98,6 +98,15 @@ TEST_F(Server, ComparesTheOpenFilesWithTheConnections) {
   if (files->verdict == Verdict::kProblem) EXPECT_THAT(files->next, HasSubstr("LimitNOFILE="));
 }
 
+TEST_F(Server, AsksTheIssuerWhereOneIsConfigured) {
+  EXPECT_THAT(Examine(), Not(Contains(Field(&Finding::area, "issuer"))));
+  // Nobody listens there.
+  Edit("[metrics]",
+       "[api.oidc]\nissuer = \"https://127.0.0.1:1/fleet\"\naudience = \"tacit\"\n[api.oidc.roles]\na = \"viewer\"\n"
+       "[metrics]");
+  EXPECT_THAT(Examine(), Contains(Says("issuer", Verdict::kProblem, "no keys from the issuer: ")));
+}
+
 TEST_F(Server, NeedsADirectoryThatCanBeWritten) {
   Edit("data_dir = \"data\"", "data_dir = \"/proc/data\"");
   EXPECT_THAT(Examine(), Contains(Says("disk", Verdict::kProblem, "cannot be written and made durable")));
