@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/check.h"
+#include "common/net/timeline.h"
 
 namespace tacit::net {
 
@@ -23,7 +24,9 @@ WakeUp::~WakeUp() = default;
 
 Task<bool> WakeUp::WaitUntil(SteadyTime deadline) {
   const std::shared_ptr<State> state = state_;
-  asio::steady_timer timer(co_await asio::this_coro::executor, deadline);
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  internal::Timeline* const simulated = internal::Timeline::Of(executor);
+  asio::steady_timer timer(executor, simulated == nullptr ? SteadyPoint(deadline) : SteadyPoint::max());
   // Also taken back when the coroutine is destroyed where it waits.
   struct Registration {
     State& state;
@@ -39,6 +42,7 @@ Task<bool> WakeUp::WaitUntil(SteadyTime deadline) {
     state->waiter = &timer;
   }
   const Registration registration{*state};
+  const internal::Timeline::Wait wait(simulated, deadline, timer);
   co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
   const std::scoped_lock lock(state->mutex);
   co_return std::exchange(state->woken, false);
