@@ -140,7 +140,7 @@ Result<std::vector<RoundRecord>> SqliteStore::OpenRounds() {
 }
 
 Result<crypto::SecretKey> SqliteStore::CreateRoundKey(const RoundKey& key) {
-  crypto::SecretKey secret = crypto::SecretKey::Random();
+  crypto::SecretKey secret = options_.round_key ? options_.round_key(key) : crypto::SecretKey::Random();
   TACIT_TRY_VOID(files_.WriteKey(key, secret));
   After("round_key");
   return secret;

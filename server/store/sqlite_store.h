@@ -58,6 +58,9 @@ struct StoreOptions {
   std::filesystem::path data_dir;
   /// For crash tests: called with the step's name after every durable step. Empty in production.
   std::function<void(std::string_view step)> after_step = {};
+  /// Where the key of a round comes from; empty: from the operating system, as it must wherever privacy is promised.
+  /// Only a simulation has another source: whoever can work the key out can take the noise off.
+  std::function<crypto::SecretKey(const RoundKey& key)> round_key = {};
 };
 
 /// The embedded store: SQLite (WAL, full sync) for rows, files for what is large. README.md of this directory has the

@@ -280,6 +280,19 @@ TEST_F(Partials, CountParticipationForEverAndByTask) {
   EXPECT_EQ((*counts)[0].rounds, 2U);
 }
 
+TEST_F(RoundKeys, ComeFromElsewhereWhereASimulationSaysSo) {
+  Close();
+  const auto opened =
+      SqliteStore::Open({.data_dir = data_dir(), .round_key = [](const RoundKey& key) {
+                           return *crypto::SecretKey::FromBytes(Bytes(32, static_cast<std::uint8_t>(key.round)));
+                         }});
+  ASSERT_THAT(opened, IsOk());
+  const auto made = (*opened)->CreateRoundKey(Round("har", 7));
+  ASSERT_THAT(made, IsOk());
+  EXPECT_THAT(made->bytes(), ::testing::Each(7));
+  EXPECT_THAT((*opened)->LoadRoundKey(Round("har", 7))->bytes(), ::testing::Each(7));
+}
+
 TEST_F(RoundKeys, AreMadeOnceAndLoadedAfterARestart) {
   OpenRoundOf("har");
   const RoundKey key = Round("har", 1);
