@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -34,6 +35,33 @@ struct LocalUpdate {
 /// Li et al. 2020, section 3.2 (FedProx); momentum as in Sutskever et al. 2013, classical form.
 Result<LocalUpdate> Train(const model::ModelSpec& spec, std::span<const float> start, const data::Dataset& dataset,
                           const TrainingOptions& options, const std::stop_token& stop = {});
+
+/// What one device has learned, as LocalUpdate; the delta is its trainer's, until that trains again.
+struct Trained {
+  std::span<const float> delta;
+  double mean_loss = 0;
+};
+
+/// Trains devices that have some rows of one data set each, one after the other, in memory that is taken once: for
+/// fleets that are simulated. Threads: one at a time.
+class Trainer {
+ public:
+  /// The data set must outlive it. Errors: as Train.
+  static Result<Trainer> Create(const model::ModelSpec& spec, const data::Dataset& dataset,
+                                const TrainingOptions& options);
+  Trainer(Trainer&&) noexcept;
+  ~Trainer();
+
+  /// The same as Train on a data set of these rows in this order, with `seed` in place of the options' own.
+  /// Shape: `start` has as many elements as the model has parameters; one row at least, each below the data set's rows.
+  Result<Trained> Train(std::span<const float> start, std::span<const std::uint32_t> rows, std::uint64_t seed,
+                        const std::stop_token& stop = {});
+
+ private:
+  class Descent;
+  explicit Trainer(std::unique_ptr<Descent> descent);
+  std::unique_ptr<Descent> descent_;
+};
 
 struct Evaluation {
   double loss = 0;      ///< Mean cross-entropy, in nats.

@@ -226,6 +226,29 @@ TEST(Train, StopsWhenAskedTo) {
               IsErrorSaying(ErrorCode::kUnavailable, "stopped"));
 }
 
+TEST(Trainer, GivesTheBitsOfTrainForEachDeviceInTurn) {
+  const model::ModelSpec spec = Spec({.inputs = 3, .hidden = {5}, .classes = 2});
+  const data::Dataset all = Clouds(40, 3, 2);
+  const std::vector<float> start = spec.InitialParameters(1);
+  const TrainingOptions options = {.epochs = 2, .batch_size = 8, .learning_rate = 0.1, .momentum = 0.5, .seed = 9};
+  auto trainer = Trainer::Create(spec, all, options);
+  ASSERT_THAT(trainer, IsOk());
+  for (const std::vector<std::uint32_t>& rows : {std::vector<std::uint32_t>{3, 4, 5, 39, 7, 8, 1, 0, 22, 21, 20, 19},
+                                                 std::vector<std::uint32_t>{11}, std::vector<std::uint32_t>{12, 2}}) {
+    data::Dataset own{.rows = rows.size(), .features = 3, .classes = 2, .x = {}, .y = {}};
+    for (const std::uint32_t row : rows) {
+      own.x.insert(own.x.end(), all.x.begin() + 3 * row, all.x.begin() + 3 * (row + 1));
+      own.y.push_back(all.y[row]);
+    }
+    const auto expected = Train(spec, start, own, options);
+    ASSERT_THAT(expected, IsOk());
+    const auto trained = trainer->Train(start, rows, options.seed);
+    ASSERT_THAT(trained, IsOk());
+    EXPECT_EQ(std::vector<float>(trained->delta.begin(), trained->delta.end()), expected->delta);
+    EXPECT_EQ(trained->mean_loss, expected->mean_loss);
+  }
+}
+
 TEST(Train, RefusesDataThatDoNotFitTheModel) {
   const data::Dataset dataset = Clouds(12, 6, 3);
   const auto train = [&](model::ModelShape shape, std::size_t parameters) {
