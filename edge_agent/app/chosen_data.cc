@@ -8,41 +8,18 @@
 
 #include "common/base/check.h"
 #include "common/base/text.h"
-#include "edge_agent/app/source_config.h"
 #include "edge_agent/data/row_reader.h"
+#include "edge_agent/data/source_config.h"
 #include "edge_agent/data/synthetic.h"
 
 namespace tacit::agent {
 namespace {
-
-constexpr std::uint32_t kTestDevices = 10;
-constexpr std::uint32_t kTestRowsPerDevice = 200;
 
 std::optional<std::uint32_t> ParseNumber(std::string_view text) {
   std::uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = error == std::errc() && end == text.data() + text.size();
   return whole ? std::optional(value) : std::nullopt;
-}
-
-void Append(data::Dataset& into, const data::Dataset& rows) {
-  into.rows += rows.rows;
-  into.features = rows.features;
-  into.classes = rows.classes;
-  into.x.insert(into.x.end(), rows.x.begin(), rows.x.end());
-  into.y.insert(into.y.end(), rows.y.begin(), rows.y.end());
-}
-
-Result<data::Dataset> SyntheticHeldOut() {
-  data::Dataset all;
-  for (std::uint32_t i = 0; i < kTestDevices; ++i) {
-    TACIT_TRY(
-        const data::Dataset rows,
-        data::SyntheticSensorWindows(
-            {.device_index = i, .devices = kTestDevices, .rows = kTestRowsPerDevice, .split = data::Split::kTest}));
-    Append(all, rows);
-  }
-  return all;
 }
 
 }  // namespace
@@ -62,7 +39,7 @@ Result<data::Dataset> LoadChosenData(const DataArguments& arguments) {
   const int chosen = (arguments.people ? 1 : 0) + (arguments.synthetic ? 1 : 0) + (arguments.config ? 1 : 0);
   if (chosen != 1) return Fail(ErrorCode::kInvalidArgument, "give exactly one of --data, --synthetic and --config");
   if (arguments.config) {
-    TACIT_TRY(const data::DataSource source, LoadDataSource(*arguments.config));
+    TACIT_TRY(const data::DataSource source, data::LoadDataSource(*arguments.config));
     return data::LoadDataset(source);
   }
   if (arguments.people) {
@@ -70,7 +47,7 @@ Result<data::Dataset> LoadChosenData(const DataArguments& arguments) {
         data::SourceOf({.directory = *arguments.people, .split = arguments.split, .subject = arguments.subject}));
   }
   TACIT_TRY(const FleetPlace place, ParseFleetPlace(Present(arguments.synthetic, "one of the three was chosen")));
-  if (arguments.split == data::Split::kTest) return SyntheticHeldOut();
+  if (arguments.split == data::Split::kTest) return data::SyntheticHeldOut();
   return data::SyntheticSensorWindows({.device_index = place.index, .devices = place.count});
 }
 

@@ -17,6 +17,8 @@ constexpr std::size_t kWindow = 128;
 constexpr double kSampleRate = 50;
 constexpr double kTwoPi = 2 * std::numbers::pi;
 constexpr std::uint32_t kMaxRows = 1U << 20U;
+constexpr std::uint32_t kTestDevices = 10;
+constexpr std::uint32_t kTestRowsPerDevice = 200;
 
 using Signal = std::array<double, kWindow>;
 using Vector3 = std::array<double, 3>;
@@ -250,6 +252,25 @@ Result<Dataset> SyntheticSensorWindows(const SyntheticOptions& options) {
     AppendFeatures(Simulate(kActivities[dataset.y.back()], device, random), dataset.x);
   }
   return dataset;
+}
+
+void AppendRows(Dataset& into, const Dataset& rows) {
+  into.rows += rows.rows;
+  into.features = rows.features;
+  into.classes = rows.classes;
+  into.x.insert(into.x.end(), rows.x.begin(), rows.x.end());
+  into.y.insert(into.y.end(), rows.y.begin(), rows.y.end());
+}
+
+Result<Dataset> SyntheticHeldOut() {
+  Dataset all;
+  for (std::uint32_t i = 0; i < kTestDevices; ++i) {
+    TACIT_TRY(const Dataset rows,
+              SyntheticSensorWindows(
+                  {.device_index = i, .devices = kTestDevices, .rows = kTestRowsPerDevice, .split = Split::kTest}));
+    AppendRows(all, rows);
+  }
+  return all;
 }
 
 }  // namespace tacit::data

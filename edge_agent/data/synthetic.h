@@ -39,4 +39,10 @@ inline constexpr std::uint32_t kSyntheticClasses = 6;
 /// Errors: kInvalidArgument when the index is not below the number of devices or there are no rows.
 Result<Dataset> SyntheticSensorWindows(const SyntheticOptions& options);
 
+/// Puts the rows of one data set behind those of another that has the same shape, or none yet.
+void AppendRows(Dataset& into, const Dataset& rows);
+
+/// What models of synthetic data are measured on: 200 windows of each of ten devices that no fleet has.
+Result<Dataset> SyntheticHeldOut();
+
 }  // namespace tacit::data

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "common/model/spec.h"
-#include "edge_agent/app/source_config.h"
+#include "edge_agent/data/source_config.h"
 #include "edge_agent/enrolment/identity_file.h"
 #include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/pending_update.h"
@@ -43,7 +43,7 @@ void ReadIdentityRecord(std::string_view text) {
 }
 
 void ReadDataSource(std::string_view text) {
-  const auto source = tacit::agent::ParseDataSource(text, "agent.toml", "/data");
+  const auto source = tacit::data::ParseDataSource(text, "agent.toml", "/data");
   TACIT_CHECK(source.has_value() || !source.error().message.empty(), "a refusal says why");
 }
 

@@ -1,19 +1,13 @@
-#include "edge_agent/app/source_config.h"
+#include "edge_agent/data/source_config.h"
 
 #include <gmock/gmock.h>
 
 #include "tests/support/matchers.h"
 #include "tests/unit/edge_agent/data_files.h"
 
-namespace tacit::agent {
+namespace tacit::data {
 namespace {
 
-using data::CsvHeader;
-using data::DataSource;
-using data::LabelNames;
-using data::LabelRange;
-using data::RowsListed;
-using data::RowsWhere;
 using ::tacit::testing::IsError;
 using ::tacit::testing::IsErrorSaying;
 using ::tacit::testing::IsOk;
@@ -153,4 +147,4 @@ TEST(DataSourceConfig, TakesPathsFromTheDirectoryOfItsFile) {
 }
 
 }  // namespace
-}  // namespace tacit::agent
+}  // namespace tacit::data

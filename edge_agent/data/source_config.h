@@ -6,7 +6,7 @@
 #include "common/base/result.h"
 #include "edge_agent/data/dataset.h"
 
-namespace tacit::agent {
+namespace tacit::data {
 
 /// Reads the description of a device's data:
 ///
@@ -24,10 +24,10 @@ namespace tacit::agent {
 ///     # or: list = "partition.npy" with client = 3: the rows whose numbers are in row 3 of it
 ///
 /// Errors: kInvalidArgument with all that is wrong, each as `file:line:column: what`. Paths start from `base`.
-Result<data::DataSource> ParseDataSource(std::string_view toml, std::string_view file_name,
-                                         const std::filesystem::path& base);
+Result<DataSource> ParseDataSource(std::string_view toml, std::string_view file_name,
+                                   const std::filesystem::path& base);
 
 /// The same for a file of at most 64 KiB. Errors: kNotFound, kTooLarge too.
-Result<data::DataSource> LoadDataSource(const std::filesystem::path& file);
+Result<DataSource> LoadDataSource(const std::filesystem::path& file);
 
-}  // namespace tacit::agent
+}  // namespace tacit::data

@@ -1,4 +1,4 @@
-#include "edge_agent/app/source_config.h"
+#include "edge_agent/data/source_config.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,14 +14,7 @@
 #include "common/base/text.h"
 #include "common/base/toml.h"
 
-namespace tacit::agent {
-
-using data::CsvHeader;
-using data::DataSource;
-using data::LabelNames;
-using data::LabelRange;
-using data::RowsListed;
-using data::RowsWhere;
+namespace tacit::data {
 
 namespace {
 
@@ -241,4 +234,4 @@ Result<DataSource> LoadDataSource(const std::filesystem::path& file) {
   return ParseDataSource(AsText(text), file.string(), file.parent_path());
 }
 
-}  // namespace tacit::agent
+}  // namespace tacit::data
