@@ -520,6 +520,7 @@ void Describe(Grammar& grammar, CLI::App& app) {
   DescribeRound(grammar, app);
   DescribeModel(grammar, app);
   DescribePrivacy(grammar, app);
+  DescribeSimulate(grammar, app);
   DescribeDevice(grammar, app);
   DescribeAccess(grammar, app);
   DescribeOperations(grammar, app);

@@ -14,6 +14,7 @@
 #include "common/base/ids.h"
 #include "dp/composition.h"
 #include "dp/types.h"
+#include "server/simulate/sweep.h"
 
 namespace tacit::cli {
 
@@ -113,6 +114,23 @@ struct PrivacyAuditArguments {
   std::uint64_t trials = 0;
   std::uint64_t canaries = 0;
 };
+struct SimulateArguments {
+  std::filesystem::path file;
+  std::uint64_t devices = 1;
+  std::filesystem::path data;       ///< A directory, or a description; empty: synthetic.
+  std::filesystem::path held_out;   ///< A description; empty: what goes with the data.
+  std::filesystem::path partition;  ///< Empty: none.
+  std::optional<std::uint64_t> rounds;
+  std::size_t threads = 1;
+  std::uint64_t seed = 1;
+  std::uint64_t repeat = 1;
+  double dropout = 0;
+  std::vector<simulate::Axis> axes;
+  // What is written beside the answer; empty: nothing.
+  std::filesystem::path csv;
+  std::filesystem::path json_file;
+  std::filesystem::path html;
+};
 struct TokenCreateArguments {
   std::uint32_t uses = 1;
   std::chrono::seconds lifetime{};
@@ -181,11 +199,11 @@ using Command =
                  AlertsArguments, MetricsArguments, PrivacyOutlookArguments, AuditVerifyArguments, TaskStopArguments,
                  TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
                  PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
-                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, TokenCreateArguments,
-                 DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
-                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, ContextAddArguments,
-                 ContextListArguments, ContextUseArguments, ContextRemoveArguments, DoctorArguments,
-                 CompletionArguments, CompleteArguments, VersionArguments>;
+                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, SimulateArguments,
+                 TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments,
+                 AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments,
+                 ContextAddArguments, ContextListArguments, ContextUseArguments, ContextRemoveArguments,
+                 DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

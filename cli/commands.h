@@ -58,6 +58,10 @@ Outcome<Report> Run(const PrivacyAuditArguments& arguments);
 Report DescribeAudit(const PrivacyAuditArguments& arguments, const dp::AuditReport& neighbours,
                      const dp::AuditReport& one_run);
 
+/// Runs a task on devices that are simulated, and writes the files that were asked for; draws how far it has come. A
+/// signal to stop ends the process once what is on its disk is removed. Ends with kRefused when nothing was published.
+Outcome<Report> Simulate(const SimulateArguments& arguments, const Output& output);
+
 /// Shows each change of the task's rounds as it is seen, until the task is no longer active; rides out a server that is
 /// away for less than a minute. Ends with kOk when the task finished, kBudget when its budget ended it, kRefused when
 /// it was stopped, kTimeOut after `timeout`.

@@ -62,6 +62,19 @@ struct RawArguments {
   std::string context_name;
   std::string shell;
   std::string config;
+  std::uint64_t devices = 0;
+  std::string data;
+  std::string held_out;
+  std::string partition;
+  std::optional<std::uint64_t> rounds;
+  std::optional<std::uint64_t> threads;
+  std::uint64_t seed = 1;
+  std::uint64_t repeat = 1;
+  double dropout = 0;
+  std::vector<std::string> sweeps;
+  std::string csv;
+  std::string json_file;
+  std::string html;
 };
 
 using MakeCommand = std::function<Outcome<Command>(const RawArguments&)>;
@@ -83,6 +96,9 @@ CLI::App& AddLeaf(Grammar& grammar, CLI::App& group, const char* name, const cha
 
 /// The server as a whole: `audit`, `alerts`, `metrics`.
 void DescribeOperations(Grammar& grammar, CLI::App& app);
+
+/// `simulate`.
+void DescribeSimulate(Grammar& grammar, CLI::App& app);
 
 /// What is about this command itself: `context`, `doctor`, `completion`, `version`.
 void DescribeOwn(Grammar& grammar, CLI::App& app);

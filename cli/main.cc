@@ -57,6 +57,8 @@ class Runner {
     return Show(Diagnose(arguments, connection_, clock_));
   }
 
+  Outcome<ExitCode> operator()(const SimulateArguments& arguments) const { return Show(Simulate(arguments, output_)); }
+
   Outcome<ExitCode> operator()(const CompleteArguments& arguments) const {
     const std::string lines = CompletionLines(arguments.words, NamesOfKnownContexts(connection_.known));
     std::fputs(lines.c_str(), stdout);

@@ -42,6 +42,7 @@ COMMANDS = {
     "privacy calibrate": ["--target-epsilon", "1", "--steps", "3", "--delta", "1e-5"],
     "privacy forecast": ["--noise-multiplier", "1", "--steps", "3", "--delta", "1e-5"],
     "privacy audit": ["--noise-multiplier", "1", "--delta", "1e-5", "--trials", "1000", "--canaries", "100"],
+    "simulate": ["-f", str(SOURCE / "deploy/first-task.toml"), "--devices", "2", "--rounds", "1"],
     "device token create": [],
     "device token list": [],
     "device token revoke": ["00" * 8],
@@ -186,8 +187,8 @@ class EveryCommand(CliTest):
 
     def test_that_asks_a_server_says_what_to_try_where_there_is_none(self):
         silent = {"init", "context add", "context list", "context use", "context remove", "completion", "version",
-                  *(command for command in COMMANDS if re.match("privacy (verify|epsilon|calibrate|forecast|audit)",
-                                                                command))}
+                  "simulate", *(command for command in COMMANDS
+                                if re.match("privacy (verify|epsilon|calibrate|forecast|audit)", command))}
         nowhere = ["--context", self.server.root, "--server", "127.0.0.1:1"]
         for command in set(COMMANDS) - silent:
             arguments = self.arguments_of(command, "nowhere")

@@ -46,6 +46,42 @@ TEST(Arguments, ReadInit) {
   EXPECT_THAT(init.hosts, ElementsAre("a.example", "10.0.0.1"));
 }
 
+TEST(Arguments, ReadASimulation) {
+  const auto plain = Command<SimulateArguments>({"simulate", "-f", "t.toml", "--devices", "2100"});
+  EXPECT_EQ(plain.file, "t.toml");
+  EXPECT_EQ(plain.devices, 2'100U);
+  EXPECT_GE(plain.threads, 1U);
+  EXPECT_EQ(plain.repeat, 1U);
+  EXPECT_TRUE(plain.axes.empty());
+  const auto full = Command<SimulateArguments>(
+      {"simulate",       "-f",        "t.toml",   "--devices", "10", "--data",   "har",   "--sweep",
+       "epsilon=1,none", "--sweep",   "cohort=5", "--seed",    "0",  "--repeat", "3",     "--dropout",
+       "0.25",           "--threads", "2",        "--rounds",  "7",  "--csv",    "a.csv", "--json-file",
+       "a.json",         "--html",    "a.html"});
+  ASSERT_EQ(full.axes.size(), 2U);
+  EXPECT_THAT(full.axes[0].values, ElementsAre(1.0, std::nullopt));
+  EXPECT_EQ(full.dropout, 0.25);
+  EXPECT_EQ(full.rounds, 7U);
+  EXPECT_EQ(full.json_file, "a.json");
+}
+
+TEST(Arguments, RefuseASimulationThatCannotBe) {
+  const auto says = [](std::initializer_list<const char*> more, const char* part) {
+    std::vector<const char*> argv = {"tacit", "simulate", "-f", "t.toml", "--devices", "10"};
+    argv.insert(argv.end(), more);
+    const auto parsed = ParseArguments(static_cast<int>(argv.size()), argv.data());
+    ASSERT_FALSE(parsed.has_value());
+    EXPECT_EQ(parsed.error().exit, ExitCode::kUsage);
+    EXPECT_THAT(parsed.error().error.message, HasSubstr(part));
+  };
+  says({"--sweep", "noise=1"}, "there is no 'noise' to vary");
+  says({"--dropout", "1"}, "must be 0 or more, below 1");
+  says({"--repeat", "0"}, "--repeat");
+  says({"--threads", "1000"}, "--threads");
+  Bad({"simulate", "-f", "t.toml"});
+  Bad({"simulate", "--devices", "3"});
+}
+
 TEST(Arguments, ReadTaskCommands) {
   EXPECT_FALSE(Command<TaskCreateArguments>({"task", "create", "-f", "t.toml"}).dry_run);
   EXPECT_TRUE(Command<TaskCreateArguments>({"task", "create", "--dry-run", "-f", "t.toml"}).dry_run);
