@@ -66,7 +66,6 @@ struct RawArguments {
   std::string data;
   std::string held_out;
   std::string partition;
-  std::optional<std::uint64_t> rounds;
   std::optional<std::uint64_t> threads;
   std::uint64_t seed = 1;
   std::uint64_t repeat = 1;
