@@ -82,7 +82,7 @@ class Life {
             &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond, &Life::Enrol,
             &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,    &Life::Renew,
             &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop,
-            &Life::LetIn,         &Life::ShutOut,     &Life::Withdraw};
+            &Life::LetIn,         &Life::ShutOut,     &Life::AllowMore,  &Life::Withdraw};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
@@ -167,7 +167,11 @@ class Life {
   }
   Result<void> Stop() { return store_.SetTaskState(Task(kTask), {TaskState::kStopped, "by ada"}); }
   Result<void> LetIn() { return store_.CreateAccessToken(testing::NewAccessToken("00ff", {Task(kTask)})); }
-  Result<void> Withdraw() { return Void(store_.RevokeToken(*ParseTokenId(ToHex(TokenHash(8)).substr(0, 16)))); }
+  Result<void> AllowMore() {
+    return Void(store_.CreateToken(
+        {.hash = TokenHash(9), .uses_left = 3, .expires_at = At(100), .fixed_name = {}, .created_at = At(0)}));
+  }
+  Result<void> Withdraw() { return Void(store_.RevokeToken(*ParseTokenId(ToHex(TokenHash(9)).substr(0, 16)))); }
   Result<void> ShutOut() { return Void(store_.RevokeAccessToken("00ff", At(60))); }
 
  private:
