@@ -480,6 +480,8 @@ void DescribeDevice(Grammar& grammar, CLI::App& app) {
       ->capture_default_str();
   create.add_option("--ttl", raw.lifetime, "How long it is good")->type_name("DURATION")->capture_default_str();
   create.add_option("--name", raw.device, "The one device name that it is for")->type_name("DEVICE");
+  AddLeaf(grammar, device, "summary", "How many devices, which agents they run, when their certificates end",
+          MakePlain<DeviceSummaryArguments>);
   AddLeaf(grammar, token, "list", "All enrolment tokens, without their secrets", MakePlain<TokenListArguments>);
   CLI::App& withdraw = AddLeaf(grammar, token, "revoke", "Let a token admit nobody any more", MakeTokenRevoke);
   withdraw.add_option("ID", raw.id, "Its id, as 'tacit device token list' shows it")->required()->type_name("");

@@ -136,6 +136,7 @@ struct TokenCreateArguments {
   std::chrono::seconds lifetime{};
   std::optional<DeviceId> device;
 };
+struct DeviceSummaryArguments {};
 struct TokenListArguments {};
 struct TokenRevokeArguments {
   std::string id;
@@ -200,10 +201,10 @@ using Command =
                  TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
                  PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
                  PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, SimulateArguments,
-                 TokenCreateArguments, DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments,
-                 AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments,
-                 ContextAddArguments, ContextListArguments, ContextUseArguments, ContextRemoveArguments,
-                 DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
+                 TokenCreateArguments, DeviceSummaryArguments, DeviceListArguments, DeviceRevokeArguments,
+                 AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments,
+                 AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
+                 ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

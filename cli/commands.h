@@ -28,6 +28,7 @@ Outcome<Report> Run(const PrivacyOutlookArguments& arguments, ApiClient& client)
 Outcome<Report> Run(const PrivacyLedgerArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyDeviceArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const DeviceSummaryArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TokenRevokeArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const DeviceListArguments& arguments, ApiClient& client);

@@ -13,6 +13,12 @@ Outcome<Report> Run(const TokenCreateArguments& arguments, ApiClient& client) {
   return Report{std::move(token), std::move(text), {}};
 }
 
+Outcome<Report> Run(const DeviceSummaryArguments& /*arguments*/, ApiClient& client) {
+  TACIT_CLI_TRY(Json fleet, client.Get("/api/v1/fleet"));
+  std::string text = DescribeFleet(fleet);
+  return Report{std::move(fleet), std::move(text), {}};
+}
+
 Outcome<Report> Run(const TokenListArguments& /*arguments*/, ApiClient& client) {
   TACIT_CLI_TRY(Json tokens, client.GetAll("/api/v1/enrolment/tokens"));
   std::string text = DescribeTokens(tokens);

@@ -311,6 +311,20 @@ std::string DescribeAuditLog(const Json& records) {
   return FormatTable(rows);
 }
 
+std::string DescribeFleet(const Json& fleet) {
+  Pairs pairs = {{"active", TextAt(fleet, "active")}, {"revoked", TextAt(fleet, "revoked")}};
+  for (const Json& agent : MemberAt(fleet, "agents"))
+    pairs.emplace_back("run " + TextAt(agent, "version"), TextAt(agent, "devices"));
+  const Json& certificates = MemberAt(fleet, "certificates");
+  pairs.emplace_back("certificates", TextAt(certificates, "total"));
+  for (const Json& bound : MemberAt(certificates, "within")) {
+    const double hours = NumberAt(bound, "seconds", 0) / 3600;
+    pairs.emplace_back(hours > 0 ? "end within " + FormatNumber(hours) + " h" : "have ended",
+                       TextAt(bound, "certificates"));
+  }
+  return FormatPairs(pairs);
+}
+
 std::string DescribeAlerts(const Json& alerts) {
   if (alerts.empty()) return "nothing to look at\n";
   std::string text;

@@ -24,6 +24,7 @@ std::string DescribeAccessToken(const Json& token);
 std::string DescribeAccessTokens(const Json& tokens);
 std::string DescribeWhoami(const Json& self);
 std::string DescribeAuditLog(const Json& records);
+std::string DescribeFleet(const Json& fleet);
 /// What a person should look at.
 std::string DescribeAlerts(const Json& alerts);
 /// A line for each series of each metric.

@@ -43,3 +43,25 @@ function(tacit_embed target file header function)
     VERBATIM)
   target_sources(${target} PRIVATE "${source}")
 endfunction()
+
+# tacit_embed_list(TARGET LIST HEADER FUNCTION): compiles the files that LIST names, beside it, into the target; each of
+# its lines is "path file media type". FUNCTION, declared in HEADER, returns them as a std::span<const File>.
+function(tacit_embed_list target list header function)
+  get_filename_component(name "${list}" NAME)
+  get_filename_component(directory "${CMAKE_CURRENT_SOURCE_DIR}/${list}" DIRECTORY)
+  set(source "${CMAKE_CURRENT_BINARY_DIR}/${name}.cc")
+  # Read when the build is configured, for what the source depends on; a list that changes configures it again.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${list}")
+  file(STRINGS "${list}" lines)
+  set(files "")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "^[^ ]+ ([^ ]+) .*$" "\\1" file "${line}")
+    list(APPEND files "${directory}/${file}")
+  endforeach()
+  add_custom_command(OUTPUT "${source}"
+    COMMAND "${CMAKE_COMMAND}" "-DLIST=${CMAKE_CURRENT_SOURCE_DIR}/${list}" "-DOUTPUT=${source}" "-DHEADER=${header}"
+      "-DFUNCTION=${function}" -P "${PROJECT_SOURCE_DIR}/cmake/EmbedList.cmake"
+    DEPENDS "${list}" ${files} "${PROJECT_SOURCE_DIR}/cmake/EmbedList.cmake"
+    VERBATIM)
+  target_sources(${target} PRIVATE "${source}")
+endfunction()

@@ -153,6 +153,21 @@ Admission Authenticate(Context& context, const net::HttpRequest& request) {
                 "show a client certificate, or a token in an Authorization header: 'Bearer <token>'");
 }
 
+// A browser says which page made it ask. A page of another site could otherwise do here what the browser's certificate
+// may, without its owner's doing; it cannot send a token. Source: W3C Fetch Metadata Request Headers, section 2.3; RFC
+// 6454, section 7.
+bool IsOfAnotherSite(const net::HttpRequest& request) {
+  const std::string_view site = request.Header("sec-fetch-site").value_or("none");
+  if (site != "none" && site != "same-origin") return true;
+  const auto origin = request.Header("origin");
+  return origin && *origin != "https://" + std::string(request.Header("host").value_or(""));
+}
+
+Admission Admit(Context& context, const net::HttpRequest& request) {
+  if (!IsOfAnotherSite(request)) return Authenticate(context, request);
+  return Refuse("cross_site", ErrorCode::kPermissionDenied, "this was asked by a page of another site");
+}
+
 std::string TaskList(const std::vector<TaskId>& tasks) {
   std::string list;
   for (const TaskId& task : tasks) list += (list.empty() ? "" : ", ") + task.str();
@@ -232,7 +247,7 @@ net::Task<Result<net::HttpResponse>> HandleOnce(Call call, const GuardedRoute& r
 
 net::Task<Result<net::HttpResponse>> Handle(Context& context, net::HttpRequest& request, const PathArguments& path,
                                             const GuardedRoute& route) {
-  Admission admission = Authenticate(context, request);
+  Admission admission = Admit(context, request);
   if (admission) admission = Authorise(*std::move(admission), route, path);
   if (!admission) co_return Refused(context, request, admission.error());
   const Principal principal = *std::move(admission);

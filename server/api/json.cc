@@ -1,6 +1,7 @@
 #include "server/api/json.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/crypto/digest.h"
 #include "dp/ledger.h"
@@ -193,6 +194,21 @@ Json ToJson(const store::DeviceRecord& device, LastSeen precision) {
           {"certificate_not_after", FormatRfc3339(device.certificate_not_after)},
           {"certificate_serial", device.certificate_serial},
           {"last_seen_at", TimeOrNull(seen)}};
+}
+
+Json FleetJson(const coordinator::DeviceRegistry& devices, WallTime now) {
+  const store::DeviceCounts counts = devices.Counts();
+  const metrics::CertificatesLeft left = devices.CertificatesLeft(now);
+  Json agents = Json::array();
+  for (const auto& [version, running] : devices.Agents())
+    agents.push_back({{"version", version}, {"devices", running}});
+  Json within = Json::array();
+  for (const auto& [seconds, certificates] : left.within)
+    within.push_back({{"seconds", seconds}, {"certificates", certificates}});
+  return {{"active", counts.active},
+          {"revoked", counts.revoked},
+          {"agents", std::move(agents)},
+          {"certificates", {{"total", left.certificates}, {"within", std::move(within)}}}};
 }
 
 Json ToJson(const dp::LedgerEntry& entry) {

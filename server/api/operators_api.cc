@@ -350,6 +350,10 @@ Task<Result<HttpResponse>> GetDevices(Call call) {
   co_return JsonResponse({{"items", items}, {"next_cursor", next}});
 }
 
+Task<Result<HttpResponse>> GetFleet(Call call) {
+  co_return JsonResponse(FleetJson(call.context.coordinator.devices(), call.context.clock.Now()));
+}
+
 Task<Result<store::DeviceRecord>> FindDevice(Context& context, const DeviceId& device) {
   co_return co_await context.coordinator.store().Call("device",
                                                       [&](store::Store& store) { return store.Device(device); });
@@ -401,6 +405,7 @@ std::vector<GuardedRoute> OperatorRoutes() {
       {"GET", "/api/v1/tasks/{task}/models/{version}/content", kReadModels, &GetModelContent},
       {"POST", "/api/v1/plan", kPlan, &PostPlan},
       {"POST", "/api/v1/enrolment/tokens", kManageDevices, &PostToken},
+      {"GET", "/api/v1/fleet", kReadDevices, &GetFleet},
       {"GET", "/api/v1/enrolment/tokens", kManageDevices, &GetTokens},
       {"POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke", kManageDevices, &RevokeToken},
       {"GET", "/api/v1/devices", kReadDevices, &GetDevices},

@@ -3,10 +3,12 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <span>
 #include <string>
 #include <thread>
@@ -24,6 +26,7 @@
 #include "common/net/run_blocking.h"
 #include "server/api/access_api.h"
 #include "server/api/agents_api.h"
+#include "server/api/dashboard_api.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/identity_access.h"
 #include "server/api/kept_answers.h"
@@ -306,9 +309,11 @@ Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::Listen
 void Server::Parts::Serve() {
   agents->Serve(api::MakeRouter(api::AgentRoutes(*context)));
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
-  operators->Serve(
-      api::MakeRouter(api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(),
-                                            api::AccessRoutes(), api::OperationsRoutes()})));
+  std::vector<api::Route> for_people = api::DashboardRoutes();
+  std::ranges::move(api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(),
+                                          api::AccessRoutes(), api::OperationsRoutes()}),
+                    std::back_inserter(for_people));
+  operators->Serve(api::MakeRouter(std::move(for_people)));
   metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));
   ready = true;
 }

@@ -13,9 +13,9 @@
 namespace tacit::metrics {
 
 /// Why a request on the api listener was not let in: the closed set behind a metric label.
-inline constexpr std::array<std::string_view, 9> kAccessRefusals = {"no_identity",    "bad_token", "bad_identity_token",
-                                                                    "no_issuer_keys", "malformed", "rate_limited",
-                                                                    "certificate",    "role",      "scope"};
+inline constexpr std::array<std::string_view, 10> kAccessRefusals = {
+    "no_identity", "bad_token", "bad_identity_token", "no_issuer_keys", "malformed", "rate_limited", "certificate",
+    "role",        "scope",     "cross_site"};
 
 /// Of one listener, and the closed sets that its connections are counted by.
 struct ListenerFacts {

@@ -2,8 +2,8 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names, problem,
-safetensors, telemetry_answers, toml, updates.
+Names: accept_encoding, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names,
+problem, safetensors, telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -403,8 +403,14 @@ def updates():
     write("update", "too-long", sparse(9, [0, 8], [1 << 20, 1], 4))
 
 
-ALL = (certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names, problem,
-       safetensors, telemetry_answers, toml, updates)
+def accept_encoding():
+    for name, text in (("browser", "gzip, deflate, br, zstd"), ("weights", "br;q=1.0, gzip;q=0.8, *;q=0.1"),
+                       ("refused", "identity, x-gzip ; Q=0.000"), ("any", "*"), ("odd", ",;q=,;;q=0;gzip=1")):
+        write("accept_encoding", name, text.encode())
+
+
+ALL = (accept_encoding, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
+       names, problem, safetensors, telemetry_answers, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

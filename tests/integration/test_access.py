@@ -38,6 +38,7 @@ OPERATIONS = {
     ("GET", "/api/v1/tasks/{task}/models/{version}/content"): WORKERS,
     ("POST", "/api/v1/plan"): WORKERS,
     ("POST", "/api/v1/enrolment/tokens"): OPERATORS,
+    ("GET", "/api/v1/fleet"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/enrolment/tokens"): OPERATORS,
     ("POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke"): OPERATORS,
     ("GET", "/api/v1/devices"): OPERATORS | {"auditor"},
@@ -110,6 +111,23 @@ class Table(AccessTest):
             may = {action for action in who["actions"]}
             self.assertEqual("manage_access" in may, role == "admin")
             self.assertEqual("read_device_privacy" in may, role == "auditor")
+
+
+class Browsers(AccessTest):
+    def test_what_a_page_of_another_site_asks_for_is_refused_whoever_the_browser_shows(self):
+        host = f"127.0.0.1:{self.server.ports['api']}"
+        strange = ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+                   {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": f"http://{host}"})
+        own = ({"Sec-Fetch-Site": "same-origin", "Origin": f"https://{host}"}, {"Sec-Fetch-Site": "none"}, {})
+        for headers in strange:
+            for method, path in (("GET", "/api/v1/tasks"), ("POST", "/api/v1/tasks/t:stop")):
+                refused = self.server.operator(method, path, headers=headers)
+                self.assertEqual(refused.status, 403, headers)
+                self.assertIn("another site", refused.problem()["detail"])
+        for headers in own:
+            self.assertEqual(self.server.operator("GET", "/api/v1/tasks", headers=headers).status, 200, headers)
+        self.assertEqual(self.server.task()["state"], "active", "nothing was stopped")
+        self.assertEqual(self.refusals("cross_site"), 2 * len(strange))
 
 
 class Tokens(AccessTest):

@@ -44,6 +44,7 @@ COMMANDS = {
     "privacy audit": ["--noise-multiplier", "1", "--delta", "1e-5", "--trials", "1000", "--canaries", "100"],
     "simulate": ["-f", str(SOURCE / "deploy/first-task.toml"), "--devices", "2", "--rounds", "1"],
     "device token create": [],
+    "device summary": [],
     "device token list": [],
     "device token revoke": ["00" * 8],
     "device list": [],

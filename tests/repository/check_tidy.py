@@ -9,7 +9,8 @@ import source_tree
 MAX_LINE = 120
 MAX_FUNCTION = 70
 MAX_FILE = {"header": 350, "source": 600, "test": 1000}
-TEXT_SUFFIXES = {".h", ".cc", ".py", ".sh", ".md", ".txt", ".cmake", ".proto", ".toml", ".yml", ".yaml", ".json"}
+TEXT_SUFFIXES = {".h", ".cc", ".py", ".sh", ".md", ".txt", ".cmake", ".proto", ".toml", ".yml", ".yaml", ".json",
+                 ".ts", ".js", ".css", ".html"}
 TEXT_NAMES = {".clang-format", ".clang-tidy", ".editorconfig", ".gitignore", "run", "LICENSE"}
 
 # Words that mean unfinished work; spelled in pieces so that this file passes its own check.

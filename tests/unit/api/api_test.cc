@@ -1,8 +1,10 @@
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 
 #include "proto/codec/enrolment.h"
+#include "server/api/dashboard_api.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
 #include "server/api/request_parts.h"
@@ -37,6 +39,26 @@ TEST(EnrolmentToken, CarriesTheOnlyNameItIsFor) {
   const std::string named = MakeToken(*DeviceId::Parse("pump-3"));
   EXPECT_THAT(named, MatchesRegex("tct_[0-9a-f]{32}\\.pump-3"));
   EXPECT_EQ(codec::NameInToken(named), *DeviceId::Parse("pump-3"));
+}
+
+TEST(TakesGzip, IsForThoseWhoSayThatTheyDo) {
+  for (const char* taken : {"gzip", "GZIP", "x-gzip", "br, gzip", "gzip, deflate, br, zstd", "gzip;q=0.5", "gzip ; q=1",
+                            "*", "identity;q=0.5, *;q=0.1", "br;q=0, gzip;q=0.001"}) {
+    EXPECT_TRUE(TakesGzip(taken)) << taken;
+  }
+  for (const char* refused : {"", "br", "identity", "gzip;q=0", "gzip; Q=0.000", "*;q=0", "gzip;q=0, *", "gzipped",
+                              "*, gzip;q=0", ",,;", "q=1"}) {
+    EXPECT_FALSE(TakesGzip(refused)) << refused;
+  }
+}
+
+TEST(DashboardRoutes, AreTheEntryAndWhatItNames) {
+  const std::vector<Route> routes = DashboardRoutes();
+  ASSERT_EQ(routes.size(), 3U);
+  EXPECT_EQ(routes[0].pattern, "/");
+  for (const Route& route : routes) EXPECT_EQ(route.method, "GET");
+  EXPECT_THAT(std::string(routes[1].pattern), MatchesRegex("/assets/dashboard\\.[0-9a-f]{12}\\.js"));
+  EXPECT_THAT(std::string(routes[2].pattern), MatchesRegex("/assets/dashboard\\.[0-9a-f]{12}\\.css"));
 }
 
 TEST(PointerTo, EscapesWhatAPointerAndAUriGiveAMeaning) {

@@ -96,6 +96,7 @@ TEST(Describe, ShowsADashForEverythingAnAnswerLacks) {
     EXPECT_THAT(DescribePlan(odd), HasSubstr("-"));
     EXPECT_THAT(DescribePrivacy(odd), HasSubstr("-"));
     EXPECT_THAT(DescribeToken(odd, "h"), HasSubstr("-"));
+    EXPECT_THAT(DescribeFleet(odd), HasSubstr("-"));
     EXPECT_THAT(DescribeRound(odd), HasSubstr("-"));
   }
 }
@@ -103,6 +104,15 @@ TEST(Describe, ShowsADashForEverythingAnAnswerLacks) {
 TEST(Describe, SaysWhatToDoWhenThereIsNothing) {
   EXPECT_THAT(DescribeTasks(Json::array()), HasSubstr("tacit task create"));
   EXPECT_THAT(DescribeDevices(Json::array()), HasSubstr("tacit device token create"));
+}
+
+TEST(DescribeFleet, SaysWhatRunsAndWhatEnds) {
+  const std::string text = DescribeFleet(Json::parse(
+      R"({"active":7,"revoked":2,"agents":[{"version":"tacit-agent 0.1.0","devices":5}],
+          "certificates":{"total":7,"within":[{"seconds":0.0,"certificates":1},
+                                              {"seconds":86400.0,"certificates":3}]}})"));
+  for (const char* shown : {"7", "2", "run tacit-agent 0.1.0", "5", "have ended", "end within 24 h"})
+    EXPECT_THAT(text, HasSubstr(shown));
 }
 
 TEST(DescribePrivacy, ShowsTheClaimItsLimitsAndWhatItMeansForTheModel) {
