@@ -76,8 +76,9 @@ std::optional<Spread> VariantResult::Loss() const {
 std::optional<double> VariantResult::Epsilon() const {
   std::optional<double> most;
   for (const VariantRun& run : runs) {
-    if (run.outcome.rounds.empty() || !run.outcome.rounds.back().epsilon) continue;
-    most = std::max(most.value_or(0), *run.outcome.rounds.back().epsilon);
+    if (run.outcome.rounds.empty()) continue;
+    const std::optional<double>& spent = run.outcome.rounds.back().epsilon;
+    if (spent) most = std::max(most.value_or(0), *spent);
   }
   return most;
 }
