@@ -253,10 +253,14 @@ net::Task<Result<net::HttpResponse>> Handle(Context& context, net::HttpRequest& 
   const Principal principal = *std::move(admission);
   const Call call{context, request, path, principal};
   const auto key = request.Header("idempotency-key");
-  if (key && route.method == "POST") co_return co_await HandleOnce(call, route, *key);
-  Result<net::HttpResponse> response = co_await route.handle(call);
-  if (response && route.method == "GET" && response->status == 200 && !response->body.empty())
-    net::TagBody(request, *response);
+  const bool once = key && route.method == "POST";
+  Result<net::HttpResponse> response =
+      once ? co_await HandleOnce(call, route, key.value_or("")) : co_await route.handle(call);
+  if (!response) co_return response;
+  if (route.method == "GET" && response->status == 200 && !response->body.empty()) net::TagBody(request, *response);
+  // For one reader, and never more than what it says it is: browsers are on this listener, too.
+  if (!response->stream) response->headers.emplace_back("Cache-Control", "private, no-cache");
+  response->headers.emplace_back("X-Content-Type-Options", "nosniff");
   co_return response;
 }
 

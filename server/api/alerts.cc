@@ -42,15 +42,16 @@ void AddBudgetAlert(const coordinator::TaskView& view, std::vector<Alert>& alert
 }
 
 void AddRoundAlert(const coordinator::TaskView& view, WallTime now, std::vector<Alert>& alerts) {
-  if (!view.current || view.record.state != store::TaskState::kActive) return;
+  if (!view.current || !view.current->since || view.record.state != store::TaskState::kActive) return;
   const coordinator::CurrentRoundView& round = *view.current;
+  const auto in_phase = now - *view.current->since;
   const std::string name = view.record.spec.id.str();
   const bool closed = round.phase == "closing" || round.phase == "charged";
-  if (closed && now - round.since > kStuck) {
+  if (closed && in_phase > kStuck) {
     alerts.push_back({"TacitRoundStuck", kAtOnce, "a round of task " + name + " has closed and does not get on",
                       "the server's log says which step fails; tacit doctor --config FILE looks at the disk",
                       view.record.spec.id});
-  } else if (round.phase == "scheduled" && now - round.since > kWaitsLong) {
+  } else if (round.phase == "scheduled" && in_phase > kWaitsLong) {
     alerts.push_back({"TacitRoundWaits", kThisWeek, "task " + name + " has waited for a day: " + round.waiting_for,
                       "tacit device list", view.record.spec.id});
   }

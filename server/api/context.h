@@ -21,11 +21,13 @@ class AccessTokens;
 struct IdentityAccess;
 class KeptAnswers;
 class PrivacyPages;
+class StreamPlaces;
 
 /// What the handlers of all listeners share. Everything in it outlives the listeners.
 struct Context {
   coordinator::Coordinator& coordinator;
   net::ComputePool& compute;
+  net::ComputePool& figures;  ///< For accountants: one question after the other, and never in the way of an update.
   const crypto::CertificateAuthority& ca;
   const Clock& clock;
   Logger& log;
@@ -37,6 +39,7 @@ struct Context {
   const IdentityAccess* identity_access = nullptr;  ///< Null: no issuer is configured.
   KeptAnswers& kept_answers;
   PrivacyPages& privacy_pages;
+  StreamPlaces& stream_places;
   WallTime certificate_ends;  ///< The server's own.
   std::string trust_domain;
   std::string advertised_host;  ///< Told to enrolled devices; empty: the host they asked.

@@ -33,7 +33,7 @@ Json CurrentRoundJson(const coordinator::CurrentRoundView& round, WallTime now) 
   if (round.time_left) deadline = now + *round.time_left;
   return {{"round", round.round},
           {"phase", round.phase},
-          {"since", FormatRfc3339(round.since)},
+          {"since", TimeOrNull(round.since)},
           {"waiting_for", round.waiting_for},
           {"counted", OrNull(round.counted)},
           {"leased", OrNull(round.leased)},
@@ -125,6 +125,8 @@ Json NotCovered(const task::TaskSpec& spec) {
     list.push_back(
         "the amplification, towards whoever sees which devices came or how many: this server, and those who watch its "
         "network, its load or its log at level \"debug\"");
+    list.push_back(
+        "when a round ends, to the millisecond: after its deadline an update that came last is still made durable");
   }
   return list;
 }
@@ -310,7 +312,8 @@ Json PrivacyJson(const coordinator::TaskView& view) {
                {"delta", promise.delta.value()},
                {"epsilon_spent", figures.epsilon_spent},
                {"epsilon_spent_rdp", figures.epsilon_rdp},
-               {"rho_zcdp", figures.rho_zcdp},
+               // Proved of a declared schedule; not of noise that was chosen on the way.
+               {"rho_zcdp", figures.filter_order ? Json(nullptr) : Json(figures.rho_zcdp)},
                {"epsilon_reserved", figures.epsilon_reserved},
                {"epsilon_budget", promise.budget.value()},
                {"noise_multiplier", figures.noise_multiplier.value()},

@@ -29,11 +29,12 @@ constexpr std::int64_t kMaxTokenLifetimeSeconds = 366LL * 24 * 3600;
 
 // ---- Tasks ----
 
-Task<Result<task::TaskSpec>> ReadTask(HttpRequest& request, std::string& toml) {
-  TACIT_CO_TRY(const Bytes body, co_await request.ReadBody(task::kMaxTaskBytes));
+// To find the noise for an epsilon takes up to a second.
+Task<Result<task::TaskSpec>> ReadTask(const Call& call, std::string& toml) {
+  TACIT_CO_TRY(const Bytes body, co_await call.request.ReadBody(task::kMaxTaskBytes));
   toml = AsText(body);
-  const std::string file(request.Header("x-tacit-file").value_or("task.toml"));
-  co_return task::ParseTask(toml, file);
+  const std::string file(call.request.Header("x-tacit-file").value_or("task.toml"));
+  co_return co_await call.context.figures.Run([&] { return task::ParseTask(toml, file); });
 }
 
 // What an update may take is a rule of how updates come in, which the coordinator does not know.
@@ -47,7 +48,7 @@ Result<void> CheckUpdateFits(const Context& context, const task::TaskSpec& spec)
 
 Task<Result<HttpResponse>> PostTask(Call call) {
   std::string toml;
-  TACIT_CO_TRY(task::TaskSpec spec, co_await ReadTask(call.request, toml));
+  TACIT_CO_TRY(task::TaskSpec spec, co_await ReadTask(call, toml));
   const std::string name = spec.id.str();
   const std::string digest = ToHex(crypto::Sha256(AsBytes(toml)));
   TACIT_CO_TRY_VOID(CheckUpdateFits(call.context, spec));
@@ -61,10 +62,11 @@ Task<Result<HttpResponse>> PostTask(Call call) {
 
 Task<Result<HttpResponse>> PostPlan(Call call) {
   std::string toml;
-  TACIT_CO_TRY(const task::TaskSpec spec, co_await ReadTask(call.request, toml));
+  TACIT_CO_TRY(const task::TaskSpec spec, co_await ReadTask(call, toml));
   TACIT_CO_TRY_VOID(CheckUpdateFits(call.context, spec));
   TACIT_CO_TRY_VOID(co_await call.context.coordinator.CheckTask(spec));
-  co_return JsonResponse(PlanJson(spec));
+  TACIT_CO_TRY(const Json plan, co_await call.context.figures.Run([&spec] { return PlanJson(spec); }));
+  co_return JsonResponse(plan);
 }
 
 Task<Result<HttpResponse>> GetTasks(Call call) {

@@ -26,13 +26,17 @@ Result<void> CheckHasLedger(const TaskView& view) {
   return Fail(ErrorCode::kNotFound, "task " + spec.id.str() + " adds no noise: it has no privacy ledger");
 }
 
+HttpResponse JsonText(std::string text) {
+  HttpResponse response;
+  response.content_type = "application/json";
+  response.body = std::move(text);
+  return response;
+}
+
 Task<Result<HttpResponse>> GetPrivacy(Call call) {
   TACIT_CO_TRY(const TaskId id, TaskId::Parse(call.path[0]));
   TACIT_CO_TRY(const auto page, co_await call.context.privacy_pages.Get(call.context.coordinator, id));
-  HttpResponse response;
-  response.content_type = "application/json";
-  response.body = page->text;
-  co_return response;
+  co_return JsonText(page->text);
 }
 
 /// The ledger in pages; the newest published version goes with it, so that a ledger whose end was cut is found out.
@@ -73,10 +77,12 @@ constexpr std::uint64_t kMostRounds = 100'000;
 constexpr std::uint64_t kMostPoints = 50;
 
 // As far as the task will go, as things are.
-std::uint64_t RoundsToCome(const TaskView& view, const dp::BudgetLedger& ledger) {
+std::uint64_t RoundsToCome(const TaskView& view) {
+  const coordinator::PrivacyView& figures = Present(view.privacy, "a task with a ledger has figures");
+  std::uint64_t reserved = 0;
+  for (const dp::NoisedRounds& each : figures.rounds_by_noise) reserved += each.rounds;
   const std::uint64_t declared = view.record.spec.rounds;
-  const std::uint64_t open = declared - std::min(declared, ledger.rounds_reserved());
-  return std::min({open, ledger.RoundsLeft(), kMostRounds});
+  return std::min({declared - std::min(declared, reserved), figures.rounds_left, kMostRounds});
 }
 
 Result<std::uint64_t> AskedRounds(const Call& call, std::uint64_t otherwise) {
@@ -88,28 +94,42 @@ Result<std::uint64_t> AskedRounds(const Call& call, std::uint64_t otherwise) {
 Json ForecastItems(const dp::BudgetLedger& ledger, std::uint64_t rounds) {
   Json items = Json::array();
   const std::uint64_t step = std::max<std::uint64_t>(1, (rounds + kMostPoints - 1) / kMostPoints);
+  double epsilon = ledger.Spent().epsilon;
+  std::uint64_t reckoned = 0;
   const auto add = [&](std::uint64_t more) {
-    const dp::EpsilonReport report = more == 0 ? ledger.Spent() : ledger.Projected(more);
-    items.push_back({{"rounds", more}, {"epsilon", report.epsilon}});
+    // Nobody takes part in more rounds than that: what comes behind them costs nothing more.
+    const std::uint64_t counting = std::min(more, ledger.policy().max_participations);
+    if (counting != reckoned) epsilon = ledger.Projected(counting).epsilon;
+    reckoned = counting;
+    items.push_back({{"rounds", more}, {"epsilon", epsilon}});
   };
   for (std::uint64_t more = 0; more < rounds; more += step) add(more);
   add(rounds);
   return items;
 }
 
+Json ForecastJson(const dp::BudgetLedger& ledger, std::uint64_t rounds) {
+  return {{"task", ledger.policy().task.str()},
+          {"delta", ledger.policy().delta.value()},
+          {"epsilon_budget", ledger.policy().budget.value()},
+          {"noise_multiplier", ledger.noise_multiplier().value()},
+          {"accountant", ledger.Spent().accountant},
+          {"items", ForecastItems(ledger, rounds)}};
+}
+
 Task<Result<HttpResponse>> GetForecast(Call call) {
+  Context& context = call.context;
   TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
   TACIT_CO_TRY_VOID(CheckHasLedger(view));
-  const TaskId id = view.record.spec.id;
-  TACIT_CO_TRY(const dp::BudgetLedger ledger, co_await call.context.coordinator.LedgerOf(id));
-  TACIT_CO_TRY(const std::uint64_t rounds, AskedRounds(call, RoundsToCome(view, ledger)));
-  TACIT_CO_TRY(const Json items, co_await call.context.compute.Run([&] { return ForecastItems(ledger, rounds); }));
-  co_return JsonResponse({{"task", id.str()},
-                          {"delta", ledger.policy().delta.value()},
-                          {"epsilon_budget", ledger.policy().budget.value()},
-                          {"noise_multiplier", ledger.noise_multiplier().value()},
-                          {"accountant", ledger.Spent().accountant},
-                          {"items", items}});
+  TACIT_CO_TRY(const std::uint64_t rounds, AskedRounds(call, RoundsToCome(view)));
+  const ForecastKey key{.task = view.record.spec.id, .moment = view.moment, .rounds = rounds};
+  if (auto kept = context.privacy_pages.FindForecast(key)) co_return JsonText(*std::move(kept));
+  TACIT_CO_TRY(const dp::BudgetLedger ledger, co_await context.coordinator.LedgerOf(key.task));
+  TACIT_CO_TRY(const Json forecast, co_await context.figures.Run([&] { return ForecastJson(ledger, rounds); }));
+  HttpResponse response = JsonResponse(forecast);
+  // Of another moment, when an entry came meanwhile: that is asked for under its own.
+  if (ledger.sequence() == key.moment.ledger_entries) context.privacy_pages.KeepForecast(key, response.body);
+  co_return response;
 }
 
 // ---- Whether the record holds ----
@@ -117,22 +137,27 @@ Task<Result<HttpResponse>> GetForecast(Call call) {
 constexpr std::size_t kEntriesAtOnce = 1000;
 // Computed again they take a second or two of one thread; more is work for `tacit privacy verify`, which asks nobody.
 constexpr std::size_t kMostEntries = 4000;
+constexpr std::size_t kMostEntriesOfSlowAccountants = 200;
 
-Task<Result<std::vector<dp::LedgerEntry>>> WholeLedger(Context& context, const TaskId& id) {
+std::size_t MostEntriesOf(const task::Privacy& privacy) {
+  const bool quick = privacy.mechanism == dp::Mechanism::kGaussian && !privacy.coin;
+  return quick ? kMostEntries : kMostEntriesOfSlowAccountants;
+}
+
+Task<Result<std::vector<dp::LedgerEntry>>> WholeLedger(Context& context, const TaskId& id, std::size_t most) {
   std::vector<dp::LedgerEntry> entries;
   while (true) {
     const std::uint64_t after = entries.empty() ? 0 : entries.back().sequence;
     TACIT_CO_TRY(auto page, co_await context.coordinator.store().Call("ledger_page", [&](store::Store& store) {
       return store.LedgerPage(id, after, kEntriesAtOnce);
     }));
-    const bool last = page.size() < kEntriesAtOnce;
     entries.insert(entries.end(), page.begin(), page.end());
-    if (last) co_return entries;
-    if (entries.size() > kMostEntries) {
-      co_return Fail(ErrorCode::kTooLarge, "the ledger has more than " + std::to_string(kMostEntries) +
+    if (entries.size() > most) {
+      co_return Fail(ErrorCode::kTooLarge, "the ledger has more than " + std::to_string(most) +
                                                " entries; 'tacit privacy ledger " + id.str() +
                                                " -o FILE' and 'tacit privacy verify FILE' look at all of them");
     }
+    if (page.size() < kEntriesAtOnce) co_return entries;
   }
 }
 
@@ -159,8 +184,9 @@ Task<Result<HttpResponse>> GetLedgerVerification(Call call) {
   TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
   TACIT_CO_TRY_VOID(CheckHasLedger(view));
   const task::TaskSpec& spec = view.record.spec;
-  TACIT_CO_TRY(const std::vector<dp::LedgerEntry> entries, co_await WholeLedger(call.context, spec.id));
-  TACIT_CO_TRY(const Json json, co_await call.context.compute.Run([&] {
+  TACIT_CO_TRY(const std::vector<dp::LedgerEntry> entries,
+               co_await WholeLedger(call.context, spec.id, MostEntriesOf(spec.privacy)));
+  TACIT_CO_TRY(const Json json, co_await call.context.figures.Run([&] {
     return VerificationJson(dp::CheckLedger(spec.Policy(&crypto::Sha256), entries, view.latest_version),
                             entries.size());
   }));

@@ -24,4 +24,16 @@ net::Task<Result<std::shared_ptr<const PrivacyPages::Page>>> PrivacyPages::Get(c
   co_return page;
 }
 
+std::optional<std::string> PrivacyPages::FindForecast(const ForecastKey& key) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = forecasts_.find(key.task);
+  if (found == forecasts_.end() || found->second.key != key) return std::nullopt;
+  return found->second.text;
+}
+
+void PrivacyPages::KeepForecast(const ForecastKey& key, std::string text) {
+  const std::scoped_lock lock(mutex_);
+  forecasts_.insert_or_assign(key.task, Forecast{key, std::move(text)});
+}
+
 }  // namespace tacit::api

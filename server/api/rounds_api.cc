@@ -5,6 +5,7 @@
 
 #include "server/api/json.h"
 #include "server/api/request_parts.h"
+#include "server/api/stream_places.h"
 
 namespace tacit::api {
 namespace {
@@ -79,54 +80,64 @@ std::string EventText(std::string_view name, const Json& data, std::optional<Rou
 // One client that watches one task. It looks at what is in memory anyway: nothing that happens waits for who watches.
 class Watch {
  public:
-  Watch(const Call& call, TaskId task, RoundNumber after)
-      : context_(call.context),
-        request_(call.request),
-        principal_(call.principal),
-        task_(std::move(task)),
-        after_(after) {}
+  struct Start {
+    TaskId task;
+    RoundNumber after = 0;
+    StreamPlaces::Place place;
+  };
+  Watch(const Call& call, Start start)
+      : context_(call.context), request_(call.request), principal_(call.principal), start_(std::move(start)) {}
 
   Task<void> Run(net::ResponseStream& stream) {
     for (std::uint64_t looks = 0; IsStillIn(context_, request_, principal_); ++looks) {
-      const Result<std::string> news = co_await News();
-      if (!news) {
-        co_await stream.Write(EventText("problem", {{"detail", news.error().message}}, std::nullopt));
+      const Result<Told> told = co_await Tell(stream);
+      if (!told) {
+        co_await stream.Write(EventText("problem", {{"detail", told.error().message}}, std::nullopt));
         co_return;
       }
-      const bool says_something = !news->empty() || looks % kLooksWithoutAWord == 0;
-      if (says_something && !co_await stream.Write(news->empty() ? ":\n\n" : *news)) co_return;
+      if (*told == Told::kNobodyThere) co_return;
+      const bool still_there = *told == Told::kNothing && looks % kLooksWithoutAWord == 0;
+      if (still_there && !co_await stream.Write(":\n\n")) co_return;
       if (!co_await stream.Pause(kLookEvery)) co_return;
     }
   }
 
  private:
-  Task<Result<std::string>> News() {
-    TACIT_CO_TRY(const TaskView view, co_await context_.coordinator.Task(task_));
-    std::string news;
+  enum class Told : std::uint8_t { kNothing, kSomething, kNobodyThere };
+
+  Task<Result<Told>> Tell(net::ResponseStream& stream) {
+    TACIT_CO_TRY(const TaskView view, co_await context_.coordinator.Task(start_.task));
     Json task = ToJson(view, context_.clock.Now());
     std::string state = WithoutClock(task).dump();
-    if (state == state_) co_return news;
+    if (state == state_) co_return Told::kNothing;
     // Rounds first: who is told that a round is open knows how those before it ended.
-    TACIT_CO_TRY_VOID(co_await AddRounds(view.record.spec, news));
-    news += EventText("task", task, std::nullopt);
-    if (const std::string privacy = EventText("privacy", PrivacyJson(view), std::nullopt); privacy != privacy_) {
+    TACIT_CO_TRY(const Told rounds, co_await TellRounds(view.record.spec, stream));
+    if (rounds == Told::kNobodyThere) co_return rounds;
+    std::string news = EventText("task", task, std::nullopt);
+    if (std::string privacy = EventText("privacy", PrivacyJson(view), std::nullopt); privacy != privacy_) {
       news += privacy;
-      privacy_ = privacy;
+      privacy_ = std::move(privacy);
     }
     state_ = std::move(state);
-    co_return news;
+    co_return co_await stream.Write(news) ? Told::kSomething : Told::kNobodyThere;
   }
 
-  Task<Result<void>> AddRounds(const task::TaskSpec& spec, std::string& news) {
+  // Page by page: the next one is read when the client has taken the one before.
+  Task<Result<Told>> TellRounds(const task::TaskSpec& spec, net::ResponseStream& stream) {
     for (;;) {
-      TACIT_CO_TRY(const RoundPage page, co_await LoadRounds(context_, task_, after_, kRoundsAtOnce));
+      TACIT_CO_TRY(const RoundPage page, co_await LoadRounds(context_, start_.task, start_.after, kRoundsAtOnce));
+      std::string news;
+      bool more = page.rounds.size() == kRoundsAtOnce;
       for (std::size_t i = 0; i < page.rounds.size(); ++i) {
         const store::RoundRecord& round = page.rounds[i];
-        if (!store::HasEnded(round.phase)) co_return Result<void>();
-        after_ = round.key.round;
-        news += EventText("round", ToJson(round, page.models[i], spec), after_);
+        more = more && store::HasEnded(round.phase);
+        if (!store::HasEnded(round.phase)) break;
+        start_.after = round.key.round;
+        news += EventText("round", ToJson(round, page.models[i], spec), start_.after);
       }
-      if (page.rounds.size() < kRoundsAtOnce) co_return Result<void>();
+      if (!news.empty() && !co_await stream.Write(news)) co_return Told::kNobodyThere;
+      if (!more) co_return Told::kSomething;
+      if (!IsStillIn(context_, request_, principal_)) co_return Told::kNobodyThere;
     }
   }
 
@@ -139,8 +150,7 @@ class Watch {
   Context& context_;
   net::HttpRequest& request_;
   Principal principal_;
-  TaskId task_;
-  RoundNumber after_;
+  Start start_;
   std::string state_;
   std::string privacy_;
 };
@@ -154,10 +164,12 @@ Result<RoundNumber> StartOf(const net::HttpRequest& request) {
 Task<Result<HttpResponse>> GetEvents(Call call) {
   TACIT_CO_TRY(const TaskView view, co_await FindTask(call));
   TACIT_CO_TRY(const RoundNumber after, StartOf(call.request));
+  TACIT_CO_TRY(StreamPlaces::Place place, call.context.stream_places.Take(call.principal.Actor()));
   HttpResponse response;
   response.content_type = "text/event-stream";
   response.headers = {{"Cache-Control", "no-store"}};
-  auto watch = std::make_shared<Watch>(call, view.record.spec.id, after);
+  auto watch = std::make_shared<Watch>(
+      call, Watch::Start{.task = view.record.spec.id, .after = after, .place = std::move(place)});
   response.stream = [watch](net::ResponseStream& stream) { return watch->Run(stream); };
   co_return response;
 }

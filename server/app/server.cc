@@ -36,6 +36,7 @@
 #include "server/api/privacy_api.h"
 #include "server/api/privacy_pages.h"
 #include "server/api/rounds_api.h"
+#include "server/api/stream_places.h"
 #include "server/app/observer.h"
 #include "server/app/outgoing.h"
 #include "server/app/published_models.h"
@@ -47,6 +48,8 @@ namespace {
 
 constexpr std::size_t kMaxPemBytes = 64 * 1024;
 constexpr std::size_t kEnrolmentConnectionsPerSource = 32;
+// To accountants, that wait while one is answered; who asks another is told to come back.
+constexpr std::size_t kMostQuestions = 8;
 // Beside one coroutine a connection: each task's few steps, the clock, and requests that outlive their connection.
 constexpr std::size_t kBackgroundMargin = 10'000;
 
@@ -140,6 +143,7 @@ struct Server::Parts {
   net::asio::any_io_executor on_control;
   std::unique_ptr<net::IoThreads> store_io;
   std::unique_ptr<net::ComputePool> compute;
+  std::unique_ptr<net::ComputePool> figures;
   std::unique_ptr<net::TaskGroup> background;
   std::unique_ptr<Outgoing> outgoing;
   std::unique_ptr<coordinator::StoreThread> store_thread;
@@ -152,6 +156,7 @@ struct Server::Parts {
   std::unique_ptr<api::IdentityAccess> identity_access;
   api::KeptAnswers kept_answers{{}, clock};
   api::PrivacyPages privacy_pages;
+  std::unique_ptr<api::StreamPlaces> stream_places;
   std::unique_ptr<api::Context> context;
   std::unique_ptr<net::HttpServer> agents;
   std::unique_ptr<net::HttpServer> enrolment;
@@ -221,6 +226,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
   on_control = control->shared_executor(0);
   TACIT_TRY(store_io, net::IoThreads::Create(1));
   compute = std::make_unique<net::ComputePool>(config.compute_threads, config.agents.max_connections);
+  figures = std::make_unique<net::ComputePool>(1, kMostQuestions);
   store_thread = std::make_unique<coordinator::StoreThread>(store_io->executor(0), *store, metrics);
   background = std::make_unique<net::TaskGroup>(
       on_control, net::TaskGroupOptions{.max_tasks = config.agents.max_connections + kBackgroundMargin,
@@ -271,9 +277,11 @@ void Server::Parts::MakeContext() {
       RateLimiter::Options{.per_minute = config.enrolment.requests_per_minute_per_source}, clock);
   access_rate = std::make_unique<RateLimiter>(
       RateLimiter::Options{.per_minute = config.failed_tokens_per_minute_per_source}, clock);
+  stream_places = std::make_unique<api::StreamPlaces>(config.api.max_connections);
   context = std::make_unique<api::Context>(api::Context{
       .coordinator = *coordinator,
       .compute = *compute,
+      .figures = *figures,
       .ca = *ca,
       .clock = clock,
       .log = log,
@@ -285,6 +293,7 @@ void Server::Parts::MakeContext() {
       .identity_access = identity_access.get(),
       .kept_answers = kept_answers,
       .privacy_pages = privacy_pages,
+      .stream_places = *stream_places,
       .certificate_ends = certificate_ends,
       .trust_domain = config.trust_domain,
       .advertised_host = config.enrolment.advertised_host,
@@ -393,6 +402,7 @@ void Server::Stop(Millis grace) {
   }
   if (parts.background != nullptr) net::RunBlocking(parts.on_control, parts.background->JoinAll());
   if (parts.compute != nullptr) parts.compute->Stop();
+  if (parts.figures != nullptr) parts.figures->Stop();
   net::IoThreads::StopAndJoin({parts.io.get(), parts.control.get(), parts.store_io.get()});
 }
 

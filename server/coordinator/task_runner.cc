@@ -488,7 +488,7 @@ PrivacyMoment TaskRunner::Moment() const {
   return {.ledger_entries = ledger_ ? ledger_->sequence() : 0,
           .state = record_.state,
           .clip_norm = record_.clip_norm.value(),
-          .most_participations = most_participations_};
+          .most_participations = spec().privacy.local ? most_participations_ : 0};
 }
 
 TaskView TaskRunner::View() const {
@@ -502,12 +502,13 @@ TaskView TaskRunner::View() const {
   if (machine_) {
     CurrentRoundView current{.round = CurrentKey().round,
                              .phase = std::string(round::NameOf(machine().phase())),
-                             .since = shown_phase_ ? shown_phase_->since : opened_at_,
+                             .since = std::nullopt,
                              .waiting_for = WaitingFor(),
                              .counted = std::nullopt,
                              .leased = std::nullopt,
                              .time_left = std::nullopt};
     if (!CohortIsSecret()) {
+      current.since = shown_phase_ ? shown_phase_->since : opened_at_;
       current.counted = machine().counted().size();
       current.leased = machine().leased();
     }

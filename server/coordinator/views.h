@@ -105,7 +105,8 @@ struct PendingUpload {
 struct CurrentRoundView {
   RoundNumber round = 0;
   std::string phase;
-  WallTime since;  ///< Its phase began.
+  std::optional<WallTime>
+      since;  ///< Its phase began; absent where a coin hides who comes, as how long it closes may tell.
   std::string waiting_for;
   std::optional<std::uint64_t> counted;  ///< Absent, as the next, where a coin hides how many come.
   std::optional<std::uint64_t> leased;
@@ -152,7 +153,7 @@ struct PrivacyMoment {
   std::uint64_t ledger_entries = 0;
   store::TaskState state = store::TaskState::kActive;
   double clip_norm = 0;
-  std::uint64_t most_participations = 0;  ///< Of any device.
+  std::uint64_t most_participations = 0;  ///< Of any device, where that is told: with noise of devices.
 
   bool operator==(const PrivacyMoment&) const = default;
 };

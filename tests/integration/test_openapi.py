@@ -304,9 +304,11 @@ class Conformance(ServerTest):
                 continue
             head = self.ask("HEAD", filled, operation)
             self.assertEqual((head.status, head.body), (200, b""), path)
+            self.assertEqual(head.headers["X-Content-Type-Options"], "nosniff", path)
             if self.endless(path):
                 continue
             whole = self.ask("GET", filled, operation)
+            self.assertEqual(whole.headers["Cache-Control"], "private, no-cache", path)
             again = self.ask("GET", filled, operation, headers={"If-None-Match": whole.headers["ETag"]})
             if again.status == 200:  # the deadline of an open round moves
                 self.assertNotEqual(again.body, whole.body, path)
@@ -422,6 +424,7 @@ class Events(ServerTest):
         super().setUp()
         self.document = Document(json.loads(SOURCE.read_text()))
         self.server.create_task(task_text(size=1, minimum=1))
+        self.responses = []
 
     def watch(self, query="", headers=None, secret=None):
         """A generator of (event, id, data); ends with the stream."""
@@ -433,6 +436,7 @@ class Events(ServerTest):
         connection.request("GET", "/api/v1/tasks/t/events" + query, headers={
             **(headers or {}), **({"Authorization": f"Bearer {secret}"} if secret else {})})
         response = connection.getresponse()
+        self.responses.append(response)
         self.assertEqual((response.status, response.headers["Content-Type"]), (200, "text/event-stream"))
 
         def events():
@@ -476,6 +480,24 @@ class Events(ServerTest):
         self.assertEqual(next(again)[:2], ("round", "2"))
         self.assertEqual(next(self.watch("?after=0"))[:2], ("round", "1"))
         self.assertEqual(next(self.watch("?after=7"))[0], "task")
+
+    def test_one_caller_has_some_and_gets_another_when_one_has_ended(self):
+        made = self.server.cli("access", "token", "create", "--name", "ada", "--role", "viewer")["data"]
+        streams = [self.watch(secret=made["secret"]) for _ in range(8)]
+        for stream in streams:
+            self.assertEqual(next(stream)[0], "task")
+        headers = {"Authorization": f"Bearer {made['secret']}"}
+
+        def ask():
+            return harness.request(self.server.ports["api"], "HEAD", "/api/v1/tasks/t/events", headers=headers,
+                                   ca=self.server.root / "pki/ca.crt")
+
+        refused = ask()
+        self.assertEqual((refused.status, "Retry-After" in refused.headers), (429, True))
+        self.assertEqual(next(self.watch())[0], "task", "another caller has theirs")
+        for response in self.responses[:len(streams)]:
+            response.close()
+        harness.wait_until(lambda: ask().status == 200, "a place to be given back")
 
     def test_it_ends_with_its_token_and_with_the_server(self):
         made = self.server.cli("access", "token", "create", "--name", "ada", "--role", "viewer")["data"]

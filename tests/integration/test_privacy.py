@@ -55,6 +55,7 @@ class Coin(ServerTest):
         current = self.server.task()["current_round"]
         self.assertIsNone(current["counted"])
         self.assertIsNone(current["leased"])
+        self.assertIsNone(current["since"], "how long a round closes may tell of who came last")
         self.assertIn("how many updates came is not told", current["waiting_for"])
         published = self.server.wait_for_event("round_published")
         self.assertEqual(published["counted"], "secret")
@@ -254,6 +255,9 @@ class Ledger(ServerTest):
         self.assertEqual(privacy["epsilon_spent"], outlook["items"][2]["epsilon"])
         self.assertEqual((outlook["accountant"], outlook["epsilon_budget"]), (privacy["accountant"], 50))
         self.assertGreaterEqual(privacy["epsilon_spent_rdp"], privacy["epsilon_spent"])
+        left = self.server.cli("privacy", "outlook", "t")["data"]["items"]
+        self.assertEqual([item["rounds"] for item in left], [0, 1, 2])
+        self.assertEqual([item["epsilon"] for item in left], [item["epsilon"] for item in outlook["items"][2:]])
         self.assertAlmostEqual(privacy["rho_zcdp"], 2 * 0.5, places=4)  # of two rounds at noise multiplier 1
         # What each device may take part in ends with the task's rounds: so do the costs.
         more = self.server.asked("GET", "/api/v1/tasks/t/privacy/forecast?rounds=100000")["items"]
@@ -367,6 +371,7 @@ class ChangedNoise(ServerTest):
                                                     {"noise_multiplier": 6, "rounds": 1}])
         self.assertEqual(own["items"][0]["epsilon"], shown["epsilon_spent"])
         self.assertIn("changed on the way", shown["filter"]["statement"])
+        self.assertIsNone(shown["rho_zcdp"], "no zCDP is proved of noise that was chosen on the way")
         self.assertEqual(self.server.task()["noise_multiplier"], 6)
         entries = self.server.cli("privacy", "ledger", "t")["data"]
         self.assertEqual([(entry["kind"], entry["round"], entry["noise_multiplier"]) for entry in entries["items"]],
