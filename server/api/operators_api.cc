@@ -20,7 +20,6 @@ namespace {
 
 using coordinator::AdjustOrder;
 using coordinator::TaskView;
-using net::HttpRequest;
 using net::HttpResponse;
 using net::Task;
 
