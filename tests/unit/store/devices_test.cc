@@ -12,7 +12,6 @@ using tacit::testing::IsOk;
 using testing::At;
 using testing::Device;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using testing::NewDevice;
 using ::testing::SizeIs;
 using testing::StoreTest;
