@@ -40,7 +40,9 @@ Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client) {
   auto answer = client.Download(target);
   if (!answer) {
     Failure failure = std::move(answer).error();
-    if (failure.error.code == ErrorCode::kNotFound) failure.hint = "tacit task show " + arguments.task.str();
+    const bool no_task = failure.error.message.contains("no task named");
+    if (failure.error.code == ErrorCode::kNotFound && !no_task)
+      failure.hint = "tacit task show " + arguments.task.str();
     return std::unexpected(std::move(failure));
   }
   const net::ClientResponse& response = *answer;

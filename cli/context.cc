@@ -83,6 +83,10 @@ Outcome<Sources> FindSources(const ConnectionArguments& arguments) {
 }
 
 Outcome<std::string> ReadToken(const std::filesystem::path& path) {
+  if (std::error_code ignored; !std::filesystem::exists(path, ignored)) {
+    return UsageFailure(path.string() + " is not there",
+                        "--token-file with the file that 'tacit access token create -o FILE' wrote");
+  }
   if (const auto closed = CheckClosedToOthers(path); !closed)
     return UsageFailure(closed.error(), "chmod 600 " + ShellQuote(path.string()));
   TACIT_CLI_TRY(std::string token, ReadText(path));

@@ -105,12 +105,14 @@ std::string WithinBudget(const Json& plan) {
 // What a plan would cost; one without noise says so.
 void AddCost(const Json& plan, Pairs& pairs) {
   if (const Json& local = MemberAt(plan, "local"); local.is_object()) return AddLocalCost(local, pairs);
-  if (!MemberAt(plan, "epsilon").is_number()) {
+  if (TextAt(plan, "mechanism") == "none") {
     pairs.emplace_back("privacy", "none: this task would add no noise");
     return;
   }
   pairs.emplace_back("noise multiplier", NoiseAt(plan));
-  pairs.emplace_back("epsilon", CostAt(plan, "epsilon"));
+  // Infinity has no number in JSON.
+  const bool bounded = MemberAt(plan, "epsilon").is_number();
+  pairs.emplace_back("epsilon", bounded ? CostAt(plan, "epsilon") : "no bound is proved at this delta");
   pairs.emplace_back("epsilon budget", ShortNumberAt(plan, "epsilon_budget"));
   pairs.emplace_back("rounds within budget", WithinBudget(plan));
   pairs.emplace_back("delta", CostAt(plan, "delta"));

@@ -217,6 +217,8 @@ sed -i -E "s/^# (requests_per_minute_per_source) *=.*/\1 = $((agents + 30))/" "$
 cleanup_on_failure() {
   local code=$?
   if [ $code -ne 0 ]; then
+    # Also what was started a moment ago, and whose number is not written down yet.
+    jobs -p | xargs -r kill 2>/dev/null || true
     stop_earlier_run
     local what=failed
     if [ $code -gt 128 ]; then what="interrupted, and what it had started is stopped"; fi
@@ -435,6 +437,8 @@ say "Done in $((SECONDS - built)) s after $((built - started)) s of building. Ev
 note "export PATH=$(printf %q "$bin"):\$PATH TACIT_CONTEXT=$(printf %q "$server")"
 note "tacit task show $task; tacit task rounds $task; tacit privacy show $task; tacit device list"
 note "curl -s http://127.0.0.1:$metrics_port/metrics | grep tacit_"
+note "dashboard: https://127.0.0.1:$api_port/ (its CA is $server/pki/ca.crt)"
+note "what it asks for: tacit access token create --name me --role operator"
 note "models: $dir/models"
 note "server: $server, its log $dir/tacitd.log; agents' logs: $dir/agents/*/agent.log"
 note "stop it all: deploy/quickstart.sh --stop$([ "$dir" = "$root/build/quickstart" ] || printf ' --dir %q' "$dir")"

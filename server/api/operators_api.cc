@@ -1,6 +1,7 @@
 #include "server/api/operators_api.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -28,12 +29,26 @@ constexpr std::int64_t kMaxTokenLifetimeSeconds = 366LL * 24 * 3600;
 
 // ---- Tasks ----
 
+// A ledger would refuse its first round, with a fleet waiting: better now, while somebody looks.
+Result<task::TaskSpec> ParseAffordable(std::string_view toml, std::string_view file) {
+  TACIT_TRY(task::TaskSpec spec, task::ParseTask(toml, file));
+  if (spec.privacy.mechanism == dp::Mechanism::kNone) return spec;
+  const dp::BudgetPolicy policy = spec.Policy(&crypto::Sha256);
+  const double first = dp::CostOf(policy, 1).epsilon;
+  if (first <= policy.budget.value()) return spec;
+  const std::string cost = std::isfinite(first) ? Json(first).dump() : std::string("more than is bounded");
+  return Fail(ErrorCode::kInvalidArgument,
+              std::string(file) + ": 'privacy.epsilon_budget' pays for no round: the first costs " + cost + " of " +
+                  Json(policy.budget.value()).dump() +
+                  "; raise it or the noise ('tacit privacy calibrate' says what a budget needs)");
+}
+
 // To find the noise for an epsilon takes up to a second.
 Task<Result<task::TaskSpec>> ReadTask(const Call& call, std::string& toml) {
   TACIT_CO_TRY(const Bytes body, co_await call.request.ReadBody(task::kMaxTaskBytes));
   toml = AsText(body);
   const std::string file(call.request.Header("x-tacit-file").value_or("task.toml"));
-  co_return co_await call.context.figures.Run([&] { return task::ParseTask(toml, file); });
+  co_return co_await call.context.figures.Run([&] { return ParseAffordable(toml, file); });
 }
 
 // What an update may take is a rule of how updates come in, which the coordinator does not know.

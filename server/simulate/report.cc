@@ -299,7 +299,8 @@ std::string HtmlOf(const Experiment& experiment) {
   html += "<h2>All combinations</h2>\n" + TableHtml(experiment);
   html +=
       "<p>NOISE is the noise multiplier; NOISE/SIGNAL the standard deviation of the noise on one coordinate of the "
-      "average over the clip norm: up to about 0.003 it is not seen in the model, above 0.1 the model is ruined. "
+      "average over the clip norm: up to about 0.003 it is not seen in the model, above 0.1 much of the accuracy is "
+      "lost. "
       "ACCURACY is that of the last model that was published.</p>\n";
   html += TroubleHtml(experiment);
   return html + "<h2>Task file</h2>\n<pre>" + XmlText(experiment.plan.toml) + "</pre>\n</body>\n</html>\n";

@@ -245,6 +245,14 @@ class Ledger(ServerTest):
         path.write_text("[]")
         self.assertIn("no privacy ledger", verify(expect=2)["error"]["message"])
 
+    def test_a_budget_that_pays_for_no_round_is_refused_while_somebody_looks(self):
+        text = task_text(size=2, privacy=GAUSSIAN.replace("50.0", "0.05"))
+        for path in ("/api/v1/plan", "/api/v1/tasks"):
+            answer = self.server.operator("POST", path, text.encode())
+            self.assertEqual(answer.status, 422)
+            self.assertRegex(answer.problem()["detail"], r"pays for no round: the first costs [45]\.\d+ of 0.05; raise")
+        self.assertEqual(self.server.asked("GET", "/api/v1/tasks")["items"], [])
+
     def test_the_server_says_what_rounds_will_cost_and_then_they_do(self):
         self.server.create_task(task_text(size=2, rounds=4))
         devices = self.devices("a", "b")

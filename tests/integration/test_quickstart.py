@@ -123,7 +123,8 @@ class ByHand(unittest.TestCase):
     """The README's commands as they are written, but for the home directory and the ports."""
 
     def test_trains_a_model(self):
-        block = re.search(r"## By hand.*?```sh\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL).group(1)
+        section = (SOURCE / "README.md").read_text().split("\n## By hand\n")[1]
+        block = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[:2])
         with tempfile.TemporaryDirectory(prefix="tacit-test-") as home, contextlib.ExitStack() as taken:
             edits = ""
             for port in ("8443", "8444", "8445", "9464"):
@@ -136,6 +137,7 @@ class ByHand(unittest.TestCase):
             done = subprocess.run(["bash", "-e", "-m", "-c", block], cwd=SOURCE, env={**os.environ, "HOME": home},
                                   capture_output=True, text=True, timeout=120)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("kill %1", block)
             self.assertRegex(done.stdout, r"accuracy [5-9][0-9]\.[0-9]+ %")
             self.assertTrue((pathlib.Path(home) / "tacit-first/model.safetensors").is_file())
 

@@ -6,6 +6,7 @@
 namespace tacit::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -68,6 +69,10 @@ TEST(DescribePlan, NamesTheCostOrThatThereIsNoPrivacy) {
     "noise_to_signal":0.13,"meaning":"drowned","cohort_needed":895})");
   EXPECT_THAT(DescribePlan(plan), HasSubstr("drowned"));
   EXPECT_THAT(DescribePlan(Json::parse(R"({"mechanism":"none"})")), HasSubstr("would add no noise"));
+  Json unbounded = plan;
+  unbounded["epsilon"] = nullptr;
+  EXPECT_THAT(DescribePlan(unbounded),
+              AllOf(HasSubstr("no bound is proved"), HasSubstr("2.7"), Not(HasSubstr("no noise"))));
 }
 
 TEST(DescribePlan, SaysThatARoundWouldBeABuffer) {
