@@ -51,6 +51,17 @@ std::optional<std::uint64_t> ParseWhole(std::string_view text) {
   return number;
 }
 
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = LowerCase(c);
+  return lower;
+}
+
+bool EqualInAnyCase(std::string_view one, std::string_view other) {
+  const auto lower = [](char c) { return LowerCase(c); };
+  return std::ranges::equal(one, other, {}, lower, lower);
+}
+
 std::string Counted(std::uint64_t number, std::string_view singular) {
   return std::to_string(number) + " " + std::string(singular) + (number == 1 ? "" : "s");
 }

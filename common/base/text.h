@@ -16,6 +16,14 @@ std::string Excerpt(std::string_view text);
 /// none, or does not fit.
 std::optional<std::uint64_t> ParseWhole(std::string_view text);
 
+/// ASCII letters in lower case, all else as it is: names of protocols are compared so, whatever the locale.
+constexpr char LowerCase(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+std::string LowerCase(std::string_view text);
+/// Whether two texts are the same but for the case of ASCII letters.
+bool EqualInAnyCase(std::string_view one, std::string_view other);
+
 /// A number and what it counts: "1 round", "2 rounds".
 std::string Counted(std::uint64_t number, std::string_view singular);
 

@@ -128,9 +128,8 @@ std::optional<std::string_view> HttpRequest::Query(std::string_view name) const 
 }
 
 std::optional<std::string_view> HttpRequest::Header(std::string_view name) const {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   for (const auto& [key, value] : head_.headers) {
-    if (std::ranges::equal(key, name, {}, {}, lower)) return value;
+    if (EqualInAnyCase(key, name)) return value;
   }
   return std::nullopt;
 }

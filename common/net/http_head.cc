@@ -8,6 +8,8 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "common/base/text.h"
+
 namespace tacit::net {
 namespace {
 
@@ -39,15 +41,6 @@ bool IsDigit(char c) {
 bool IsAlpha(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-char Lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-std::string Lowered(std::string_view text) {
-  std::string lowered(text);
-  for (char& c : lowered) c = Lower(c);
-  return lowered;
-}
 
 // Source: RFC 3986, section 3.3: pchar without the percent escapes, and the separators of a path.
 bool IsPathChar(char c) {
@@ -56,7 +49,7 @@ bool IsPathChar(char c) {
 
 int HexValue(char c) {
   if (IsDigit(c)) return c - '0';
-  const char lower = Lower(c);
+  const char lower = LowerCase(c);
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
@@ -180,7 +173,7 @@ Checked CheckHost(bool is_http_1_0, const RequestHead& head) {
 Checked SetExpectation(bool is_http_1_0, RequestHead& head) {
   const auto expect = head.Header("expect");
   if (!expect) return {};
-  if (Lowered(*expect) != "100-continue") return Refuse(417, "the only expectation that can be met is 100-continue");
+  if (LowerCase(*expect) != "100-continue") return Refuse(417, "the only expectation that can be met is 100-continue");
   head.expects_continue = !is_http_1_0 && head.content_length.value_or(0) > 0;
   return {};
 }
@@ -228,7 +221,7 @@ std::expected<http::message<kIsRequest, http::empty_body>, HeadFault> ReadSyntax
 Checked CopyFields(const http::fields& from, Fields& fields) {
   for (const auto& field : from) {
     if (fields.size() == kMaxHeaders) return Refuse(431, "more than " + std::to_string(kMaxHeaders) + " headers");
-    fields.emplace_back(Lowered(field.name_string()), std::string(field.value()));
+    fields.emplace_back(LowerCase(field.name_string()), std::string(field.value()));
   }
   return {};
 }

@@ -222,14 +222,6 @@ std::unexpected<Error> Describe(CURLcode failure, std::string detail, const std:
                   (is_known ? "; " + std::string(known->advice) : std::string("; try again later")));
 }
 
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
 WebResponse AnswerOf(CURL* easy, std::string body) {
   WebResponse answer;
   answer.body = std::move(body);

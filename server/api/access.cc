@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "common/crypto/digest.h"
 #include "common/crypto/random.h"
 #include "common/crypto/spiffe.h"
@@ -70,14 +71,9 @@ std::unexpected<Refusal> Refuse(std::string_view reason, ErrorCode code, std::st
 
 constexpr std::string_view kScheme = "Bearer ";
 
-char ToLower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 // The name of a scheme is compared without regard to case. Source: RFC 9110, section 11.1.
 bool IsBearer(std::string_view header) {
-  return header.size() > kScheme.size() &&
-         std::ranges::equal(header.substr(0, kScheme.size()), kScheme, {}, ToLower, ToLower);
+  return header.size() > kScheme.size() && EqualInAnyCase(header.substr(0, kScheme.size()), kScheme);
 }
 
 // A right token is no attempt, nor is one that cannot be checked. Whose role is missing has shown who they are.

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/text.h"
 #include "server/dashboard/files.h"
 
 namespace tacit::api {
@@ -36,11 +37,6 @@ std::string_view TakeUpTo(std::string_view& rest, char separator) {
   const std::string_view part = rest.substr(0, rest.find(separator));
   rest.remove_prefix(std::min(rest.size(), part.size() + 1));
   return Trimmed(part);
-}
-
-bool IsCoding(std::string_view name, std::string_view wanted) {
-  return std::ranges::equal(name, wanted, {},
-                            [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
 }
 
 // "q=0", "q=0.000"; a coding without a weight is wanted.
@@ -85,7 +81,7 @@ bool TakesGzip(std::string_view accept_encoding) {
     const std::string_view coding = TakeUpTo(element, ';');
     bool wanted = true;
     while (!element.empty()) wanted = !HasNoWeight(TakeUpTo(element, ';')) && wanted;
-    if (IsCoding(coding, "gzip") || IsCoding(coding, "x-gzip")) return wanted;
+    if (EqualInAnyCase(coding, "gzip") || EqualInAnyCase(coding, "x-gzip")) return wanted;
     if (coding == "*") any = wanted;
   }
   return any;

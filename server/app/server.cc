@@ -21,7 +21,6 @@
 #include "common/base/version.h"
 #include "common/command_line/command_line.h"
 #include "common/crypto/certificate.h"
-#include "common/crypto/random.h"
 #include "common/net/http_server.h"
 #include "common/net/run_blocking.h"
 #include "server/api/access_api.h"
@@ -120,10 +119,7 @@ class Signals {
 }  // namespace
 
 ServerSeams ProductionSeams() {
-  return {.noise_source = [](const RoundKey&, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
-            return std::make_unique<crypto::AesKeystream>(secret);
-          },
-          .after_store_step = {}};
+  return {.noise_source = &coordinator::NoiseOfSecret, .after_store_step = {}};
 }
 
 struct Server::Parts {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/crypto/random.h"
 #include "server/coordinator/pacing.h"
 
 namespace tacit::coordinator {
@@ -94,6 +95,10 @@ class Held {
 };
 
 }  // namespace
+
+std::unique_ptr<Keystream> NoiseOfSecret(const RoundKey& /*round*/, const crypto::SecretKey& secret) {
+  return std::make_unique<crypto::AesKeystream>(secret);
+}
 
 Coordinator::Coordinator(Services services) : services_(std::move(services)) {}
 Coordinator::~Coordinator() = default;

@@ -76,6 +76,8 @@ class StoreThread {
 /// that the round got from the operating system and that is destroyed with it: a draw that a crash made again is the
 /// same draw, bit for bit. Only a test takes something else.
 using NoiseSourceFactory = std::function<std::unique_ptr<Keystream>(const RoundKey&, crypto::SecretKey secret)>;
+/// What the server takes.
+std::unique_ptr<Keystream> NoiseOfSecret(const RoundKey& round, const crypto::SecretKey& secret);
 
 /// What every part of the coordinator works with. All of it outlives the coordinator.
 struct Services {

@@ -65,9 +65,7 @@ Result<Bytes> Decoded(std::string_view text, std::string_view what) {
 
 // Source: RFC 7515, section 4.1.9: in any case, and "application/" may be left out.
 bool IsTokenType(std::string_view type) {
-  std::string lower(type);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const std::string lower = LowerCase(type);
   std::string_view rest = lower;
   if (rest.starts_with("application/")) rest.remove_prefix(std::string_view("application/").size());
   return rest == "jwt" || rest == "at+jwt";

@@ -204,21 +204,18 @@ class Simulation {
   }
 
   coordinator::Services Services() {
-    return {
-        .control = time_.executor(),
-        .store = Present(store_thread_, "made at the start"),
-        .compute = compute_,
-        .background = background_,
-        .clock = time_.clock(),
-        .log = log_,
-        .metrics = metrics_,
-        .noise_source = [](const RoundKey& /*round*/, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
-          return std::make_unique<crypto::AesKeystream>(secret);
-        },
-        .long_poll = Millis(10'000),
-        .upload_memory = kMemory,
-        .task_memory = kMemory,
-        .max_parameters = model::ModelSpec::kMaxParameters};
+    return {.control = time_.executor(),
+            .store = Present(store_thread_, "made at the start"),
+            .compute = compute_,
+            .background = background_,
+            .clock = time_.clock(),
+            .log = log_,
+            .metrics = metrics_,
+            .noise_source = &coordinator::NoiseOfSecret,
+            .long_poll = Millis(10'000),
+            .upload_memory = kMemory,
+            .task_memory = kMemory,
+            .max_parameters = model::ModelSpec::kMaxParameters};
   }
 
   /// The row of the round, once it has ended; nothing where no device got a lease.

@@ -38,6 +38,13 @@ TEST(ParseWhole, TakesAllOfATextOrNothing) {
     EXPECT_EQ(ParseWhole(bad), std::nullopt) << bad;
 }
 
+TEST(LowerCase, ChangesAsciiLettersAlone) {
+  EXPECT_EQ(LowerCase("AZaz09-[@`\xc3\x84"), "azaz09-[@`\xc3\x84");
+  EXPECT_TRUE(EqualInAnyCase("Content-Type", "content-TYPE"));
+  EXPECT_FALSE(EqualInAnyCase("bearer", "bearer "));
+  EXPECT_FALSE(EqualInAnyCase("@", "`"));
+}
+
 TEST(Counted, IsOneOrMany) {
   EXPECT_EQ(Counted(1, "round"), "1 round");
   EXPECT_EQ(Counted(0, "round"), "0 rounds");

@@ -22,7 +22,6 @@
 
 #include <gmock/gmock.h>
 
-#include "common/crypto/random.h"
 #include "common/net/run_blocking.h"
 #include "dp/update.h"
 #include "server/store/sqlite_store.h"
@@ -107,22 +106,19 @@ class CoordinatorTest : public ::testing::Test {
   net::TaskGroup background_{on_control_,
                              {.max_tasks = 1'000, .on_exception = [this](std::string_view) { ++exceptions_; }}};
   StoreThread store_thread_{store_io_->executor(0), *store_, metrics_};
-  const Services services_{
-      .control = on_control_,
-      .store = store_thread_,
-      .compute = compute_,
-      .background = background_,
-      .clock = clock_,
-      .log = log_,
-      .metrics = metrics_,
-      .noise_source = [](const RoundKey& /*round*/, const crypto::SecretKey& secret) -> std::unique_ptr<Keystream> {
-        return std::make_unique<crypto::AesKeystream>(secret);
-      },
-      .long_poll = Millis(10'000),
-      .upload_memory = 1U << 20U,
-      .task_memory = 1U << 30U,
-      .max_parameters = 1'000'000,
-      .ack_patience = Millis(2'000)};
+  const Services services_{.control = on_control_,
+                           .store = store_thread_,
+                           .compute = compute_,
+                           .background = background_,
+                           .clock = clock_,
+                           .log = log_,
+                           .metrics = metrics_,
+                           .noise_source = &NoiseOfSecret,
+                           .long_poll = Millis(10'000),
+                           .upload_memory = 1U << 20U,
+                           .task_memory = 1U << 30U,
+                           .max_parameters = 1'000'000,
+                           .ack_patience = Millis(2'000)};
   Coordinator coordinator_{services_};
 };
 
