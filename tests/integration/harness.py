@@ -140,6 +140,13 @@ class Disk:
         self.holder.communicate()
 
 
+class Ports(dict):
+    """Of the listeners, by name; of a server that is gone, none: its numbers may be another's by now."""
+
+    def __missing__(self, name):
+        raise ConnectionRefusedError(f"the server is gone, and with it its port for {name}")
+
+
 class Server:
     """A data directory made by `tacit init`, and a tacitd on ports of its own choosing."""
 
@@ -149,7 +156,7 @@ class Server:
         self.binary = binary
         self.process = None
         self.file_limits = None  # soft and hard, of open files
-        self.ports = {}
+        self.ports = Ports()
         self.log = []
         self.enrolled = set()
         if copy_of:
@@ -183,7 +190,7 @@ class Server:
         threading.Thread(target=self._read_log, args=(self.process,), daemon=True).start()
         ready = self.wait_for_event("server_ready")
         self.seconds_to_ready = time.monotonic() - started
-        self.ports = {name: ready[name + "_port"] for name in ("agents", "enrolment", "api", "metrics")}
+        self.ports = Ports({name: ready[name + "_port"] for name in ("agents", "enrolment", "api", "metrics")})
         return self
 
     def _read_log(self, process):
@@ -205,11 +212,13 @@ class Server:
         return wait_until(found, f"event {name} {fields}; last events: {self.log[-5:]}", self.process)
 
     def kill(self):
+        self.ports = Ports()
         self.process.kill()
         self.process.wait()
 
     def wait_for_death(self):
         self.process.wait(timeout=PATIENCE)
+        self.ports = Ports()
         return self.process.returncode
 
     def restart(self, environment=None):
