@@ -126,7 +126,8 @@ Json NotCovered(const task::TaskSpec& spec) {
         "the amplification, towards whoever sees which devices came or how many: this server, and those who watch its "
         "network, its load or its log at level \"debug\"");
     list.push_back(
-        "when a round ends, to the millisecond: after its deadline an update that came last is still made durable");
+        "when a round ends, should the disk take longer for an update that came last than the time that is left for "
+        "it");
   }
   return list;
 }

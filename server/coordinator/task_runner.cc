@@ -70,7 +70,8 @@ round::Rules TaskRunner::RulesOfTask() const {
       .deadline = cohort.deadline,
       .interest_lifetime = services_.long_poll + Millis(15'000),
       .full_batch = FullBatch(),
-      .cohort_is_secret = CohortIsSecret()};
+      .cohort_is_secret = CohortIsSecret(),
+      .settling = Millis(1'000 + spec().model.ParameterCount() * sizeof(std::int32_t) / kBytesPerMilliOfWait)};
   if (spec().asynchronous) MakeBufferRules(rules);
   return rules;
 }

@@ -192,7 +192,7 @@ void Machine::On(const Opened& /*event*/, SteadyTime now, Actions& out) {
   if (!rules_.asynchronous) deadline_ = now + rules_.deadline;
   interested_.clear();
   out.emplace_back(Announce{});
-  if (!stop_reason_.empty()) StartClosing(out);
+  if (!stop_reason_.empty()) StartClosing(now, out);
 }
 
 void Machine::On(const OpenRefused& event, SteadyTime now, Actions& out) {
@@ -223,7 +223,7 @@ void Machine::On(const Offered& event, SteadyTime now, Actions& out) {
   if (rules_.asynchronous) lineage_.leased.Free(event.device);
   CommitOrWait(out);
   if (rules_.asynchronous || rules_.cohort_is_secret) return;
-  if (Taken() >= rules_.target_cohort) StartClosing(out);
+  if (Taken() >= rules_.target_cohort) StartClosing(now, out);
 }
 
 std::optional<Error> Machine::ObstacleTo(const Offered& event) const {
@@ -282,17 +282,17 @@ void Machine::StartCommit(Actions& out) {
   out.emplace_back(CommitPartial{});
 }
 
-void Machine::On(const Committed& /*event*/, SteadyTime /*now*/, Actions& out) {
+void Machine::On(const Committed& /*event*/, SteadyTime now, Actions& out) {
   TACIT_CHECK(!in_flight_.empty(), "only a commit in flight can land");
   for (const auto& [device, sent] : in_flight_) out.emplace_back(Acknowledge{device});
   counted_.merge(in_flight_);
   in_flight_.clear();
   CommitOrWait(out);
-  if (phase_ == Phase::kClosing) CloseWhenSettled(out);
-  if (rules_.asynchronous && phase_ == Phase::kOpen && counted_.size() >= rules_.target_cohort) StartClosing(out);
+  if (phase_ == Phase::kClosing) CloseWhenSettled(now, out);
+  if (rules_.asynchronous && phase_ == Phase::kOpen && counted_.size() >= rules_.target_cohort) StartClosing(now, out);
 }
 
-void Machine::On(const CommitFailed& event, SteadyTime /*now*/, Actions& out) {
+void Machine::On(const CommitFailed& event, SteadyTime now, Actions& out) {
   TACIT_CHECK(!in_flight_.empty(), "only a commit in flight can fail");
   for (const auto& [device, sent] : in_flight_) {
     out.emplace_back(Refuse{
@@ -301,18 +301,19 @@ void Machine::On(const CommitFailed& event, SteadyTime /*now*/, Actions& out) {
   }
   in_flight_.clear();
   CommitOrWait(out);
-  if (phase_ == Phase::kClosing) CloseWhenSettled(out);
+  if (phase_ == Phase::kClosing) CloseWhenSettled(now, out);
 }
 
-void Machine::StartClosing(Actions& out) {
+void Machine::StartClosing(SteadyTime now, Actions& out) {
   phase_ = Phase::kClosing;
+  if (rules_.cohort_is_secret) settles_at_ = now + rules_.settling;
   out.emplace_back(Announce{});
   CommitOrWait(out);
-  CloseWhenSettled(out);
+  CloseWhenSettled(now, out);
 }
 
-void Machine::CloseWhenSettled(Actions& out) {
-  if (!in_flight_.empty() || !filling_.empty() || charging_) return;
+void Machine::CloseWhenSettled(SteadyTime now, Actions& out) {
+  if (!in_flight_.empty() || !filling_.empty() || charging_ || now < settles_at_) return;
   if (!stop_reason_.empty()) {
     End(stop_reason_, out);
     return;
@@ -355,15 +356,15 @@ void Machine::On(const ReleaseFailed& event, SteadyTime now, Actions& out) {
   RetryOrAbandon("publishing the model", event.reason, now, out);
 }
 
-void Machine::On(const StopAsked& event, SteadyTime /*now*/, Actions& out) {
+void Machine::On(const StopAsked& event, SteadyTime now, Actions& out) {
   if (ended()) return;
   stop_reason_ = event.reason;
   if (phase_ == Phase::kScheduled && !opening_) {
     End(stop_reason_, out);
   } else if (phase_ == Phase::kOpen) {
-    StartClosing(out);
+    StartClosing(now, out);
   } else if (phase_ == Phase::kClosing) {
-    CloseWhenSettled(out);
+    CloseWhenSettled(now, out);
   }
 }
 
@@ -372,13 +373,16 @@ void Machine::On(const Tick& /*event*/, SteadyTime now, Actions& out) {
   if (retry_at_ != SteadyTime::max() && now >= retry_at_) {
     retry_at_ = SteadyTime::max();
     if (phase_ == Phase::kScheduled) TryOpen(now, out);
-    Redo(out);
+    Redo(now, out);
   }
-  if (phase_ == Phase::kOpen && now >= deadline_) StartClosing(out);
+  if (phase_ == Phase::kOpen && now >= deadline_) StartClosing(now, out);
+  // Once settled; what is on its way to the disk, or to the charge, answers by itself.
+  if (phase_ == Phase::kClosing && rules_.cohort_is_secret && retry_at_ == SteadyTime::max())
+    CloseWhenSettled(now, out);
 }
 
-void Machine::Redo(Actions& out) {
-  if (phase_ == Phase::kClosing) CloseWhenSettled(out);
+void Machine::Redo(SteadyTime now, Actions& out) {
+  if (phase_ == Phase::kClosing) CloseWhenSettled(now, out);
   if (phase_ == Phase::kCharged && !releasing_) {
     releasing_ = true;
     out.emplace_back(Release{});

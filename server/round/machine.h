@@ -43,6 +43,9 @@ struct Rules {
   /// Nothing that can be seen may depend on how many come: the round ends at its deadline and not when it is full, and
   /// with whoever came.
   bool cohort_is_secret = false;
+  /// With a secret cohort: from the closing to the charge, so that the time of the end does not tell whether an update
+  /// that came last was still on its way to the disk. Longer than that should take.
+  Millis settling{2'000};
   /// Devices work at their own pace (docs/adr/0016): the round takes updates that earlier rounds leased, has no
   /// deadline, and closes when `target_cohort` updates are durable. `max_leases` is then how many devices are at work
   /// at a time.
@@ -254,12 +257,12 @@ class Machine {
   void OfferAgain(const Offered& event, Actions& out) const;
   void CommitOrWait(Actions& out);
   void StartCommit(Actions& out);
-  void StartClosing(Actions& out);
-  void CloseWhenSettled(Actions& out);
+  void StartClosing(SteadyTime now, Actions& out);
+  void CloseWhenSettled(SteadyTime now, Actions& out);
   void ForgetTheGone(SteadyTime now);
   void TryOpen(SteadyTime now, Actions& out);
   void RetryOrAbandon(std::string_view step, const std::string& reason, SteadyTime now, Actions& out);
-  void Redo(Actions& out);
+  void Redo(SteadyTime now, Actions& out);
   void End(std::string reason, Actions& out);
 
   RoundKey key_;
@@ -272,6 +275,7 @@ class Machine {
   std::uint32_t attempts_ = 0;
   SteadyTime retry_at_ = SteadyTime::max();
   SteadyTime deadline_ = SteadyTime::max();
+  SteadyTime settles_at_{};  // no sooner does a closing round with a secret cohort end
   std::string reason_;
   std::string stop_reason_;  // set once a stop was asked for
   std::map<DeviceId, SteadyTime> interested_;

@@ -323,7 +323,11 @@ TEST(Round, WithASecretCohortNeitherItsSizeNorItsEndTellHowManyCame) {
     }
     reasons.insert(machine.WaitingFor());
     EXPECT_EQ(machine.phase(), Phase::kOpen) << came << " came, the target is 3";
-    EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(1000))), SizeIs(1)) << came << " came, the least is 2";
+    EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(1000))), IsEmpty()) << came << " came";
+    EXPECT_EQ(machine.phase(), Phase::kClosing);
+    EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(2999))), IsEmpty()) << came << " came";
+    EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(3000))), SizeIs(1)) << came << " came, the least is 2";
+    EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(3050))), IsEmpty()) << "it is under way";
   }
   EXPECT_THAT(reasons, SizeIs(1));
   std::map<DeviceId, Sent> four;
@@ -331,6 +335,27 @@ TEST(Round, WithASecretCohortNeitherItsSizeNorItsEndTellHowManyCame) {
   Machine again = Machine::Restore({*TaskId::Parse("har"), 7}, rules, Phase::kOpen, four, At(0));
   again.Step(Tick{}, At(1));
   EXPECT_EQ(again.phase(), Phase::kOpen);
+}
+
+TEST(Round, WithASecretCohortEndsAtTheSameTimeWhetherOrNotAnUpdateCameLast) {
+  Rules rules = SmallRules();
+  rules.cohort_is_secret = true;
+  rules.settling = Millis(500);
+  Machine machine = OpenMachine(rules);
+  machine.Step(Offered{Device(1), DigestOf(1)}, At(999));
+  machine.Step(Tick{}, At(1000));
+  EXPECT_THAT(Only<Charge>(machine.Step(Committed{}, At(1200))), IsEmpty());
+  EXPECT_THAT(Only<Charge>(machine.Step(Tick{}, At(1500))), SizeIs(1));
+
+  Machine slow = OpenMachine(rules);
+  slow.Step(Offered{Device(1), DigestOf(1)}, At(999));
+  slow.Step(Tick{}, At(1000));
+  EXPECT_THAT(Only<Charge>(slow.Step(Tick{}, At(1600))), IsEmpty()) << "what is on its way counts";
+  EXPECT_THAT(Only<Charge>(slow.Step(Committed{}, At(1700))), SizeIs(1));
+
+  Machine stopped = OpenMachine(rules);
+  EXPECT_THAT(Only<Abandon>(stopped.Step(StopAsked{"enough"}, At(10))), IsEmpty());
+  EXPECT_THAT(Only<Abandon>(stopped.Step(Tick{}, At(510))), SizeIs(1));
 }
 
 TEST(Round, TakesUpWhereItStoodAfterARestart) {
