@@ -133,7 +133,7 @@ Result<void> SignerSet::CheckSignatures(const Envelope& envelope) const {
     ++good;
   }
   if (good >= threshold_) return {};
-  return Fail(ErrorCode::kUnauthenticated, "signed by " + Counted(good, "key") + " that is trusted here, of " +
+  return Fail(ErrorCode::kUnauthenticated, "signed by " + Counted(good, "trusted key") + ", of " +
                                                std::to_string(threshold_) + " that must have signed");
 }
 
