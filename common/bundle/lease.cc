@@ -9,7 +9,6 @@ namespace tacit::bundle {
 namespace {
 
 constexpr std::string_view kLeaseWhat = "the lease";
-constexpr std::string_view kLeaseType = "application/vnd.tacit.model-lease.v1+json";
 constexpr std::size_t kWrappedSize = crypto::SecretKey::kSize + crypto::kHpkeOverhead;
 
 std::uint64_t MillisOf(WallTime time) {

@@ -14,6 +14,9 @@
 
 namespace tacit::bundle {
 
+/// The type that the envelope of a lease names.
+inline constexpr std::string_view kLeaseType = "application/vnd.tacit.model-lease.v1+json";
+
 /// Who may open which bundle, and from when to when.
 struct LeaseTerms {
   DeviceId device;

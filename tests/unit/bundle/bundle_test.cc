@@ -56,7 +56,7 @@ class Bundle : public ::testing::Test {
     Bytes memory(opened.manifest().fields().plaintext_size, 0xee);
     const auto read = std::move(opened).ReadInto(memory);
     if (read) return memory;
-    EXPECT_TRUE(std::ranges::all_of(memory, [](std::uint8_t byte) { return byte == 0; }));
+    EXPECT_EQ(memory, Bytes(memory.size(), 0));
     return std::unexpected(read.error());
   }
   Result<Bytes> TryOpen(ByteSpan file, std::string_view lease) { return TryOpen(file, lease, OpeningHere()); }
