@@ -2,8 +2,8 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names,
-problem, safetensors, telemetry_answers, toml, updates.
+Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
+names, problem, safetensors, telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -414,24 +414,24 @@ def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-#: RFC 8032, section 7.1, test 3: the only key that the target trusts.
-SIGNER = """-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIMWqjfQ/n4N77bdELzHct7Fm04U1B28JS4XOOi4LRFj3
------END PRIVATE KEY-----
-"""
-SIGNER_ID = hashlib.sha256(bytes.fromhex("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")).hexdigest()
+#: RFC 8032, section 7.1, test 3, as PKCS #8: the only key that the target trusts.
+SIGNER = bytes.fromhex("302e020100300506032b657004220420"
+                       "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
+SIGNER_PUBLIC = bytes.fromhex("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")
 
 
 def envelope(payload_type, payload):
     message = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
     with tempfile.TemporaryDirectory() as directory:
         key = pathlib.Path(directory, "key")
-        key.write_text(SIGNER)
+        key.write_bytes(SIGNER)
         pathlib.Path(directory, "message").write_bytes(message)
-        sign = ["openssl", "pkeyutl", "-sign", "-inkey", key, "-rawin", "-in", pathlib.Path(directory, "message")]
+        sign = ["openssl", "pkeyutl", "-sign", "-keyform", "DER", "-inkey", key, "-rawin", "-in",
+                pathlib.Path(directory, "message")]
         signature = subprocess.run(sign, check=True, capture_output=True).stdout
+    signed = {"keyid": hashlib.sha256(SIGNER_PUBLIC).hexdigest(), "sig": base64.b64encode(signature).decode()}
     return canonical({"payload": base64.b64encode(payload).decode(), "payloadType": payload_type,
-                      "signatures": [{"keyid": SIGNER_ID, "sig": base64.b64encode(signature).decode()}]})
+                      "signatures": [signed]})
 
 
 def bundles():
