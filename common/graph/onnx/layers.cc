@@ -6,7 +6,6 @@
 #include "common/base/check.h"
 #include "common/base/text.h"
 #include "common/graph/onnx/translator.h"
-#include "common/graph/onnx/windows.h"
 #include "common/graph/shapes.h"
 
 namespace tacit::onnx {
@@ -50,19 +49,29 @@ Tensor AsOneNumber(Tensor tensor) {
 
 }  // namespace
 
+// Those of the operator, and around them the zeros that stand before it.
+Result<graph::Attributes> Translator::Windows(const Call& call, const Padded& x, std::span<const std::int64_t> kernel,
+                                              Rounding rounding) const {
+  TACIT_TRY(graph::Attributes attributes, ReadWindows(call.attributes, ShapeOf(x.value), kernel, rounding));
+  if (x.pads == std::array<std::uint32_t, 4>{0, 0, 0, 0}) return attributes;
+  TACIT_TRY(const std::string_view auto_pad, call.attributes.Text("auto_pad", "NOTSET"));
+  if (auto_pad != "NOTSET" && auto_pad != "VALID") return Unsupported("auto_pad of what is padded already");
+  for (std::size_t i = 0; i < x.pads.size(); ++i) attributes.pads[i] += x.pads[i];
+  return attributes;
+}
+
 Result<Operand> Translator::Conv(const Call& call) {
   TACIT_TRY_VOID(call.attributes.AreOf({"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"}));
-  TACIT_TRY(const ValueId x, Computed(call, 0));
+  TACIT_TRY(const Padded x, SpaceInput(call));
   TACIT_TRY(const Operand* weight, Input(call, 1));
   const std::vector<std::int64_t>* dims = DimsOf(*weight);
   if (dims == nullptr) return Unsupported("the weight must be a constant");
   if (dims->size() < 3) return Unsupported("the weight has shape " + graph::TextOf(*dims));
-  TACIT_TRY(graph::Attributes attributes,
-            ReadWindows(call.attributes, ShapeOf(x), std::span(*dims).subspan(2), Rounding::kDown));
+  TACIT_TRY(graph::Attributes attributes, Windows(call, x, std::span(*dims).subspan(2), Rounding::kDown));
   TACIT_TRY(const std::int64_t groups, call.attributes.Int("group", 1));
   if (groups < 1 || groups > graph::kMaxAttribute) return Unsupported("group is " + std::to_string(groups));
   attributes.groups = static_cast<std::uint32_t>(groups);
-  std::vector<ValueId> inputs = {x};
+  std::vector<ValueId> inputs = {x.value};
   TACIT_TRY(inputs.emplace_back(), Materialise(*weight));
   if (IsGiven(call, 2)) {
     TACIT_TRY(const Operand* bias, Input(call, 2));
@@ -71,19 +80,51 @@ Result<Operand> Translator::Conv(const Call& call) {
   return Emit(call, Operator::kConv, std::move(inputs), std::move(attributes));
 }
 
-Result<Operand> Translator::Pool(const Call& call, Operator op) {
+// Of zeros around space, which the window behind it makes its own.
+Result<Operand> Translator::Pad(const Call& call) {
+  TACIT_TRY_VOID(call.attributes.AreOf({"mode"}));
+  TACIT_TRY(const std::string_view mode, call.attributes.Text("mode", "constant"));
+  if (mode != "constant") return Unsupported("mode is " + Excerpt(mode) + "; this reader has 'constant'");
   TACIT_TRY(const ValueId x, Computed(call, 0));
+  TACIT_TRY(const Integers pads, IntegersAt(call, 1));
+  if (IsGiven(call, 2)) {
+    TACIT_TRY(const float value, Scalar(call, 2));
+    if (value != 0.0F) return Unsupported("the value is not 0");
+  }
+  const std::size_t rank = ShapeOf(x).size();
+  if (pads.values.size() != 2 * rank) return Unsupported("there are not two pads a dimension");
+  Padded padded{.value = x, .pads = {0, 0, 0, 0}};
+  bool is_padded = false;
+  for (std::size_t i = 0; i < pads.values.size(); ++i) {
+    const Integer& pad = pads.values[i];
+    if (!pad.is_rows && pad.value == 0) continue;
+    const std::size_t dimension = i % rank;
+    const bool is_space = (rank == 3 || rank == 4) && dimension >= 2;
+    if (pad.is_rows || pad.value < 0 || pad.value > graph::kMaxAttribute || !is_space) {
+      return Unsupported("a pad is below 0, too large, or not of space");
+    }
+    // A pair's last is the width, whether or not there is a height.
+    padded.pads[2 - (rank - dimension) + (i < rank ? 0U : 2U)] = static_cast<std::uint32_t>(pad.value);
+    is_padded = true;
+  }
+  return is_padded ? Operand(padded) : Operand(x);
+}
+
+Result<Operand> Translator::Pool(const Call& call, Operator op, const Padded& x) {
   TACIT_TRY(const std::vector<std::int64_t> kernel, call.attributes.Ints("kernel_shape"));
   if (kernel.empty()) return Unsupported("attribute 'kernel_shape' is missing");
   TACIT_TRY(const std::int64_t ceil, call.attributes.Int("ceil_mode", 0));
   const Rounding rounding = ceil == 0 ? Rounding::kDown : Rounding::kUp;
-  TACIT_TRY(graph::Attributes attributes, ReadWindows(call.attributes, ShapeOf(x), kernel, rounding));
+  TACIT_TRY(graph::Attributes attributes, Windows(call, x, kernel, rounding));
   TACIT_TRY(const std::int64_t counts, call.attributes.Int("count_include_pad", 0));
-  attributes.count_padding = counts != 0;
+  // Zeros that stand before the pool are numbers like others.
+  const bool is_padded = x.pads != std::array<std::uint32_t, 4>{0, 0, 0, 0};
+  if (is_padded && counts == 0 && attributes.pads != x.pads) return Unsupported("some of its padding counts");
+  attributes.count_padding = (counts != 0 || is_padded) && attributes.pads != std::array<std::uint32_t, 4>{0, 0, 0, 0};
   if (attributes.count_padding && ceil != 0) {
-    return Unsupported("ceil_mode and count_include_pad together, of which runtimes differ in what they count");
+    return Unsupported("ceil_mode and padding that counts, of which runtimes differ in what they count");
   }
-  return Emit(call, op, {x}, std::move(attributes));
+  return Emit(call, op, {x.value}, std::move(attributes));
 }
 
 Result<Operand> Translator::MaxPool(const Call& call) {
@@ -91,13 +132,15 @@ Result<Operand> Translator::MaxPool(const Call& call) {
       {"auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"}));
   TACIT_TRY(const std::int64_t order, call.attributes.Int("storage_order", 0));
   if (order != 0) return Unsupported("attribute 'storage_order' is set");
-  return Pool(call, Operator::kMaxPool);
+  TACIT_TRY(const ValueId x, Computed(call, 0));
+  return Pool(call, Operator::kMaxPool, {.value = x, .pads = {0, 0, 0, 0}});
 }
 
 Result<Operand> Translator::AveragePool(const Call& call) {
   TACIT_TRY_VOID(
       call.attributes.AreOf({"auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"}));
-  return Pool(call, Operator::kAveragePool);
+  TACIT_TRY(const Padded x, SpaceInput(call));
+  return Pool(call, Operator::kAveragePool, x);
 }
 
 Result<Operand> Translator::GlobalAveragePool(const Call& call) {

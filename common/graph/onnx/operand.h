@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <variant>
@@ -40,8 +41,15 @@ struct Quantised {
   std::int64_t axis = 0;
 };
 
+/// A value with zeros around its space, which only an operator with a window takes: as pads of its own. Shape: `pads`
+/// as graph::Attributes has them.
+struct Padded {
+  graph::ValueId value = 0;
+  std::array<std::uint32_t, 4> pads = {0, 0, 0, 0};
+};
+
 /// What a name of the model stands for while its nodes are read.
-using Operand = std::variant<graph::ValueId, Tensor, Integers, Quantised>;
+using Operand = std::variant<graph::ValueId, Tensor, Integers, Quantised, Padded>;
 
 /// What a graph has for a type; nothing for int64, which is of shapes, and for types that are not read.
 [[nodiscard]] std::optional<graph::Element> ElementOf(DataType type);

@@ -62,11 +62,25 @@ Integers ReadIntegers(const Tensor& tensor) {
 
 }  // namespace
 
-Result<const Operand*> Translator::Input(const Call& call, std::size_t i) const {
+Result<const Operand*> Translator::Find(const Call& call, std::size_t i) const {
   if (!IsGiven(call, i)) return Unsupported("input " + std::to_string(i) + " is missing");
   const auto found = operands_.find(call.node.inputs[i]);
   if (found != operands_.end()) return &found->second;
   return Unsupported("input " + Excerpt(call.node.inputs[i]) + " is computed by no node before this one");
+}
+
+Result<const Operand*> Translator::Input(const Call& call, std::size_t i) const {
+  TACIT_TRY(const Operand* operand, Find(call, i));
+  if (!std::holds_alternative<Padded>(*operand)) return operand;
+  return Unsupported("input " + Excerpt(call.node.inputs[i]) +
+                     " is padded, which this reader has only before Conv and AveragePool");
+}
+
+Result<Padded> Translator::SpaceInput(const Call& call) const {
+  TACIT_TRY(const Operand* operand, Find(call, 0));
+  if (const auto* padded = std::get_if<Padded>(operand)) return *padded;
+  TACIT_TRY(const graph::ValueId value, Computed(call, 0));
+  return Padded{.value = value, .pads = {0, 0, 0, 0}};
 }
 
 Result<graph::ValueId> Translator::Computed(const Call& call, std::size_t i) const {

@@ -44,6 +44,7 @@ const std::vector<Translator::Entry>& Translator::Table() {
       {"MatMul", &Translator::MatMul},
       {"MaxPool", &Translator::MaxPool},
       {"Mul", &Translator::Mul},
+      {"Pad", &Translator::Pad},
       {"QuantizeLinear", &Translator::QuantizeLinear},
       {"ReduceMean", &Translator::ReduceMean},
       {"Relu", &Translator::Relu},

@@ -21,6 +21,7 @@
 #include "common/graph/onnx/attributes.h"
 #include "common/graph/onnx/model.h"
 #include "common/graph/onnx/operand.h"
+#include "common/graph/onnx/windows.h"
 
 namespace tacit::onnx {
 
@@ -61,7 +62,11 @@ class Translator {
   [[nodiscard]] static bool IsGiven(const Call& call, std::size_t i) {
     return i < call.node.inputs.size() && !call.node.inputs[i].empty();
   }
+  [[nodiscard]] Result<const Operand*> Find(const Call& call, std::size_t i) const;
+  /// Any but one that is padded.
   [[nodiscard]] Result<const Operand*> Input(const Call& call, std::size_t i) const;
+  /// The first input of an operator with a window.
+  [[nodiscard]] Result<Padded> SpaceInput(const Call& call) const;
   [[nodiscard]] Result<graph::ValueId> Computed(const Call& call, std::size_t i) const;
   [[nodiscard]] Result<Tensor> FloatConstant(const Call& call, std::size_t i) const;
   [[nodiscard]] Result<float> Scalar(const Call& call, std::size_t i) const;
@@ -83,6 +88,9 @@ class Translator {
 
   // layers.cc
   Result<Operand> Conv(const Call& call);
+  Result<graph::Attributes> Windows(const Call& call, const Padded& x, std::span<const std::int64_t> kernel,
+                                    Rounding rounding) const;
+  Result<Operand> Pad(const Call& call);
   Result<Operand> MaxPool(const Call& call);
   Result<Operand> AveragePool(const Call& call);
   Result<Operand> GlobalAveragePool(const Call& call);
@@ -92,7 +100,7 @@ class Translator {
   Result<Operand> BatchNormalization(const Call& call);
   Result<Operand> QuantizeLinear(const Call& call);
   Result<Operand> DequantizeLinear(const Call& call);
-  Result<Operand> Pool(const Call& call, graph::Operator op);
+  Result<Operand> Pool(const Call& call, graph::Operator op, const Padded& x);
   Result<Operand> MatMulByWeight(const Call& call, graph::ValueId x, const Operand& weight);
   Result<graph::ValueId> GemmBias(const Call& call, std::int64_t out, float beta);
   Result<Operand> Turned(const Operand& weight);
