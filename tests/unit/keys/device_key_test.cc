@@ -10,15 +10,16 @@
 #include <gtest/gtest.h>
 
 #include "common/base/files.h"
-#include "common/crypto/soft_agreement_key.h"
 #include "edge_agent/keys/file_key.h"
 #include "edge_agent/keys/key_record.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_directory.h"
+#include "tests/unit/keys/agreement.h"
 
 namespace tacit::keys {
 namespace {
 
+using ::tacit::testing::ExpectAgrees;
 using ::tacit::testing::IsError;
 using ::tacit::testing::IsErrorSaying;
 using ::tacit::testing::IsOk;
@@ -48,17 +49,6 @@ class DeviceKeyTest : public ::testing::Test {
   TempDirectory state_;
   TempDirectory secrets_;
 };
-
-// Two who agree find the same secret only with both their keys.
-void ExpectAgrees(crypto::AgreementKey& key) {
-  auto peer = crypto::SoftAgreementKey::Generate();
-  ASSERT_THAT(peer, IsOk());
-  const auto ours = key.Agree(peer->public_key());
-  const auto theirs = peer->Agree(key.public_key());
-  ASSERT_THAT(ours, IsOk());
-  ASSERT_THAT(theirs, IsOk());
-  EXPECT_TRUE(std::ranges::equal(ours->bytes(), theirs->bytes()));
-}
 
 TEST_F(DeviceKeyTest, IsMadeOnlyWhenAskedForAndIsTheSameLater) {
   EXPECT_THAT(Reopen(), IsErrorSaying(ErrorCode::kNotFound, "has no key"));

@@ -156,6 +156,29 @@ TEST_F(VersionStoreTest, GoesOnAfterAStopAtEachStep) {
   }
 }
 
+// A stop after a file was written, and one after the next run brought an older file to rest, leave two files of one
+// count.
+TEST_F(VersionStoreTest, PromisesNothingForAFileOfWhichAnOlderTwinIsThere) {
+  StoppingCounter counter(6);
+  Initialise(&counter);
+  ASSERT_THAT(Store(&counter).Record("har", 3), IsOk());
+  const Bytes older = File();
+  counter.StopAfter(2);
+  ASSERT_FALSE(Store(&counter).Record("har", 4).has_value());
+  const Bytes newer = File();
+  PutBack(older);
+  counter.StopAfter(2);
+  ASSERT_FALSE(Store(&counter).Record("har", 5).has_value());
+  const Bytes twin = File();
+  counter.RunOn();
+  ASSERT_EQ(*Store(&counter).Highest("har"), 3U);
+  PutBack(newer);
+  ASSERT_EQ(*Store(&counter).Highest("har"), 4U);  // both are believed, until one is promised
+  ASSERT_THAT(Store(&counter).Record("har", 4), IsOk());
+  PutBack(twin);
+  EXPECT_THAT(Store(&counter).Highest("har"), IsError(ErrorCode::kDataLoss));
+}
+
 /// One device, whose attacker stops it wherever he likes and puts back whatever file he has ever seen.
 class Attack {
  public:
