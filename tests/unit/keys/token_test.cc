@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -74,9 +75,10 @@ class TokenTest : public ::testing::Test {
     const auto module = Cryptoki::Load(Place());
     ASSERT_THAT(module, IsOk());
     const CK_FUNCTION_LIST& api = module->functions();
-    CK_SLOT_ID slot = 0;
-    CK_ULONG count = 1;
-    api.C_GetSlotList(CK_TRUE, &slot, &count);  // the first is the token's
+    std::array<CK_SLOT_ID, 8> slots{};
+    CK_ULONG count = slots.size();
+    ASSERT_EQ(api.C_GetSlotList(CK_TRUE, slots.data(), &count), CKR_OK);
+    const CK_SLOT_ID slot = slots.front();  // behind it comes an empty one
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     ASSERT_EQ(api.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &session), CKR_OK);
     std::string old_pin(from);

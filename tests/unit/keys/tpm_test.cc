@@ -42,10 +42,10 @@ class SoftTpm {
   void SwitchOn() {
     const std::string socket = (memory_ / "s").string();
     for (const char* name : {"s", "s.ctrl"}) std::filesystem::remove(memory_ / name);
-    process_.emplace(
-        std::vector<std::string>{"swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + memory_.path().string(),
-                                 "--server", "type=unixio,path=" + socket, "--ctrl",
-                                 "type=unixio,path=" + socket + ".ctrl", "--flags", "not-need-init,startup-clear"});
+    process_.emplace(std::vector<std::string>{
+        "swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + memory_.path().string(), "--server",
+        "type=unixio,path=" + socket, "--ctrl", "type=unixio,path=" + socket + ".ctrl", "--flags",
+        "not-need-init,startup-clear", "--log", "level=0"});
     using std::chrono_literals::operator""s;
     const auto deadline = std::chrono::steady_clock::now() + 60s;
     while (!IsThere() && std::chrono::steady_clock::now() < deadline)
