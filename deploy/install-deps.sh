@@ -11,14 +11,15 @@ set -euo pipefail
 
 build_packages=(
   ca-certificates ccache clang-19 cmake git libboost1.81-dev libclang-rt-19-dev libcli11-dev
-  libcurl4-openssl-dev libeigen3-dev libprotobuf-dev libsqlite3-dev libssl-dev libtomlplusplus-dev libxxhash-dev
-  libzstd-dev lld-19 llvm-19 ninja-build nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler zlib1g-dev
+  libcurl4-openssl-dev libeigen3-dev libp11-kit-dev libprotobuf-dev libsqlite3-dev libssl-dev libtomlplusplus-dev
+  libtss2-dev libxxhash-dev libzstd-dev lld-19 llvm-19 ninja-build nlohmann-json3-dev pkg-config prometheus-cpp-dev
+  protobuf-compiler zlib1g-dev
 )
 run_packages=(curl jq openssl procps)
 test_packages=(
   chromium-headless-shell clang-format-19 clang-tidy-19 esbuild faketime fish fonts-dejavu-core libgmock-dev
   libgtest-dev node-typescript prometheus python3 python3-cryptography python3-jsonschema python3-numpy
-  python3-protobuf python3-xxhash sqlite3 zsh
+  python3-protobuf python3-xxhash softhsm2 sqlite3 swtpm tpm2-tools zsh
 )
 
 build_only=no

@@ -2,8 +2,8 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
-names, problem, safetensors, telemetry_answers, toml, updates.
+Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, device_key, http_head,
+identity_tokens, names, problem, safetensors, telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -159,6 +159,32 @@ value = "33"
     write("device_files", "local", b"\x04" + spend.encode())
     write("device_files", "local-no-cap", b"\x04" + spend.replace('{"epsilon": 8.0, "delta": 1e-06}', "null").encode())
     write("device_files", "model-huge", b"\x03tacit-mlp/1:1048576,1048576,2")
+
+
+def device_key():
+    def sized(data):
+        return struct.pack("<Q", len(data)) + data
+
+    forms = (
+        ("clear", bytes([1]) + sized(bytes(138))),
+        ("sealed", bytes([2]) + bytes(16) + sized(bytes(166))),
+        ("tpm", bytes([3]) + sized(bytes(90)) + sized(bytes(126)) + bytes(34 + 4 + 65)),
+        ("token", bytes([4]) + bytes(16 + 65)),
+        ("long", bytes([1]) + struct.pack("<Q", 2**64 - 1)),
+    )
+    for name, fields in forms:
+        write("device_key", name, b"\x00TACITDK1" + fields)
+    versions = [sized(name) + struct.pack("<Q", version) for name, version in ((b"har", 7), (b"pump", 2**63))]
+    write("device_key", "versions", b"\x01TACITVR1" + struct.pack("<QI", 12, 2) + b"".join(versions))
+    write("device_key", "versions-order", b"\x01TACITVR1" + struct.pack("<QI", 12, 2) + b"".join(versions[::-1]))
+    write("device_key", "versions-many", b"\x01TACITVR1" + struct.pack("<QI", 0, 2**32 - 1))
+    for name, text in (
+        ("place-file", "file?secret=/run/a%20b"),
+        ("place-tpm", "tpm2:swtpm:host=localhost,port=2321"),
+        ("place-token", "pkcs11:/usr/lib/m.so?token=a%26b&pin-file=/etc/pin&sha256=" + "a5" * 32),
+        ("place-escape", "file?secret=%0"),
+    ):
+        write("device_key", name, b"\x02" + text.encode())
 
 
 def http_head():
@@ -466,8 +492,8 @@ def bundles():
     seed(7, "payload", bytes(36))
 
 
-ALL = (accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
-       names, problem, safetensors, telemetry_answers, toml, updates)
+ALL = (accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, device_key, http_head,
+       identity_tokens, names, problem, safetensors, telemetry_answers, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

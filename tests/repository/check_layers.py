@@ -20,6 +20,7 @@ LIBRARY_OWNERS = (
     (r"zstd\.h$", ("common/compression",), "use CompressIfWorthIt and Decompressor, whose memory is bounded"),
     (r"xxhash\.h$", ("common/base",), "use Xxh3 of common/base/bytes.h"),
     (r"curl/", ("common/web",), "use WebClient, which takes nothing from the environment and bounds what comes"),
+    (r"tss2/|p11-kit/", ("edge_agent/keys",), "hardware keeps one key, behind OpenDeviceKey"),
     (r"CLI/", ("common/command_line", "cli", "server/app", "edge_agent/app"), "command lines are read by the programs"),
 )
 
