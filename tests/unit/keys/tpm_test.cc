@@ -1,3 +1,5 @@
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -45,7 +47,7 @@ class SoftTpm {
     process_.emplace(std::vector<std::string>{
         "swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + memory_.path().string(), "--server",
         "type=unixio,path=" + socket, "--ctrl", "type=unixio,path=" + socket + ".ctrl", "--flags",
-        "not-need-init,startup-clear", "--log", "level=0"});
+        "not-need-init,startup-clear", "--log", "file=" + (memory_ / "log").string() + ",level=1"});
     using std::chrono_literals::operator""s;
     const auto deadline = std::chrono::steady_clock::now() + 60s;
     while (!IsThere() && std::chrono::steady_clock::now() < deadline)
@@ -61,8 +63,15 @@ class SoftTpm {
   }
 
  private:
-  [[nodiscard]] bool IsThere() const {
-    return std::filesystem::exists(memory_ / "s") && std::filesystem::exists(memory_ / "s.ctrl");
+  [[nodiscard]] bool IsThere() const { return Answers(memory_ / "s") && Answers(memory_ / "s.ctrl"); }
+  static bool Answers(const std::filesystem::path& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.string().copy(address.sun_path, sizeof address.sun_path - 1) != path.string().size()) return false;
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool answers = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    ::close(fd);
+    return answers;
   }
   TempDirectory memory_;
   std::optional<ChildProcess> process_;
@@ -76,6 +85,7 @@ class TpmTest : public ::testing::Test {
       ASSERT_EQ(std::getenv("CI"), nullptr) << program << " must be installed in CI: this test is not skipped there";
       GTEST_SKIP() << program << " is not installed";
     }
+    ASSERT_EQ(::setenv("TSS2_LOG", "all+none", 1), 0);  // its errors are what is tested
     tpm_.emplace();
   }
 

@@ -246,7 +246,7 @@ class Attack {
 
 TEST_F(VersionStoreTest, NoStopsAndOldFilesTogetherMakeItForgetWhatItPromised) {
   SplitMix64 random(20'261'129);
-  for (int episode = 0; episode < 150; ++episode) {
+  for (int episode = 0; episode < 40; ++episode) {
     Attack attack(file_, random);
     for (int act = 0; act < 14; ++act) {
       attack.Act();
