@@ -255,9 +255,10 @@ def onnx_models():
     from onnx import TensorProto, helper, numpy_helper
 
     def model(name, nodes, shape, constants, opset=13):
-        nodes = [helper.make_node(op, inputs.split(), [output], **attributes) for op, inputs, output, attributes in nodes]
+        nodes = [helper.make_node(op, inputs.split(" "), [output], **more) for op, inputs, output, more in nodes]
         arrays = [numpy_helper.from_array(numpy.asarray(array), key) for key, array in constants.items()]
-        ports = [helper.make_tensor_value_info(key, TensorProto.FLOAT, each) for key, each in (("x", shape), ("y", None))]
+        ports = [helper.make_tensor_value_info(*port) for port in (("x", TensorProto.FLOAT, shape),
+                                                                   ("y", TensorProto.FLOAT, None))]
         made = helper.make_model(helper.make_graph(nodes, "g", ports[:1], ports[1:], arrays),
                                  opset_imports=[helper.make_opsetid("", opset)])
         write("onnx", name, made.SerializeToString())

@@ -19,7 +19,14 @@ try:
 except ImportError:
     if os.environ.get("CI") == "true":
         raise
-    raise unittest.SkipTest("needs python3-torch and python3-onnx")
+
+
+    class Oracles(unittest.TestCase):
+        @unittest.skip("needs python3-torch and python3-onnx")
+        def test_are_here(self):
+            """Nothing below can be compared without them."""
+
+    unittest.main()  # ends here, as skipped
 
 PROBE = pathlib.Path(os.environ["TACIT_BIN"]) / "graph_probe"
 warnings.filterwarnings("ignore")
@@ -31,7 +38,8 @@ def convert(model, *options):
     with tempfile.TemporaryDirectory() as directory:
         source, target = pathlib.Path(directory) / "model.onnx", pathlib.Path(directory) / "model.graph"
         source.write_bytes(model)
-        done = subprocess.run([PROBE, *options, source, target], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([PROBE, *options, source, target], capture_output=True, text=True, check=False,
+                              timeout=300)
         if done.returncode == 1:
             raise ValueError(done.stderr.strip())
         assert done.returncode == 0, (done.returncode, done.stderr)
@@ -147,7 +155,8 @@ class TorchModels(unittest.TestCase):
 
     def test_separable_convolutions_with_their_normalisation_folded(self):
         graph = self.check(mobile(), torch.zeros(1, 3, 32, 32))
-        self.assertLessEqual(set(graph.operators()), {"Conv", "Clip", "AveragePool", "GlobalAveragePool", "Reshape", "Gemm"})
+        left = {"Conv", "Clip", "AveragePool", "GlobalAveragePool", "Reshape", "Gemm"}
+        self.assertLessEqual(set(graph.operators()), left)
 
     def test_convolutions_over_one_dimension(self):
         self.check(signal(), torch.zeros(1, 2, 52))
@@ -316,7 +325,8 @@ class Helpers(unittest.TestCase):
     def test_typed_numbers_are_read_as_raw_ones(self):
         x = numbers(3, 2)
         weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 2], [1.0, 2.0, 3.0, 4.0])
-        shape = helper.make_node("Constant", [], ["s"], value=helper.make_tensor("s", TensorProto.INT64, [3], [0, 1, 2]))
+        target = helper.make_tensor("s", TensorProto.INT64, [3], [0, 1, 2])
+        shape = helper.make_node("Constant", [], ["s"], value=target)
         nodes = [shape, helper.make_node("Gemm", ["x", "w"], ["g"]), helper.make_node("Reshape", ["g", "s"], ["y"])]
         graph = helper.make_graph(nodes, "graph", [float_info("x", [1, 2])], [float_info("y", None)], [weight])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
