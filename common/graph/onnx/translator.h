@@ -74,6 +74,7 @@ class Translator {
   /// Of an attribute in older opsets, of an input in newer ones.
   [[nodiscard]] Result<std::optional<std::vector<std::int64_t>>> Axes(const Call& call) const;
   [[nodiscard]] const graph::Shape& ShapeOf(graph::ValueId id) const { return builder_.ValueOf(id).shape; }
+  [[nodiscard]] Result<void> HasRoom(std::size_t size) const;
   Result<ByteSpan> Keep(Bytes content);
   Result<ByteSpan> KeepFloats(const std::vector<float>& numbers);
   Result<graph::ValueId> AddConstant(const Tensor& tensor);
