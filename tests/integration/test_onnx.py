@@ -251,6 +251,21 @@ class Helpers(unittest.TestCase):
         wanted = torch.nn.functional.avg_pool2d(torch.from_numpy(x), 3, 2, ceil_mode=True, count_include_pad=False)
         numpy.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)
 
+    def test_zeros_around_space_become_pads_of_the_window_behind_them(self):
+        x, weight = numbers(2, 1, 5, 4), numbers(3, 1, 3, 3, seed=2)
+        pads = numpy.array([0, 0, 1, 0, 0, 0, 2, 3], numpy.int64)
+        padded = torch.nn.functional.pad(torch.from_numpy(x), (0, 3, 1, 2))
+        for op, more, wanted in (
+                ("Conv", {"pads": [1, 1, 0, 0]},
+                 torch.nn.functional.conv2d(torch.nn.functional.pad(padded, (1, 0, 1, 0)), torch.from_numpy(weight))),
+                ("AveragePool", {"kernel_shape": [4, 4]}, torch.nn.functional.avg_pool2d(padded, 4, 1))):
+            inputs = ["p", "w"] if op == "Conv" else ["p"]
+            nodes = [helper.make_node("Pad", ["x", "pads"], ["p"]), helper.make_node(op, inputs, ["y"], **more)]
+            graph = convert(model_of(nodes, [float_info("x", [1, 1, 5, 4])], [float_info("y", None)],
+                                     {"pads": pads, "w": weight}))
+            self.assertEqual(graph.operators, [op])
+            numpy.testing.assert_allclose(graph.run(x), wanted.numpy(), rtol=1e-4, atol=1e-5)
+
     def test_average_pools_count_padding_where_they_are_told_to(self):
         x = numbers(2, 3, 8)
         for counts in (0, 1):
@@ -426,6 +441,13 @@ class Refused(unittest.TestCase):
         self.refused(single("Reshape", (4,), {"s": numpy.array([2, -1], numpy.int64)}), "each row must stay a row")
         self.refused(single("Softmax", (4,), axis=0), "rows")
         self.refused(single("Flatten", (4,), axis=0), "mix rows")
+
+    def test_zeros_before_what_has_no_padding_of_zeros(self):
+        pads = numpy.array([0, 0, 1, 0, 0, 1], numpy.int64)
+        nodes = [helper.make_node("Pad", ["x", "pads"], ["p"]),
+                 helper.make_node("MaxPool", ["p"], ["y"], name="n", kernel_shape=[2])]
+        model = model_of(nodes, [float_info("x", [1, 2, 5])], [float_info("y", None)], {"pads": pads})
+        self.refused(model, "node 'n' (MaxPool)", "is padded")
 
     def test_opsets_outside_those_that_are_read(self):
         self.refused(single("Relu", (3,), opset=10), "opset 10")
