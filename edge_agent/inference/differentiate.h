@@ -52,6 +52,9 @@ class Differentiator {
   /// used.
   void Use(std::span<const float> parameters);
 
+  /// Errors: kInvalidArgument for a batch of no rows, of another size, or with a class that the model does not have.
+  [[nodiscard]] Result<void> CheckBatch(const Batch& batch) const;
+
   /// Computes the logits of rows, and keeps what BackwardFrom needs. Shape: whole rows, at most RowsAtOnce() of them,
   /// which stay as they are until the last BackwardFrom. Errors: kInvalidArgument for another size.
   Result<void> Forward(std::span<const float> input);
@@ -63,8 +66,8 @@ class Differentiator {
   /// that input.
   void BackwardFrom(std::span<const float> logit_slope, std::span<float> input_slope);
 
-  /// The derivative of each row's loss by its input. Shape: any number of rows; `gradient` as batch.x. Errors:
-  /// kInvalidArgument for a batch of no rows, of another size, or with a class that the model does not have.
+  /// The derivative of each row's loss by its input. Shape: any number of rows; `gradient` as batch.x. Errors: as
+  /// CheckBatch.
   Result<BatchScore> InputGradient(const Batch& batch, std::span<float> gradient);
   /// The loss with these parameters, which are in use then. Errors: as InputGradient.
   Result<BatchScore> Score(std::span<const float> parameters, const Batch& batch);
@@ -81,7 +84,6 @@ class Differentiator {
   void ComputeFixed();
   [[nodiscard]] std::size_t CountOf(graph::ValueId value) const;
   [[nodiscard]] std::span<float> LogitSlope();
-  [[nodiscard]] Result<void> CheckBatch(const Batch& batch) const;
   void Run(std::span<const float> input);
   [[nodiscard]] backward::Operands OperandsOf(const DifferentiationPlan::Step& step, std::size_t rows);
   [[nodiscard]] bool Wants(graph::ValueId value, Towards towards) const;
