@@ -1,7 +1,6 @@
 #include "edge_agent/inference/backward.h"
 
 #include <algorithm>
-#include <array>
 
 #include "common/graph/shapes.h"
 
@@ -46,14 +45,32 @@ Kernels KernelsOf(Operator op) {
   return {.forward = QuantizeForward, .backward = QuantizeBackward};
 }
 
-Walk WalkOf(const Layer& layer, std::size_t dimension, std::int64_t input, std::int64_t output) {
-  const graph::Attributes& attributes = layer.attributes;
-  return {.input = static_cast<std::size_t>(input),
-          .output = static_cast<std::size_t>(output),
-          .kernel = attributes.kernel[dimension],
-          .stride = attributes.strides[dimension],
-          .dilation = attributes.dilations[dimension],
-          .pad = attributes.pads[dimension]};
+// Of [rows, channels, length] or [rows, channels, height, width]: dimension 0 is the height.
+std::size_t PlacesOf(const graph::Shape& shape, std::size_t dimension) {
+  if (dimension == 1) return static_cast<std::size_t>(shape.back());
+  return shape.size() == 3 ? 1 : static_cast<std::size_t>(shape[2]);
+}
+
+Reach ReachOf(const Layer& layer, std::size_t dimension, std::size_t tap) {
+  const std::size_t input = PlacesOf(layer.inputs.front(), dimension);
+  const std::size_t stride = layer.attributes.strides[dimension];
+  const std::size_t pad = layer.attributes.pads[dimension];
+  const std::size_t offset = tap * layer.attributes.dilations[dimension];
+  Reach reach;
+  if (input + pad > offset) {
+    reach.end = std::min(PlacesOf(layer.output, dimension), (input + pad - offset - 1) / stride + 1);
+  }
+  reach.first = std::min(reach.end, offset >= pad ? 0 : (pad - offset + stride - 1) / stride);
+  if (reach.first < reach.end) reach.start = reach.first * stride + offset - pad;
+  return reach;
+}
+
+Walk WalkOf(const Layer& layer, std::size_t dimension) {
+  return {.input = PlacesOf(layer.inputs.front(), dimension),
+          .output = PlacesOf(layer.output, dimension),
+          .kernel = layer.attributes.kernel[dimension],
+          .stride = layer.attributes.strides[dimension],
+          .reaches = layer.reaches.data() + (dimension == 0 ? 0 : layer.attributes.kernel[0])};
 }
 
 }  // namespace
@@ -71,9 +88,7 @@ std::size_t CountOf(const graph::Shape& shape, std::size_t rows) {
 }
 
 std::size_t ScratchOf(const Layer& layer) {
-  if (layer.op == Operator::kConv) return ConvScratch(layer);
-  const bool works_line_by_line = layer.op == Operator::kMaxPool || layer.op == Operator::kAveragePool;
-  return works_line_by_line ? WindowOf(layer).x.output : 0;
+  return layer.op == Operator::kConv ? ConvScratch(layer) : 0;
 }
 
 bool WorksInPlace(Operator op) {
@@ -94,35 +109,31 @@ void Backward(const Layer& layer, const Operands& operands, const Slope& slope) 
   KernelsOf(layer.op).backward(layer, operands, slope);
 }
 
-float Sum(std::span<const float> values) {
-  std::array<float, 16> parts = {};
+float Sum(const float* values, std::size_t count) {
+  constexpr std::size_t kParts = 16;
+  float parts[kParts] = {};
   std::size_t i = 0;
-  for (; i + parts.size() <= values.size(); i += parts.size()) {
-    for (std::size_t lane = 0; lane < parts.size(); ++lane) parts[lane] += values[i + lane];
+  for (; i + kParts <= count; i += kParts) {
+    for (std::size_t lane = 0; lane < kParts; ++lane) parts[lane] += values[i + lane];
   }
-  for (std::size_t lane = 0; i < values.size(); ++i, ++lane) parts[lane] += values[i];
-  for (std::size_t width = parts.size() / 2; width > 0; width /= 2) {
+  for (std::size_t lane = 0; i < count; ++i, ++lane) parts[lane] += values[i];
+  for (std::size_t width = kParts / 2; width > 0; width /= 2) {
     for (std::size_t lane = 0; lane < width; ++lane) parts[lane] += parts[lane + width];
   }
   return parts[0];
 }
 
-Reach Walk::ReachOf(std::size_t tap) const {
-  const std::size_t offset = tap * dilation;
-  Reach reach;
-  if (input + pad > offset) reach.end = std::min(output, (input + pad - offset - 1) / stride + 1);
-  reach.first = std::min(reach.end, offset >= pad ? 0 : (pad - offset + stride - 1) / stride);
-  if (reach.first < reach.end) reach.start = reach.first * stride + offset - pad;
-  return reach;
+void Prepare(Layer& layer) {
+  if (layer.op != Operator::kConv && layer.op != Operator::kMaxPool && layer.op != Operator::kAveragePool) return;
+  for (std::size_t dimension = 0; dimension < 2; ++dimension) {
+    for (std::size_t tap = 0; tap < layer.attributes.kernel[dimension]; ++tap) {
+      layer.reaches.push_back(ReachOf(layer, dimension, tap));
+    }
+  }
 }
 
 Window WindowOf(const Layer& layer) {
-  const graph::Shape& in = layer.inputs.front();
-  const graph::Shape& out = layer.output;
-  const bool flat = in.size() == 3;  // [rows, channels, length]
-  return {.channels = static_cast<std::size_t>(in[1]),
-          .y = WalkOf(layer, 0, flat ? 1 : in[2], flat ? 1 : out[2]),
-          .x = WalkOf(layer, 1, in.back(), out.back())};
+  return {.channels = static_cast<std::size_t>(layer.inputs.front()[1]), .y = WalkOf(layer, 0), .x = WalkOf(layer, 1)};
 }
 
 }  // namespace tacit::inference::backward

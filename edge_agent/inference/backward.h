@@ -12,6 +12,13 @@
 
 namespace tacit::inference::backward {
 
+/// The places of an output, along one dimension, at which a kernel's tap meets the input and not its padding.
+struct Reach {
+  std::size_t first = 0;
+  std::size_t end = 0;    ///< `first` where there are none.
+  std::size_t start = 0;  ///< Where `first` meets the input; the next meet it a stride on.
+};
+
 /// A node without the graph that it is of: the shapes are those of its values.
 struct Layer {
   graph::Operator op = graph::Operator::kRelu;
@@ -19,7 +26,11 @@ struct Layer {
   std::vector<graph::Shape> inputs;
   graph::Shape output;
   graph::Element element = graph::Element::kFloat32;  ///< Of the output; numbers of every element are kept as floats.
+  std::vector<Reach> reaches = {};  ///< Of each tap of a kernel, over the height and then over the width.
 };
+
+/// Computes what of a layer stays the same.
+void Prepare(Layer& layer);
 
 /// What a layer computes on. Shape: of each input `rows` times its shape, or once where it is a constant.
 struct Operands {
@@ -72,24 +83,15 @@ void QuantizeForward(const Layer& layer, const Operands& operands, float* output
 void QuantizeBackward(const Layer& layer, const Operands& operands, const Slope& slope);
 
 /// The sum, in sixteen parts that are added last: a sum in order cannot be computed several numbers at once.
-[[nodiscard]] float Sum(std::span<const float> values);
+[[nodiscard]] float Sum(const float* values, std::size_t count);
 
-/// The places of an output, along one dimension, at which a kernel's tap meets the input and not its padding.
-struct Reach {
-  std::size_t first = 0;
-  std::size_t end = 0;    ///< `first` where there are none.
-  std::size_t start = 0;  ///< Where `first` meets the input; the next meet it a stride on.
-};
 /// How a kernel moves along one dimension.
 struct Walk {
   std::size_t input = 1;
   std::size_t output = 1;
   std::size_t kernel = 1;
   std::size_t stride = 1;
-  std::size_t dilation = 1;
-  std::size_t pad = 0;  ///< In front.
-
-  [[nodiscard]] Reach ReachOf(std::size_t tap) const;
+  const Reach* reaches = nullptr;  ///< Of each tap.
 };
 /// Of a layer over one dimension of space the height is 1.
 struct Window {
@@ -100,6 +102,7 @@ struct Window {
   [[nodiscard]] std::size_t inputs() const { return y.input * x.input; }
   [[nodiscard]] std::size_t outputs() const { return y.output * x.output; }
 };
+/// Shape: a layer that is prepared, of an operator that has a kernel.
 [[nodiscard]] Window WindowOf(const Layer& layer);
 
 }  // namespace tacit::inference::backward

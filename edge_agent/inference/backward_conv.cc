@@ -3,7 +3,6 @@
 // only the columns would be larger than the work, so those go over the input tap by tap.
 
 #include <algorithm>
-#include <cstring>
 
 #include "edge_agent/inference/backward.h"
 #include "edge_agent/inference/gemm.h"
@@ -45,18 +44,18 @@ Convolution ConvolutionOf(const Layer& layer) {
 template <typename Visit>
 void ForEachTap(const Window& window, Visit visit) {
   for (std::size_t ky = 0; ky < window.y.kernel; ++ky) {
-    const Reach y = window.y.ReachOf(ky);
+    const Reach y = window.y.reaches[ky];
     for (std::size_t kx = 0; kx < window.x.kernel; ++kx) {
-      visit(ky * window.x.kernel + kx, y, window.x.ReachOf(kx));
+      visit(ky * window.x.kernel + kx, y, window.x.reaches[kx]);
     }
   }
 }
 
-void CopyStrided(const float* from, std::size_t stride, std::span<float> to) {
+void CopyStrided(const float* from, std::size_t stride, float* to, std::size_t count) {
   if (stride == 1) {
-    std::memcpy(to.data(), from, to.size_bytes());
+    std::copy_n(from, count, to);
   } else {
-    for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i * stride];
+    for (std::size_t i = 0; i < count; ++i) to[i] = from[i * stride];
   }
 }
 
@@ -68,7 +67,7 @@ void FillRow(const Window& window, const float* channel, Reach y, Reach x, float
     float* line = row + i * width;
     const float* from = channel + (y.start + (i - y.first) * window.y.stride) * window.x.input + x.start;
     std::fill_n(line, x.first, 0.0F);
-    CopyStrided(from, window.x.stride, {line + x.first, x.end - x.first});
+    CopyStrided(from, window.x.stride, line + x.first, x.end - x.first);
     std::fill_n(line + x.end, width - x.end, 0.0F);
   }
   std::fill_n(row + y.end * width, (window.y.output - y.end) * width, 0.0F);
@@ -219,7 +218,7 @@ void BiasSlope(const Convolution& conv, std::size_t rows, const Slope& slope) {
   const std::size_t channels = conv.groups * conv.out;
   const std::size_t places = conv.window.outputs();
   for (std::size_t i = 0; i < rows * channels; ++i) {
-    slope.slope[i % channels] += Sum({slope.output_slope + i * places, places});
+    slope.slope[i % channels] += Sum(slope.output_slope + i * places, places);
   }
 }
 

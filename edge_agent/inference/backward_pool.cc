@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <limits>
+#include <span>
 
 #include "edge_agent/inference/backward.h"
 
@@ -8,64 +11,97 @@ namespace {
 
 using graph::Operator;
 
-// Calls `visit(input, column, run)` for what each tap connects with one line of one channel's output: places of the
-// input from `input` on, a stride apart, with columns of the line from `column` on.
+// As many columns of a line as loops without a branch work on at once.
+constexpr std::size_t kColumnsAtOnce = 64;
+struct Columns {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+// Calls `visit(input, column, run)` for what each tap, from the last to the first, connects with some columns of one
+// line of one channel's output: places of the input from `input` on, a stride apart, with columns of the line from
+// `column` on.
 template <typename Visit>
-void ForEachLine(const Window& window, std::size_t line, Visit visit) {
-  for (std::size_t ky = 0; ky < window.y.kernel; ++ky) {
-    const Reach y = window.y.ReachOf(ky);
+void ForEachTap(const Window& window, std::size_t line, const Columns& columns, Visit visit) {
+  for (std::size_t ky = window.y.kernel; ky-- > 0;) {
+    const Reach& y = window.y.reaches[ky];
     if (line < y.first || line >= y.end) continue;
     const std::size_t from = (y.start + (line - y.first) * window.y.stride) * window.x.input;
-    for (std::size_t kx = 0; kx < window.x.kernel; ++kx) {
-      const Reach x = window.x.ReachOf(kx);
-      visit(from + x.start, x.first, x.end - x.first);
+    for (std::size_t kx = window.x.kernel; kx-- > 0;) {
+      const Reach& x = window.x.reaches[kx];
+      const std::size_t first = std::max(x.first, columns.begin);
+      const std::size_t end = std::min(x.end, columns.end);
+      if (first < end) visit(from + x.start + (first - x.first) * window.x.stride, first, end - first);
+    }
+  }
+}
+
+// Calls `visit(line, columns)` for all places of one channel's output.
+template <typename Visit>
+void ForEachLine(const Window& window, Visit visit) {
+  for (std::size_t line = 0; line < window.y.output; ++line) {
+    for (std::size_t begin = 0; begin < window.x.output; begin += kColumnsAtOnce) {
+      visit(line, Columns{.begin = begin, .end = std::min(window.x.output, begin + kColumnsAtOnce)});
     }
   }
 }
 
 // How many taps of a kernel meet the input at one place of the output.
 std::size_t TapsAt(const Walk& walk, std::size_t place) {
-  std::size_t taps = 0;
-  for (std::size_t tap = 0; tap < walk.kernel; ++tap) {
-    const Reach reach = walk.ReachOf(tap);
-    if (place >= reach.first && place < reach.end) ++taps;
-  }
-  return taps;
+  const std::span<const Reach> reaches(walk.reaches, walk.kernel);
+  return static_cast<std::size_t>(std::ranges::count_if(
+      reaches, [place](const Reach& reach) { return place >= reach.first && place < reach.end; }));
+}
+
+// Side by side, where comparisons take several at once.
+using Values = std::array<float, kColumnsAtOnce>;
+void Gather(const float* from, std::size_t stride, std::size_t count, Values& values) {
+  float* to = values.data();
+  for (std::size_t i = 0; i < count; ++i) to[i] = from[i * stride];
 }
 
 // One channel. A NaN is larger than every number, and stays.
 void MaxForward(const Window& window, const float* x, float* output) {
+  Values values;
   std::fill_n(output, window.outputs(), -std::numeric_limits<float>::infinity());
-  for (std::size_t line = 0; line < window.y.output; ++line) {
-    float* to = output + line * window.x.output;
-    ForEachLine(window, line, [&](std::size_t input, std::size_t first, std::size_t run) {
+  ForEachLine(window, [&](std::size_t line, const Columns& columns) {
+    ForEachTap(window, line, columns, [&](std::size_t input, std::size_t column, std::size_t run) {
+      Gather(x + input, window.x.stride, run, values);
+      const float* from = values.data();
+      float* to = output + line * window.x.output + column;
       for (std::size_t i = 0; i < run; ++i) {
-        const float value = x[input + i * window.x.stride];
-        const float best = to[first + i];
-        to[first + i] = ((value > best) | (value != value)) ? value : best;
+        const float value = from[i];
+        const float best = to[i];
+        to[i] = ((value > best) | (value != value)) ? value : best;
       }
     });
-  }
+  });
 }
 
-// The first of the largest has the slope. `taken` remembers for one line who has been found; without a branch, since
-// which of them is the largest nobody can predict.
-void MaxBackward(const Window& window, const float* x, const Slope& of, float* slope, std::span<float> taken) {
-  std::fill_n(slope, window.inputs(), 0.0F);
-  const std::size_t stride = window.x.stride;
-  for (std::size_t line = 0; line < window.y.output; ++line) {
+// The first of the largest has the slope: it is found last, without a branch, since which of them is the largest nobody
+// can predict.
+void MaxBackward(const Window& window, const float* x, const Slope& of) {
+  std::fill_n(of.slope, window.inputs(), 0.0F);
+  Values values;
+  std::array<std::uint32_t, kColumnsAtOnce> places = {};
+  ForEachLine(window, [&](std::size_t line, const Columns& columns) {
     const float* output = of.output + line * window.x.output;
-    const float* output_slope = of.output_slope + line * window.x.output;
-    std::ranges::copy_n(output_slope, static_cast<std::ptrdiff_t>(window.x.output), taken.begin());
-    ForEachLine(window, line, [&](std::size_t input, std::size_t first, std::size_t run) {
+    ForEachTap(window, line, columns, [&](std::size_t input, std::size_t column, std::size_t run) {
+      Gather(x + input, window.x.stride, run, values);
+      const float* from = values.data();
+      const float* largest = output + column;
+      std::uint32_t* place = places.data() + (column - columns.begin);
+      const auto start = static_cast<std::uint32_t>(input);
+      const auto stride = static_cast<std::uint32_t>(window.x.stride);
       for (std::size_t i = 0; i < run; ++i) {
-        const float value = x[input + i * stride];
-        const bool is_largest = (value == output[first + i]) | (value != value);
-        slope[input + i * stride] += is_largest ? taken[first + i] : 0.0F;
-        taken[first + i] = is_largest ? 0.0F : taken[first + i];
+        const std::uint32_t other = place[i];
+        place[i] = from[i] < largest[i] ? other : start + static_cast<std::uint32_t>(i) * stride;
       }
     });
-  }
+    const float* output_slope = of.output_slope + line * window.x.output + columns.begin;
+    const std::uint32_t* place = places.data();
+    for (std::size_t i = 0; i < columns.end - columns.begin; ++i) of.slope[place[i]] += output_slope[i];
+  });
 }
 
 // What each place of the output is divided by.
@@ -76,26 +112,28 @@ float Share(const Layer& layer, const Window& window, std::size_t line, std::siz
 
 void AverageForward(const Layer& layer, const Window& window, const float* x, float* output) {
   std::fill_n(output, window.outputs(), 0.0F);
-  for (std::size_t line = 0; line < window.y.output; ++line) {
+  ForEachLine(window, [&](std::size_t line, const Columns& columns) {
     float* to = output + line * window.x.output;
-    ForEachLine(window, line, [&](std::size_t input, std::size_t first, std::size_t run) {
-      for (std::size_t i = 0; i < run; ++i) to[first + i] += x[input + i * window.x.stride];
+    ForEachTap(window, line, columns, [&](std::size_t input, std::size_t column, std::size_t run) {
+      for (std::size_t i = 0; i < run; ++i) to[column + i] += x[input + i * window.x.stride];
     });
-    for (std::size_t i = 0; i < window.x.output; ++i) to[i] *= Share(layer, window, line, i);
-  }
+    for (std::size_t i = columns.begin; i < columns.end; ++i) to[i] *= Share(layer, window, line, i);
+  });
 }
 
-// `shares` is for one line of slopes that are divided already.
-void AverageBackward(const Layer& layer, const Window& window, const float* output_slope, float* slope,
-                     std::span<float> shares) {
-  std::fill_n(slope, window.inputs(), 0.0F);
-  for (std::size_t line = 0; line < window.y.output; ++line) {
-    const float* from = output_slope + line * window.x.output;
-    for (std::size_t i = 0; i < window.x.output; ++i) shares[i] = from[i] * Share(layer, window, line, i);
-    ForEachLine(window, line, [&](std::size_t input, std::size_t first, std::size_t run) {
-      for (std::size_t i = 0; i < run; ++i) slope[input + i * window.x.stride] += shares[first + i];
+void AverageBackward(const Layer& layer, const Window& window, const Slope& of) {
+  std::fill_n(of.slope, window.inputs(), 0.0F);
+  Values shares;
+  ForEachLine(window, [&](std::size_t line, const Columns& columns) {
+    const float* from = of.output_slope + line * window.x.output;
+    for (std::size_t i = columns.begin; i < columns.end; ++i) {
+      shares[i - columns.begin] = from[i] * Share(layer, window, line, i);
+    }
+    ForEachTap(window, line, columns, [&](std::size_t input, std::size_t column, std::size_t run) {
+      const float* share = shares.data() + (column - columns.begin);
+      for (std::size_t i = 0; i < run; ++i) of.slope[input + i * window.x.stride] += share[i];
     });
-  }
+  });
 }
 
 struct Mean {
@@ -116,7 +154,7 @@ void PoolForward(const Layer& layer, const Operands& operands, float* output) {
   if (layer.op == Operator::kGlobalAveragePool) {
     const Mean mean = MeanOf(layer, operands.rows);
     for (std::size_t i = 0; i < mean.channels; ++i) {
-      output[i] = Sum({x + i * mean.places, mean.places}) / static_cast<float>(mean.places);
+      output[i] = Sum(x + i * mean.places, mean.places) / static_cast<float>(mean.places);
     }
     return;
   }
@@ -147,9 +185,9 @@ void PoolBackward(const Layer& layer, const Operands& operands, const Slope& slo
                       .which = 0,
                       .slope = slope.slope + i * window.inputs()};
     if (layer.op == Operator::kMaxPool) {
-      MaxBackward(window, operands.inputs.front() + i * window.inputs(), of, of.slope, operands.scratch);
+      MaxBackward(window, operands.inputs.front() + i * window.inputs(), of);
     } else {
-      AverageBackward(layer, window, of.output_slope, of.slope, operands.scratch);
+      AverageBackward(layer, window, of);
     }
   }
 }

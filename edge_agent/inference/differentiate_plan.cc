@@ -95,6 +95,7 @@ class Planner {
                                    .inputs = node.inputs,
                                    .output = node.output};
     for (const ValueId input : node.inputs) step.layer.inputs.push_back(graph_.values[input].shape);
+    backward::Prepare(step.layer);
     return step;
   }
 
