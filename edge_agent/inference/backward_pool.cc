@@ -53,52 +53,78 @@ std::size_t TapsAt(const Walk& walk, std::size_t place) {
       reaches, [place](const Reach& reach) { return place >= reach.first && place < reach.end; }));
 }
 
-// Side by side, where comparisons take several at once.
-using Values = std::array<float, kColumnsAtOnce>;
-void Gather(const float* from, std::size_t stride, std::size_t count, Values& values) {
-  float* to = values.data();
-  for (std::size_t i = 0; i < count; ++i) to[i] = from[i * stride];
+// Numbers of some columns side by side, where the processor compares several at once; behind them is room for the rest
+// of the last several.
+constexpr std::size_t kSeveral = 8;
+template <typename Number>
+using Line = std::array<Number, kColumnsAtOnce + kSeveral>;
+
+std::size_t Padded(std::size_t count) {
+  return (count + kSeveral - 1) / kSeveral * kSeveral;
 }
 
-// One channel. A NaN is larger than every number, and stays.
+// What pads is `rest`.
+void Gather(const float* from, std::size_t stride, std::size_t count, float rest, Line<float>& line) {
+  float* to = line.data();
+  for (std::size_t i = 0; i < count; ++i) to[i] = from[i * stride];
+  std::fill_n(to + count, Padded(count) - count, rest);
+}
+
+// A NaN is larger than every number, and stays.
+void TakeLarger(const float* values, float* best, std::size_t count) {
+  for (std::size_t i = 0; i < Padded(count); ++i) {
+    const float value = values[i];
+    const float other = best[i];
+    best[i] = ((value > other) | (value != value)) ? value : other;
+  }
+}
+
+// One channel.
 void MaxForward(const Window& window, const float* x, float* output) {
-  Values values;
-  std::fill_n(output, window.outputs(), -std::numeric_limits<float>::infinity());
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  Line<float> values;
+  Line<float> best;
   ForEachLine(window, [&](std::size_t line, const Columns& columns) {
+    best.fill(kLeast);
     ForEachTap(window, line, columns, [&](std::size_t input, std::size_t column, std::size_t run) {
-      Gather(x + input, window.x.stride, run, values);
-      const float* from = values.data();
-      float* to = output + line * window.x.output + column;
-      for (std::size_t i = 0; i < run; ++i) {
-        const float value = from[i];
-        const float best = to[i];
-        to[i] = ((value > best) | (value != value)) ? value : best;
-      }
+      Gather(x + input, window.x.stride, run, kLeast, values);
+      TakeLarger(values.data(), best.data() + (column - columns.begin), run);
     });
+    std::copy_n(best.data(), columns.end - columns.begin, output + line * window.x.output + columns.begin);
   });
+}
+
+// Where a tap meets what is the largest: at `first`, and the next a stride on.
+struct Places {
+  std::uint32_t first = 0;
+  std::uint32_t stride = 1;
+};
+void NoteLargest(const float* values, const float* largest, const Places& of, std::uint32_t* places,
+                 std::size_t count) {
+  for (std::size_t i = 0; i < Padded(count); ++i) {
+    const std::uint32_t other = places[i];
+    places[i] = values[i] < largest[i] ? other : of.first + static_cast<std::uint32_t>(i) * of.stride;
+  }
 }
 
 // The first of the largest has the slope: it is found last, without a branch, since which of them is the largest nobody
 // can predict.
 void MaxBackward(const Window& window, const float* x, const Slope& of) {
+  constexpr float kMost = std::numeric_limits<float>::infinity();
   std::fill_n(of.slope, window.inputs(), 0.0F);
-  Values values;
-  std::array<std::uint32_t, kColumnsAtOnce> places = {};
+  Line<float> values;
+  Line<float> largest;
+  Line<std::uint32_t> places = {};
+  const auto stride = static_cast<std::uint32_t>(window.x.stride);
   ForEachLine(window, [&](std::size_t line, const Columns& columns) {
-    const float* output = of.output + line * window.x.output;
+    const std::size_t first = line * window.x.output;
     ForEachTap(window, line, columns, [&](std::size_t input, std::size_t column, std::size_t run) {
-      Gather(x + input, window.x.stride, run, values);
-      const float* from = values.data();
-      const float* largest = output + column;
-      std::uint32_t* place = places.data() + (column - columns.begin);
-      const auto start = static_cast<std::uint32_t>(input);
-      const auto stride = static_cast<std::uint32_t>(window.x.stride);
-      for (std::size_t i = 0; i < run; ++i) {
-        const std::uint32_t other = place[i];
-        place[i] = from[i] < largest[i] ? other : start + static_cast<std::uint32_t>(i) * stride;
-      }
+      Gather(x + input, window.x.stride, run, 0, values);
+      Gather(of.output + first + column, 1, run, kMost, largest);
+      NoteLargest(values.data(), largest.data(), {.first = static_cast<std::uint32_t>(input), .stride = stride},
+                  places.data() + (column - columns.begin), run);
     });
-    const float* output_slope = of.output_slope + line * window.x.output + columns.begin;
+    const float* output_slope = of.output_slope + first + columns.begin;
     const std::uint32_t* place = places.data();
     for (std::size_t i = 0; i < columns.end - columns.begin; ++i) of.slope[place[i]] += output_slope[i];
   });
@@ -123,7 +149,7 @@ void AverageForward(const Layer& layer, const Window& window, const float* x, fl
 
 void AverageBackward(const Layer& layer, const Window& window, const Slope& of) {
   std::fill_n(of.slope, window.inputs(), 0.0F);
-  Values shares;
+  Line<float> shares;
   ForEachLine(window, [&](std::size_t line, const Columns& columns) {
     const float* from = of.output_slope + line * window.x.output;
     for (std::size_t i = columns.begin; i < columns.end; ++i) {
