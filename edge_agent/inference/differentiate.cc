@@ -18,7 +18,7 @@ using graph::ValueId;
 constexpr std::size_t kValuesAtOnce = std::size_t{1} << 18U;
 
 // Everything begins at a multiple of 64 bytes.
-std::size_t Aligned(std::size_t floats) {
+std::size_t AlignedFloats(std::size_t floats) {
   return (floats + 15) / 16 * 16;
 }
 
@@ -93,7 +93,7 @@ struct Differentiator::Layout {
 
   std::size_t Add(std::size_t floats) {
     const std::size_t at = end;
-    end += Aligned(floats);
+    end += AlignedFloats(floats);
     return at;
   }
 };

@@ -21,9 +21,9 @@ bool IsTrained(Operator op, std::size_t input) {
   return op == Operator::kAdd || op == Operator::kMul || op == Operator::kMatMul;
 }
 
-class Planner {
+class DerivativePlanner {
  public:
-  explicit Planner(const Graph& graph)
+  explicit DerivativePlanner(const Graph& graph)
       : graph_(graph), producer_(graph.values.size(), nullptr), uses_(graph.values.size(), 0) {
     for (const Node& node : graph.nodes) producer_[node.output] = &node;
     plan_.buffer_of.assign(graph.values.size(), DifferentiationPlan::kNone);
@@ -162,7 +162,7 @@ class Planner {
 }  // namespace
 
 Result<DifferentiationPlan> PlanDerivatives(const graph::Graph& graph) {
-  return Planner(graph).Run();
+  return DerivativePlanner(graph).Run();
 }
 
 }  // namespace tacit::inference
