@@ -462,5 +462,24 @@ TEST(BuiltinEngine, NamesThePortWhoseSizeIsWrong) {
   EXPECT_NE(two.error().message.find("in0"), std::string::npos);
 }
 
+TEST(BuiltinEngine, GivesDerivativesAndTrains) {
+  const graph::OwnedGraph model = SmallModel();
+  const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
+  HeapMemory memory;
+  const auto engine = MakeBuiltinEngine(memory);
+  const std::vector<float> input = {0.5F, -1, 2, 0.25F, 1, 1, -1, 0};
+  const std::vector<std::uint32_t> classes = {2, 0};
+  std::vector<float> gradient(input.size());
+  EXPECT_FALSE(engine->InputGradient(input, classes, gradient).has_value());
+  ASSERT_TRUE(engine->Load(file.bytes()).has_value());
+  ASSERT_TRUE(engine->InputGradient(input, classes, gradient).has_value());
+  EXPECT_TRUE(std::ranges::any_of(gradient, [](float slope) { return slope != 0; }));
+  const Engine::Step step{.input = input, .classes = classes, .learning_rate = 0.1, .momentum = 0.9};
+  const auto first = engine->TrainStep(step);
+  const auto second = engine->TrainStep(step);
+  ASSERT_TRUE(first.has_value() && second.has_value());
+  EXPECT_LT(*second, *first);
+}
+
 }  // namespace
 }  // namespace tacit::inference
