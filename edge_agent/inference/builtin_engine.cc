@@ -11,6 +11,8 @@
 #include "common/graph/check.h"
 #include "common/graph/file.h"
 #include "common/graph/shapes.h"
+#include "edge_agent/inference/descend.h"
+#include "edge_agent/inference/differentiate.h"
 #include "edge_agent/inference/plan.h"
 #include "edge_agent/inference/planner.h"
 
@@ -59,14 +61,24 @@ class BuiltinEngine final : public Engine {
     return {};
   }
 
-  Result<void> InputGradient(std::span<const float> /*input*/, std::span<const std::uint32_t> /*classes*/,
-                             std::span<float> /*gradient*/) override {
-    return Fail(ErrorCode::kInvalidArgument, "not built");
+  Result<void> InputGradient(std::span<const float> input, std::span<const std::uint32_t> classes,
+                             std::span<float> gradient) override {
+    TACIT_TRY(Differentiator * differentiator, Differentiable());
+    TACIT_TRY_VOID(differentiator->InputGradient({.x = input, .y = classes}, gradient));
+    return {};
   }
 
-  Result<double> TrainStep(const Step& /*step*/) override { return Fail(ErrorCode::kInvalidArgument, "not built"); }
+  Result<double> TrainStep(const Step& step) override {
+    TACIT_TRY(Differentiator * differentiator, Differentiable());
+    if (!descent_) {
+      TACIT_TRY(descent_, Descent::Create(*differentiator, memory_));
+    }
+    return Present(descent_, "it was just made").Step(step);
+  }
 
   void Wipe() override {
+    descent_.reset();
+    differentiator_.reset();
     memory_.Wipe();
     signature_ = {};
     model_.reset();
@@ -138,6 +150,17 @@ class BuiltinEngine final : public Engine {
     }
   }
 
+  /// What is needed for derivatives alone, and takes memory, is made when the first one is asked for.
+  Result<Differentiator*> Differentiable() {
+    if (!model_) return Fail(ErrorCode::kInvalidArgument, "no model is loaded");
+    if (!differentiator_) {
+      auto made = Differentiator::Create(*model_, kMostRowsAtOnce, memory_);
+      if (!made) return std::unexpected<Error>(std::move(made).error());
+      differentiator_ = *std::move(made);
+    }
+    return &Present(differentiator_, "it was just made");
+  }
+
   Memory& memory_;
   const Kernels& kernels_;
   Signature signature_;
@@ -145,6 +168,8 @@ class BuiltinEngine final : public Engine {
   PlannedModel planned_;
   std::span<std::uint8_t> packed_;
   std::span<std::uint8_t> arena_;
+  std::optional<Differentiator> differentiator_;
+  std::optional<Descent> descent_;
   std::size_t rows_at_once_ = 0;  // of memory that there is; 0 where nothing is loaded
 };
 
