@@ -17,8 +17,8 @@ build_packages=(
 run_packages=(curl jq openssl procps)
 test_packages=(
   chromium-headless-shell clang-format-19 clang-tidy-19 esbuild faketime fish fonts-dejavu-core libgmock-dev
-  libgtest-dev node-typescript prometheus python3 python3-jsonschema python3-numpy python3-protobuf python3-xxhash
-  sqlite3 zsh
+  libgtest-dev node-typescript prometheus python3 python3-cryptography python3-jsonschema python3-numpy
+  python3-protobuf python3-xxhash sqlite3 zsh
 )
 
 build_only=no

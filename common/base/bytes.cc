@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <new>
@@ -45,12 +46,43 @@ int HexValue(char c) {
   return -1;
 }
 
-int Base64UrlValue(char c) {
+// Base64 and base64url differ in two digits, and in their names.
+struct Base64Kind {
+  char digit62;
+  char digit63;
+  std::string_view name;
+};
+constexpr Base64Kind kBase64{.digit62 = '+', .digit63 = '/', .name = "base64"};
+constexpr Base64Kind kBase64Url{.digit62 = '-', .digit63 = '_', .name = "base64url"};
+
+int Base64Value(const Base64Kind& kind, char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
   if (c >= 'a' && c <= 'z') return c - 'a' + 26;
   if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '-') return 62;
-  return c == '_' ? 63 : -1;
+  if (c == kind.digit62) return 62;
+  return c == kind.digit63 ? 63 : -1;
+}
+
+// Without padding.
+Result<Bytes> ParseDigits(const Base64Kind& kind, std::string_view text) {
+  const std::string name(kind.name);
+  if (text.size() % 4 == 1) return Fail(ErrorCode::kMalformed, name + " of a length that no bytes have");
+  Bytes bytes;
+  bytes.reserve(text.size() / 4 * 3 + 2);
+  std::uint32_t bits = 0;
+  unsigned held = 0;  // how many of the lowest bits are not written yet
+  for (const char c : text) {
+    const int value = Base64Value(kind, c);
+    if (value < 0) return Fail(ErrorCode::kMalformed, "a character that " + name + " does not have");
+    bits = (bits << 6U) | static_cast<std::uint32_t>(value);
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    bytes.push_back(static_cast<std::uint8_t>(bits >> held));
+    bits &= (1U << held) - 1;
+  }
+  if (bits != 0) return Fail(ErrorCode::kMalformed, name + " with bits that belong to no byte");
+  return bytes;
 }
 
 }  // namespace
@@ -82,23 +114,26 @@ Result<Bytes> ParseHex(std::string_view text) {
 }
 
 Result<Bytes> ParseBase64Url(std::string_view text) {
-  if (text.size() % 4 == 1) return Fail(ErrorCode::kMalformed, "base64url of a length that no bytes have");
-  Bytes bytes;
-  bytes.reserve(text.size() / 4 * 3 + 2);
-  std::uint32_t bits = 0;
-  unsigned held = 0;  // how many of the lowest bits are not written yet
-  for (const char c : text) {
-    const int value = Base64UrlValue(c);
-    if (value < 0) return Fail(ErrorCode::kMalformed, "a character that base64url does not have");
-    bits = (bits << 6U) | static_cast<std::uint32_t>(value);
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    bytes.push_back(static_cast<std::uint8_t>(bits >> held));
-    bits &= (1U << held) - 1;
+  return ParseDigits(kBase64Url, text);
+}
+
+std::string ToBase64(ByteSpan bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    const std::size_t size = std::min<std::size_t>(3, bytes.size() - at);
+    std::uint32_t group = 0;
+    for (std::size_t i = 0; i < 3; ++i) group = (group << 8U) | (i < size ? bytes[at + i] : 0U);
+    for (std::size_t i = 0; i < 4; ++i) text += i <= size ? kDigits[(group >> (18 - 6 * i)) & 63U] : '=';
   }
-  if (bits != 0) return Fail(ErrorCode::kMalformed, "base64url with bits that belong to no byte");
-  return bytes;
+  return text;
+}
+
+Result<Bytes> ParseBase64(std::string_view text) {
+  if (text.size() % 4 != 0) return Fail(ErrorCode::kMalformed, "base64 of a length that no bytes have");
+  for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
+  return ParseDigits(kBase64, text);
 }
 
 Digest128 Xxh3(ByteSpan bytes) {

@@ -52,6 +52,10 @@ Result<Bytes> ParseHex(std::string_view text);
 /// Errors: kMalformed. Source: RFC 4648, section 5, with the strictness of section 3.5; RFC 7515, section 2.
 Result<Bytes> ParseBase64Url(std::string_view text);
 
+/// Base64 with padding, in one text for the same bytes. Errors: kMalformed. Source: RFC 4648, section 4.
+std::string ToBase64(ByteSpan bytes);
+Result<Bytes> ParseBase64(std::string_view text);
+
 /// A 32-byte digest (SHA-256).
 using Digest256 = std::array<std::uint8_t, 32>;
 /// A 16-byte digest (XXH3-128, canonical big-endian form): finds accidents, not attackers; TLS authenticates.

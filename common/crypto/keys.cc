@@ -57,6 +57,12 @@ Result<PrivateKey> PrivateKey::GenerateP256() {
   return PrivateKey(key);
 }
 
+Result<PrivateKey> PrivateKey::GenerateEd25519() {
+  EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+  if (key == nullptr) return OpenSslFailure(ErrorCode::kInternal, "cannot generate an Ed25519 key");
+  return PrivateKey(key);
+}
+
 Result<PrivateKey> PrivateKey::FromPem(std::string_view pem) {
   ERR_clear_error();
   const BioPtr bio = ReadBio(pem);

@@ -14,6 +14,7 @@ namespace tacit::crypto {
 class PrivateKey {
  public:
   static Result<PrivateKey> GenerateP256();
+  static Result<PrivateKey> GenerateEd25519();
   /// Reads an unencrypted PEM key; never asks a terminal for a pass phrase.
   /// Errors: kMalformed; kInvalidArgument for a kind or size of key that IsAcceptableKey refuses.
   static Result<PrivateKey> FromPem(std::string_view pem);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -74,6 +76,9 @@ Digest256 PublicKeyDigest(EVP_PKEY* key);
 /// Whether a key is of a kind and size that a certificate may be issued for: P-256, P-384, Ed25519, RSA of 2048 to 8192
 /// bits (more is a way to make every handshake slow). Errors: kInvalidArgument.
 Result<void> CheckAcceptableKey(EVP_PKEY* key);
+
+/// A public key of P-256 from its point, uncompressed. Errors: kInvalidArgument for what is no point of the curve.
+Result<PkeyPtr> ReadP256Point(std::span<const std::uint8_t, 65> point);
 
 /// Pass-phrase callback that has none, so that an encrypted PEM is an error and not a question at a terminal.
 int NoPassPhrase(char* buffer, int size, int writing, void* context);

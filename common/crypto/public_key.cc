@@ -79,6 +79,20 @@ Bytes DerOf(ByteSpan signature) {
 
 }  // namespace
 
+Result<PkeyPtr> ReadP256Point(std::span<const std::uint8_t, 65> point) {
+  ERR_clear_error();
+  const ParamBuilderPtr builder = NewParams();
+  TACIT_CHECK(
+      OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
+          OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()) == 1,
+      "memory for a small object");
+  PkeyPtr key = MakeKey("EC", builder.get());
+  // OpenSSL also takes the hybrid form, in which the same point has other bytes.
+  if (point.front() != kUncompressed || key == nullptr || !IsGood(key.get()))
+    return OpenSslFailure(ErrorCode::kInvalidArgument, "not a point on the curve P-256");
+  return key;
+}
+
 std::string_view NameOf(TokenSignature signature) {
   return signature == TokenSignature::kRs256 ? "RS256" : "ES256";
 }
@@ -114,15 +128,7 @@ Result<PublicKey> PublicKey::FromP256(const Point& point) {
   std::array<unsigned char, 1 + 2 * kCoordinateBytes> octets{kUncompressed};
   std::ranges::copy(point.x, octets.begin() + 1);
   std::ranges::copy(point.y, octets.begin() + 1 + kCoordinateBytes);
-  ERR_clear_error();
-  const ParamBuilderPtr builder = NewParams();
-  TACIT_CHECK(
-      OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
-          OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, octets.data(), octets.size()) == 1,
-      "memory for a small object");
-  PkeyPtr key = MakeKey("EC", builder.get());
-  if (key == nullptr || !IsGood(key.get()))
-    return OpenSslFailure(ErrorCode::kInvalidArgument, "not a point on the curve P-256");
+  TACIT_TRY(PkeyPtr key, ReadP256Point(octets));
   return PublicKey(key.release(), TokenSignature::kEs256);
 }
 

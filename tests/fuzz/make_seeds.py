@@ -2,8 +2,8 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: accept_encoding, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names,
-problem, safetensors, telemetry_answers, toml, updates.
+Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
+names, problem, safetensors, telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl.
@@ -11,6 +11,7 @@ Certificates have new keys each time. Needs protoc and openssl.
 
 import base64
 import gzip
+import hashlib
 import json
 import pathlib
 import struct
@@ -409,7 +410,63 @@ def accept_encoding():
         write("accept_encoding", name, text.encode())
 
 
-ALL = (accept_encoding, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
+def canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+#: RFC 8032, section 7.1, test 3, as PKCS #8: the only key that the target trusts.
+SIGNER = bytes.fromhex("302e020100300506032b657004220420"
+                       "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
+SIGNER_PUBLIC = bytes.fromhex("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025")
+
+
+def envelope(payload_type, payload):
+    message = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    with tempfile.TemporaryDirectory() as directory:
+        key = pathlib.Path(directory, "key")
+        key.write_bytes(SIGNER)
+        pathlib.Path(directory, "message").write_bytes(message)
+        sign = ["openssl", "pkeyutl", "-sign", "-keyform", "DER", "-inkey", key, "-rawin", "-in",
+                pathlib.Path(directory, "message")]
+        signature = subprocess.run(sign, check=True, capture_output=True).stdout
+    signed = {"keyid": hashlib.sha256(SIGNER_PUBLIC).hexdigest(), "sig": base64.b64encode(signature).decode()}
+    return canonical({"payload": base64.b64encode(payload).decode(), "payloadType": payload_type,
+                      "signatures": [signed]})
+
+
+def bundles():
+    def seed(selector, name, data):
+        write("bundle", name, bytes([selector]) + data)
+
+    manifest = {"chunk_size": 65536, "cipher": "aes-256-gcm", "content_key": "03" * 32, "engine_format": 1,
+                "made_at_ms": 1790000000000, "minimum_version": 1, "model": "har", "plaintext_sha256": "01" * 32,
+                "plaintext_size": 20, "schema": "02" * 32, "task": "har", "version": 7}
+    more = {"detector_calibration": "06" * 32, "device": "pump-3", "predecessor": "04" * 32, "receipt": "05" * 32,
+            "watermark_commitment": "07" * 32}
+    statement = {"_type": "https://in-toto.io/Statement/v1", "predicate": manifest,
+                 "predicateType": "https://tacit.dev/model-bundle/v1",
+                 "subject": [{"digest": {"sha256": "01" * 32}, "name": "model"}]}
+    lease = {"device": "pump-3", "expires_ms": 1790086400000, "key_epoch": 1, "manifest": "08" * 32,
+             "not_before_ms": 1790000000000, "wrapped_key": base64.b64encode(bytes(range(113))).decode()}
+    signed = envelope("application/vnd.in-toto+json", canonical(statement))
+    seed(0, "manifest", canonical(manifest))
+    seed(0, "manifest-whole", canonical({**manifest, **more}))
+    seed(0, "manifest-spaces", json.dumps(manifest, sort_keys=True).encode())
+    seed(0, "manifest-fraction", canonical(manifest).replace(b'"version":7', b'"version":7.0'))
+    seed(1, "statement", canonical(statement))
+    seed(1, "statement-whole", canonical({**statement, "predicate": {**manifest, **more}}))
+    seed(2, "envelope", signed)
+    seed(2, "envelope-deep", b'{"payload":' + b"[" * 500)
+    seed(3, "head", b"TACITMB1" + struct.pack("<IQ", len(signed), 36) + signed)
+    seed(3, "head-long", b"TACITMB1" + struct.pack("<IQ", 1 << 31, 36) + signed)
+    seed(4, "lease", envelope("application/vnd.tacit.model-lease.v1+json", canonical(lease)))
+    seed(5, "signed-statement", canonical(statement))
+    seed(6, "signed-lease", canonical(lease))
+    seed(6, "signed-lease-short", canonical({**lease, "wrapped_key": "AAAA"}))
+    seed(7, "payload", bytes(36))
+
+
+ALL = (accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
        names, problem, safetensors, telemetry_answers, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 

@@ -46,6 +46,26 @@ TEST(Base64Url, ReadsTheVectorsOfItsStandardAndOneTextForEachBytes) {
     EXPECT_THAT(ParseBase64Url(bad), IsError(ErrorCode::kMalformed)) << bad;
 }
 
+TEST(Base64, WritesAndReadsTheVectorsOfItsStandardAndOneTextForEachBytes) {
+  // RFC 4648, section 10.
+  for (const auto& [text, bytes] : std::map<std::string, std::string>{{"", ""},
+                                                                      {"Zg==", "f"},
+                                                                      {"Zm8=", "fo"},
+                                                                      {"Zm9v", "foo"},
+                                                                      {"Zm9vYg==", "foob"},
+                                                                      {"Zm9vYmE=", "fooba"},
+                                                                      {"Zm9vYmFy", "foobar"}}) {
+    EXPECT_EQ(ToBase64(AsBytes(bytes)), text);
+    const auto read = ParseBase64(text);
+    ASSERT_THAT(read, IsOk()) << text;
+    EXPECT_EQ(AsText(*read), bytes);
+  }
+  EXPECT_EQ(ToBase64(Bytes{0xfb, 0xff}), "+/8=");
+  EXPECT_EQ(*ParseBase64("+/8="), (Bytes{0xfb, 0xff}));
+  for (const char* bad : {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "-_8=", "Z===", "====", "Zg==Zg==", "Zm9v\n", "\xc3\xa9=="})
+    EXPECT_THAT(ParseBase64(bad), IsError(ErrorCode::kMalformed)) << bad;
+}
+
 TEST(Xxh3, AgreesWithThePublishedVectorAndWithItsStream) {
   // XXH3-128 of no bytes with seed 0: xxHash 0.8, doc/xxhash_spec.md.
   EXPECT_EQ(ToHex(Xxh3({})), "99aa06d3014798d86001c324468d497f");
