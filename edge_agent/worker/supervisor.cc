@@ -29,12 +29,18 @@ SteadyPoint Now() {
   return std::chrono::steady_clock::now();
 }
 
+struct LoadedUntil {
+  Loaded model;
+  SteadyPoint until;
+};
+
 // A worker with a model. `mutex` guards all but what is const.
 struct Served {
-  Served(std::unique_ptr<WorkerProcess> new_process, Loaded new_model, std::shared_ptr<ModelSource> new_source)
+  Served(std::unique_ptr<WorkerProcess> new_process, LoadedUntil loaded, std::shared_ptr<ModelSource> new_source)
       : process(std::move(new_process)),
         words_fd(process->words_fd()),
-        model(std::move(new_model)),
+        model(std::move(loaded.model)),
+        until(loaded.until),
         source(std::move(new_source)) {}
 
   std::timed_mutex mutex;
@@ -42,6 +48,7 @@ struct Served {
   bool retired = false;
   const int words_fd;
   const Loaded model;
+  const SteadyPoint until;
   const std::shared_ptr<ModelSource> source;
   const SteadyPoint since = Now();
 };
@@ -95,14 +102,15 @@ Result<void> TestOnZeros(WorkerProcess& process, const Loaded& model, std::size_
   return {};
 }
 
-Result<Loaded> LoadModel(WorkerProcess& process, ModelSource& source, SteadyPoint deadline) {
+Result<LoadedUntil> LoadModel(WorkerProcess& process, ModelSource& source, SteadyPoint deadline) {
   TACIT_TRY(ModelSource::Opened opened, source.Open());
   const ByteSpan body(opened.opening);
   const auto answer = process.Call({.kind = Kind::kLoad, .body = std::span(&body, 1), .file = opened.file.get()},
                                    Kind::kLoaded, deadline);
   crypto::Zeroise(opened.opening);
   if (!answer) return std::unexpected(answer.error());
-  return ParseLoaded(answer->bytes());
+  TACIT_TRY(Loaded model, ParseLoaded(answer->bytes()));
+  return LoadedUntil{.model = std::move(model), .until = opened.until.value_or(SteadyPoint::max())};
 }
 
 Result<void> CheckRequired(const protect::Protections& protections, std::span<const protect::Measure> required) {
@@ -124,7 +132,7 @@ std::string Describe(const Error& error, WorkerProcess& process) {
 }  // namespace
 
 std::string_view NameOf(EventKind kind) {
-  constexpr std::array<std::string_view, 4> kNames = {"serving", "refused", "ended", "start_failed"};
+  constexpr std::array<std::string_view, 5> kNames = {"serving", "refused", "ended", "expired", "start_failed"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -207,9 +215,10 @@ class Supervisor::Keeper {
   void Run(const std::stop_token& stop);
   void Grant(Wish wish);
   Result<std::shared_ptr<Served>> StartOne(const std::shared_ptr<ModelSource>& source);
-  Result<Loaded> Prepare(WorkerProcess& process, ModelSource& source);
+  Result<LoadedUntil> Prepare(WorkerProcess& process, ModelSource& source);
   void Install(std::shared_ptr<Served> next);
   void Retire(Served& old);
+  void Expire();
   void Watch();
   void AskHealth(Served& served);
   void Bury(Served& served);
@@ -244,6 +253,7 @@ void Supervisor::Keeper::Run(const std::stop_token& stop) {
       wishes.swap(wishes_);
     }
     for (Wish& wish : wishes) Grant(std::move(wish));
+    Expire();
     Watch();
     if (restart_at_ && Now() >= *restart_at_) Restart();
     Sleep();
@@ -259,7 +269,7 @@ void Supervisor::Keeper::Run(const std::stop_token& stop) {
 
 void Supervisor::Keeper::Sleep() const {
   SteadyPoint until = Now() + std::chrono::hours(1);
-  if (watched_) until = std::min(until, next_health_);
+  if (watched_) until = std::min({until, next_health_, watched_->until});
   if (restart_at_) until = std::min(until, *restart_at_);
   const auto wait = std::max<long long>(std::chrono::ceil<Millis>(until - Now()).count(), 0);
   std::array<pollfd, 2> watched = {{{.fd = wake_.get(), .events = POLLIN, .revents = 0},
@@ -288,12 +298,12 @@ Result<std::shared_ptr<Served>> Supervisor::Keeper::StartOne(const std::shared_p
   return std::make_shared<Served>(std::move(process), *std::move(loaded), source);
 }
 
-Result<Loaded> Supervisor::Keeper::Prepare(WorkerProcess& process, ModelSource& source) {
+Result<LoadedUntil> Supervisor::Keeper::Prepare(WorkerProcess& process, ModelSource& source) {
   const SteadyPoint deadline = Now() + options_.load_deadline;
   TACIT_TRY_VOID(process.Greet(deadline));
-  TACIT_TRY(Loaded loaded, LoadModel(process, source, deadline));
-  TACIT_TRY_VOID(CheckRequired(loaded.protections, options_.required));
-  TACIT_TRY_VOID(TestOnZeros(process, loaded, options_.process.frame_limit, deadline));
+  TACIT_TRY(LoadedUntil loaded, LoadModel(process, source, deadline));
+  TACIT_TRY_VOID(CheckRequired(loaded.model.protections, options_.required));
+  TACIT_TRY_VOID(TestOnZeros(process, loaded.model, options_.process.frame_limit, deadline));
   return loaded;
 }
 
@@ -320,6 +330,20 @@ void Supervisor::Keeper::Retire(Served& old) {
   if (!lock) return;
   old.retired = true;
   old.process->Quit(Now() + kQuitTime);
+}
+
+void Supervisor::Keeper::Expire() {
+  const std::shared_ptr<Served> served = watched_;
+  if (!served || Now() < served->until) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (served_ == served) served_ = nullptr;
+  }
+  watched_.reset();
+  Retire(*served);
+  options_.on_event({.kind = EventKind::kExpired,
+                     .version = served->source->version(),
+                     .detail = "the time in which the model may be used is over"});
 }
 
 void Supervisor::Keeper::Watch() {

@@ -26,6 +26,8 @@ class ModelSource {
   struct Opened {
     OwnedFd file;   ///< Read-only, encrypted.
     Bytes opening;  ///< What OpenModel needs, such as the key of its contents; overwritten when it was sent.
+    /// When the model may be used no more, and its worker overwrites it: the end of a lease.
+    std::optional<SteadyPoint> until = {};
   };
   /// Asked at each start of a worker, so that no key waits in the agent's memory for one.
   virtual Result<Opened> Open() = 0;
@@ -37,6 +39,7 @@ enum class EventKind : std::uint8_t {
   kServing,      ///< A version serves; `detail`: what does not hold of its protections, or nothing.
   kRefused,      ///< A version could not be loaded or failed its test; what served before goes on.
   kEnded,        ///< A worker that served ended; `ending` says why. Another is started after `retry`.
+  kExpired,      ///< The time was over in which the model may be used; nothing serves until the next Serve.
   kStartFailed,  ///< It could not be started again; the next attempt is after `retry`.
 };
 /// Stable, `snake_case`.

@@ -23,6 +23,7 @@
 #include <string_view>
 
 #include "common/base/check.h"
+#include "edge_agent/worker/bundle_model.h"
 #include "edge_agent/worker/serve.h"
 #include "edge_agent/worker/worker_process.h"
 #include "tests/unit/protect/lacking_kernel.h"
@@ -210,6 +211,11 @@ class AttemptingEngine final : public inference::Engine {
   std::uint32_t version_ = 0;
 };
 
+Result<ByteSpan> OpenEither(int file, ByteSpan opening, inference::Memory& weights) {
+  const bool is_ticket = opening.size() == bundle::PayloadTicket::kEncodedSize;
+  return is_ticket ? OpenBundledModel(file, opening, weights) : OpenTestModel(file, opening, weights);
+}
+
 std::set<protect::Measure> ReadLacking(std::string_view list) {
   std::set<protect::Measure> lacking;
   while (!list.empty() && list != "-") {
@@ -230,7 +236,7 @@ int main(int argc, char** argv) {
   if (argc < 2) return 2;
   protect::testing::LackingKernel kernel(worker::testing::ReadLacking(argv[1]));
   const worker::WorkerParts parts{
-      .open = worker::testing::OpenTestModel,
+      .open = worker::testing::OpenEither,
       .make_engine = [](inference::Memory&) { return std::make_unique<worker::testing::AttemptingEngine>(); },
       .prepare = [] { worker::testing::Agent(); }};
   worker::RunWorker({argv + 2, static_cast<std::size_t>(argc - 2)}, parts, kernel);

@@ -53,13 +53,16 @@ class TestSource final : public ModelSource {
     std::ofstream(path_, std::ios::binary).write(reinterpret_cast<const char*>(file.data()), kTestModelSize);
   }
   Result<Opened> Open() override {
-    Opened opened{.file = OwnedFd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)), .opening = Bytes(sizeof kKey)};
+    Opened opened{
+        .file = OwnedFd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)), .opening = Bytes(sizeof kKey), .until = until};
     std::memcpy(opened.opening.data(), &kKey, sizeof kKey);
     if (!opened.file) return Fail(ErrorCode::kNotFound, "the model's file is gone");
     return opened;
   }
   [[nodiscard]] std::string version() const override { return std::to_string(version_); }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  std::optional<SteadyPoint> until = {};
 
  private:
   static constexpr std::uint64_t kKey = 0x6b65796b65796b65;

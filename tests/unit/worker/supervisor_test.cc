@@ -176,6 +176,19 @@ TEST(Supervisor, TriesAgainAfterAStartThatFailed) {
   EXPECT_EQ(AskUntilServed(supervised, 0), 5);
 }
 
+TEST(Supervisor, StopsServingWhenTheTimeOfAModelIsOver) {
+  Supervised supervised;
+  const auto source = supervised.Source(5);
+  source->until = std::chrono::steady_clock::now() + Millis(300);
+  ASSERT_THAT(supervised.supervisor.Serve(source), IsOk());
+  supervised.events.Next(EventKind::kExpired);
+  EXPECT_THAT(supervised.Ask(Attempt::kNone), IsError(ErrorCode::kUnavailable));
+  EXPECT_FALSE(supervised.supervisor.status().serving);
+  source->until = std::nullopt;
+  ASSERT_THAT(supervised.supervisor.Serve(source), IsOk());
+  EXPECT_EQ(*supervised.Ask(Attempt::kNone), 5);
+}
+
 TEST(Supervisor, RefusesAProgramThatIsNoWorker) {
   WorkerProcessOptions process = ConfinedWorker();
   process.program = "/bin/true";
