@@ -31,7 +31,7 @@ class BundleSourceTest : public ::testing::Test {
     bundle_ = bundle::testing::BytesOf(sealed);
     WriteBundle(bundle_);
     const auto lease = bundle::IssueLease({.terms = server_.Terms(sealed.manifest()),
-                                           .recipient = *key_->public_key(),
+                                           .recipient = key_->public_key(),
                                            .content_key = server_.content_key},
                                           server_.keys);
     TACIT_CHECK(lease && WriteFileAtomic(files_.lease, AsBytes(*lease), kOwnerOnly), "a test can write a lease");
