@@ -1,6 +1,5 @@
 #include "common/graph/builder.h"
 
-#include <algorithm>
 #include <cstring>
 #include <ranges>
 #include <utility>
@@ -65,12 +64,6 @@ Result<ValueId> Builder::AddReshape(std::string name, ValueId input, Shape shape
 void Builder::AddOutput(ValueId id, std::string name) {
   graph_.values[id].name = std::move(name);
   graph_.outputs.push_back(id);
-}
-
-Node* Builder::ProducerOf(ValueId id) {
-  const auto found =
-      std::ranges::find_if(graph_.nodes | std::views::reverse, [id](const Node& node) { return node.output == id; });
-  return found == graph_.nodes.rend() ? nullptr : &*found;
 }
 
 std::vector<bool> Builder::Needed() const {

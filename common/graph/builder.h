@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,10 @@ class Builder {
   [[nodiscard]] bool IsConstant(ValueId id) const { return graph_.values[id].constant.has_value(); }
   /// Shape: `id` is a constant's.
   [[nodiscard]] ByteSpan ContentOf(ValueId id) const { return contents_[id].bytes; }
-  /// The node that computes a value; null for an input or a constant. Stays until a node is added.
-  [[nodiscard]] Node* ProducerOf(ValueId id);
+  /// What there is so far. Its constants have no places yet.
+  [[nodiscard]] const Graph& graph() const { return graph_; }
+  /// The nodes, to be changed into others of the same meaning.
+  [[nodiscard]] std::span<Node> nodes() { return graph_.nodes; }
 
   /// The graph, with the constants that it needs one behind the other in the order of their ids. Errors: as Check and
   /// CheckScales.

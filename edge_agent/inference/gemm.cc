@@ -64,15 +64,15 @@ void MultiplyBlock(const Gemm& gemm, const Block& block, std::span<float> scratc
                     .depth = block.depth,
                     .row_count = count,
                     .panel = packed + at * block.depth,
+                    .panel8 = nullptr,
+                    .scales = nullptr,
                     .columns = std::min(kernels.PanelColumns(), block.columns - at),
                     .bias = nullptr,
                     .add = adds ? out : nullptr,
                     .add_stride = gemm.c_stride,
                     .out = out,
                     .out_stride = gemm.c_stride,
-                    .clamps = false,
-                    .minimum = 0,
-                    .maximum = 0});
+                    .range = {}});
     }
   }
 }

@@ -1,4 +1,4 @@
-#include "edge_agent/inference/kernel_loops.h"
+#include "edge_agent/inference/kernel_space.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -16,6 +16,7 @@ struct Portable {
   static constexpr int kTileRows = 6;
 #endif
   using V = float __attribute__((vector_size(16)));
+  using I = std::int32_t __attribute__((vector_size(4 * kWidth)));
 
   TACIT_INLINE static V Load(const float* from) {
     V vector;
@@ -41,6 +42,24 @@ struct Portable {
   }
   TACIT_INLINE static V Max(V a, V b) { return a > b ? a : b; }
   TACIT_INLINE static V Min(V a, V b) { return a < b ? a : b; }
+
+  TACIT_INLINE static V LoadBytes(const std::uint8_t* from) {
+    using Bytes = std::uint8_t __attribute__((vector_size(4)));
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return __builtin_convertvector(bytes, V);
+  }
+  TACIT_INLINE static V LoadSigned(const std::int8_t* from) {
+    using Bytes = std::int8_t __attribute__((vector_size(4)));
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return __builtin_convertvector(bytes, V);
+  }
+  TACIT_INLINE static void StoreBytes(std::uint8_t* to, V vector) {
+    using Bytes = std::uint8_t __attribute__((vector_size(4)));
+    const Bytes bytes = __builtin_convertvector(__builtin_convertvector(vector, I), Bytes);
+    std::memcpy(to, &bytes, sizeof bytes);
+  }
 };
 
 }  // namespace

@@ -3,18 +3,65 @@
 #include <algorithm>
 
 namespace tacit::inference {
+namespace {
+
+/// So many places of a column are read one after another, as they lie in memory, before the next column's.
+constexpr std::size_t kRun = 16;
+
+template <typename Number, typename Read>
+void Pack(std::size_t depth, std::size_t all_columns, const Kernels& kernels, Number* packed, Read read) {
+  for (std::size_t from = 0; from < all_columns; from += kernels.PanelColumns()) {
+    const std::size_t columns = std::min(kernels.PanelColumns(), all_columns - from);
+    const std::size_t width = kernels.PanelWidth(columns);
+    for (std::size_t first = 0; first < depth; first += kRun) {
+      const std::size_t last = std::min(depth, first + kRun);
+      for (std::size_t j = 0; j < width; ++j) {
+        for (std::size_t k = first; k < last; ++k) {
+          packed[(k - first) * width + j] = j < columns ? read(k, from + j) : Number{0};
+        }
+      }
+      packed += (last - first) * width;
+    }
+  }
+}
+
+}  // namespace
 
 void PackPanels(const MatrixView& matrix, const Kernels& kernels, float* packed) {
+  if (matrix.column_stride != 1) {
+    Pack(matrix.depth, matrix.columns, kernels, packed,
+         [&](std::size_t k, std::size_t j) { return matrix.data[k * matrix.depth_stride + j * matrix.column_stride]; });
+    return;
+  }
   for (std::size_t from = 0; from < matrix.columns; from += kernels.PanelColumns()) {
     const std::size_t columns = std::min(kernels.PanelColumns(), matrix.columns - from);
     const std::size_t width = kernels.PanelWidth(columns);
-    const float* data = matrix.data + from * matrix.column_stride;
-    for (std::size_t k = 0; k < matrix.depth; ++k) {
-      for (std::size_t j = 0; j < columns; ++j) packed[j] = data[k * matrix.depth_stride + j * matrix.column_stride];
+    for (std::size_t k = 0; k < matrix.depth; ++k, packed += width) {
+      std::copy_n(matrix.data + k * matrix.depth_stride + from, columns, packed);
       std::fill(packed + columns, packed + width, 0.0F);
-      packed += width;
     }
   }
+}
+
+void PackWeights(const Constant& weights, const WeightOrder& order, const Kernels& kernels, float* packed) {
+  const std::size_t depth = order.depth_offsets.size();
+  const std::uint32_t* offsets = order.depth_offsets.data();
+  const std::size_t stride = order.column_stride;
+  const std::size_t from = order.first_column * stride;
+  if (const float* floats = weights.floats()) {
+    Pack(depth, order.columns, kernels, packed,
+         [=](std::size_t k, std::size_t j) { return floats[from + j * stride + offsets[k]]; });
+  } else {
+    Pack(depth, order.columns, kernels, packed,
+         [&, from, stride](std::size_t k, std::size_t j) { return weights.At(from + j * stride + offsets[k]); });
+  }
+}
+
+void PackSignedWeights(const Constant& weights, const WeightOrder& order, const Kernels& kernels, std::int8_t* packed) {
+  const auto* bytes = reinterpret_cast<const std::int8_t*>(weights.data);
+  Pack(order.depth_offsets.size(), order.columns, kernels, packed, [&](std::size_t k, std::size_t j) {
+    return bytes[(order.first_column + j) * order.column_stride + order.depth_offsets[k]];
+  });
 }
 
 }  // namespace tacit::inference

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
+#include "edge_agent/inference/constant.h"
 #include "edge_agent/inference/kernels.h"
 
 namespace tacit::inference {
@@ -18,5 +21,19 @@ struct MatrixView {
 /// Lays a matrix out for Kernels::tile: panels of PanelColumns columns, in each the columns of one k side by side,
 /// missing columns of the last filled up with zeros. Shape: `packed` holds depth * PackedColumns(columns) floats.
 void PackPanels(const MatrixView& matrix, const Kernels& kernels, float* packed);
+
+/// How a parameter of shape [columns, ...] becomes a matrix: element (k, j) is number
+/// (first_column + j) * column_stride + depth_offsets[k] of it.
+struct WeightOrder {
+  std::size_t first_column = 0;
+  std::size_t columns = 0;
+  std::size_t column_stride = 0;
+  std::span<const std::uint32_t> depth_offsets;
+};
+
+/// The same of a parameter, in floats.
+void PackWeights(const Constant& weights, const WeightOrder& order, const Kernels& kernels, float* packed);
+/// The same in bytes. Shape: of one that IsSignedBytes.
+void PackSignedWeights(const Constant& weights, const WeightOrder& order, const Kernels& kernels, std::int8_t* packed);
 
 }  // namespace tacit::inference

@@ -7,10 +7,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/inference/reference_model.h"
+
 namespace tacit::inference {
 namespace {
-
-constexpr KernelPath kPaths[] = {KernelPath::kPortable, KernelPath::kAvx2, KernelPath::kAvx512};
 
 struct Case {
   std::size_t m;
