@@ -3,8 +3,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cinttypes>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -12,6 +10,7 @@
 
 #include "edge_agent/protect/hardening.h"
 #include "tests/support/matchers.h"
+#include "tests/unit/worker/process_memory.h"
 #include "tests/unit/worker/served_model.h"
 
 // Looks for weights where none may be: no 32 bytes of them, at any multiple of 4, which is where numbers are.
@@ -69,27 +68,12 @@ struct Scan {
   std::size_t found = 0;       ///< Blocks of the weights.
 };
 
-// What a debugger or a core dump would get of a process: all that is mapped, as far as it may be read.
 Scan ScanProcess(pid_t pid, const WeightsIndex& weights) {
-  const std::string directory = "/proc/" + std::to_string(pid);
-  const OwnedFd memory(::open((directory + "/mem").c_str(), O_RDONLY | O_CLOEXEC));
-  std::ifstream maps(directory + "/maps");
   Scan scan;
-  Bytes window(std::size_t{1} << 16U);
-  for (std::string line; std::getline(maps, line);) {
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
-    char readable = '-';
-    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %c", &begin, &end, &readable) != 3) continue;
-    if (readable != 'r') continue;
-    for (std::uint64_t at = begin; at + kBlock <= end; at += window.size() - (kBlock - 4)) {
-      const std::size_t size = std::min<std::uint64_t>(window.size(), end - at);
-      const ssize_t got = ::pread(memory.get(), window.data(), size, static_cast<off_t>(at));
-      if (got > 0) scan.found += weights.Count(ByteSpan(window).first(static_cast<std::size_t>(got)));
-      if (got > 0) scan.read += static_cast<std::size_t>(got);
-      if (got != static_cast<ssize_t>(size)) ++scan.unreadable;
-    }
-  }
+  const testing::ReadMemory memory =
+      testing::ReadProcess(pid, [&](ByteSpan window) { scan.found += weights.Count(window); });
+  scan.read = memory.bytes;
+  scan.unreadable = memory.unreadable;
   return scan;
 }
 
