@@ -31,7 +31,7 @@ AlignedBuffer SomeClassifier() {
   SplitMix64 random(5);
   for (float& parameter : parameters) parameter = static_cast<float>(random.Uniform() - 0.5) / 8;
   const graph::OwnedGraph graph = graph::FromSpec(*spec, parameters);
-  return graph::Serialise(graph.view());
+  return graph::Serialise({.graph = graph.graph, .weights = graph.bytes()});
 }
 
 // A device with a bundle of a classifier, and an agent's worker that serves it.
