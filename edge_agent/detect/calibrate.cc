@@ -49,7 +49,17 @@ Result<void> CheckCalibration(const ModelShape& shape, const CalibrationOptions&
   if (!(options.temperature >= 0.01 && options.temperature <= 1000)) {
     return Fail(ErrorCode::kInvalidArgument, "a temperature is in [0.01, 1000]");
   }
+  if (options.distance_dimension < 1 || options.distance_dimension > DistanceReference::kMaxDimension ||
+      options.anchors_per_class < 1 || options.anchors_per_class > DistanceReference::kMaxAnchors) {
+    return Fail(ErrorCode::kInvalidArgument, "inputs are compared in 1 to 4096 dimensions, with 1 to 1024 of a class");
+  }
   return CheckSqueezing(shape, options);
+}
+
+// Appends the hash of a row.
+void Append(const FeatureHash& hash, std::span<const float> row, std::vector<float>& all) {
+  all.resize(all.size() + hash.dimension());
+  hash.Apply(row, std::span(all).last(hash.dimension()));
 }
 
 // Where the parts of the shuffled rows end: the first is for the distributions of features, the second for the curves,
@@ -100,7 +110,7 @@ class Calibrator {
 
   Result<void> FitGaussians(std::size_t end, Scoring& scoring);
   Result<std::vector<double>> ScoreRest(std::size_t first, const Scoring& scoring);
-  Result<DriftReference> Drift();
+  Result<void> FitStreams(Calibration& calibration);
   static Result<Combination> FitCombination(const Scoring& scoring, std::span<const double> scores);
 
   Model* model_;
@@ -110,19 +120,31 @@ class Calibrator {
 };
 
 Result<void> Calibrator::FitGaussians(std::size_t end, Scoring& scoring) {
-  if (!Has(scoring.scores, Score::kMahalanobis)) return {};
   const ModelShape& shape = model_->shape();
+  const ClassGaussians::Options of_features{
+      .features = shape.features, .classes = shape.classes, .seed = options_.seed};
+  const ClassGaussians::Options of_inputs{.features = shape.inputs, .classes = shape.classes, .seed = options_.seed};
+  const FeatureHash feature_hash = ClassGaussians::HashOf(of_features);
+  const FeatureHash input_hash = ClassGaussians::HashOf(of_inputs);
   std::vector<float> features;
+  std::vector<float> inputs;
   std::vector<std::uint32_t> labels;
-  TACIT_TRY_VOID(InParts(0, end, [&](std::size_t first, std::span<const float>, const Answer& answer) -> Result<void> {
-    features.insert(features.end(), answer.features.begin(), answer.features.end());
-    for (std::size_t at = 0; at < answer.logits.size(); at += shape.classes) {
-      labels.push_back(LabelOf(first + at / shape.classes, std::span(answer.logits).subspan(at, shape.classes)));
-    }
-    return {};
-  }));
-  const ClassGaussians::Options options{.features = shape.features, .classes = shape.classes, .seed = options_.seed};
-  TACIT_TRY(scoring.gaussians, ClassGaussians::Fit(options, features, labels));
+  TACIT_TRY_VOID(
+      InParts(0, end, [&](std::size_t first, std::span<const float> input, const Answer& answer) -> Result<void> {
+        for (std::size_t row = 0; row < input.size() / shape.inputs; ++row) {
+          const std::span<const float> all_features(answer.features);
+          Append(feature_hash, all_features.subspan(row * shape.features, shape.features), features);
+          Append(input_hash, input.subspan(row * shape.inputs, shape.inputs), inputs);
+          labels.push_back(LabelOf(first + row, std::span(answer.logits).subspan(row * shape.classes, shape.classes)));
+        }
+        return {};
+      }));
+  if (Has(scoring.scores, Score::kMahalanobis)) {
+    TACIT_TRY(scoring.features, ClassGaussians::Fit(of_features, features, labels));
+  }
+  if (Has(scoring.scores, Score::kInput)) {
+    TACIT_TRY(scoring.inputs, ClassGaussians::Fit(of_inputs, inputs, labels));
+  }
   return {};
 }
 
@@ -137,25 +159,36 @@ Result<std::vector<double>> Calibrator::ScoreRest(std::size_t first, const Scori
   return all;
 }
 
-Result<DriftReference> Calibrator::Drift() {
+Result<void> Calibrator::FitStreams(Calibration& calibration) {
   const ModelShape& shape = model_->shape();
   const DriftNumbersOf numbers_of(shape.inputs, options_.seed);
+  const FeatureHash hash({.inputs = shape.inputs, .dimension = options_.distance_dimension, .seed = options_.seed});
   std::vector<DriftNumbers> numbers;
+  std::vector<float> hashed;
   std::vector<std::uint32_t> classes;
   TACIT_TRY_VOID(
       InParts(0, order_.size(), [&](std::size_t, std::span<const float> input, const Answer& answer) -> Result<void> {
         for (std::size_t row = 0; row < input.size() / shape.inputs; ++row) {
           const auto logits = std::span(answer.logits).subspan(row * shape.classes, shape.classes);
-          numbers.push_back(numbers_of(input.subspan(row * shape.inputs, shape.inputs), logits));
+          const auto of_row = input.subspan(row * shape.inputs, shape.inputs);
+          numbers.push_back(numbers_of(of_row, logits));
+          Append(hash, of_row, hashed);
           classes.push_back(MostLikely(logits));
         }
         return {};
       }));
-  const DriftOptions options{.window = options_.drift_window,
-                             .false_alarms = options_.drift_false_alarms,
-                             .seed = options_.seed,
-                             .classes = shape.classes};
-  return FitDrift(options, {.numbers = numbers, .classes = classes});
+  const DriftOptions drift{.window = options_.drift_window,
+                           .false_alarms = options_.drift_false_alarms,
+                           .seed = options_.seed,
+                           .classes = shape.classes};
+  TACIT_TRY(calibration.drift, FitDrift(drift, {.numbers = numbers, .classes = classes}));
+  const DistanceOptions distances{.inputs = shape.inputs,
+                                  .classes = shape.classes,
+                                  .dimension = options_.distance_dimension,
+                                  .anchors_per_class = options_.anchors_per_class,
+                                  .seed = options_.seed};
+  TACIT_TRY(calibration.distances, FitDistances(distances, {.hashed = hashed, .classes = classes}));
+  return {};
 }
 
 Result<Combination> Calibrator::FitCombination(const Scoring& scoring, std::span<const double> scores) {
@@ -191,10 +224,12 @@ Result<Calibration> Calibrator::Run() {
                                       .image = options_.image,
                                       .range = options_.range,
                                       .bits = options_.squeeze_bits,
-                                      .gaussians = std::nullopt},
+                                      .features = std::nullopt,
+                                      .inputs = std::nullopt},
                           .combination = {},
                           .threshold = 0,
-                          .drift = {}};
+                          .drift = {},
+                          .distances = {}};
   TACIT_TRY_VOID(FitGaussians(parts.fit, calibration.scoring));
   TACIT_TRY(const std::vector<double> scores, ScoreRest(parts.fit, calibration.scoring));
   const std::size_t count = calibration.scoring.scores.size();
@@ -206,7 +241,7 @@ Result<Calibration> Calibrator::Run() {
         Weigh(calibration.scoring, calibration.combination, std::span(scores).subspan(at, count)).evidence);
   }
   TACIT_TRY(calibration.threshold, ConformalThreshold(std::move(evidence), calibration.target));
-  TACIT_TRY(calibration.drift, Drift());
+  TACIT_TRY_VOID(FitStreams(calibration));
   return calibration;
 }
 
@@ -258,8 +293,10 @@ Result<std::size_t> RowsNeeded(const ModelShape& shape, const CalibrationOptions
   TACIT_TRY(const std::size_t for_threshold, RowsFor(options.tolerance));
   std::size_t needed = std::max<std::size_t>(2 * for_threshold, 5 * EvidenceCurve::kMinRows);
   needed = std::max<std::size_t>(needed, std::size_t{5} * options.drift_window);
-  if (Has(options.scores, Score::kMahalanobis)) {
-    const std::size_t dimension = std::min<std::size_t>(shape.features, ClassGaussians::kMaxDimension);
+  needed = std::max(needed, 2 * kStreamRows);
+  for (const auto& [score, size] : {std::pair(Score::kMahalanobis, shape.features), {Score::kInput, shape.inputs}}) {
+    if (!Has(options.scores, score)) continue;
+    const std::size_t dimension = std::min<std::size_t>(size, ClassGaussians::kMaxDimension);
     needed = std::max(needed, (2 * dimension * 10 + 2) / 3);
   }
   return needed + 10;  // what the rounding of the parts may take

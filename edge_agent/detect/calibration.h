@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/result.h"
 #include "edge_agent/detect/conformal.h"
+#include "edge_agent/detect/distance_test.h"
 #include "edge_agent/detect/drift.h"
 #include "edge_agent/detect/evidence.h"
 #include "edge_agent/detect/model.h"
@@ -38,6 +39,7 @@ struct Calibration {
   Combination combination;
   double threshold = 0;  ///< Evidence above it is suspicious.
   DriftReference drift;
+  DistanceReference distances;
   bool operator==(const Calibration&) const = default;
 };
 
@@ -45,14 +47,16 @@ struct CalibrationOptions {
   Digest256 model{};
   Tolerance tolerance;
   /// Squeezing needs an image; the gradient a model that has one; the distance a model that shows its features.
-  std::vector<Score> scores = {Score::kUnconfidence, Score::kExcess, Score::kEnergy, Score::kMahalanobis};
+  std::vector<Score> scores = {Score::kUnconfidence, Score::kEnergy, Score::kMahalanobis, Score::kInput};
   double temperature = 1;
   std::optional<Image> image = std::nullopt;
   ValueRange range = {};
   std::uint32_t squeeze_bits = 4;
   std::uint32_t drift_window = 200;
   double drift_false_alarms = 0.01;
-  std::uint64_t seed = 1;  ///< Of the order of the rows, of hashes and of simulated windows.
+  std::uint32_t distance_dimension = 256;  ///< Of inputs that are compared with those asked before.
+  std::uint32_t anchors_per_class = 32;    ///< Inputs kept of each asker and class.
+  std::uint64_t seed = 1;                  ///< Of the order of the rows, of hashes and of simulated windows.
 };
 
 /// Rows that the model was not trained on, drawn as what it will see. Shape: `x` rows x inputs, finite; one of `labels`

@@ -1,7 +1,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "common/crypto/digest.h"
@@ -29,6 +30,14 @@ void WriteFloat(ByteWriter& out, float value) {
   out.U32(std::bit_cast<std::uint32_t>(value));
 }
 
+void WriteGaussians(ByteWriter& out, const std::optional<ClassGaussians>& gaussians) {
+  out.U8(gaussians ? 1 : 0);
+  if (!gaussians) return;
+  out.U64(gaussians->parts().options.seed);
+  WriteNumbers(out, gaussians->parts().factor);
+  WriteNumbers(out, gaussians->parts().means);
+}
+
 void WriteScoring(ByteWriter& out, const Scoring& scoring) {
   out.U32(static_cast<std::uint32_t>(scoring.scores.size()));
   for (const Score score : scoring.scores) out.U8(static_cast<std::uint8_t>(score));
@@ -36,12 +45,13 @@ void WriteScoring(ByteWriter& out, const Scoring& scoring) {
   if (scoring.image) out.U32(scoring.image->channels).U32(scoring.image->height).U32(scoring.image->width);
   WriteFloat(out, scoring.range.low);
   WriteFloat(out, scoring.range.high);
-  out.U32(scoring.bits).U8(scoring.gaussians ? 1 : 0);
-  if (!scoring.gaussians) return;
-  const ClassGaussians::Parts& parts = scoring.gaussians->parts();
-  out.U64(parts.options.seed);
-  WriteNumbers(out, parts.factor);
-  WriteNumbers(out, parts.means);
+  out.U32(scoring.bits);
+  WriteGaussians(out, scoring.features);
+  WriteGaussians(out, scoring.inputs);
+}
+
+bool AreFinite(const std::vector<float>& values) {
+  return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
 }
 
 EvidenceCurve ReadCurve(ByteReader& in) {
@@ -78,20 +88,19 @@ bool FitsSqueezing(const ModelShape& shape, const Scoring& scoring) {
          scoring.bits >= 1 && scoring.bits <= 16;
 }
 
-void ReadGaussians(ByteReader& in, const ModelShape& shape, Scoring& scoring) {
-  if (!in.Flag()) return;
+std::optional<ClassGaussians> ReadGaussians(ByteReader& in, std::uint32_t features, const ModelShape& shape) {
+  if (!in.Flag()) return std::nullopt;
   constexpr std::size_t kMost = ClassGaussians::kMaxDimension;
   ClassGaussians::Parts parts;
-  parts.options = {.features = shape.features, .classes = shape.classes, .seed = in.Take<std::uint64_t>()};
+  parts.options = {.features = features, .classes = shape.classes, .seed = in.Take<std::uint64_t>()};
   parts.factor = in.Numbers<float>(kMost * (kMost + 1) / 2);
   parts.means = in.Numbers<float>(kMost * ModelShape::kMaxClasses);
-  const auto is_finite = [](float value) { return std::isfinite(value); };
-  in.Require(std::ranges::all_of(parts.factor, is_finite) && std::ranges::all_of(parts.means, is_finite),
-             "has features whose distribution is not finite");
-  if (in.failed()) return;
+  in.Require(AreFinite(parts.factor) && AreFinite(parts.means), "has features whose distribution is not finite");
+  if (in.failed()) return std::nullopt;
   Result<ClassGaussians> gaussians = ClassGaussians::FromParts(std::move(parts));
   in.Require(gaussians.has_value(), "has means and a covariance that do not belong together");
-  if (gaussians) scoring.gaussians = *std::move(gaussians);
+  if (!gaussians) return std::nullopt;
+  return *std::move(gaussians);
 }
 
 Scoring ReadScoring(ByteReader& in, const ModelShape& shape) {
@@ -107,11 +116,14 @@ Scoring ReadScoring(ByteReader& in, const ModelShape& shape) {
   scoring.range.low = in.Take<float>();
   scoring.range.high = in.Take<float>();
   scoring.bits = in.Take<std::uint32_t>();
-  ReadGaussians(in, shape, scoring);
+  scoring.features = ReadGaussians(in, shape.features, shape);
+  scoring.inputs = ReadGaussians(in, shape.inputs, shape);
   const auto has = [&](Score score) { return std::ranges::find(scoring.scores, score) != scoring.scores.end(); };
   in.Require(scoring.temperature >= 0.01 && scoring.temperature <= 1000, "has a temperature out of [0.01, 1000]");
   in.Require(std::isfinite(scoring.range.low) && std::isfinite(scoring.range.high), "has a range that is not finite");
-  in.Require(has(Score::kMahalanobis) == scoring.gaussians.has_value(), "has a distance without, or for nothing");
+  in.Require(
+      has(Score::kMahalanobis) == scoring.features.has_value() && has(Score::kInput) == scoring.inputs.has_value(),
+      "has a distance from nothing, or one that no score is of");
   in.Require(!has(Score::kSqueezing) || FitsSqueezing(shape, scoring), "squeezes what is no picture");
   return scoring;
 }
@@ -140,13 +152,25 @@ Combination ReadCombination(ByteReader& in, const Scoring& scoring) {
   return combination;
 }
 
-void WriteDrift(ByteWriter& out, const DriftReference& drift) {
-  out.U32(drift.window).U64(drift.seed);
-  for (const DriftBins& bins : drift.bins) {
-    WriteNumbers(out, bins.edges);
-    WriteNumbers(out, bins.counts);
-    out.F64(bins.threshold);
-  }
+void WriteBins(ByteWriter& out, const DriftBins& bins) {
+  WriteNumbers(out, bins.edges);
+  WriteNumbers(out, bins.counts);
+  out.F64(bins.threshold);
+}
+
+// Of a number, or of as many classes.
+DriftBins ReadBins(ByteReader& in, std::optional<std::uint32_t> classes) {
+  DriftBins bins;
+  bins.edges = in.Numbers<float>(classes ? 0 : DriftReference::kMaxBins - 1);
+  bins.counts = in.Numbers<std::uint32_t>(classes.value_or(DriftReference::kMaxBins));
+  bins.threshold = in.Take<double>();
+  in.Require(AreFinite(bins.edges) && std::ranges::adjacent_find(bins.edges, std::greater_equal()) == bins.edges.end(),
+             "has bins whose ends do not rise");
+  in.Require(bins.counts.size() == classes.value_or(static_cast<std::uint32_t>(bins.edges.size()) + 1),
+             "has another number of bins than of ends");
+  in.Require(std::ranges::any_of(bins.counts, [](std::uint32_t count) { return count > 0; }), "has bins without a row");
+  in.Require(std::isfinite(bins.threshold) && bins.threshold >= 0, "has a threshold that no distance has");
+  return bins;
 }
 
 DriftReference ReadDrift(ByteReader& in, const ModelShape& shape) {
@@ -156,21 +180,35 @@ DriftReference ReadDrift(ByteReader& in, const ModelShape& shape) {
              "has a drift window of a size that none has");
   drift.seed = in.Take<std::uint64_t>();
   for (std::size_t i = 0; i < kDriftStatistics && !in.failed(); ++i) {
-    DriftBins& bins = drift.bins.at(i);
-    const bool is_number = i < kDriftNumbers;
-    bins.edges = in.Numbers<float>(is_number ? DriftReference::kMaxBins - 1 : 0);
-    bins.counts = in.Numbers<std::uint32_t>(is_number ? DriftReference::kMaxBins : shape.classes);
-    bins.threshold = in.Take<double>();
-    in.Require(std::ranges::all_of(bins.edges, [](float edge) { return std::isfinite(edge); }) &&
-                   std::ranges::adjacent_find(bins.edges, std::greater_equal()) == bins.edges.end(),
-               "has bins whose ends do not rise");
-    in.Require(bins.counts.size() == (is_number ? bins.edges.size() + 1 : shape.classes),
-               "has another number of bins than of ends");
-    in.Require(std::ranges::any_of(bins.counts, [](std::uint32_t count) { return count > 0; }),
-               "has bins without a row");
-    in.Require(std::isfinite(bins.threshold) && bins.threshold >= 0, "has a drift threshold that is none");
+    drift.bins.at(i) = ReadBins(in, i < kDriftNumbers ? std::nullopt : std::optional(shape.classes));
   }
   return drift;
+}
+
+void WriteDistances(ByteWriter& out, const DistanceReference& distances) {
+  out.U32(distances.dimension).U32(distances.anchors_per_class).U64(distances.seed);
+  WriteNumbers(out, distances.scales);
+  WriteBins(out, distances.bins);
+  out.F64(distances.normality);
+}
+
+DistanceReference ReadDistances(ByteReader& in, const ModelShape& shape) {
+  DistanceReference distances;
+  distances.dimension = in.Take<std::uint32_t>();
+  distances.anchors_per_class = in.Take<std::uint32_t>();
+  in.Require(distances.dimension >= 1 && distances.dimension <= DistanceReference::kMaxDimension &&
+                 distances.dimension <= shape.inputs && distances.anchors_per_class >= 1 &&
+                 distances.anchors_per_class <= DistanceReference::kMaxAnchors,
+             "compares inputs in sizes that none has");
+  distances.seed = in.Take<std::uint64_t>();
+  distances.scales = in.Numbers<float>(shape.classes);
+  in.Require(distances.scales.size() == shape.classes && AreFinite(distances.scales) &&
+                 std::ranges::all_of(distances.scales, [](float scale) { return scale > 0; }),
+             "has no scale for each class");
+  distances.bins = ReadBins(in, std::nullopt);
+  distances.normality = in.Take<double>();
+  in.Require(distances.normality >= 0 && distances.normality <= 1, "has a normality out of [0, 1]");
+  return distances;
 }
 
 }  // namespace
@@ -185,7 +223,9 @@ Bytes Serialise(const Calibration& calibration) {
   for (const auto& curve : calibration.combination.concerns) {
     if (curve) WriteCurve(out, *curve);
   }
-  WriteDrift(out, calibration.drift);
+  out.U32(calibration.drift.window).U64(calibration.drift.seed);
+  for (const DriftBins& bins : calibration.drift.bins) WriteBins(out, bins);
+  WriteDistances(out, calibration.distances);
   return std::move(out).Take();
 }
 
@@ -208,6 +248,7 @@ Result<Calibration> ParseCalibration(ByteSpan bytes) {
   if (!in.failed()) calibration.scoring = ReadScoring(in, calibration.shape);
   if (!in.failed()) calibration.combination = ReadCombination(in, calibration.scoring);
   if (!in.failed()) calibration.drift = ReadDrift(in, calibration.shape);
+  if (!in.failed()) calibration.distances = ReadDistances(in, calibration.shape);
   TACIT_TRY_VOID(in.Done("the calibration"));
   return calibration;
 }

@@ -89,14 +89,22 @@ DriftSketch::DriftSketch(const DriftReference& reference) {
   for (std::size_t i = 0; i < kDriftStatistics; ++i) counts[i].resize(reference.bins[i].counts.size());
 }
 
-void DriftSketch::Add(const DriftReference& reference, const DriftNumbers& numbers, std::uint32_t likely) {
+std::size_t BinOf(const DriftBins& bins, float number) {
+  if (std::isnan(number)) return bins.edges.size();
+  return static_cast<std::size_t>(std::ranges::lower_bound(bins.edges, number) - bins.edges.begin());
+}
+
+DriftPlaces PlacesOf(const DriftReference& reference, const DriftNumbers& numbers, std::uint32_t likely) {
+  DriftPlaces places{};
   for (std::size_t i = 0; i < kDriftNumbers; ++i) {
-    const std::vector<float>& edges = reference.bins[i].edges;
-    // A number that is none would order anyhow: it belongs beyond the last edge.
-    const auto bin = std::isnan(numbers[i]) ? edges.end() : std::ranges::lower_bound(edges, numbers[i]);
-    ++counts[i][static_cast<std::size_t>(bin - edges.begin())];
+    places[i] = static_cast<std::uint32_t>(BinOf(reference.bins[i], numbers[i]));
   }
-  ++counts[IndexOf(DriftStatistic::kClasses)][likely];
+  places[IndexOf(DriftStatistic::kClasses)] = likely;
+  return places;
+}
+
+void DriftSketch::Add(const DriftPlaces& places) {
+  for (std::size_t i = 0; i < kDriftStatistics; ++i) ++counts[i][places[i]];
   ++rows;
 }
 
@@ -107,14 +115,22 @@ void DriftSketch::Merge(const DriftSketch& other) {
   rows += other.rows;
 }
 
+std::array<double, kDriftStatistics> DriftDistances(const DriftReference& reference, const DriftSketch& sketch) {
+  std::array<double, kDriftStatistics> distances{};
+  for (std::size_t i = 0; i < kDriftStatistics; ++i) {
+    const std::vector<std::uint32_t>& clean = reference.bins[i].counts;
+    distances[i] =
+        i < kDriftNumbers ? KolmogorovSmirnov(sketch.counts[i], clean) : StabilityIndex(sketch.counts[i], clean);
+  }
+  return distances;
+}
+
 DriftReport CompareDrift(const DriftReference& reference, const DriftSketch& sketch) {
   DriftReport report;
   if (sketch.rows < reference.window) return report;
+  report.distances = DriftDistances(reference, sketch);
   for (std::size_t i = 0; i < kDriftStatistics; ++i) {
-    const DriftBins& bins = reference.bins[i];
-    report.distances[i] = i < kDriftNumbers ? KolmogorovSmirnov(sketch.counts[i], bins.counts)
-                                            : StabilityIndex(sketch.counts[i], bins.counts);
-    if (report.distances[i] <= bins.threshold) continue;
+    if (report.distances[i] <= reference.bins[i].threshold) continue;
     report.reason += report.drifted ? ", " : "unlike the clean rows in ";
     report.reason += NameOf(static_cast<DriftStatistic>(i));
     report.drifted = true;
@@ -126,7 +142,7 @@ DriftMonitor::DriftMonitor(DriftReference reference, std::size_t inputs)
     : reference_(std::move(reference)), numbers_of_(inputs, reference_.seed), sketch_(reference_) {}
 
 std::optional<DriftMonitor::Window> DriftMonitor::Observe(std::span<const float> input, std::span<const float> logits) {
-  sketch_.Add(reference_, numbers_of_(input, logits), MostLikely(logits));
+  sketch_.Add(PlacesOf(reference_, numbers_of_(input, logits), MostLikely(logits)));
   if (sketch_.rows < reference_.window) return std::nullopt;
   Window window{.sketch = std::exchange(sketch_, DriftSketch(reference_)), .report = {}};
   window.report = CompareDrift(reference_, window.sketch);

@@ -55,6 +55,13 @@ struct DriftBins {
   bool operator==(const DriftBins&) const = default;
 };
 
+/// Ends of at most DriftReference::kMaxBins bins that hold as many of the numbers each, as far as numbers that are the
+/// same allow; what lies below a number that is the same in most rows is a bin of its own. Shape: one number at least.
+[[nodiscard]] std::vector<float> EdgesOf(std::vector<float> numbers);
+
+/// The bin of a number; one that is none belongs beyond the last edge.
+[[nodiscard]] std::size_t BinOf(const DriftBins& bins, float number);
+
 /// The clean rows as windows are compared with them. Frozen: it never learns from what it watches, so nobody can move
 /// it slowly.
 struct DriftReference {
@@ -94,16 +101,24 @@ Result<DriftReference> FitDrift(const DriftOptions& options, const DriftRows& ro
 /// sum (q - p) ln(q / p), half a row being added to every bin. Shape: as above.
 [[nodiscard]] double StabilityIndex(std::span<const std::uint32_t> counts, std::span<const std::uint32_t> reference);
 
+/// The bin of a row in each statistic.
+using DriftPlaces = std::array<std::uint32_t, kDriftStatistics>;
+[[nodiscard]] DriftPlaces PlacesOf(const DriftReference& reference, const DriftNumbers& numbers, std::uint32_t likely);
+
 /// Counts of the rows of one window or more: all that drift is judged by, and all of it that may leave a device.
 struct DriftSketch {
   std::array<std::vector<std::uint32_t>, kDriftStatistics> counts;
   std::uint64_t rows = 0;
 
   explicit DriftSketch(const DriftReference& reference);
-  void Add(const DriftReference& reference, const DriftNumbers& numbers, std::uint32_t likely);
+  void Add(const DriftPlaces& places);
   /// Shape: of the same reference.
   void Merge(const DriftSketch& other);
 };
+
+/// The distance of each statistic. Shape: a sketch of this reference, of one row at least.
+[[nodiscard]] std::array<double, kDriftStatistics> DriftDistances(const DriftReference& reference,
+                                                                  const DriftSketch& sketch);
 
 struct DriftReport {
   bool drifted = false;

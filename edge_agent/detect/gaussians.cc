@@ -85,13 +85,13 @@ std::vector<double> Covariance(std::span<const float> rows, std::size_t dimensio
   return triangle;
 }
 
-FeatureHash HashOf(const ClassGaussians::Options& options) {
-  return FeatureHash({.inputs = options.features, .dimension = ClassGaussians::kMaxDimension, .seed = options.seed});
-}
-
 }  // namespace
 
-Result<ClassGaussians> ClassGaussians::Fit(const Options& options, std::span<const float> features,
+FeatureHash ClassGaussians::HashOf(const Options& options) {
+  return FeatureHash({.inputs = options.features, .dimension = kMaxDimension, .seed = options.seed});
+}
+
+Result<ClassGaussians> ClassGaussians::Fit(const Options& options, std::span<const float> hashed,
                                            std::span<const std::uint32_t> labels) {
   FeatureHash hash = HashOf(options);
   const std::size_t dimension = hash.dimension();
@@ -100,16 +100,11 @@ Result<ClassGaussians> ClassGaussians::Fit(const Options& options, std::span<con
                                                  std::to_string(2 * dimension) + " rows, and there are " +
                                                  std::to_string(labels.size()));
   }
-  if (!std::ranges::all_of(features, [](float value) { return std::isfinite(value); })) {
+  if (!std::ranges::all_of(hashed, [](float value) { return std::isfinite(value); })) {
     return Fail(ErrorCode::kInvalidArgument, "a feature of a clean row is not finite");
   }
-  std::vector<float> rows(labels.size() * dimension);
-  for (std::size_t row = 0; row < labels.size(); ++row) {
-    hash.Apply(features.subspan(row * options.features, options.features),
-               std::span(rows).subspan(row * dimension, dimension));
-  }
-  const Groups groups = GroupsOf(rows, dimension, labels, options.classes);
-  std::vector<double> triangle = Covariance(rows, dimension, groups);
+  const Groups groups = GroupsOf(hashed, dimension, labels, options.classes);
+  std::vector<double> triangle = Covariance(hashed, dimension, groups);
   Factorise(triangle, dimension);
   Parts parts{.options = options, .factor = {}, .means = {}};
   parts.factor.assign(triangle.begin(), triangle.end());

@@ -27,9 +27,11 @@ class ClassGaussians {
     std::size_t classes = 0;
     std::uint64_t seed = 0;  ///< Of the hash.
   };
-  /// Shape: `features` rows x features, `labels` one a row, each below classes. A class without rows has no mean.
-  /// Errors: kInvalidArgument for fewer rows than twice the dimension, or features that are not finite.
-  static Result<ClassGaussians> Fit(const Options& options, std::span<const float> features,
+  /// What features go through before anything else.
+  static FeatureHash HashOf(const Options& options);
+  /// Shape: `hashed` rows x dimension of the hash, `labels` one a row, each below classes. A class without rows has no
+  /// mean. Errors: kInvalidArgument for fewer rows than twice the dimension, or features that are not finite.
+  static Result<ClassGaussians> Fit(const Options& options, std::span<const float> hashed,
                                     std::span<const std::uint32_t> labels);
 
   /// What is kept of one: for whoever writes it down. Shape: `factor` the lower triangle by rows, `means` a multiple of
@@ -45,7 +47,7 @@ class ClassGaussians {
   [[nodiscard]] const Parts& parts() const { return parts_; }
   [[nodiscard]] std::size_t dimension() const { return hash_.dimension(); }
 
-  /// min over classes of (f - mean)^T S^-1 (f - mean).
+  /// min over classes of (f - mean)^T S^-1 (f - mean). Shape: features before the hash.
   [[nodiscard]] double Distance(std::span<const float> features) const;
 
   bool operator==(const ClassGaussians& other) const { return parts_ == other.parts_; }

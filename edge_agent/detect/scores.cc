@@ -7,8 +7,8 @@
 namespace tacit::detect {
 
 std::string_view NameOf(Score score) {
-  constexpr std::array<std::string_view, kScores> kNames = {"unconfidence", "gradient", "squeezing",
-                                                            "excess",       "energy",   "mahalanobis"};
+  constexpr std::array<std::string_view, kScores> kNames = {"unconfidence", "gradient",    "squeezing", "excess",
+                                                            "energy",       "mahalanobis", "input"};
   return kNames.at(static_cast<std::size_t>(score));
 }
 

@@ -16,8 +16,9 @@ enum class Score : std::uint8_t {
   kExcess = 3,        ///< Logits larger than clean inputs have: the mark of an attack that wants to be sure.
   kEnergy = 4,        ///< Logits smaller than clean inputs have.
   kMahalanobis = 5,   ///< Distance of the features from those of every class.
+  kInput = 6,         ///< The same distance, of the input itself.
 };
-inline constexpr std::size_t kScores = 6;
+inline constexpr std::size_t kScores = 7;
 [[nodiscard]] std::string_view NameOf(Score score);
 
 /// What a score speaks for: each belongs to one of the two.
@@ -25,7 +26,7 @@ enum class Concern : std::uint8_t { kAdversarial = 0, kOutOfDistribution = 1 };
 inline constexpr std::size_t kConcerns = 2;
 [[nodiscard]] std::string_view NameOf(Concern concern);
 [[nodiscard]] constexpr Concern ConcernOf(Score score) {
-  return score == Score::kEnergy || score == Score::kMahalanobis ? Concern::kOutOfDistribution : Concern::kAdversarial;
+  return score >= Score::kEnergy ? Concern::kOutOfDistribution : Concern::kAdversarial;
 }
 
 /// log sum exp(logit), without overflow.

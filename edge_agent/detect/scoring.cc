@@ -51,7 +51,7 @@ Result<std::vector<double>> GradientScores(Model& model, std::span<const float> 
   return scores;
 }
 
-double ScoreOfAnswer(Score score, const Scoring& scoring, std::span<const float> logits,
+double ScoreOfAnswer(Score score, const Scoring& scoring, std::span<const float> input, std::span<const float> logits,
                      std::span<const float> features) {
   switch (score) {
     case Score::kUnconfidence:
@@ -61,7 +61,9 @@ double ScoreOfAnswer(Score score, const Scoring& scoring, std::span<const float>
     case Score::kEnergy:
       return EnergyScore(logits, scoring.temperature);
     case Score::kMahalanobis:
-      return Present(scoring.gaussians, "the distance is from them").Distance(features);
+      return Present(scoring.features, "the distance is from them").Distance(features);
+    case Score::kInput:
+      return Present(scoring.inputs, "the distance is from them").Distance(input);
     case Score::kGradient:
     case Score::kSqueezing:
       break;
@@ -76,8 +78,8 @@ Result<std::vector<double>> ScoresOf(Score score, Model& model, const Scoring& s
   const ModelShape& shape = model.shape();
   std::vector<double> scores(input.size() / shape.inputs);
   for (std::size_t row = 0; row < scores.size(); ++row) {
-    scores[row] = ScoreOfAnswer(score, scoring, RowOf(answer.logits, row, shape.classes),
-                                RowOf(answer.features, row, shape.features));
+    scores[row] = ScoreOfAnswer(score, scoring, RowOf(input, row, shape.inputs),
+                                RowOf(answer.logits, row, shape.classes), RowOf(answer.features, row, shape.features));
   }
   return scores;
 }
