@@ -46,8 +46,8 @@ Scene PeopleScene(const std::filesystem::path& shared) {
   Mlp model = Trained(training, {128, 64}, 20);
   return {.name = "activity",
           .training = std::move(training),
-          .calibration = Slice(rows, 2'500, 2'800),
-          .held_out = Slice(rows, 5'300, rows.rows - 5'300),
+          .calibration = Slice(rows, 2'500, 3'200),
+          .held_out = Slice(rows, 5'700, rows.rows - 5'700),
           .model = std::move(model),
           .low = -1,
           .high = 1,

@@ -1,6 +1,7 @@
 #include "edge_agent/detect/conformal.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -78,12 +79,16 @@ Result<std::size_t> RowsFor(const Tolerance& tolerance) {
     return Fail(ErrorCode::kInvalidArgument,
                 "a tolerance needs a target in [0.0001, 0.5], a width of at least 0.0005 and a confidence below 1");
   }
-  const auto enough = [&](std::size_t rows) { return ConfidenceOf(rows, tolerance) >= tolerance.confidence; };
-  // Confidence grows with the rows but for a saw of one in 1 / target of them: the first rows of a tooth are the best,
-  // so its last ones decide.
+  // Confidence grows with the rows but for a saw that has a tooth for every 1 / target of them: least at the ends of a
+  // tooth, so those of this one and the next decide.
   const auto tooth = static_cast<std::size_t>(std::ceil(1 / tolerance.target));
+  const auto enough = [&](std::size_t teeth) {
+    const std::size_t first = teeth * tooth - 1;
+    return std::ranges::all_of(std::array{first, first + tooth - 1, first + tooth, first + 2 * tooth - 1},
+                               [&](std::size_t rows) { return ConfidenceOf(rows, tolerance) >= tolerance.confidence; });
+  };
   std::size_t teeth = 1;
-  while (!enough(teeth * tooth - 1 + tooth - 1)) {
+  while (!enough(teeth)) {
     teeth *= 2;
     if (teeth * tooth > kMostRows) {
       return Fail(ErrorCode::kInvalidArgument, "this tolerance takes more than ten million clean rows");
@@ -92,7 +97,7 @@ Result<std::size_t> RowsFor(const Tolerance& tolerance) {
   std::size_t low = teeth / 2;
   while (teeth - low > 1) {
     const std::size_t middle = low + (teeth - low) / 2;
-    (enough(middle * tooth - 1 + tooth - 1) ? teeth : low) = middle;
+    (enough(middle) ? teeth : low) = middle;
   }
   return teeth * tooth - 1;
 }

@@ -2,11 +2,12 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: accept_encoding, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens, names,
-problem, safetensors, telemetry_answers, toml, updates.
+Names: accept_encoding, calibrations, certificates, codec, compressed, data_rows, device_files, http_head,
+identity_tokens, names, problem, safetensors, telemetry_answers, toml, updates.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
-Certificates have new keys each time. Needs protoc and openssl.
+Certificates have new keys each time. Needs protoc, openssl and, for calibrations, a release build of
+write_calibration.
 """
 
 import base64
@@ -67,6 +68,13 @@ def codec():
                                 ("update-zstd-whole", header + " zstd: true", 16)):
         encoded = protobuf("agent", "UpdateHeader", text)
         write("codec", name, bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(payload))
+
+
+def calibrations():
+    writer = ROOT / "build" / "release" / "bin" / "write_calibration"
+    target = HERE / "corpus" / "calibration"
+    target.mkdir(parents=True, exist_ok=True)
+    subprocess.run([writer, target], check=True)
 
 
 def certificates():
@@ -409,8 +417,8 @@ def accept_encoding():
         write("accept_encoding", name, text.encode())
 
 
-ALL = (accept_encoding, certificates, codec, compressed, data_rows, device_files, http_head, identity_tokens,
-       names, problem, safetensors, telemetry_answers, toml, updates)
+ALL = (accept_encoding, calibrations, certificates, codec, compressed, data_rows, device_files, http_head,
+       identity_tokens, names, problem, safetensors, telemetry_answers, toml, updates)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":
