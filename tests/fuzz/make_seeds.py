@@ -2,11 +2,9 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, device_key, graph_file,
-http_head, identity_tokens, names, onnx_models, problem, safetensors, telemetry_answers, toml, updates, worker_messages.
-Without a name: all.
-Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
-Certificates have new keys each time. Needs protoc and openssl, and python3-onnx for onnx.
+Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
+graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, telemetry_answers, toml, updates,
+worker_messages.
 """
 
 import base64
@@ -68,6 +66,13 @@ def codec():
                                 ("update-zstd-whole", header + " zstd: true", 16)):
         encoded = protobuf("agent", "UpdateHeader", text)
         write("codec", name, bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(payload))
+
+
+def calibrations():
+    writer = ROOT / "build" / "release" / "bin" / "write_calibration"
+    target = HERE / "corpus" / "calibration"
+    target.mkdir(parents=True, exist_ok=True)
+    subprocess.run([writer, target], check=True)
 
 
 def certificates():
@@ -617,6 +622,7 @@ def worker_messages():
 ALL = (
     accept_encoding,
     bundles,
+    calibrations,
     certificates,
     codec,
     compressed,
