@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 36> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 37> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -25,6 +25,7 @@ inline constexpr std::array<std::string_view, 36> kSteps = {"schema",
                                                             "round_key",
                                                             "round_key_overwritten",
                                                             "round_key_removed",
+                                                            "owner_key",
                                                             "partial_file",
                                                             "partial_rows",
                                                             "merged_file",
@@ -102,6 +103,9 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<std::vector<Durable<dp::LedgerEntry>>> Ledger(const TaskId& id) override;
   Result<std::vector<dp::LedgerEntry>> LedgerPage(const TaskId& id, std::uint64_t after, std::size_t limit) override;
 
+  Result<crypto::SecretKey> OwnerKey() override;
+  Result<std::optional<AuditRecord>> Commitment(const TaskId& id, ModelVersion version) override;
+
   Result<ModelRecord> Publish(const PublishStep& step) override;
   Result<ModelRecord> LatestModel(const TaskId& id) override;
   Result<ModelRecord> Model(const TaskId& id, ModelVersion version) override;
@@ -161,6 +165,8 @@ class SqliteStore final : public Store, private DurableMinter {
   [[nodiscard]] Result<void> AddTasks(const AccessTokenRecord& token);
   [[nodiscard]] Result<std::vector<TaskId>> TasksOf(const std::string& access_token);
   [[nodiscard]] Result<AuditHead> LastAudit();
+  [[nodiscard]] Result<AuditRecord> AddAudit(const AuditEvent& event);
+  [[nodiscard]] Result<bool> HasCommitments();
 
   StoreOptions options_;
   DataFiles files_;  // before the database, so that the lock is released last
