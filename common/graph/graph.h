@@ -21,34 +21,38 @@ enum class Element : std::uint8_t { kFloat32 = 1, kInt8 = 2, kUint8 = 3, kInt32 
 }
 
 /// What a node computes, with the meaning that ONNX opset 13 gives to the operator of that name, where none is given
-/// here. Layers over space: values of shape [rows, channels, length] or [rows, channels, height, width]. The codes are
-/// those of a graph file.
+/// here. Layers over space: values of shape [rows, channels, length] or [rows, channels, height, width]. A parameter is
+/// a value without rows: a constant, or what kDequantizeLinear makes of one. Numbers are float32 but for those between
+/// kQuantizeLinear and kDequantizeLinear. The codes are those of a graph file.
 enum class Operator : std::uint8_t {
-  kConv = 1,         ///< x, weight [out, in / groups, kernel...], optional bias [out]; both constants.
-  kGemm = 2,         ///< x [rows, in], weight [out, in], optional bias [out], both constants: x weight^T + bias.
-  kMatMul = 3,       ///< Two values that are computed, or a left constant.
-  kMaxPool = 4,      ///< No indices.
-  kAveragePool = 5,  ///< `count_padding` says whether padding counts.
+  kConv = 1,         ///< x, weight [out, in / groups, kernel...], optional bias [out]; both parameters.
+  kGemm = 2,         ///< x [rows, in], weight [out, in], optional bias [out], both parameters: x weight^T + bias.
+  kMatMul = 3,       ///< Of three dimensions or more, the rows first; or the left is a parameter, of two or more.
+  kMaxPool = 4,      ///< No indices, no dilations; no window is over padding alone.
+  kAveragePool = 5,  ///< The same; `count_padding` says whether padding counts.
   kGlobalAveragePool = 6,
   kRelu = 7,
   kClip = 8,  ///< To [minimum, maximum]; ReLU6 is [0, 6].
   kSigmoid = 9,
   kTanh = 10,
-  kSoftmax = 11,  ///< Along `axis`.
-  kAdd = 12,      ///< Broadcast as in ONNX; one of the two may be a constant.
+  kSoftmax = 11,  ///< Along `axis`, not over rows.
+  kAdd = 12,      ///< Broadcast as in ONNX, with rows in front in both; or one of the two is a parameter.
   kMul = 13,
-  kConcat = 14,            ///< Along `axis`; two values or more.
+  kConcat = 14,            ///< Along `axis`, not over rows; two values or more, no parameters.
   kReshape = 15,           ///< To the shape of its output; the rows stay what they are.
   kTranspose = 16,         ///< By `permutation`, which leaves the rows where they are.
   kQuantizeLinear = 17,    ///< x, scale, zero point: constants of one element, or of one a place along `axis`.
-  kDequantizeLinear = 18,  ///< The same backwards; x may be a constant, which are weights that are stored in 8 bits.
+  kDequantizeLinear = 18,  ///< The same backwards; x may be a constant: weights that are stored in 8 bits.
 };
 
-/// By its ONNX name.
+/// By its ONNX name. Shape: one of the above.
 [[nodiscard]] const char* NameOf(Operator op);
+/// Whether a number is the code of an element, or of an operator.
+[[nodiscard]] bool IsElement(std::uint8_t code);
+[[nodiscard]] bool IsOperator(std::uint8_t code);
 
-/// In a shape: the number of rows that are computed at once. It is the first dimension of every value that is computed,
-/// and stands nowhere else.
+/// In a shape: the number of rows that are computed at once. It is the first dimension of every value that depends on
+/// an input, and stands nowhere else.
 inline constexpr std::int64_t kRows = -1;
 using Shape = std::vector<std::int64_t>;
 
@@ -97,7 +101,7 @@ struct Node {
 
 /// A model's computation in a normal form that engines run: nodes in an order in which they can be computed, each with
 /// one output; every value is of a known element and shape; batch normalisation is folded, dropout and identities are
-/// gone. Whoever holds one made by Parse, ReadOnnx or FromSpec can rely on that, and on Check of all shapes.
+/// gone. Whoever holds one made by Parse, ReadOnnx or FromSpec can rely on that, and on all that Check checks.
 /// Its weights are somebody else's: all constants are places in one span of bytes that begins at a multiple of 64.
 struct Graph {
   std::vector<Value> values;
@@ -120,5 +124,8 @@ struct OwnedGraph {
 
   [[nodiscard]] ByteSpan bytes() const { return weights.bytes(); }
 };
+
+/// Leaves names to inputs and outputs only, which callers know them by.
+void StripNames(Graph& graph);
 
 }  // namespace tacit::graph
