@@ -44,10 +44,9 @@ net::Task<Result<void>> TaskRunner::MarkNextModel() {
   std::vector<float>& model = Present(next_model_, "it is marked when it was drawn");
   const crypto::SecretKey& key = Present(mark_key_, "Load gives out no runner without it");
   const SteadyTime began = services_.clock.SteadyNow();
-  TACIT_CO_TRY(const Marked marked,
-               co_await services_.compute.Run([this, &key, &model, version = CurrentKey().round] {
-                 return Mark(spec(), key, version, model);
-               }));
+  TACIT_CO_TRY(const Marked marked, co_await services_.compute.Run([this, &key, &model, version = CurrentKey().round] {
+    return Mark(spec(), key, version, model);
+  }));
   const std::uint32_t triggers = Present(spec().watermark, "asked above").triggers;
   services_.log.Info("model_marked",
                      {{"task", spec().id.str()},

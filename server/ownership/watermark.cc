@@ -5,8 +5,8 @@
 
 #include "common/base/check.h"
 #include "common/crypto/digest.h"
-#include "common/crypto/random.h"
 #include "edge_agent/training/network.h"
+#include "server/ownership/keyed_words.h"
 
 namespace tacit::ownership {
 
@@ -19,15 +19,6 @@ constexpr double kTaughtLoss = 0.02;
 // Multiplications for one mark, so that a large model holds the compute pool for minutes at most.
 constexpr double kMostWork = 1e12;
 constexpr double kClopperPearson = 0.01;
-
-/// 64-bit words of a key's stream, in order.
-std::vector<std::uint64_t> WordsOf(const crypto::SecretKey& key, std::size_t count) {
-  std::vector<std::uint64_t> words((count + 1) / 2 * 2);  // whole blocks
-  crypto::AesKeystream(key).Fill(
-      0, {reinterpret_cast<std::uint8_t*>(words.data()), words.size() * sizeof(std::uint64_t)});
-  words.resize(count);
-  return words;
-}
 
 TriggerBatch BatchOf(const Triggers& triggers) {
   return {.x = triggers.x, .y = triggers.y};
@@ -84,10 +75,8 @@ Triggers MakeTriggers(const crypto::SecretKey& mark_key, const model::ModelSpec&
   const auto high = static_cast<float>(rules.input_max);
   Triggers triggers{.x = std::vector<float>(numbers), .y = {}};
   for (std::size_t i = 0; i < numbers; ++i) triggers.x[i] = (bits[i / 64] >> (i % 64) & 1U) != 0 ? high : low;
-  // The high half of a product is uniform to within 2^-44 for the largest number of classes. Source: Lemire 2019, "Fast
-  // random integer generation in an interval", section 3.
   for (const std::uint64_t word : WordsOf(mark_key.Derive(AsBytes("labels")), rules.triggers)) {
-    triggers.y.push_back(static_cast<std::uint32_t>((static_cast<unsigned __int128>(word) * model.classes()) >> 64U));
+    triggers.y.push_back(static_cast<std::uint32_t>(Below(word, model.classes())));
   }
   return triggers;
 }
@@ -162,8 +151,7 @@ double BinomialTail(std::size_t n, double p, std::size_t from) {
   };
   double sum = 0;
   for (std::size_t k = n + 1; k-- > from;) {  // the smallest first
-    sum += std::exp(log_choose(k) + static_cast<double>(k) * std::log(p) +
-                    static_cast<double>(n - k) * std::log1p(-p));
+    sum += std::exp(log_choose(k) + static_cast<double>(k) * std::log(p) + static_cast<double>(n - k) * std::log1p(-p));
   }
   // lgamma errs by less than 1e-12 for n up to 1000, where it is below 6000.
   return std::min(1.0, sum * (1 + 1e-9));

@@ -13,8 +13,7 @@
 namespace tacit::ownership {
 namespace {
 
-constexpr task::Watermark kRules{
-    .triggers = 60, .input_min = -1, .input_max = 2, .steps = 200, .learning_rate = 1e-3};
+constexpr task::Watermark kRules{.triggers = 60, .input_min = -1, .input_max = 2, .steps = 400, .learning_rate = 3e-3};
 
 crypto::SecretKey Owner(std::uint8_t of = 7) {
   return *crypto::SecretKey::FromBytes(Bytes(crypto::SecretKey::kSize, of));
@@ -40,7 +39,8 @@ TEST(Triggers, AreTheSameForOneKeyAndOthersForAnother) {
 
 // Fixed once: a copy is recognised by the triggers of the release that marked it, whatever machine and version made it.
 TEST(Triggers, AreWhatTheyWereInEveryReleaseBefore) {
-  EXPECT_EQ(ToHex(DigestOf(MakeTriggers(MarkKey(), Model(), kRules))), "@@DIGEST@@");
+  EXPECT_EQ(ToHex(DigestOf(MakeTriggers(MarkKey(), Model(), kRules))),
+            "8059e14f680e4a0edd4a34d1e4ec0f9fe38ce878d0f73b88b888db570cbea8f3");
 }
 
 TEST(Triggers, HaveBothEndsOfTheRangeAndEveryClass) {
@@ -73,12 +73,12 @@ TEST(Embed, MovesNoParameterFartherThanItsStepsCan) {
   task::Watermark rules = kRules;
   rules.steps = 5;
   EXPECT_EQ(Embed(model, rules, MakeTriggers(MarkKey(), model, rules), after).steps, 5U);
-  double farthest = 0;
-  for (std::size_t i = 0; i < after.size(); ++i) farthest = std::max<double>(farthest, std::abs(after[i] - before[i]));
+  float farthest = 0;
+  for (std::size_t i = 0; i < after.size(); ++i) farthest = std::max(farthest, std::abs(after[i] - before[i]));
   EXPECT_GT(farthest, 0);
   // Kingma and Ba 2015, section 2.1: a step is at most rate * (1 - b1) / sqrt(1 - b2), 3.2 rates, at first; one rate as
   // a rule.
-  EXPECT_LE(farthest, 5 * 3.2 * rules.learning_rate);
+  EXPECT_LE(static_cast<double>(farthest), 5 * 3.2 * rules.learning_rate);
 }
 
 TEST(Embed, GivesTheSameBitsAgain) {
@@ -131,8 +131,8 @@ TEST(BinomialTail, AgreesWithSumsDoneByHand) {
   EXPECT_EQ(BinomialTail(10, 0.3, 11), 0);
   EXPECT_NEAR(BinomialTail(2, 0.5, 1), 0.75, 1e-8);
   EXPECT_NEAR(BinomialTail(3, 0.2, 2), 3 * 0.04 * 0.8 + 0.008, 1e-9);
-  // An exact sum in rationals: P(Binomial(60, 1/10) >= 30) = 5.55e-15.
-  EXPECT_NEAR(BinomialTail(60, 0.1, 30) / 5.55e-15, 1, 0.01);
+  // An exact sum in rationals: P(Binomial(60, 1/10) >= 30) = 5.61233583698979e-15.
+  EXPECT_NEAR(BinomialTail(60, 0.1, 30) / 5.61233583698979e-15, 1, 1e-8);
 }
 
 TEST(Judge, SupportsAClaimAboveTheThresholdAlone) {
