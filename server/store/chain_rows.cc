@@ -200,7 +200,7 @@ Result<crypto::SecretKey> SqliteStore::OwnerKey() {
     return Fail(ErrorCode::kDataLoss,
                 "models are marked with owner.key, which is missing from the data directory: restore it from a backup");
   }
-  crypto::SecretKey secret = crypto::SecretKey::Random();
+  crypto::SecretKey secret = options_.owner_key ? options_.owner_key() : crypto::SecretKey::Random();
   TACIT_TRY_VOID(files_.WriteOwnerKey(secret));
   After("owner_key");
   return secret;

@@ -62,6 +62,8 @@ struct StoreOptions {
   /// Where the key of a round comes from; empty: from the operating system, as it must wherever privacy is promised.
   /// Only a simulation has another source: whoever can work the key out can take the noise off.
   std::function<crypto::SecretKey(const RoundKey& key)> round_key = {};
+  /// The same of the key behind marks and copies.
+  std::function<crypto::SecretKey()> owner_key = {};
 };
 
 /// The embedded store: SQLite (WAL, full sync) for rows, files for what is large. README.md of this directory has the
