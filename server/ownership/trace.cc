@@ -190,7 +190,7 @@ class Comparison {
       return Fail(ErrorCode::kInvalidArgument,
                   "no hidden layer of the copy has the shape of the model's, so there is nothing to compare");
     }
-    likeness.similarity = similarity_ / static_cast<double>(compared_);
+    likeness.similarity = std::min(1.0, similarity_ / static_cast<double>(compared_));
     return likeness;
   }
 

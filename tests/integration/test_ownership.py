@@ -109,7 +109,7 @@ class Ownership(ServerTest):
         evidence = self.server.directory / "evidence.json"
         claim = self.server.cli("model", "claim", found, "--task", "t", "--version", "1", "-o", evidence)["data"]
         self.assertEqual((claim["matched"], claim["triggers"], claim["supports_claim"]), (60, 60, True))
-        self.assertLess(claim["p_value"], 1e-30)
+        self.assertLess(claim["p_value"], 1e-28)
         self.assertTrue(claim["log"]["holds"])
         self.assertNotIn("opening", claim)
         commitment = claim["commitment"]
@@ -169,15 +169,14 @@ class Ownership(ServerTest):
             self.assertGreater(trace["runner_up"]["log10_p"], -4)
         trace = self.server.cli("model", "trace", self.file(flat), "--task", "t", expect=1)["data"]
         self.assertIsNone(trace["named"])
-        self.assertEqual(trace["similarity"], 1.0)
+        self.assertAlmostEqual(trace["similarity"], 1.0)
         # The mark is in the copy, too.
         claim = self.server.cli("model", "claim", self.file(copy), "--task", "t")["data"]
         self.assertEqual(claim["matched"], 60)
 
     def test_who_may_not_is_refused(self):
         flat = self.publish(marked_task() + MARK)
-        token = self.server.asked("POST", "/api/v1/access/tokens", json.dumps(
-            {"name": "ada", "role": "scientist"}).encode())["token"]
+        token = self.server.cli("access", "token", "create", "--name", "ada", "--role", "scientist")["data"]["secret"]
         for what in ("claims", "traces"):
             answer = self.server.operator("POST", f"/api/v1/tasks/t/{what}", b"x")
             self.assertEqual(answer.status, 400, answer.body)
