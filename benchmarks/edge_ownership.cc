@@ -38,6 +38,7 @@ constexpr std::size_t kClients = 10;
 constexpr std::size_t kRounds = 10;
 constexpr std::size_t kTrainRows = 20'000;  // of what a data set has, at most
 constexpr std::size_t kModels = 20;
+constexpr std::size_t kRuns = 3;  // of a federation, each with seeds of its own
 constexpr std::size_t kDevices = 10'000;
 constexpr std::size_t kSource = 4711;  // the device whose copy leaks
 
@@ -151,14 +152,15 @@ struct Federation {
 };
 
 /// Rounds of all clients, with or without a mark after each: as the server does it.
-Federation Federate(const Scene& scene, const ownership::Triggers* triggers) {
-  Federation federation{.parameters = scene.model.InitialParameters(1)};
+Federation Federate(const Scene& scene, const ownership::Triggers* triggers, std::size_t run) {
+  Federation federation{.parameters = scene.model.InitialParameters(run)};
   training::Trainer trainer = Take(training::Trainer::Create(scene.model, scene.train, scene.options));
   for (std::size_t round = 0; round < kRounds; ++round) {
     std::vector<double> sum(federation.parameters.size());
     for (std::size_t client = 0; client < kClients; ++client) {
       const auto rows = RowsOf(scene.train, client, kClients);
-      const auto trained = Take(trainer.Train(federation.parameters, rows, round * kClients + client));
+      const auto trained =
+          Take(trainer.Train(federation.parameters, rows, (run * kRounds + round) * kClients + client));
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(trained.delta[i]);
     }
     for (std::size_t i = 0; i < sum.size(); ++i)
@@ -271,14 +273,29 @@ void ReportNull(const Scene& scene, const ownership::Triggers& triggers) {
   Print(scene.name + "/independent models, largest match of 20", most * 100, "%", Below(most * 100, 20));
 }
 
-void ReportMark(const Scene& scene, const ownership::Triggers& triggers, const Parameters& plain,
-                const Federation& marked) {
+/// What the mark costs, beside what runs differ by anyway; the last marked one.
+Federation ReportCost(const Scene& scene, const ownership::Triggers& triggers) {
+  std::vector<double> before;
+  std::vector<double> after;
+  Federation marked;
+  for (std::size_t run = 1; run <= kRuns; ++run) {
+    before.push_back(Accuracy(scene, Federate(scene, nullptr, run).parameters) * 100);
+    marked = Federate(scene, &triggers, run);
+    after.push_back(Accuracy(scene, marked.parameters) * 100);
+  }
+  const auto mean = [](const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  };
+  Print(scene.name + "/accuracy without a mark, mean of 3", mean(before), "%");
+  Print(scene.name + "/accuracy with a mark, mean of 3", mean(after), "%");
+  Print(scene.name + "/cost of the mark", mean(before) - mean(after), "points");
+  Print(scene.name + "/what runs without a mark differ by", std::ranges::max(before) - std::ranges::min(before),
+        "points");
+  return marked;
+}
+
+void ReportMark(const Scene& scene, const ownership::Triggers& triggers, const Federation& marked) {
   const std::string& name = scene.name;
-  const double before = Accuracy(scene, plain) * 100;
-  const double after = Accuracy(scene, marked.parameters) * 100;
-  Print(name + "/accuracy without a mark", before, "%");
-  Print(name + "/accuracy with a mark", after, "%");
-  Print(name + "/cost of the mark", before - after, "points");
   Print(name + "/time to mark a round", marked.mark_seconds / kRounds * 1e3, "ms");
   Print(name + "/steps of the last round", marked.mark_steps, "steps");
   const auto report = [&](const std::string& what, const Parameters& changed, bool has_goal) {
@@ -389,9 +406,8 @@ int Run() {
   for (const Scene& scene : {Fashion(directory), Activities(directory)}) {
     const crypto::SecretKey mark_key = ownership::MarkKeyOf(owner, Take(TaskId::Parse("t")));
     const ownership::Triggers triggers = ownership::MakeTriggers(mark_key, scene.model, scene.rules);
-    const Federation plain = Federate(scene, nullptr);
-    const Federation marked = Federate(scene, &triggers);
-    ReportMark(scene, triggers, plain.parameters, marked);
+    const Federation marked = ReportCost(scene, triggers);
+    ReportMark(scene, triggers, marked);
     ReportNull(scene, triggers);
     ReportCopies(scene, owner, marked.parameters);
   }

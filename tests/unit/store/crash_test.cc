@@ -76,13 +76,13 @@ class Life {
 
   using Call = Result<void> (Life::*)();
   static std::vector<Call> Calls() {
-    return {&Life::Create,        &Life::OwnKey,      &Life::Open,        &Life::Reserve,    &Life::MakeKey,    &Life::FirstPartial,
-            &Life::NextPartial,   &Life::Merge,       &Life::TryAgain,   &Life::Close,      &Life::Charge,
-            &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,       &Life::DropLeases,
-            &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond, &Life::Enrol,
-            &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,    &Life::Renew,
-            &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop,
-            &Life::LetIn,         &Life::ShutOut,     &Life::AllowMore,  &Life::Withdraw};
+    return {&Life::Create,       &Life::OwnKey,        &Life::Open,        &Life::Reserve,    &Life::MakeKey,
+            &Life::FirstPartial, &Life::NextPartial,   &Life::Merge,       &Life::TryAgain,   &Life::Close,
+            &Life::Charge,       &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,
+            &Life::DropLeases,   &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond,
+            &Life::Enrol,        &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,
+            &Life::Renew,        &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,
+            &Life::Stop,         &Life::LetIn,         &Life::ShutOut,     &Life::AllowMore,  &Life::Withdraw};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
