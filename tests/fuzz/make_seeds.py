@@ -3,8 +3,8 @@
 
 Usage: make_seeds.py [NAME ...]
 Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
-graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, telemetry_answers, toml, updates,
-worker_messages.
+graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, suspect, telemetry_answers, toml,
+updates, worker_messages.
 """
 
 import base64
@@ -330,6 +330,20 @@ def onnx_models():
                               [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [typed])
     write("onnx", "typed", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+def suspect():
+    header = (
+        '{"__metadata__":{"tacit_model":"tacit-mlp/1:3,4,2"},'
+        '"layer0.bias":{"dtype":"F32","shape":[4],"data_offsets":[48,64]},'
+        '"layer0.weight":{"dtype":"F32","shape":[4,3],"data_offsets":[0,48]},'
+        '"layer1.bias":{"dtype":"F32","shape":[2],"data_offsets":[96,104]},'
+        '"layer1.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[64,96]}}'
+    ).encode()
+    header += b" " * (-len(header) % 8)
+    good = struct.pack("<Q", len(header)) + header + struct.pack("<26f", *(0.1 * i - 1.2 for i in range(26)))
+    write("suspect", "mlp", good)
+    write("suspect", "not-a-number", good[:-8] + struct.pack("<2f", float("nan"), float("inf")))
+    write("suspect", "cut", good[:-4])
+    write("suspect", "graph-cut", b"TACITGRF" + bytes(64))
 
 
 TASK = """name = "har"
@@ -424,6 +438,7 @@ def toml():
     write("task_file", "asynchronous", asynchronous + '[asynchronous]\nmax_staleness = 4\ndiscount = "inverse"\n'
           'concurrency = 40\nlease_lifetime = "2m"\n')
     write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
+    write("task_file", "watermark", TASK + "[watermark]\ntriggers = 100\ninput_min = -1.0\n")
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
@@ -636,6 +651,7 @@ ALL = (
     onnx_models,
     problem,
     safetensors,
+    suspect,
     telemetry_answers,
     toml,
     updates,
