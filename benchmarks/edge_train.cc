@@ -21,6 +21,7 @@
 #include "common/graph/from_spec.h"
 #include "edge_agent/inference/descend.h"
 #include "edge_agent/inference/differentiate.h"
+#include "edge_agent/inference/heap_memory.h"
 
 namespace {
 
@@ -39,19 +40,6 @@ double CpuSeconds() {
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
-
-class HeapMemory : public inference::Memory {
- public:
-  tacit::Result<std::span<std::uint8_t>> Take(std::size_t size) override {
-    pieces_.emplace_back(size);
-    std::ranges::fill(pieces_.back().bytes(), std::uint8_t{0});
-    return pieces_.back().bytes();
-  }
-  void Wipe() override { pieces_.clear(); }
-
- private:
-  std::vector<tacit::AlignedBuffer> pieces_;
-};
 
 template <typename T>
 T Value(tacit::Result<T> result) {
@@ -120,7 +108,7 @@ graph::OwnedGraph Convolutional() {
 }
 
 double SecondsOfStep(const graph::OwnedGraph& model) {
-  HeapMemory memory;
+  inference::HeapMemory memory;
   auto network =
       Value(inference::Differentiator::Create({.graph = model.graph, .weights = model.bytes()}, kBatch, memory));
   auto descent = Value(inference::Descent::Create(network, memory));

@@ -14,7 +14,8 @@ namespace {
 
 using graph::ValueId;
 
-// What a pass keeps of its rows is bounded, and stays in a processor's caches, however many rows a batch has.
+// What a pass keeps of its rows is bounded, and stays in a processor's caches or is no more than the model itself,
+// however many rows a batch has.
 constexpr std::size_t kValuesAtOnce = std::size_t{1} << 18U;
 
 // Everything begins at a multiple of 64 bytes.
@@ -25,7 +26,7 @@ std::size_t AlignedFloats(std::size_t floats) {
 std::size_t RowsFor(const DifferentiationPlan& plan, std::size_t most_rows) {
   std::size_t values = 0;
   for (const std::size_t size : plan.buffers) values += size;
-  return std::clamp<std::size_t>(kValuesAtOnce / values, 1, std::max<std::size_t>(1, most_rows));
+  return std::clamp<std::size_t>(std::max(kValuesAtOnce, plan.parameter_count) / values, 1, std::max<std::size_t>(1, most_rows));
 }
 
 // The numbers of a constant as floats.
@@ -147,6 +148,7 @@ void Differentiator::Place(const Layout& layout, std::span<float> memory) {
     at_[id] = output_at_[id] = memory.data() + layout.fixed[i];
   }
   for (const Parameter& parameter : plan_.parameters) {
+    if (model_.weights.empty()) break;
     const auto& place = Present(model_.graph.values[parameter.value].constant, "a parameter is a constant");
     at_[parameter.value] = reinterpret_cast<const float*>(model_.weights.data() + place.offset);
   }

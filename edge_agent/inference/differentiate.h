@@ -30,7 +30,8 @@ struct BatchScore {
 /// Courville 2016, algorithm 6.6.
 class Differentiator {
  public:
-  /// Shape: a model that Check takes; its weights and the memory outlive this. `most_rows` are computed at once, or as
+  /// Shape: a model that Check takes; its weights and the memory outlive this. There need be no weights where all
+  /// constants are parameters, and Use says which before anything is computed. `most_rows` are computed at once, or as
   /// many as keep its memory bounded (RowsAtOnce). Errors: kInvalidArgument for a model that has no derivative;
   /// kUnavailable without memory. Cost: twice what a row computes, for each of the rows at once, and 8-bit weights as
   /// floats.

@@ -18,6 +18,7 @@
 #include "common/graph/onnx/read_onnx.h"
 #include "edge_agent/inference/descend.h"
 #include "edge_agent/inference/differentiate.h"
+#include "edge_agent/inference/heap_memory.h"
 
 namespace {
 
@@ -29,19 +30,6 @@ constexpr double kLearningRate = 0.1;
 constexpr double kMomentum = 0.9;
 constexpr std::size_t kRowsAtOnce = 5;  // a batch of the test is more
 constexpr std::size_t kMostBytes = std::size_t{1} << 26U;
-
-class HeapMemory : public inference::Memory {
- public:
-  tacit::Result<std::span<std::uint8_t>> Take(std::size_t size) override {
-    pieces_.emplace_back(size);
-    std::ranges::fill(pieces_.back().bytes(), std::uint8_t{0});
-    return pieces_.back().bytes();
-  }
-  void Wipe() override { pieces_.clear(); }
-
- private:
-  std::vector<tacit::AlignedBuffer> pieces_;
-};
 
 template <typename Number>
 tacit::Result<std::vector<Number>> ReadNumbers(const char* path) {
@@ -66,7 +54,7 @@ tacit::Result<Json> Probe(const char* model_path, const char* rows_path, const c
   TACIT_TRY(const std::vector<float> x, ReadNumbers<float>(rows_path));
   TACIT_TRY(const std::vector<std::uint32_t> y, ReadNumbers<std::uint32_t>(classes_path));
   TACIT_TRY(const tacit::graph::OwnedGraph model, tacit::graph::ReadOnnx(file));
-  HeapMemory memory;
+  inference::HeapMemory memory;
   TACIT_TRY(auto network,
             inference::Differentiator::Create({.graph = model.graph, .weights = model.bytes()}, kRowsAtOnce, memory));
   Json result = {{"sizes", SizesOf(network.parameters())}};

@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 
+#include "common/graph/from_spec.h"
 #include "edge_agent/inference/descend.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/inference/small_models.h"
@@ -321,6 +322,27 @@ TEST(Differentiator, GradientDoesNotDependOnRowsAtOnce) {
     EXPECT_NEAR(losses[i], losses[0], 1e-5);
     for (std::size_t j = 0; j < gradients[0].size(); ++j) EXPECT_NEAR(gradients[i][j], gradients[0][j], 1e-6F);
   }
+}
+
+// What a federation sends around is a model's parameters as this has them.
+TEST(Differentiator, HasTheParametersOfASpecificationInItsOrder) {
+  const auto spec = model::ModelSpec::Create({.inputs = 4, .hidden = {6, 5, 3}, .classes = 3});
+  ASSERT_THAT(spec, IsOk());
+  const std::vector<float> parameters = spec->InitialParameters(4);
+  const graph::OwnedGraph model = graph::FromSpec(*spec, parameters);
+  TestMemory memory;
+  auto network = Differentiator::Create(ViewOf(model), 4, memory);
+  ASSERT_THAT(network, IsOk());
+  std::vector<float> found(network->ParameterCount());
+  network->CopyParameters(found);
+  EXPECT_EQ(found, parameters);
+  ExpectRightSlopes(model);
+  // Without weights of its own it computes the same from these.
+  auto bare = Differentiator::Create({.graph = model.graph, .weights = {}}, 4, memory);
+  ASSERT_THAT(bare, IsOk());
+  const std::vector<float> x = Uniform(8, 2);
+  const std::vector<std::uint32_t> y = {1, 2};
+  EXPECT_EQ(bare->Score(parameters, {.x = x, .y = y})->loss, network->Score(parameters, {.x = x, .y = y})->loss);
 }
 
 // What a batch may ask for is bounded: a million numbers a row are not kept of a thousand rows.
