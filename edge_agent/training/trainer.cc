@@ -8,10 +8,9 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
-#include "common/graph/from_spec.h"
 #include "edge_agent/inference/descend.h"
 #include "edge_agent/inference/differentiate.h"
-#include "edge_agent/inference/heap_memory.h"
+#include "edge_agent/training/network.h"
 
 namespace tacit::training {
 namespace {
@@ -20,20 +19,6 @@ using inference::Batch;
 using inference::BatchScore;
 
 constexpr std::size_t kEvaluationBatch = 256;
-
-// What computes a model whose parameters are somebody else's, and its memory.
-struct Network {
-  std::unique_ptr<inference::HeapMemory> memory;
-  inference::Differentiator differentiator;
-};
-
-Result<Network> MakeNetwork(const model::ModelSpec& spec, std::size_t most_rows) {
-  auto memory = std::make_unique<inference::HeapMemory>();
-  graph::Graph graph = graph::FromSpec(spec, std::vector<float>(spec.ParameterCount())).graph;
-  TACIT_TRY(inference::Differentiator differentiator,
-            inference::Differentiator::Create({.graph = std::move(graph), .weights = {}}, most_rows, *memory));
-  return Network{.memory = std::move(memory), .differentiator = std::move(differentiator)};
-}
 
 Result<void> CheckOptions(const TrainingOptions& options) {
   const auto refuse = [](std::string_view rule) {
