@@ -5,6 +5,7 @@
 #include <fstream>
 #include <unordered_set>
 
+#include "common/base/files.h"
 #include "common/graph/file.h"
 #include "common/graph/from_spec.h"
 #include "edge_agent/inference/builtin_engine.h"
