@@ -1,16 +1,17 @@
 // What a model costs on one thread, one row at a time: latency, load time, memory.
-// Usage: benchmark_edge [MODEL [FILE.onnx]]
-//   MODEL is one of mlp, cnn, mobilenet, mobilenet_int8 (weights from a seed), or any name for the model of a file;
-//   without it, all of the former.
+// Usage: benchmark_edge [MODEL]
+//        benchmark_edge NAME FILE [LIBRARY]
+//   MODEL is one of mlp, cnn, mobilenet, mobilenet_int8 (weights from a seed); without it, all of them.
+//        benchmark_edge convert FILE.onnx FILE
+//   A FILE without .onnx is a graph file, as convert writes it. NAME is what the model of a file is called; LIBRARY is
+//   that of ONNX Runtime, which is measured then instead.
 // Prints one JSON object a line: {name, value, unit, baseline, ratio, goal, holds}.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <string_view>
@@ -20,8 +21,12 @@
 
 #include "benchmarks/edge/models.h"
 #include "common/base/check.h"
+#include "common/base/files.h"
+#include "common/crypto/digest.h"
 #include "common/graph/file.h"
+#include "common/graph/onnx/read_onnx.h"
 #include "edge_agent/inference/builtin_engine.h"
+#include "edge_agent/inference/ort_engine.h"
 
 namespace tacit::benchmark {
 namespace {
@@ -98,22 +103,64 @@ double RowSeconds(Engine& engine) {
   return Median(std::move(seconds));
 }
 
-void Measure(const std::string& name, ByteSpan file) {
-  PageMemory memory;
-  const auto engine = inference::MakeBuiltinEngine(memory);
+void Measure(const std::string& name, Engine& engine, ByteSpan file) {
   std::vector<double> loads;
   for (int pass = 0; pass < 5; ++pass) {
     const double begin = ProcessorSeconds();
-    const auto loaded = engine->Load(file);
+    const auto loaded = engine.Load(file);
     loads.push_back(ProcessorSeconds() - begin);
     if (!loaded) {
       std::cerr << name << ": " << loaded.error().message << '\n';
       std::exit(1);
     }
   }
-  Print("edge." + name + ".latency", RowSeconds(*engine) * 1e6, "us");
+  Print("edge." + name + ".latency", RowSeconds(engine) * 1e6, "us");
   Print("edge." + name + ".load", Median(loads) * 1e3, "ms");
   Print("edge." + name + ".peak_rss", PeakMebibytes(), "MiB");
+}
+
+template <typename T>
+T Taken(Result<T> result) {
+  if (result) return *std::move(result);
+  std::cerr << result.error().message << '\n';
+  std::exit(1);
+}
+
+void MeasureBuiltin(const std::string& name, ByteSpan file) {
+  PageMemory memory;
+  Measure(name, *inference::MakeBuiltinEngine(memory), file);
+}
+
+constexpr std::size_t kLargest = std::size_t{1} << 30U;  // bytes of a file
+
+AlignedBuffer Converted(const std::string& path) {
+  const graph::OwnedGraph model = Taken(graph::ReadOnnx(Taken(ReadFile(path, kLargest))));
+  return graph::Serialise({model.graph, model.bytes()});
+}
+
+void Convert(const std::string& from, const std::string& to) {
+  const AlignedBuffer file = Converted(from);
+  const auto written = WriteFileAtomic(to, file.bytes(), kReadableByAll);
+  if (written) return;
+  std::cerr << written.error().message << '\n';
+  std::exit(1);
+}
+
+void MeasureFile(const std::string& name, const std::string& path, const char* library) {
+  if (library != nullptr) {
+    const Bytes onnx = Taken(ReadFile(path, kLargest));
+    const Digest256 digest = crypto::Sha256(Taken(ReadFile(library, kLargest)));
+    Measure(name, *Taken(inference::MakeOrtEngine({.library = library, .sha256 = digest})), onnx);
+    return;
+  }
+  if (path.ends_with(".onnx")) {
+    MeasureBuiltin(name, Converted(path).bytes());
+    return;
+  }
+  const Bytes bytes = Taken(ReadFile(path, kLargest));
+  AlignedBuffer file(bytes.size());
+  std::ranges::copy(bytes, file.data());
+  MeasureBuiltin(name, file.bytes());
 }
 
 }  // namespace
@@ -121,12 +168,20 @@ void Measure(const std::string& name, ByteSpan file) {
 
 int main(int argc, char** argv) {
   using namespace tacit::benchmark;
-  const std::string_view wanted = argc > 1 ? argv[1] : "";
+  const std::string wanted = argc > 1 ? argv[1] : "";
+  if (argc > 3 && wanted == "convert") {
+    Convert(argv[2], argv[3]);
+    return 0;
+  }
+  if (argc > 2) {
+    MeasureFile(wanted, argv[2], argc > 3 ? argv[3] : nullptr);
+    return 0;
+  }
   for (Model& model : MakeModels()) {
     if (!wanted.empty() && wanted != model.name) continue;
     const tacit::AlignedBuffer file = tacit::graph::Serialise({model.graph.graph, model.graph.bytes()});
     model.graph = {};
-    Measure(model.name, file.bytes());
+    MeasureBuiltin(model.name, file.bytes());
   }
   return 0;
 }

@@ -6,15 +6,15 @@ namespace tacit::inference {
 namespace {
 
 /// So many places of a column are read one after another, as they lie in memory, before the next column's.
-constexpr std::size_t kRun = 16;
+constexpr std::size_t kRunLength = 16;
 
 template <typename Number, typename Read>
 void Pack(std::size_t depth, std::size_t all_columns, const Kernels& kernels, Number* packed, Read read) {
   for (std::size_t from = 0; from < all_columns; from += kernels.PanelColumns()) {
     const std::size_t columns = std::min(kernels.PanelColumns(), all_columns - from);
     const std::size_t width = kernels.PanelWidth(columns);
-    for (std::size_t first = 0; first < depth; first += kRun) {
-      const std::size_t last = std::min(depth, first + kRun);
+    for (std::size_t first = 0; first < depth; first += kRunLength) {
+      const std::size_t last = std::min(depth, first + kRunLength);
       for (std::size_t j = 0; j < width; ++j) {
         for (std::size_t k = first; k < last; ++k) {
           packed[(k - first) * width + j] = j < columns ? read(k, from + j) : Number{0};

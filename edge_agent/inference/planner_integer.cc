@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "common/base/check.h"
@@ -310,8 +311,8 @@ IntegerMatrix Planner::PackIntegers(const Constant& weights, const ConvGeometry&
   // What every input counts too much, because it counts from its zero point.
   matrix.start = plan().AddPacked(kernels_.PackedColumns(columns.count) * sizeof(std::int32_t), [=](std::uint8_t* to) {
     for (std::size_t j = 0; j < columns.count; ++j) {
-      std::int32_t sum = 0;
-      for (std::size_t k = 0; k < inner; ++k) sum += weights.IntegerAt((columns.first + j) * inner + k);
+      const auto* column = reinterpret_cast<const std::int8_t*>(weights.data) + (columns.first + j) * inner;
+      const std::int32_t sum = std::accumulate(column, column + inner, std::int32_t{0});
       reinterpret_cast<std::int32_t*>(to)[j] = -sum * static_cast<std::int32_t>(columns.zero);
     }
   });
