@@ -26,7 +26,8 @@ std::size_t AlignedFloats(std::size_t floats) {
 std::size_t RowsFor(const DifferentiationPlan& plan, std::size_t most_rows) {
   std::size_t values = 0;
   for (const std::size_t size : plan.buffers) values += size;
-  return std::clamp<std::size_t>(std::max(kValuesAtOnce, plan.parameter_count) / values, 1, std::max<std::size_t>(1, most_rows));
+  return std::clamp<std::size_t>(std::max(kValuesAtOnce, plan.parameter_count) / values, 1,
+                                 std::max<std::size_t>(1, most_rows));
 }
 
 // The numbers of a constant as floats.

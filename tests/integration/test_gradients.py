@@ -21,7 +21,7 @@ except ImportError:
 PROBE = pathlib.Path(os.environ["TACIT_BIN"]) / "gradient_probe"
 ROWS = 12
 STEPS, LEARNING_RATE, MOMENTUM = 3, 0.1, 0.9  # as in gradient_probe.cc
-# Of the largest number of a kind: float32 in another order of sums gives about 1e-6; three steps multiply that a little.
+# Of the largest number of a kind: float32 in another order of sums gives about 1e-6, more after three steps.
 TOLERANCE, TRAINED_TOLERANCE = 1e-5, 1e-4
 
 warnings.filterwarnings("ignore")
