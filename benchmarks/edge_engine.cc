@@ -167,21 +167,21 @@ void MeasureFile(const std::string& name, const std::string& path, const char* l
 }  // namespace tacit::benchmark
 
 int main(int argc, char** argv) {
-  using namespace tacit::benchmark;
+  namespace benchmark = tacit::benchmark;
   const std::string wanted = argc > 1 ? argv[1] : "";
   if (argc > 3 && wanted == "convert") {
-    Convert(argv[2], argv[3]);
+    benchmark::Convert(argv[2], argv[3]);
     return 0;
   }
   if (argc > 2) {
-    MeasureFile(wanted, argv[2], argc > 3 ? argv[3] : nullptr);
+    benchmark::MeasureFile(wanted, argv[2], argc > 3 ? argv[3] : nullptr);
     return 0;
   }
-  for (Model& model : MakeModels()) {
+  for (benchmark::Model& model : benchmark::MakeModels()) {
     if (!wanted.empty() && wanted != model.name) continue;
     const tacit::AlignedBuffer file = tacit::graph::Serialise({model.graph.graph, model.graph.bytes()});
     model.graph = {};
-    MeasureBuiltin(model.name, file.bytes());
+    benchmark::MeasureBuiltin(model.name, file.bytes());
   }
   return 0;
 }
