@@ -6,11 +6,10 @@
 //   A FILE without .onnx is a graph file, as convert writes it. NAME is what the model of a file is called; LIBRARY is
 //   that of ONNX Runtime, which is measured then instead.
 // Prints one JSON object a line: {name, value, unit, baseline, ratio, goal, holds}.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
 #include <iostream>
 #include <random>
 #include <string>
@@ -45,10 +44,14 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
+/// Of this program alone: what getrusage says counts the process that started it as well.
 double PeakMebibytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
+  std::ifstream status("/proc/self/status");
+  const std::string wanted = "VmHWM:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(wanted)) return std::stod(line.substr(wanted.size())) / 1024;
+  }
+  return 0;
 }
 
 void Print(const std::string& name, double value, std::string_view unit) {
