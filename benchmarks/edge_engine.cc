@@ -6,11 +6,10 @@
 //   A FILE without .onnx is a graph file, as convert writes it. NAME is what the model of a file is called; LIBRARY is
 //   that of ONNX Runtime, which is measured then instead.
 // Prints one JSON object a line: {name, value, unit, baseline, ratio, goal, holds}.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
 #include <iostream>
 #include <random>
 #include <string>
@@ -45,10 +44,14 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
+/// Of this program alone: what getrusage says counts the process that started it as well.
 double PeakMebibytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
+  std::ifstream status("/proc/self/status");
+  const std::string wanted = "VmHWM:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(wanted)) return std::stod(line.substr(wanted.size())) / 1024;
+  }
+  return 0;
 }
 
 void Print(const std::string& name, double value, std::string_view unit) {
@@ -167,21 +170,21 @@ void MeasureFile(const std::string& name, const std::string& path, const char* l
 }  // namespace tacit::benchmark
 
 int main(int argc, char** argv) {
-  using namespace tacit::benchmark;
+  namespace benchmark = tacit::benchmark;
   const std::string wanted = argc > 1 ? argv[1] : "";
   if (argc > 3 && wanted == "convert") {
-    Convert(argv[2], argv[3]);
+    benchmark::Convert(argv[2], argv[3]);
     return 0;
   }
   if (argc > 2) {
-    MeasureFile(wanted, argv[2], argc > 3 ? argv[3] : nullptr);
+    benchmark::MeasureFile(wanted, argv[2], argc > 3 ? argv[3] : nullptr);
     return 0;
   }
-  for (Model& model : MakeModels()) {
+  for (benchmark::Model& model : benchmark::MakeModels()) {
     if (!wanted.empty() && wanted != model.name) continue;
     const tacit::AlignedBuffer file = tacit::graph::Serialise({model.graph.graph, model.graph.bytes()});
     model.graph = {};
-    MeasureBuiltin(model.name, file.bytes());
+    benchmark::MeasureBuiltin(model.name, file.bytes());
   }
   return 0;
 }

@@ -154,6 +154,7 @@ class Planner {
                           const std::vector<std::uint32_t>& depth);
   BiasPlace BiasOf(const graph::Node& node);
   LayerEnd EndOf(const Chain& chain, std::size_t columns);
+  [[nodiscard]] bool IsWorthPadding(const graph::Node& node) const;
   BufferId PadInput(const graph::Node& node, ConvGeometry& geometry);
   BufferId FindFlattened(graph::ValueId id, std::vector<std::uint32_t>& order);
 

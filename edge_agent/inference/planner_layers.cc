@@ -346,6 +346,18 @@ BufferId Planner::PadInput(const graph::Node& node, ConvGeometry& geometry) {
   return pad.output;
 }
 
+// Padding that a graph asks for may be far larger than its values.
+bool Planner::IsWorthPadding(const graph::Node& node) const {
+  constexpr std::size_t kFewChannels = 8;
+  constexpr std::size_t kLittle = 65536;  // numbers
+  const Image image = ImageOf(ShapeOf(node.inputs[0]));
+  const auto& attributes = node.attributes;
+  const std::size_t height = image.height + attributes.pads[0] + attributes.pads[2];
+  const std::size_t width = image.width + attributes.pads[1] + attributes.pads[3];
+  return attributes.groups == 1 && attributes.dilations[1] == 1 && attributes.kernel[1] > 1 &&
+         image.channels <= kFewChannels && image.channels * height * width <= 2 * image.size() + kLittle;
+}
+
 void Planner::EmitConv(const Chain& chain) {
   const graph::Node& node = *chain.node;
   const Image out = ImageOf(ShapeOf(node.output));
@@ -357,9 +369,7 @@ void Planner::EmitConv(const Chain& chain) {
   for (std::size_t group = 0; group < node.attributes.groups; ++group) {
     options.groups.push_back(PackMatrix(weights, group * columns, columns, order));
   }
-  constexpr std::size_t kFewChannels = 8;
-  const bool pads = node.attributes.groups == 1 && node.attributes.dilations[1] == 1 &&
-                    options.geometry.channels <= kFewChannels && node.attributes.kernel[1] > 1;
+  const bool pads = IsWorthPadding(node);
   options.input = pads ? PadInput(node, options.geometry) : Find(node.inputs[0], Layout::kChannelsLast);
   options.end = EndOf(chain, out.channels);
   options.padding = plan().AddPacked(options.geometry.depth * sizeof(float), [](std::uint8_t*) {});
