@@ -3,7 +3,6 @@
 //   graph_probe run ROWS MODEL.graph OUTPUTS INPUTS           computes it; files of numbers, one port behind the other
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <fstream>
 #include <span>
 #include <string>
@@ -17,6 +16,7 @@
 #include "common/graph/file.h"
 #include "common/graph/onnx/read_onnx.h"
 #include "edge_agent/inference/builtin_engine.h"
+#include "edge_agent/inference/heap_memory.h"
 
 namespace {
 
@@ -26,19 +26,7 @@ using tacit::ErrorCode;
 using tacit::Fail;
 using tacit::Result;
 using tacit::graph::Names;
-
-class HeapMemory final : public tacit::inference::Memory {
- public:
-  Result<std::span<std::uint8_t>> Take(std::size_t size) override {
-    AlignedBuffer& block = blocks_.emplace_back(size);
-    if (size > 0) std::memset(block.data(), 0, size);
-    return block.bytes();
-  }
-  void Wipe() override { blocks_.clear(); }
-
- private:
-  std::deque<AlignedBuffer> blocks_;
-};
+using tacit::inference::HeapMemory;
 
 Result<AlignedBuffer> ReadAligned(const std::string& path) {
   TACIT_TRY(const tacit::Bytes bytes, tacit::ReadFile(path, tacit::graph::kMaxWeightBytes));

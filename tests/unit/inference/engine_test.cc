@@ -65,7 +65,7 @@ void ExpectRowsLikeReference(const graph::OwnedGraph& model, std::size_t rows, T
   std::vector<Numbers> wanted;
   for (const KernelPath path : kPaths) {
     if (!Has(path)) continue;
-    HeapMemory memory;
+    WatchedMemory memory;
     const auto engine = MakeBuiltinEngine(memory, KernelsOf(path));
     const auto loaded = engine->Load(file.bytes());
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
@@ -446,7 +446,7 @@ TEST(BuiltinEngine, RefusesBrokenFilesAndLacksOfMemory) {
 TEST(BuiltinEngine, NamesThePortWhoseSizeIsWrong) {
   const graph::OwnedGraph model = SmallModel();
   const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
-  HeapMemory memory;
+  WatchedMemory memory;
   const auto engine = MakeBuiltinEngine(memory);
   ASSERT_TRUE(engine->Load(file.bytes()).has_value());
   const Bytes input(4 * sizeof(float));
@@ -466,7 +466,7 @@ TEST(BuiltinEngine, NamesThePortWhoseSizeIsWrong) {
 TEST(BuiltinEngine, GivesDerivativesAndTrains) {
   const graph::OwnedGraph model = SmallModel();
   const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
-  HeapMemory memory;
+  WatchedMemory memory;
   const auto engine = MakeBuiltinEngine(memory);
   const std::vector<float> input = {0.5F, -1, 2, 0.25F, 1, 1, -1, 0};
   const std::vector<std::uint32_t> classes = {2, 0};

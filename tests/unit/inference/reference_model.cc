@@ -254,14 +254,14 @@ Shape WithRows(Shape shape, std::size_t rows) {
 
 }  // namespace
 
-Result<std::span<std::uint8_t>> HeapMemory::Take(std::size_t size) {
+Result<std::span<std::uint8_t>> WatchedMemory::Take(std::size_t size) {
   blocks_.emplace_back(size);
   std::ranges::fill(blocks_.back().bytes(), std::uint8_t{0});
   taken_ += size;
   return blocks_.back().bytes();
 }
 
-void HeapMemory::Wipe() {
+void WatchedMemory::Wipe() {
   for (AlignedBuffer& block : blocks_) std::ranges::fill(block.bytes(), std::uint8_t{0});
   blocks_.clear();
   taken_ = 0;

@@ -18,7 +18,7 @@ inline constexpr KernelPath kPaths[] = {KernelPath::kPortable, KernelPath::kAvx2
                                         KernelPath::kAvx512, KernelPath::kAvx512Vnni};
 
 /// Memory on the heap, which says what is in it after a wipe.
-class HeapMemory final : public Memory {
+class WatchedMemory final : public Memory {
  public:
   Result<std::span<std::uint8_t>> Take(std::size_t size) override;
   void Wipe() override;
