@@ -8,6 +8,7 @@
 
 #include "common/graph/file.h"
 #include "edge_agent/inference/builtin_engine.h"
+#include "edge_agent/inference/heap_memory.h"
 #include "edge_agent/inference/kernels.h"
 #include "tests/unit/inference/reference_model.h"
 
@@ -65,7 +66,7 @@ void ExpectRowsLikeReference(const graph::OwnedGraph& model, std::size_t rows, T
   std::vector<Numbers> wanted;
   for (const KernelPath path : kPaths) {
     if (!Has(path)) continue;
-    WatchedMemory memory;
+    HeapMemory memory;
     const auto engine = MakeBuiltinEngine(memory, KernelsOf(path));
     const auto loaded = engine->Load(file.bytes());
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message;

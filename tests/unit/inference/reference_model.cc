@@ -254,19 +254,6 @@ Shape WithRows(Shape shape, std::size_t rows) {
 
 }  // namespace
 
-Result<std::span<std::uint8_t>> WatchedMemory::Take(std::size_t size) {
-  blocks_.emplace_back(size);
-  std::ranges::fill(blocks_.back().bytes(), std::uint8_t{0});
-  taken_ += size;
-  return blocks_.back().bytes();
-}
-
-void WatchedMemory::Wipe() {
-  for (AlignedBuffer& block : blocks_) std::ranges::fill(block.bytes(), std::uint8_t{0});
-  blocks_.clear();
-  taken_ = 0;
-}
-
 std::vector<Numbers> ComputeReference(const graph::GraphView& model, std::size_t rows,
                                       const std::vector<Numbers>& inputs) {
   std::vector<Tensor> values;

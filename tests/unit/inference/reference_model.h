@@ -17,18 +17,6 @@ namespace tacit::inference {
 inline constexpr KernelPath kPaths[] = {KernelPath::kPortable, KernelPath::kAvx2, KernelPath::kAvx2Vnni,
                                         KernelPath::kAvx512, KernelPath::kAvx512Vnni};
 
-/// Memory on the heap, which says what is in it after a wipe.
-class WatchedMemory final : public Memory {
- public:
-  Result<std::span<std::uint8_t>> Take(std::size_t size) override;
-  void Wipe() override;
-  [[nodiscard]] std::size_t taken() const { return taken_; }
-
- private:
-  std::vector<AlignedBuffer> blocks_;
-  std::size_t taken_ = 0;
-};
-
 /// Numbers of one value, all rows, as its shape says.
 using Numbers = std::vector<double>;
 
