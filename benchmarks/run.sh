@@ -5,18 +5,19 @@
 #                 ingest: from the wire to durable acknowledgement; about a quarter of an hour
 #                 encodings: bytes on the wire and accuracy in each encoding, on real data; about five minutes
 #                 reads: what it costs to tell what has been spent; about a minute
+#                 ownership: what a mark outlives and whom a copy names, on real data; about ten minutes
 #   --json FILE   also write {"machine", "rows": [{name, value, unit, baseline, ratio, goal, holds}, ...]} to FILE
 # Exit codes: 0 measured, whether or not the goals hold; 1 a measurement failed; 2 wrong arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 name="" json=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --json) [ $# -ge 2 ] || { echo "run.sh: --json needs a file" >&2; exit 2; }; json=$2; shift ;;
     -h|--help) usage; exit 0 ;;
-    dp|ingest|encodings|reads) name=$1 ;;
+    dp|ingest|encodings|reads|ownership) name=$1 ;;
     *) echo "run.sh: unknown argument '$1'; try --help" >&2; exit 2 ;;
   esac
   shift
@@ -25,6 +26,7 @@ done
 
 cmake --preset release > /dev/null
 case "$name" in
+  ownership) targets=(benchmark_ownership) measure=(build/release/bin/benchmark_ownership) ;;
   dp) targets=(benchmark_dp) measure=(build/release/bin/benchmark_dp) ;;
   ingest) targets=(load_generator tacit tacitd) measure=(python3 benchmarks/ingest.py) ;;
   reads) targets=(load_generator tacit tacitd) measure=(python3 benchmarks/reads.py) ;;

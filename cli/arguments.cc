@@ -404,6 +404,7 @@ void DescribeModel(Grammar& grammar, CLI::App& app) {
   get.add_option("--format", raw.format, "safetensors or npz (default: as the file's name says, else safetensors)")
       ->check(CLI::IsMember({"safetensors", "npz"}))
       ->type_name("FORMAT");
+  DescribeOwnership(grammar, model);
 }
 
 void DescribeRound(Grammar& grammar, CLI::App& app) {

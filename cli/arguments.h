@@ -62,6 +62,21 @@ struct ModelGetArguments {
   std::string format;            ///< "safetensors" or "npz".
   std::filesystem::path output;  ///< Empty: a name made of task and version, in the current directory.
 };
+struct ModelTraceArguments {
+  std::filesystem::path file;
+  TaskId task;
+  std::string version;  ///< As in ModelGetArguments.
+};
+struct ModelClaimArguments {
+  std::filesystem::path file;
+  TaskId task;
+  std::string version;           ///< As in ModelGetArguments.
+  std::filesystem::path output;  ///< Empty: no evidence is written, and nothing is disclosed.
+};
+struct ModelVerifyArguments {
+  std::filesystem::path file;
+  std::filesystem::path evidence;
+};
 struct PrivacyShowArguments {
   TaskId task;
 };
@@ -198,13 +213,14 @@ using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
                  RoundShowArguments, ModelShowArguments, TokenListArguments, TokenRevokeArguments, DeviceShowArguments,
                  AlertsArguments, MetricsArguments, PrivacyOutlookArguments, AuditVerifyArguments, TaskStopArguments,
-                 TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, PrivacyShowArguments,
-                 PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
-                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, SimulateArguments,
-                 TokenCreateArguments, DeviceSummaryArguments, DeviceListArguments, DeviceRevokeArguments,
-                 AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments,
-                 AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
-                 ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
+                 TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, ModelTraceArguments, ModelClaimArguments,
+                 ModelVerifyArguments, PrivacyShowArguments, PrivacyLedgerArguments, PrivacyVerifyArguments,
+                 PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
+                 PrivacyAuditArguments, SimulateArguments, TokenCreateArguments, DeviceSummaryArguments,
+                 DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
+                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, ContextAddArguments,
+                 ContextListArguments, ContextUseArguments, ContextRemoveArguments, DoctorArguments,
+                 CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

@@ -23,6 +23,10 @@ Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
+/// Ends with kRefused when no device may be named.
+Outcome<Report> Run(const ModelTraceArguments& arguments, ApiClient& client);
+/// Ends with kRefused when the file does not support a claim, or the log that it stands in does not hold.
+Outcome<Report> Run(const ModelClaimArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyOutlookArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const PrivacyLedgerArguments& arguments, ApiClient& client);
@@ -51,6 +55,9 @@ Outcome<Report> Run(const PrivacyCalibrateArguments& arguments);
 Outcome<Report> Run(const PrivacyForecastArguments& arguments);
 /// Ends with kRefused for a ledger that does not hold.
 Outcome<Report> Run(const PrivacyVerifyArguments& arguments);
+
+/// Ends with kRefused when file and evidence do not support a claim together.
+Outcome<Report> Run(const ModelVerifyArguments& arguments);
 
 /// Audits the mechanism of this program with noise from the operating system's generator. Ends with kViolated when it
 /// gives away more than is proved.

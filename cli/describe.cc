@@ -67,6 +67,11 @@ std::string UpdatesOf(const Json& task) {
   return text;
 }
 
+std::string WatermarkOf(const Json& task) {
+  const Json watermark = MemberAt(task, "watermark");
+  return watermark.is_object() ? TextAt(watermark, "triggers") + " triggers, taught after each round" : "none";
+}
+
 std::string DescribeCurrent(const Json& current) {
   if (!current.is_object()) return "-";
   std::string text = TextAt(current, "round") + ", " + TextAt(current, "phase") + ", " + TextAt(current, "counted") +
@@ -130,6 +135,7 @@ std::string DescribeTask(const Json& task) {
                        "version " + TextAt(task, "latest_version") + ", " + TextAt(task, "parameters") + " parameters"},
                       {"cohort", CohortOf(task)},
                       {"updates", UpdatesOf(task)},
+                      {"watermark", WatermarkOf(task)},
                       {"mechanism", TextAt(task, "mechanism")},
                       {"noise multiplier", NoiseAt(task)},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},

@@ -73,6 +73,7 @@ struct RawArguments {
   std::vector<std::string> sweeps;
   std::string csv;
   std::string json_file;
+  std::string evidence;
   std::string html;
 };
 
@@ -95,6 +96,9 @@ CLI::App& AddLeaf(Grammar& grammar, CLI::App& group, const char* name, const cha
 
 /// The server as a whole: `audit`, `alerts`, `metrics`.
 void DescribeOperations(Grammar& grammar, CLI::App& app);
+
+/// `model trace`, `claim` and `verify`.
+void DescribeOwnership(Grammar& grammar, CLI::App& model);
 
 /// `simulate`.
 void DescribeSimulate(Grammar& grammar, CLI::App& app);

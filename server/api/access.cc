@@ -30,7 +30,7 @@ using enum store::Role;
 constexpr std::uint32_t kEveryRole = Bits(kViewer, kScientist, kOperator, kAuditor, kAdmin);
 
 // What single devices have spent is for auditors alone, who do nothing else here.
-constexpr std::array<ActionRow, 13> kTable = {{
+constexpr std::array<ActionRow, 15> kTable = {{
     {Action::kKnowOneself, "know_oneself", kEveryRole, true},
     {Action::kReadTasks, "read_tasks", kEveryRole, true},
     {Action::kManageTasks, "manage_tasks", Bits(kOperator, kAdmin), false},
@@ -44,6 +44,9 @@ constexpr std::array<ActionRow, 13> kTable = {{
     {Action::kReadAudit, "read_audit", Bits(kAuditor, kAdmin), false},
     {Action::kReadOperations, "read_operations", Bits(kOperator, kAuditor, kAdmin), false},
     {Action::kManageAccess, "manage_access", Bits(kAdmin), false},
+    {Action::kTraceModels, "trace_models", Bits(kOperator, kAdmin), false},
+    // Who asks often enough learns what to unlearn; and a claim is shown with the log, which operators do not read.
+    {Action::kClaimModels, "claim_models", Bits(kAdmin), false},
 }};
 
 constexpr bool IsInOrder() {

@@ -35,6 +35,8 @@ enum class Action : std::uint8_t {
   kReadAudit,
   kReadOperations,
   kManageAccess,
+  kTraceModels,
+  kClaimModels,
 };
 
 struct ActionRow {

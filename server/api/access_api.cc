@@ -185,25 +185,13 @@ Task<Result<HttpResponse>> RevokeAccessToken(Call call) {
 
 // ---- The audit log ----
 
-Json RecordJson(const store::AuditRecord& record) {
-  return {{"sequence", record.sequence},
-          {"at", FormatRfc3339(record.event.at)},
-          {"at_ms", record.event.at.time_since_epoch().count()},
-          {"actor", record.event.actor},
-          {"action", record.event.action},
-          {"target", record.event.target},
-          {"detail", record.event.detail},
-          {"previous", ToHex(record.previous)},
-          {"hash", ToHex(record.hash)}};
-}
-
 Task<Result<HttpResponse>> GetAudit(Call call) {
   TACIT_CO_TRY(const std::uint64_t after, QueryNumber(call.request, "after", 0));
   TACIT_CO_TRY(const std::size_t limit, PageSize(call.request));
   TACIT_CO_TRY(const auto records, co_await call.context.coordinator.store().Call(
                                        "audit_page", [&](store::Store& store) { return store.Audit(after, limit); }));
   Json items = Json::array();
-  for (const store::AuditRecord& record : records) items.push_back(RecordJson(record));
+  for (const store::AuditRecord& record : records) items.push_back(ToJson(record));
   const bool more = records.size() == limit;
   co_return JsonResponse(
       {{"items", items}, {"next_cursor", more ? Json(std::to_string(records.back().sequence)) : Json()}});

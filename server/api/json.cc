@@ -69,6 +69,16 @@ Json AsynchronousJson(const task::TaskSpec& spec) {
           {"lease_lifetime_ms", asynchronous->lease_lifetime.count()}};
 }
 
+Json WatermarkJson(const task::TaskSpec& spec) {
+  const auto& watermark = spec.watermark;
+  if (!watermark) return nullptr;
+  return {{"triggers", watermark->triggers},
+          {"input_min", watermark->input_min},
+          {"input_max", watermark->input_max},
+          {"steps", watermark->steps},
+          {"learning_rate", watermark->learning_rate}};
+}
+
 Json LocalJson(const task::TaskSpec& spec) {
   const auto& local = spec.privacy.local;
   if (!local) return nullptr;
@@ -159,6 +169,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"parameters", spec.model.ParameterCount()},
           {"top_k", TopKJson(spec)},
           {"compression", CompressionText(spec)},
+          {"watermark", WatermarkJson(spec)},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},
@@ -227,6 +238,18 @@ Json ToJson(const dp::LedgerEntry& entry) {
           {"epsilon_after", entry.epsilon_after},
           {"previous", ToHex(entry.previous)},
           {"hash", ToHex(entry.hash)}};
+}
+
+Json ToJson(const store::AuditRecord& record) {
+  return {{"sequence", record.sequence},
+          {"at", FormatRfc3339(record.event.at)},
+          {"at_ms", record.event.at.time_since_epoch().count()},
+          {"actor", record.event.actor},
+          {"action", record.event.action},
+          {"target", record.event.target},
+          {"detail", record.event.detail},
+          {"previous", ToHex(record.previous)},
+          {"hash", ToHex(record.hash)}};
 }
 
 Json ToJson(const dp::BudgetPolicy& policy) {

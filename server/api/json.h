@@ -25,6 +25,8 @@ Json ToJson(const store::DeviceRecord& device, LastSeen precision);
 Json FleetJson(const coordinator::DeviceRegistry& devices, WallTime now);
 /// One entry of a task's privacy ledger, as `tacit privacy verify` reads it.
 Json ToJson(const dp::LedgerEntry& entry);
+/// As it is hashed.
+Json ToJson(const store::AuditRecord& record);
 /// What the ledger is kept under, and what its first entry follows.
 Json ToJson(const dp::BudgetPolicy& policy);
 Json ToJson(const dp::Adjustment& adjustment);

@@ -32,6 +32,7 @@
 #include "server/api/metrics_api.h"
 #include "server/api/operations_api.h"
 #include "server/api/operators_api.h"
+#include "server/api/ownership_api.h"
 #include "server/api/privacy_api.h"
 #include "server/api/privacy_pages.h"
 #include "server/api/rounds_api.h"
@@ -316,7 +317,7 @@ void Server::Parts::Serve() {
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
   std::vector<api::Route> for_people = api::DashboardRoutes();
   std::ranges::move(api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(),
-                                          api::AccessRoutes(), api::OperationsRoutes()}),
+                                          api::AccessRoutes(), api::OperationsRoutes(), api::OwnershipRoutes()}),
                     std::back_inserter(for_people));
   operators->Serve(api::MakeRouter(std::move(for_people)));
   metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));

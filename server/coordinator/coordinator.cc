@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/crypto/random.h"
 #include "server/coordinator/pacing.h"
+#include "server/ownership/watermark.h"
 
 namespace tacit::coordinator {
 namespace {
@@ -78,6 +79,7 @@ std::uint64_t MemoryOf(const task::TaskSpec& spec) {
     bytes += kTaskBytesPerRememberedUpdate * spec.cohort.size * (std::uint64_t{asynchronous->max_staleness} + 1);
     bytes += kTaskBytesPerLease * asynchronous->concurrency;
   }
+  if (spec.watermark) bytes += ownership::MemoryOfMark(spec.model, *spec.watermark);
   return bytes;
 }
 

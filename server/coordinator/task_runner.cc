@@ -56,6 +56,7 @@ void TaskRunner::StartNextRound(RoundNumber number, round::Lineage lineage) {
   token_.reset();
   next_model_.reset();
   next_clip_norm_.reset();
+  commitment_.reset();
   refused_for_budget_ = false;
   stages_.emplace(services_.clock.Now(), services_.clock.SteadyNow());
   resumed_ = false;

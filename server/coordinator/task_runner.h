@@ -134,6 +134,7 @@ class TaskRunner {
   [[nodiscard]] Result<dp::Adjustment> ProposeAdjust(const AdjustOrder& order) const;
   net::Task<Result<void>> LoadLedger();
   net::Task<Result<void>> LoadModel();
+  net::Task<Result<void>> LoadMarkKey();
   net::Task<Result<void>> LoadRound();
   net::Task<Result<void>> LoadOlderModels(std::vector<ModelVersion> versions);
   net::Task<Result<void>> LoadOlderModel(OlderModel& model);
@@ -178,6 +179,7 @@ class TaskRunner {
   net::Task<Result<void>> MintToken();
   net::Task<void> DoRelease();
   net::Task<Result<void>> DrawNextModel();
+  net::Task<Result<void>> MarkNextModel();
   net::Task<Result<void>> Publish();
   net::Task<void> DoAbandon(std::string reason);
   net::Task<bool> RecordEnd(store::RoundRecord row);
@@ -249,6 +251,7 @@ class TaskRunner {
   std::optional<dp::BudgetLedger> ledger_;  // absent with mechanism none
   bool entering_ = false;                   // an entry is between its proposal and its place in the ledger
   std::unique_ptr<aggregation::ServerOptimizer> optimizer_;
+  std::optional<crypto::SecretKey> mark_key_;       // of a task that marks its models
   SharedBytes model_;                               // newest version, float32 little-endian
   std::vector<OlderModel> older_models_;            // of an asynchronous task: max_staleness at most, oldest first
   std::optional<store::ModelRecord> model_record_;  // set by Load
@@ -283,6 +286,7 @@ class TaskRunner {
   std::optional<Durable<dp::LedgerEntry>> charge_;
   std::optional<std::vector<float>> next_model_;  // kept so that a failed publish is tried again without a second draw
   std::optional<dp::ClipNorm> next_clip_norm_;    // drawn with it, when it moves
+  std::optional<std::string> commitment_;         // to its mark, once it has one
   bool refused_for_budget_ = false;
   Line line_;
 

@@ -115,6 +115,7 @@ void TaskRunner::Carry(const round::Release& /*action*/) {
 
 net::Task<void> TaskRunner::DoRelease() {
   Result<void> done = co_await DrawNextModel();
+  if (done) done = co_await MarkNextModel();
   if (done) done = co_await Publish();
   if (!done) {
     services_.log.Error("round_not_published",
@@ -186,7 +187,8 @@ net::Task<Result<void>> TaskRunner::Publish() {
                           .model = model,
                           .optimizer_state = optimizer_->State(),
                           .next_clip_norm = next_clip_norm_,
-                          .task_state = std::nullopt};
+                          .task_state = std::nullopt,
+                          .commitment = commitment_};
   step.round.ended_at = services_.clock.Now();
   if (rounds_published_ + 1 >= spec().rounds) {
     step.task_state = {store::TaskState::kFinished, "all " + std::to_string(spec().rounds) + " rounds are published"};
@@ -343,6 +345,8 @@ void TaskRunner::LetGo() {
   coin_secret_.reset();
   token_.reset();
   next_model_.reset();
+  commitment_.reset();
+  mark_key_.reset();
   older_models_.clear();
   optimizer_.reset();
 }

@@ -58,6 +58,7 @@ net::Task<Result<std::unique_ptr<TaskRunner>>> TaskRunner::Load(Services& servic
                                                                 Surroundings around) {
   std::unique_ptr<TaskRunner> runner(new TaskRunner(services, std::move(record), std::move(around)));
   TACIT_CO_TRY_VOID(co_await runner->LoadModel());
+  TACIT_CO_TRY_VOID(co_await runner->LoadMarkKey());
   TACIT_CO_TRY_VOID(co_await runner->LoadLedger());
   TACIT_CO_TRY_VOID(co_await runner->LoadRound());
   runner->ShowMetrics();

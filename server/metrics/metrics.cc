@@ -223,6 +223,8 @@ struct Metrics::Families {
   Family<Gauge>& round_counted =
       MakeGauge(registry, "tacit_round_counted_updates", "Durably counted updates in the current round by task.");
   Family<Gauge>& model_version = MakeGauge(registry, "tacit_model_version", "Newest published model version by task.");
+  Family<Gauge>& mark_match = MakeGauge(registry, "tacit_model_mark_match",
+                                        "Share of the triggers that the newest marked model answers as it was taught.");
   Family<Gauge>& epsilon_spent = MakeGauge(
       registry, "tacit_privacy_epsilon_spent",
       "Upper bound of the epsilon spent by task (unit: device): every round ever reserved, published or not.");
@@ -394,6 +396,9 @@ void Metrics::SetRound(std::string_view task, const RoundFacts& facts) {
 }
 void Metrics::SetModelVersion(std::string_view task, std::uint64_t version) {
   families_->model_version.Add({{"task", std::string(task)}}).Set(static_cast<double>(version));
+}
+void Metrics::SetMarkMatch(std::string_view task, double share) {
+  families_->mark_match.Add({{"task", std::string(task)}}).Set(share);
 }
 void Metrics::SetPrivacy(std::string_view task, const PrivacyFacts& facts) {
   const Labels labels{{"task", std::string(task)}};

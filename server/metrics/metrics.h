@@ -125,6 +125,8 @@ class Metrics {
   void PhaseEnded(std::string_view task, std::string_view phase, double seconds);
   void SetRound(std::string_view task, const RoundFacts& facts);
   void SetModelVersion(std::string_view task, std::uint64_t version);
+  /// A function of a released model and of triggers that no data has a part in; what they are stays secret.
+  void SetMarkMatch(std::string_view task, double share);
 
   // Privacy: a function of the task's public parameters and of the number of rounds.
   void SetPrivacy(std::string_view task, const PrivacyFacts& facts);

@@ -167,12 +167,43 @@ Result<AuditHead> SqliteStore::LastAudit() {
 
 Result<AuditRecord> SqliteStore::AppendAudit(const AuditEvent& event) {
   TACIT_TRY(Transaction step, Transaction::Begin(*database_));
+  TACIT_TRY(AuditRecord record, AddAudit(event));
+  TACIT_TRY_VOID(CommitStep(step, "audit_row"));
+  return record;
+}
+
+Result<AuditRecord> SqliteStore::AddAudit(const AuditEvent& event) {
   TACIT_TRY(const AuditHead head, LastAudit());
   AuditRecord record{.sequence = head.sequence + 1, .event = event, .previous = head.hash};
   record.hash = AuditHash(record);
   TACIT_TRY_VOID(InsertAudit(*database_, record));
-  TACIT_TRY_VOID(CommitStep(step, "audit_row"));
   return record;
+}
+
+Result<std::optional<AuditRecord>> SqliteStore::Commitment(const TaskId& id, ModelVersion version) {
+  TACIT_TRY(Query query, database_->Prepare("SELECT * FROM audit WHERE action = ? AND target = ?"
+                                            " ORDER BY sequence LIMIT 1"));
+  query.Bind(kCommitAction).Bind(CommitTarget(id, version));
+  return TakeFirst(std::move(query), TakeAudit);
+}
+
+Result<bool> SqliteStore::HasCommitments() {
+  TACIT_TRY(Query query, database_->Prepare("SELECT 1 FROM audit WHERE action = ? LIMIT 1"));
+  return query.Bind(kCommitAction).Next();
+}
+
+Result<crypto::SecretKey> SqliteStore::OwnerKey() {
+  Result<crypto::SecretKey> kept = files_.ReadOwnerKey();
+  if (kept || kept.error().code != ErrorCode::kNotFound) return kept;
+  TACIT_TRY(const bool marked, HasCommitments());
+  if (marked) {
+    return Fail(ErrorCode::kDataLoss,
+                "models are marked with owner.key, which is missing from the data directory: restore it from a backup");
+  }
+  crypto::SecretKey secret = options_.owner_key ? options_.owner_key() : crypto::SecretKey::Random();
+  TACIT_TRY_VOID(files_.WriteOwnerKey(secret));
+  After("owner_key");
+  return secret;
 }
 
 Result<std::vector<AuditRecord>> SqliteStore::Audit(std::uint64_t after, std::size_t limit) {

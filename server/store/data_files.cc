@@ -114,6 +114,28 @@ std::unexpected<Error> AsLost(Error error) {
   return std::unexpected(std::move(error));
 }
 
+Result<void> WriteNewKey(const fs::path& path, const crypto::SecretKey& secret) {
+  if (::access(path.c_str(), F_OK) == 0) return Fail(ErrorCode::kConflict, path.string() + " exists already");
+  // Not O_EXCL in place: a crash there could leave half a key that looks like one.
+  return AsUnavailable(WriteFileAtomic(path, secret.bytes(), kOwnerOnly));
+}
+
+Result<crypto::SecretKey> ReadKeyFile(const fs::path& path) {
+  Result<Bytes> bytes = ReadFile(path, crypto::SecretKey::kSize);
+  if (!bytes) {
+    const ErrorCode code = bytes.error().code;
+    if (code == ErrorCode::kNotFound) return std::unexpected<Error>(bytes.error());
+    return Fail(code == ErrorCode::kTooLarge ? ErrorCode::kDataLoss : ErrorCode::kUnavailable, bytes.error().message);
+  }
+  Result<crypto::SecretKey> secret = crypto::SecretKey::FromBytes(*bytes);
+  const bool overwritten = std::all_of(bytes->begin(), bytes->end(), [](std::uint8_t byte) { return byte == 0; });
+  crypto::Zeroise(*bytes);
+  if (!secret) return Fail(ErrorCode::kDataLoss, path.string() + " does not hold a key");
+  // A destruction that a crash cut in half is finished at the next start; until then the zeros must not pass for a key.
+  if (overwritten) return Fail(ErrorCode::kNotFound, path.string() + " was destroyed");
+  return secret;
+}
+
 }  // namespace
 
 // XXH3 finds accidents; against attackers the bytes are sealed.
@@ -238,27 +260,19 @@ Result<void> DataFiles::RemovePartials(const RoundKey& key) {
 }
 
 Result<void> DataFiles::WriteKey(const RoundKey& key, const crypto::SecretKey& secret) {
-  const fs::path path = KeyPath(key);
-  if (::access(path.c_str(), F_OK) == 0) return Fail(ErrorCode::kConflict, path.string() + " exists already");
-  // Not O_EXCL in place: a crash there could leave half a key that looks like one.
-  return AsUnavailable(WriteFileAtomic(path, secret.bytes(), kOwnerOnly));
+  return WriteNewKey(KeyPath(key), secret);
 }
 
 Result<crypto::SecretKey> DataFiles::ReadKey(const RoundKey& key) const {
-  const fs::path path = KeyPath(key);
-  Result<Bytes> bytes = ReadFile(path, crypto::SecretKey::kSize);
-  if (!bytes) {
-    const ErrorCode code = bytes.error().code;
-    if (code == ErrorCode::kNotFound) return std::unexpected<Error>(bytes.error());
-    return Fail(code == ErrorCode::kTooLarge ? ErrorCode::kDataLoss : ErrorCode::kUnavailable, bytes.error().message);
-  }
-  Result<crypto::SecretKey> secret = crypto::SecretKey::FromBytes(*bytes);
-  const bool overwritten = std::all_of(bytes->begin(), bytes->end(), [](std::uint8_t byte) { return byte == 0; });
-  crypto::Zeroise(*bytes);
-  if (!secret) return Fail(ErrorCode::kDataLoss, path.string() + " does not hold a key");
-  // A destruction that a crash cut in half is finished at the next start; until then the zeros must not pass for a key.
-  if (overwritten) return Fail(ErrorCode::kNotFound, path.string() + " was destroyed");
-  return secret;
+  return ReadKeyFile(KeyPath(key));
+}
+
+Result<crypto::SecretKey> DataFiles::ReadOwnerKey() const {
+  return ReadKeyFile(OwnerKeyPath());
+}
+
+Result<void> DataFiles::WriteOwnerKey(const crypto::SecretKey& secret) {
+  return WriteNewKey(OwnerKeyPath(), secret);
 }
 
 Result<void> DataFiles::DestroyKey(const RoundKey& key, const std::function<void()>& after_overwrite) {

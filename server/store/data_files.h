@@ -70,6 +70,11 @@ class DataFiles {
   /// `after_overwrite` is called between the two durable halves.
   [[nodiscard]] Result<void> DestroyKey(const RoundKey& key, const std::function<void()>& after_overwrite);
 
+  /// Errors: kNotFound.
+  [[nodiscard]] Result<crypto::SecretKey> ReadOwnerKey() const;
+  /// Errors: kConflict when there is one.
+  [[nodiscard]] Result<void> WriteOwnerKey(const crypto::SecretKey& secret);
+
   /// Which files are wanted; everything else with a name of ours is removed.
   struct Wanted {
     std::function<Result<bool>(BlobKind kind, const Digest256& digest)> blob;
@@ -86,6 +91,7 @@ class DataFiles {
   [[nodiscard]] std::filesystem::path BlobDirectory(BlobKind kind) const;
   [[nodiscard]] std::filesystem::path PartialDirectory(const RoundKey& key) const;
   [[nodiscard]] std::filesystem::path KeyPath(const RoundKey& key) const;
+  [[nodiscard]] std::filesystem::path OwnerKeyPath() const { return data_dir_ / "owner.key"; }
   [[nodiscard]] Result<void> SweepBlobs(BlobKind kind, const Wanted& wanted);
   [[nodiscard]] Result<void> SweepPartials(const Wanted& wanted);
   [[nodiscard]] Result<void> SweepPartialsOf(const RoundKey& key, const Wanted& wanted);

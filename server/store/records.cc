@@ -77,6 +77,10 @@ Result<TokenRecord::Id> ParseTokenId(std::string_view text) {
   return id;
 }
 
+std::string CommitTarget(const TaskId& task, ModelVersion version) {
+  return "task/" + task.str() + "/models/" + std::to_string(version);
+}
+
 Digest256 AuditHash(const AuditRecord& record) {
   const AuditEvent& event = record.event;
   ByteWriter writer;

@@ -102,6 +102,10 @@ struct ModelRecord {
   WallTime created_at;
 };
 
+/// The action and target of the audit record that commits to the mark of a model version.
+inline constexpr std::string_view kCommitAction = "watermark_commit";
+std::string CommitTarget(const TaskId& task, ModelVersion version);
+
 /// Everything that becomes visible together when a round ends well.
 struct PublishStep {
   RoundRecord round;  ///< With `phase` kPublished, and `ended_at` as the time of publication.
@@ -109,6 +113,8 @@ struct PublishStep {
   Bytes optimizer_state;                                      ///< Empty for an optimiser that keeps none.
   std::optional<dp::ClipNorm> next_clip_norm = std::nullopt;  ///< When it moves.
   std::optional<TaskStateChange> task_state;
+  /// To the mark of the model, of its digest too: the detail of an audit record.
+  std::optional<std::string> commitment = std::nullopt;
 };
 
 enum class DeviceState : std::uint8_t { kActive, kRevoked };

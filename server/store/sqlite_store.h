@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 36> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 37> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -25,6 +25,7 @@ inline constexpr std::array<std::string_view, 36> kSteps = {"schema",
                                                             "round_key",
                                                             "round_key_overwritten",
                                                             "round_key_removed",
+                                                            "owner_key",
                                                             "partial_file",
                                                             "partial_rows",
                                                             "merged_file",
@@ -61,6 +62,8 @@ struct StoreOptions {
   /// Where the key of a round comes from; empty: from the operating system, as it must wherever privacy is promised.
   /// Only a simulation has another source: whoever can work the key out can take the noise off.
   std::function<crypto::SecretKey(const RoundKey& key)> round_key = {};
+  /// The same of the key behind marks and copies.
+  std::function<crypto::SecretKey()> owner_key = {};
 };
 
 /// The embedded store: SQLite (WAL, full sync) for rows, files for what is large. README.md of this directory has the
@@ -101,6 +104,9 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<Durable<dp::LedgerEntry>> AppendLedger(const dp::LedgerEntry& entry) override;
   Result<std::vector<Durable<dp::LedgerEntry>>> Ledger(const TaskId& id) override;
   Result<std::vector<dp::LedgerEntry>> LedgerPage(const TaskId& id, std::uint64_t after, std::size_t limit) override;
+
+  Result<crypto::SecretKey> OwnerKey() override;
+  Result<std::optional<AuditRecord>> Commitment(const TaskId& id, ModelVersion version) override;
 
   Result<ModelRecord> Publish(const PublishStep& step) override;
   Result<ModelRecord> LatestModel(const TaskId& id) override;
@@ -161,6 +167,8 @@ class SqliteStore final : public Store, private DurableMinter {
   [[nodiscard]] Result<void> AddTasks(const AccessTokenRecord& token);
   [[nodiscard]] Result<std::vector<TaskId>> TasksOf(const std::string& access_token);
   [[nodiscard]] Result<AuditHead> LastAudit();
+  [[nodiscard]] Result<AuditRecord> AddAudit(const AuditEvent& event);
+  [[nodiscard]] Result<bool> HasCommitments();
 
   StoreOptions options_;
   DataFiles files_;  // before the database, so that the lock is released last

@@ -103,10 +103,20 @@ class Store {
   [[nodiscard]] virtual Result<std::vector<dp::LedgerEntry>> LedgerPage(const TaskId& id, std::uint64_t after,
                                                                         std::size_t limit) = 0;
 
+  // --- Ownership ---
+
+  /// The secret that marks of models and of their copies are derived from; made when it is asked for the first time.
+  /// It is kept for as long as the server is, and its backups need it: a mark cannot be recognised without it.
+  /// Errors: kDataLoss when it is missing although models are marked with it.
+  [[nodiscard]] virtual Result<crypto::SecretKey> OwnerKey() = 0;
+  /// The record that `PublishStep::commitment` made for this version; nothing when it was published without one.
+  [[nodiscard]] virtual Result<std::optional<AuditRecord>> Commitment(const TaskId& id, ModelVersion version) = 0;
+
   // --- Models ---
 
   /// Makes model version `step.round.key.round` and the end of its round visible in one step, after the model's file is
-  /// durable. Errors: kNotFound without the round; kConflict when the recorded round has ended.
+  /// durable, and its commitment, where it has one, an audit record in that same step: nobody sees the model before.
+  /// Errors: kNotFound without the round; kConflict when the recorded round has ended.
   [[nodiscard]] virtual Result<ModelRecord> Publish(const PublishStep& step) = 0;
   /// Errors: kNotFound.
   [[nodiscard]] virtual Result<ModelRecord> LatestModel(const TaskId& id) = 0;

@@ -192,6 +192,13 @@ Result<ModelRecord> SqliteStore::Publish(const PublishStep& step) {
   TACIT_TRY_VOID(RequireRound(round.key));
   TACIT_TRY_VOID(WriteRound(round));
   TACIT_TRY_VOID(AddModel(model));
+  if (step.commitment) {
+    TACIT_TRY_VOID(AddAudit({.at = *round.ended_at,
+                             .actor = "server",
+                             .action = std::string(kCommitAction),
+                             .target = CommitTarget(model.task, model.version),
+                             .detail = *step.commitment}));
+  }
   if (step.task_state) TACIT_TRY_VOID(WriteTaskState(*database_, model.task, *step.task_state));
   if (step.next_clip_norm) TACIT_TRY_VOID(WriteClipNorm(*database_, model.task, *step.next_clip_norm));
   TACIT_TRY_VOID(files_.WriteBlob(BlobKind::kModel, model.digest, bytes));

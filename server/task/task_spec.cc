@@ -487,6 +487,7 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const std::int64_t separation = rounds.Integer("min_separation", {1, most}, 1);
   const Aggregation aggregation = ReadAggregation(root.Table("aggregation"));
   const Updates updates = ReadUpdates(root);
+  const std::optional<Watermark> watermark = ReadWatermark(root, model);
   const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
   if (keys.coin) RefuseLimits(rounds);
   TACIT_TRY_VOID(file.Finish());
@@ -513,7 +514,8 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
                   .local = {}},
       .aggregation = aggregation,
       .asynchronous = asynchronous,
-      .updates = updates};
+      .updates = updates,
+      .watermark = watermark};
   PlanPrivacy(root.Table("privacy"), keys, planned, spec);
   TACIT_TRY_VOID(file.Finish());
   return spec;

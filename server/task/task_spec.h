@@ -15,6 +15,7 @@
 #include "dp/types.h"
 #include "server/task/asynchronous.h"
 #include "server/task/updates.h"
+#include "server/task/watermark.h"
 
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
 namespace tacit::task {
@@ -109,6 +110,7 @@ struct TaskSpec {
   Aggregation aggregation;
   std::optional<Asynchronous> asynchronous;  ///< Set with a table [asynchronous].
   Updates updates;
+  std::optional<Watermark> watermark;  ///< Set with a table [watermark].
 
   /// How many values a sparse update has: floor(top_k * parameters), but one at least; 0 where none are taken.
   [[nodiscard]] std::uint32_t TopK() const;

@@ -50,6 +50,8 @@ OPERATIONS = {
     ("POST", "/api/v1/access/tokens/{token}:revoke"): {"admin"},
     ("GET", "/api/v1/audit"): {"auditor", "admin"},
     ("GET", "/api/v1/audit/verification"): {"auditor", "admin"},
+    ("POST", "/api/v1/tasks/{task}/claims"): {"admin"},
+    ("POST", "/api/v1/tasks/{task}/traces"): OPERATORS,
     ("GET", "/api/v1/alerts"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/metrics"): OPERATORS | {"auditor"},
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "server/ownership/watermark.h"
+
 namespace tacit::simulation {
 namespace {
 
@@ -170,7 +172,33 @@ void History::CheckModel(store::Store& store, const store::TaskRecord& task, con
   std::array<double, kParameters> step{};
   for (std::size_t i = 0; i < kParameters; ++i)
     step.at(i) = static_cast<double>(now.at(i)) - static_cast<double>(then.at(i));
+  // What the mark moved cannot be told from what the devices did.
+  if (task.spec.watermark) return CheckMark(store, task, *model, now);
   CheckSum(task, round, devices, step);
+}
+
+// Whoever sees a model finds in the log, once, what opens to this very model; and the model bears the mark.
+void History::CheckMark(store::Store& store, const store::TaskRecord& task, const store::ModelRecord& model,
+                        std::span<const float> parameters) {
+  const std::string what = "version " + std::to_string(model.version) + " of " + model.task.str();
+  const auto owner = store.OwnerKey();
+  const auto log = store.Audit(0, kAll);
+  if (!owner || !log) return Complain("the mark of " + what + " cannot be checked");
+  const crypto::SecretKey key = ownership::MarkKeyOf(*owner, model.task);
+  const ownership::Triggers triggers = ownership::MakeTriggers(key, task.spec.model, *task.spec.watermark);
+  const Digest256 commitment = ownership::CommitmentTo({.task = model.task,
+                                                        .version = model.version,
+                                                        .model = model.digest,
+                                                        .triggers = ownership::DigestOf(triggers),
+                                                        .nonce = ownership::NonceOf(key, model.version)});
+  std::size_t found = 0;
+  for (const store::AuditRecord& record : *log) {
+    if (record.event.target != store::CommitTarget(model.task, model.version)) continue;
+    found += record.event.detail == "sha256 " + ToHex(commitment) && record.event.at <= model.created_at ? 1 : 2;
+  }
+  if (found != 1) Complain("the log does not have the one commitment to " + what);
+  // A linear model of two inputs cannot have all triggers right, but more than the third that chance has.
+  if (ownership::CountMatches(task.spec.model, parameters, triggers) <= 20) Complain(what + " does not bear the mark");
 }
 
 // What one entry of a device's update adds to the sum of a round.

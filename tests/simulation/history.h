@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +73,8 @@ class History {
   void CheckModel(store::Store& store, const store::TaskRecord& task, const RoundKey& round, const Devices& devices);
   void CheckSum(const store::TaskRecord& task, const RoundKey& round, const Devices& devices,
                 const std::array<double, kParameters>& step);
+  void CheckMark(store::Store& store, const store::TaskRecord& task, const store::ModelRecord& model,
+                 std::span<const float> parameters);
   void CheckLedger(store::Store& store, const store::TaskRecord& task);
   void CheckParticipations(store::Store& store, const TaskId& task, const std::map<DeviceId, std::uint64_t>& rounds);
 

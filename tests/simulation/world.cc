@@ -70,6 +70,12 @@ clip_norm = 1.0
 grid_radius = 1048576
 )";
 
+// Behind another task's text.
+constexpr std::string_view kMark = R"([watermark]
+triggers = 60
+learning_rate = 0.05
+)";
+
 /// Bits that are all zero: the same "noise" in every round, which a check can take off again without drawing any.
 class Zeros final : public Keystream {
  public:
@@ -120,10 +126,13 @@ class World::Process {
 
   /// False when it crashed before it served anybody.
   bool Start() {
-    auto opened =
-        store::SqliteStore::Open({.data_dir = world_.disk_.directory() / "data", .after_step = [this](auto step) {
-                                    if (step == "merged_rows") ++world_.merges_;
-                                  }});
+    auto opened = store::SqliteStore::Open(
+        {.data_dir = world_.disk_.directory() / "data",
+         .after_step =
+             [this](auto step) {
+               if (step == "merged_rows") ++world_.merges_;
+             },
+         .owner_key = [] { return *crypto::SecretKey::FromBytes(Bytes(crypto::SecretKey::kSize, 5)); }});
     if (world_.disk_.crashed()) return false;
     if (!opened) return Complain("the store does not open: " + opened.error().message);
     store_ = *std::move(opened);
@@ -203,6 +212,7 @@ class World::Process {
     }
     co_await Create(testing::SmallTask("buffers", kBuffersTask));
     co_await Create(testing::SmallTask("plain", kPlainTask));
+    co_await Create(testing::SmallTask("marked", kPlainTask) + std::string(kMark));
     co_await Create(testing::SmallTask("private", kPrivateTask));
     began_ = true;
   }

@@ -24,6 +24,7 @@
 
 #include "common/net/run_blocking.h"
 #include "dp/update.h"
+#include "server/ownership/watermark.h"
 #include "server/store/sqlite_store.h"
 #include "tests/support/matchers.h"
 #include "tests/support/task_text.h"
@@ -178,10 +179,11 @@ class AsynchronousTask : public CoordinatorTest {
   }
 
   /// Whose buffers hold so many, and at which one device works at a time.
-  void CreateAsynchronousTask(int size) {
+  void CreateAsynchronousTask(int size, std::string_view rest = {}) {
     std::string toml = TaskToml();
     toml.replace(toml.find("size = 4"), 8, "size = " + std::to_string(size));
     toml += "[asynchronous]\nmax_staleness = 3\nconcurrency = 1\n";
+    toml += rest;
     ASSERT_THAT(Run(coordinator_.CreateTask(*task::ParseTask(toml, "task.toml"), toml)), IsOk());
   }
 
@@ -235,6 +237,39 @@ TEST_F(AsynchronousTask, AnswersARetryOfAnEarlierUpdateWithoutAnsweringTheOneTha
   store_waits_ = false;
   store_may_go_on_.release();
   EXPECT_THAT(pending.get(), IsOk());
+}
+
+class MarkedTask : public AsynchronousTask {
+ protected:
+  void SetUp() override {
+    Enrol(device_);
+    CoordinatorTest::SetUp();
+    CreateAsynchronousTask(1, "[watermark]\ntriggers = 60\nlearning_rate = 0.05\n");
+  }
+};
+
+TEST_F(MarkedTask, PublishesNoModelButMarkedAndCommittedTo) {
+  ASSERT_THAT(Send(LeaseOf(1), 1), IsOk());
+  const LeaseView next = LeaseOf(2);
+  ASSERT_EQ(next.model_version, 1U);
+  const TaskId id = *TaskId::Parse("t");
+  const auto commitment = store_->Commitment(id, 1);
+  ASSERT_THAT(commitment, IsOk());
+  ASSERT_TRUE(commitment->has_value());
+  const crypto::SecretKey key = ownership::MarkKeyOf(*store_->OwnerKey(), id);
+  const ownership::Triggers triggers = ownership::MakeTriggers(key, next.spec->model, *next.spec->watermark);
+  EXPECT_EQ((*commitment)->event.detail,
+            "sha256 " + ToHex(ownership::CommitmentTo({.task = id,
+                                                       .version = 1,
+                                                       .model = next.model_digest,
+                                                       .triggers = ownership::DigestOf(triggers),
+                                                       .nonce = ownership::NonceOf(key, 1)})));
+  const auto model = store_->MapModel(next.model_digest);
+  ASSERT_THAT(model, IsOk());
+  std::vector<float> parameters(model->bytes.size() / sizeof(float));
+  std::memcpy(parameters.data(), model->bytes.data(), model->bytes.size());
+  // A linear model of two inputs cannot have 60 triggers at four places right; but more than chance has.
+  EXPECT_GT(ownership::CountMatches(next.spec->model, parameters, triggers), 20U);
 }
 
 TEST_F(AsynchronousTask, TellsWhoWaitedTooLongForTheDiskToComeAgainAndCountsItOnce) {

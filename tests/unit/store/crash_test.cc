@@ -76,16 +76,17 @@ class Life {
 
   using Call = Result<void> (Life::*)();
   static std::vector<Call> Calls() {
-    return {&Life::Create,        &Life::Open,        &Life::Reserve,    &Life::MakeKey,    &Life::FirstPartial,
-            &Life::NextPartial,   &Life::Merge,       &Life::TryAgain,   &Life::Close,      &Life::Charge,
-            &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,       &Life::DropLeases,
-            &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond, &Life::Enrol,
-            &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,    &Life::Renew,
-            &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,      &Life::Stop,
-            &Life::LetIn,         &Life::ShutOut,     &Life::AllowMore,  &Life::Withdraw};
+    return {&Life::Create,       &Life::OwnKey,        &Life::Open,        &Life::Reserve,    &Life::MakeKey,
+            &Life::FirstPartial, &Life::NextPartial,   &Life::Merge,       &Life::TryAgain,   &Life::Close,
+            &Life::Charge,       &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,
+            &Life::DropLeases,   &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond,
+            &Life::Enrol,        &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,
+            &Life::Renew,        &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,
+            &Life::Stop,         &Life::LetIn,         &Life::ShutOut,     &Life::AllowMore,  &Life::Withdraw};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
+  Result<void> OwnKey() { return Void(store_.OwnerKey()); }
   Result<void> Open() { return store_.PutRound(NewRound(Round(kTask, 1), RoundPhase::kOpen)); }
   Result<void> Reserve() {
     return Append([](dp::BudgetLedger& ledger) { return ledger.ProposeReserve(1, At(1)); });
@@ -123,7 +124,8 @@ class Life {
     return Void(store_.Publish({.round = NewRound(Round(kTask, 1), RoundPhase::kPublished),
                                 .model = Model(1),
                                 .optimizer_state = Text("moments"),
-                                .task_state = TaskStateChange{TaskState::kFinished, "done"}}));
+                                .task_state = TaskStateChange{TaskState::kFinished, "done"},
+                                .commitment = "sha256 00"}));
   }
   Result<void> DestroyKey() { return store_.DestroyRoundKey(Round(kTask, 1)); }
   Result<void> Drop() { return store_.DropPartials(Round(kTask, 1)); }
@@ -246,6 +248,7 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
   const auto tasks = *store.Tasks();
   const auto access = *store.AccessTokens();
   return {!tasks.empty(),
+          false,  // a key cannot be looked at without being made
           past(RoundPhase::kOpen),
           ledger >= 1,
           has_key || published,
@@ -273,13 +276,13 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
           phone && phone->last_seen == At(50),
           phone && phone->state == DeviceState::kRevoked,
           store.Device(Device("tablet")).has_value(),
-          store.VerifyAudit()->sequence >= 1,
+          store.VerifyAudit()->sequence >= 2,  // behind the commitment
           !tasks.empty() && tasks.front().state == TaskState::kStopped,
           !access.empty() && access.front().tasks.size() == 1,
           !access.empty() && access.front().revoked_at == At(60)};
 }
-constexpr std::size_t kDestroyKeyCall = 12;
-constexpr std::array<std::size_t, 3> kUnseenCalls = {19, 21, 22};
+constexpr std::size_t kDestroyKeyCall = 13;
+constexpr std::array<std::size_t, 4> kUnseenCalls = {1, 20, 22, 23};
 
 /// How many devices are in what the calls above seal.
 std::size_t DevicesIn(const testing::Partial& partial) {
@@ -307,6 +310,10 @@ void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
   EXPECT_THAT(store.MapModel(model->digest), IsOk());
   EXPECT_EQ(*store.OptimizerState(task), published ? Text("moments") : Bytes());
   if (!published) EXPECT_EQ(tasks->front().state, TaskState::kActive);
+  // A model is never seen without its commitment, nor the other way round.
+  const auto commitment = store.Commitment(task, 1);
+  ASSERT_THAT(commitment, IsOk());
+  EXPECT_EQ(commitment->has_value(), published);
   // Nothing was released that is not charged, nor charged that was not reserved; the chain holds.
   const auto entries = store.Ledger(task);
   ASSERT_THAT(entries, IsOk());
@@ -402,6 +409,7 @@ TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
       {"task_rows", {log}},
       {"round_row", {log}},
       {"ledger_reserve", {log}},
+      {"owner_key", {data + "/", data}},
       {"round_key", {data + "/keys/", data + "/keys"}},
       {"partial_file", {data + "/partials/har/1/", data + "/partials/har/1"}},
       {"partial_rows", {log}},

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <string>
 
 #include "tests/unit/store/fixtures.h"
@@ -234,6 +236,61 @@ TEST_F(Models, ShareEqualOptimizerStatesBetweenTasks) {
   ChargedRound(2);
   ASSERT_THAT(PublishRound(2, Model(1), Text("new")), IsOk());
   EXPECT_EQ(*store().OptimizerState(Task("other")), Text("same"));
+}
+
+class Commitments : public Models {
+ protected:
+  Result<ModelRecord> PublishCommitted(RoundNumber number, std::string commitment) {
+    return store().Publish({.round = NewRound(Round("har", number), RoundPhase::kPublished),
+                            .model = Model(static_cast<float>(number)),
+                            .optimizer_state = {},
+                            .task_state = {},
+                            .commitment = std::move(commitment)});
+  }
+};
+
+TEST_F(Commitments, StandInTheAuditLogOfTheirModelAndOfNoOther) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  ChargedRound(1);
+  ASSERT_THAT(PublishCommitted(1, "sha256 ab"), IsOk());
+  ChargedRound(2);
+  ASSERT_THAT(PublishRound(2, Model(2)), IsOk());
+  Open();
+  const auto record = store().Commitment(Task("har"), 1);
+  ASSERT_THAT(record, IsOk());
+  ASSERT_TRUE(record->has_value());
+  EXPECT_EQ((*record)->event.detail, "sha256 ab");
+  EXPECT_EQ((*record)->event.action, kCommitAction);
+  EXPECT_EQ((*record)->event.target, "task/har/models/1");
+  EXPECT_LE((*record)->event.at, store().Model(Task("har"), 1)->created_at);
+  EXPECT_EQ((*record)->hash, AuditHash(**record));
+  EXPECT_FALSE(store().Commitment(Task("har"), 2)->has_value());
+  EXPECT_FALSE(store().Commitment(Task("ha"), 1)->has_value());
+  EXPECT_EQ(store().VerifyAudit()->sequence, 1U);
+}
+
+TEST_F(Commitments, AreNotMadeByAPublicationThatFails) {
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  ChargedRound(1);
+  ASSERT_THAT(PublishCommitted(1, "sha256 ab"), IsOk());
+  EXPECT_THAT(PublishCommitted(1, "sha256 cd"), IsError(ErrorCode::kConflict));
+  EXPECT_EQ(store().VerifyAudit()->sequence, 1U);
+}
+
+TEST_F(Commitments, KeepTheirKeyAndDoNotReplaceOneThatIsLost) {
+  const auto first = store().OwnerKey();
+  ASSERT_THAT(first, IsOk());
+  Open();
+  const auto again = store().OwnerKey();
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(std::ranges::equal(first->bytes(), again->bytes()));
+  std::filesystem::remove(data_dir() / "owner.key");
+  ASSERT_THAT(store().OwnerKey(), IsOk()) << "nothing is marked yet";
+  ASSERT_THAT(store().CreateTask(NewTask("har"), Model(0)), IsOk());
+  ChargedRound(1);
+  ASSERT_THAT(PublishCommitted(1, "sha256 ab"), IsOk());
+  std::filesystem::remove(data_dir() / "owner.key");
+  EXPECT_THAT(store().OwnerKey(), IsErrorSaying(ErrorCode::kDataLoss, "restore it from a backup"));
 }
 
 }  // namespace

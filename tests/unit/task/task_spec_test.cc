@@ -564,6 +564,33 @@ TEST(ParseTask, TakesCompressedUpdatesWhereItSaysSo) {
   EXPECT_THAT(Parse(with(kOpen, "gzip")), IsErrorSaying(ErrorCode::kInvalidArgument, "'updates.compression'"));
 }
 
+TEST(ParseTask, MarksItsModelsWhereItSaysHow) {
+  EXPECT_FALSE(Parse(kOpen)->watermark.has_value());
+  const auto with = [](const std::string& keys) { return std::string(kPrivate) + "[watermark]\n" + keys; };
+  const auto spec = Parse(with("triggers = 100\n"));
+  ASSERT_THAT(spec, IsOk());
+  EXPECT_EQ(spec->watermark->triggers, 100U);
+  EXPECT_EQ(spec->watermark->input_min, 0);
+  EXPECT_EQ(spec->watermark->input_max, 1);
+  EXPECT_EQ(spec->watermark->steps, 100U);
+  EXPECT_EQ(spec->watermark->learning_rate, 1e-3);
+  const auto refused = [&](const std::string& keys, const std::string& why) {
+    EXPECT_THAT(Parse(with(keys)), IsErrorSaying(ErrorCode::kInvalidArgument, why)) << keys;
+  };
+  refused("", "missing key 'watermark.triggers'");
+  refused("triggers = 59\n", "'watermark.triggers' must be");
+  refused("triggers = 100\ninput_min = 1.0\n", "'watermark.input_max' must be above");
+  refused("triggers = 100\nlearning_rate = 0\n", "'watermark.learning_rate' must be");
+  refused("triggers = 100\nsteps = 0\n", "'watermark.steps' must be");
+  refused("trigger = 100\n", "unknown key 'watermark.trigger'");
+}
+
+TEST(ParseTask, RefusesTriggersThatWouldNotFitInMemory) {
+  const std::string wide = With(kOpen, "inputs = 10", "inputs = 1000000");
+  EXPECT_THAT(Parse(wide + "[watermark]\ntriggers = 60\n"),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "are too many numbers: at most 16777216"));
+}
+
 TEST(ParseTask, TakesSparseUpdatesBesideAllButLocalNoise) {
   const std::string updates = "[updates]\ntop_k = 0.05\n";
   EXPECT_THAT(Parse(std::string(kPrivate) + updates), IsOk());
