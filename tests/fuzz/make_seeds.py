@@ -60,6 +60,11 @@ def codec():
         (6, "renew", "enrolment", "RenewRequest", 'csr_pem: "pem"'),
         (9, "privacy", "agent", "PrivacyResponse",
          'tasks { task: "har" mechanism: MECHANISM_LAPLACE rounds: 3 max_participations: 5 epsilon: 1.5 delta: 1e-6 }'),
+        (10, "model-lease-wish", "agent", "ModelLeaseRequest",
+         'device_key: "%s" highest_version: 3 key_tier: "tpm"' % ("k" * 65)),
+        (11, "model-lease", "agent", "ModelLeaseResponse",
+         'version: 4 manifest_digest: "%s" bundle_bytes: 14000 lease: "{}" key_epoch: 1 renew_after_ms: 1000 '
+         'signer: "%s"' % ("m" * 32, "s" * 32)),
         (7, "renewed", "enrolment", "RenewResponse", 'certificate_chain_pem: "pem"'),
     )
     for selector, name, schema, message, text in messages:
