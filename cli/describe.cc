@@ -72,6 +72,14 @@ std::string WatermarkOf(const Json& task) {
   return watermark.is_object() ? TextAt(watermark, "triggers") + " triggers, taught after each round" : "none";
 }
 
+std::string DeploymentOf(const Json& task) {
+  const Json deployment = MemberAt(task, "deployment");
+  const Json lease = MemberAt(deployment, "lease_ms");
+  if (!lease.is_number_unsigned()) return "none: devices get no models to use";
+  return "leases of " + std::to_string(lease.get<std::uint64_t>() / 1000) + " s; " +
+         (TextAt(deployment, "copies") == "own" ? "a copy of its own for each device" : "one copy for all devices");
+}
+
 std::string DescribeCurrent(const Json& current) {
   if (!current.is_object()) return "-";
   std::string text = TextAt(current, "round") + ", " + TextAt(current, "phase") + ", " + TextAt(current, "counted") +
@@ -136,6 +144,7 @@ std::string DescribeTask(const Json& task) {
                       {"cohort", CohortOf(task)},
                       {"updates", UpdatesOf(task)},
                       {"watermark", WatermarkOf(task)},
+                      {"deployment", DeploymentOf(task)},
                       {"mechanism", TextAt(task, "mechanism")},
                       {"noise multiplier", NoiseAt(task)},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},

@@ -79,6 +79,12 @@ Json WatermarkJson(const task::TaskSpec& spec) {
           {"learning_rate", watermark->learning_rate}};
 }
 
+Json DeploymentJson(const task::TaskSpec& spec) {
+  const auto& deployment = spec.deployment;
+  if (!deployment) return nullptr;
+  return {{"lease_ms", deployment->lease.count()}, {"copies", deployment->obfuscate ? "own" : "shared"}};
+}
+
 Json LocalJson(const task::TaskSpec& spec) {
   const auto& local = spec.privacy.local;
   if (!local) return nullptr;
@@ -170,6 +176,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"top_k", TopKJson(spec)},
           {"compression", CompressionText(spec)},
           {"watermark", WatermarkJson(spec)},
+          {"deployment", DeploymentJson(spec)},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},
