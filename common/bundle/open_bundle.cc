@@ -36,12 +36,14 @@ Result<void> CheckEnd(ByteSource& source) {
   return {};
 }
 
-// Hashes each chunk while it is in the cache. Returns the digest of the plaintext.
-Result<Digest256> ReadChunks(ByteSource& source, PayloadCipher& cipher, std::span<std::uint8_t> memory) {
+// Reads the chunks, each into what `place` gives for its number, and hashes it while it is in the cache. Returns the
+// digest of the plaintext.
+template <typename Place>
+Result<Digest256> ReadChunks(ByteSource& source, PayloadCipher& cipher, std::uint64_t chunks, Place place) {
   crypto::Sha256Stream digest;
   Bytes sealed;
-  for (std::uint64_t index = 0; index < ChunksOf(memory.size()); ++index) {
-    const std::span<std::uint8_t> plaintext = memory.subspan(index * kChunk, cipher.PlaintextSize(index));
+  for (std::uint64_t index = 0; index < chunks; ++index) {
+    const std::span<std::uint8_t> plaintext = place(index, cipher.PlaintextSize(index));
     sealed.resize(plaintext.size() + crypto::Aead::kTagSize);
     TACIT_TRY_VOID(ReadSealed(source, sealed));
     TACIT_TRY_VOID(cipher.Open(index, sealed, plaintext));
@@ -56,16 +58,33 @@ Result<Digest256> ReadChunks(ByteSource& source, PayloadCipher& cipher, std::spa
 OpenedBundle::OpenedBundle(ByteSource& source, BundleHead head, LeaseTerms terms, crypto::SecretKey payload_key)
     : source_(source), head_(std::move(head)), terms_(std::move(terms)), payload_key_(std::move(payload_key)) {}
 
+// Whoever has the content key can seal other chunks: the digest is what ties them to who signed.
+Result<void> OpenedBundle::CheckPlaintext(const Digest256& digest) const {
+  if (digest == head_.manifest.fields().plaintext_digest) return {};
+  return Fail(ErrorCode::kDataLoss, "the plaintext of the bundle is not the one that its manifest names");
+}
+
 Result<void> OpenedBundle::ReadInto(std::span<std::uint8_t> memory) && {
   TACIT_CHECK(memory.size() == head_.manifest.fields().plaintext_size, "callers make the room that the manifest names");
   PayloadCipher cipher(payload_key_, head_.manifest);
-  auto digest = ReadChunks(source_, cipher, memory);
-  // Whoever has the content key can seal other chunks: the digest is what ties them to who signed.
-  if (digest && *digest != head_.manifest.fields().plaintext_digest)
-    digest = Fail(ErrorCode::kDataLoss, "the plaintext of the bundle is not the one that its manifest names");
-  if (digest) return {};
-  crypto::Zeroise(memory);
-  return std::unexpected(std::move(digest).error());
+  const auto in_memory = [memory](std::uint64_t index, std::size_t size) {
+    return memory.subspan(index * kChunk, size);
+  };
+  const auto digest = ReadChunks(source_, cipher, ChunksOf(memory.size()), in_memory);
+  const Result<void> good = digest ? CheckPlaintext(*digest) : std::unexpected(digest.error());
+  if (!good) crypto::Zeroise(memory);
+  return good;
+}
+
+Result<void> OpenedBundle::Verify() && {
+  PayloadCipher cipher(payload_key_, head_.manifest);
+  const std::uint64_t size = head_.manifest.fields().plaintext_size;
+  Bytes chunk(static_cast<std::size_t>(std::min<std::uint64_t>(size, kChunk)));
+  const auto reused = [&chunk](std::uint64_t, std::size_t bytes) { return std::span(chunk).first(bytes); };
+  const auto digest = ReadChunks(source_, cipher, ChunksOf(size), reused);
+  crypto::Zeroise(chunk);
+  TACIT_TRY(const Digest256 plaintext, digest);
+  return CheckPlaintext(plaintext);
 }
 
 Result<void> CheckAdmissible(const Manifest& manifest, const Opening& opening) {

@@ -163,6 +163,9 @@ value = "33"
              '"mechanism": "gaussian", "noise_multiplier": 8.0, "delta": 1e-06, "max_releases": 20, "releases": 3}]}')
     write("device_files", "local", b"\x04" + spend.encode())
     write("device_files", "local-no-cap", b"\x04" + spend.replace('{"epsilon": 8.0, "delta": 1e-06}', "null").encode())
+    held = b"TACITHM1" + b"m" * 32 + struct.pack("<7Q", 7, 1, 1, 14000, 2 * 10**12, 10**12, 2) + b"{}"
+    write("device_files", "held", b"\x05" + held)
+    write("device_files", "held-cut", b"\x05" + held[:-1])
     write("device_files", "model-huge", b"\x03tacit-mlp/1:1048576,1048576,2")
 
 
@@ -301,10 +304,12 @@ ca_certificate = "ca.crt"
 ca_key = "ca.key"
 certificate = "server.crt"
 private_key = "server.key"
+model_key = "pki/models.key"
 [limits]
 memory_ceiling = "2GiB"
 upload_memory = "512MiB"
 task_memory = "256MiB"
+bundle_memory = "64MiB"
 max_update_bytes = "256MiB"
 max_parameters = 1000000
 [traces]
@@ -328,6 +333,7 @@ def toml():
     write("task_file", "asynchronous", asynchronous + '[asynchronous]\nmax_staleness = 4\ndiscount = "inverse"\n'
           'concurrency = 40\nlease_lifetime = "2m"\n')
     write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
+    write("task_file", "deployment", TASK + '[deployment]\nlease = "30d"\ncopies = "own"\n')
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
