@@ -217,6 +217,24 @@ Json ToJson(const store::DeviceRecord& device, LastSeen precision) {
           {"last_seen_at", TimeOrNull(seen)}};
 }
 
+Json ToJson(const store::DeviceKeyRecord& key) {
+  return {{"epoch", key.epoch},
+          {"tier", key.tier},
+          {"sha256", ToHex(crypto::Sha256(key.point))},
+          {"recorded_at", FormatRfc3339(key.recorded_at)}};
+}
+
+Json ToJson(const store::ModelLeaseRecord& lease, LastSeen precision) {
+  const auto told = [precision](WallTime time) {
+    return FormatRfc3339(precision == LastSeen::kDay ? WallTime(std::chrono::floor<std::chrono::days>(time)) : time);
+  };
+  return {{"task", lease.task.str()},
+          {"version", lease.version},
+          {"leases", precision == LastSeen::kDay ? Json() : Json(lease.leases)},
+          {"leased_at", told(lease.leased_at)},
+          {"expires_at", told(lease.expires_at)}};
+}
+
 Json FleetJson(const coordinator::DeviceRegistry& devices, WallTime now) {
   const store::DeviceCounts counts = devices.Counts();
   const metrics::CertificatesLeft left = devices.CertificatesLeft(now);

@@ -252,6 +252,11 @@ class ByTheAgent(Delivery):
         self.assertEqual({each.name for each in self.held(self.device).iterdir()},
                          {"current", second["manifest"] + ".tacit"})
         self.assertEqual(self.show(self.device)["version"], 2)
+        shown = self.server.cli("device", "show", "cam")["data"]
+        self.assertEqual((shown["model_key"]["tier"], shown["model_key"]["epoch"]), ("file", 1))
+        self.assertEqual([(each["task"], each["version"], each["leases"]) for each in shown["models"]], [("t", 2, 3)])
+        self.assertEqual(self.server.cli("model", "deployment", "t")["data"]["items"],
+                         [{"version": 2, "devices": 1, "running_leases": 1, "leases": 3}])
         for path in (self.device.state / "delivery", self.held(self.device)):
             self.assertEqual(path.stat().st_mode & 0o077, 0, path)
 
