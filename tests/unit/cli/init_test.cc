@@ -71,7 +71,7 @@ TEST(Init, MakesTheWholeTreeWithSecretsForTheOwnerOnly) {
                            "operators/auditor.key", "operators/prometheus.key"}) {
     EXPECT_EQ(ModeOf(directory / name), 0600U) << name;
   }
-  EXPECT_EQ(NamesIn(parent.path()).size(), 15U) << "nothing may be left beside the directory";
+  EXPECT_EQ(NamesIn(parent.path()).size(), 16U) << "nothing may be left beside the directory";
 }
 
 TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {
