@@ -107,6 +107,11 @@ Outcome<Command> MakeModelShow(const RawArguments& raw) {
   return ModelShowArguments{std::move(task), raw.version};
 }
 
+Outcome<Command> MakeModelDeployment(const RawArguments& raw) {
+  TACIT_CLI_TRY(TaskId task, ParseTask(raw.task));
+  return ModelDeploymentArguments{std::move(task)};
+}
+
 Outcome<Command> MakeModelGet(const RawArguments& raw) {
   TACIT_CLI_TRY(TaskId task, ParseModelOf(raw));
   const std::filesystem::path output(raw.output);
@@ -398,6 +403,8 @@ void DescribeModel(Grammar& grammar, CLI::App& app) {
     leaf.add_option("--version", raw.version, "Model version, or 'latest'")->type_name("V")->capture_default_str();
   };
   add_version(AddLeaf(grammar, model, "show", "What a model is, without its parameters", MakeModelShow));
+  AddTask(raw, AddLeaf(grammar, model, "deployment", "Which versions devices may use, and how many have which",
+                       MakeModelDeployment));
   CLI::App& get = AddLeaf(grammar, model, "get", "Download a model", MakeModelGet);
   add_version(get);
   get.add_option("-o,--output", raw.output, "File to write (default: TASK-vV.FORMAT here)")->type_name("FILE");

@@ -56,6 +56,9 @@ struct ModelShowArguments {
   TaskId task;
   std::string version;  ///< As in ModelGetArguments.
 };
+struct ModelDeploymentArguments {
+  TaskId task;
+};
 struct ModelGetArguments {
   TaskId task;
   std::string version;           ///< "latest" or a number.
@@ -211,16 +214,16 @@ struct VersionArguments {
 
 using Command =
     std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
-                 RoundShowArguments, ModelShowArguments, TokenListArguments, TokenRevokeArguments, DeviceShowArguments,
-                 AlertsArguments, MetricsArguments, PrivacyOutlookArguments, AuditVerifyArguments, TaskStopArguments,
-                 TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, ModelTraceArguments, ModelClaimArguments,
-                 ModelVerifyArguments, PrivacyShowArguments, PrivacyLedgerArguments, PrivacyVerifyArguments,
-                 PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
-                 PrivacyAuditArguments, SimulateArguments, TokenCreateArguments, DeviceSummaryArguments,
-                 DeviceListArguments, DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments,
-                 AccessTokenRevokeArguments, WhoamiArguments, AuditListArguments, ContextAddArguments,
-                 ContextListArguments, ContextUseArguments, ContextRemoveArguments, DoctorArguments,
-                 CompletionArguments, CompleteArguments, VersionArguments>;
+                 RoundShowArguments, ModelShowArguments, ModelDeploymentArguments, TokenListArguments,
+                 TokenRevokeArguments, DeviceShowArguments, AlertsArguments, MetricsArguments, PrivacyOutlookArguments,
+                 AuditVerifyArguments, TaskStopArguments, TaskAdjustArguments, TaskWatchArguments, ModelGetArguments,
+                 ModelTraceArguments, ModelClaimArguments, ModelVerifyArguments, PrivacyShowArguments,
+                 PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
+                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, SimulateArguments,
+                 TokenCreateArguments, DeviceSummaryArguments, DeviceListArguments, DeviceRevokeArguments,
+                 AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments,
+                 AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
+                 ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

@@ -22,6 +22,7 @@ Outcome<Report> Run(const RoundShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const ModelDeploymentArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client);
 /// Ends with kRefused when no device may be named.
 Outcome<Report> Run(const ModelTraceArguments& arguments, ApiClient& client);

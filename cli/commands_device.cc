@@ -35,7 +35,7 @@ Outcome<Report> Run(const TokenRevokeArguments& arguments, ApiClient& client) {
 
 Outcome<Report> Run(const DeviceShowArguments& arguments, ApiClient& client) {
   TACIT_CLI_TRY(Json device, client.Get("/api/v1/devices/" + arguments.device.str()));
-  std::string text = DescribeDevices(Json::array({device}));
+  std::string text = DescribeDevice(device);
   return Report{std::move(device), std::move(text), {}};
 }
 

@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "cli/commands.h"
+#include "cli/describe.h"
 #include "cli/fields.h"
 #include "cli/text.h"
 #include "common/base/files.h"
@@ -32,6 +33,12 @@ Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client) {
                                   {"made", TextAt(model, "created_at")},
                                   {"sha256", TextAt(model, "sha256")}});
   return Report{std::move(model), std::move(text), {}};
+}
+
+Outcome<Report> Run(const ModelDeploymentArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json deployment, client.Get("/api/v1/tasks/" + arguments.task.str() + "/deployment"));
+  std::string text = DescribeDeployment(deployment);
+  return Report{std::move(deployment), std::move(text), {}};
 }
 
 Outcome<Report> Run(const ModelGetArguments& arguments, ApiClient& client) {

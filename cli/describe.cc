@@ -72,6 +72,14 @@ std::string WatermarkOf(const Json& task) {
   return watermark.is_object() ? TextAt(watermark, "triggers") + " triggers, taught after each round" : "none";
 }
 
+std::string DeploymentOf(const Json& task) {
+  const Json deployment = MemberAt(task, "deployment");
+  const Json lease = MemberAt(deployment, "lease_ms");
+  if (!lease.is_number_unsigned()) return "none: devices get no models to use";
+  return "leases of " + std::to_string(lease.get<std::uint64_t>() / 1000) + " s; " +
+         (TextAt(deployment, "copies") == "own" ? "a copy of its own for each device" : "one copy for all devices");
+}
+
 std::string DescribeCurrent(const Json& current) {
   if (!current.is_object()) return "-";
   std::string text = TextAt(current, "round") + ", " + TextAt(current, "phase") + ", " + TextAt(current, "counted") +
@@ -136,6 +144,7 @@ std::string DescribeTask(const Json& task) {
                       {"cohort", CohortOf(task)},
                       {"updates", UpdatesOf(task)},
                       {"watermark", WatermarkOf(task)},
+                      {"deployment", DeploymentOf(task)},
                       {"mechanism", TextAt(task, "mechanism")},
                       {"noise multiplier", NoiseAt(task)},
                       {"clip norm", ShortNumberAt(task, "clip_norm")},
@@ -376,6 +385,35 @@ std::string DescribeDevices(const Json& devices) {
                     TextAt(device, "certificate_not_after"), TextAt(device, "last_seen_at")});
   }
   return FormatTable(rows);
+}
+
+std::string DescribeDevice(const Json& device) {
+  std::string text = DescribeDevices(Json::array({device}));
+  const Json key = MemberAt(device, "model_key");
+  if (!key.is_object()) return text + "\nno key for models: it has not asked for any\n";
+  text += "\n" + FormatPairs({{"key for models", TextAt(key, "sha256")},
+                              {"kept in", TextAt(key, "tier")},
+                              {"number", TextAt(key, "epoch") + ", since " + TextAt(key, "recorded_at")}});
+  std::vector<std::vector<std::string>> rows = {{"TASK", "VERSION", "LEASES", "LAST", "UNTIL"}};
+  for (const Json& lease : MemberAt(device, "models")) {
+    rows.push_back({TextAt(lease, "task"), TextAt(lease, "version"), TextAt(lease, "leases"),
+                    TextAt(lease, "leased_at"), TextAt(lease, "expires_at")});
+  }
+  return text + "\n" + FormatTable(rows);
+}
+
+std::string DescribeDeployment(const Json& deployment) {
+  std::string text = FormatPairs({{"task", TextAt(deployment, "task")},
+                                  {"newest version", TextAt(deployment, "newest_version")},
+                                  {"devices get", DeploymentOf({{"deployment", deployment}})}});
+  if (MemberAt(deployment, "withheld") == true)
+    return text + "\nwho has which version is withheld: a coin hides when devices come\n";
+  std::vector<std::vector<std::string>> rows = {{"VERSION", "DEVICES", "LEASES THAT HOLD", "LEASES GIVEN"}};
+  for (const Json& each : MemberAt(deployment, "items")) {
+    rows.push_back(
+        {TextAt(each, "version"), TextAt(each, "devices"), TextAt(each, "running_leases"), TextAt(each, "leases")});
+  }
+  return text + "\n" + (rows.size() == 1 ? "no device has asked yet\n" : FormatTable(rows));
 }
 
 std::string DescribeToken(const Json& token, const std::string& host) {

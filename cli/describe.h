@@ -29,6 +29,10 @@ std::string DescribeFleet(const Json& fleet);
 std::string DescribeAlerts(const Json& alerts);
 /// A line for each series of each metric.
 std::string DescribeMetrics(const Json& metrics);
+/// One device, with its key and what it has of models.
+std::string DescribeDevice(const Json& device);
+/// Which versions of a task devices may use.
+std::string DescribeDeployment(const Json& deployment);
 std::string DescribeDevices(const Json& devices);
 /// Enrolment tokens, without their secrets.
 std::string DescribeTokens(const Json& tokens);

@@ -21,6 +21,7 @@
 #include "common/base/text.h"
 #include "common/crypto/ca.h"
 #include "common/crypto/secret.h"
+#include "common/crypto/signing.h"
 #include "common/crypto/spiffe.h"
 
 namespace tacit::cli {
@@ -119,6 +120,13 @@ Result<void> AddServer(Tree& tree, const crypto::CertificateAuthority& ca, const
   return {};
 }
 
+Result<void> AddModelKey(Tree& tree) {
+  TACIT_TRY(const crypto::SigningKey key, crypto::SigningKey::Generate());
+  TACIT_TRY(std::string pem, key.ToPem());
+  tree.files.push_back({"pki/models.key", std::move(pem), Access::kOwner});
+  return {};
+}
+
 struct Person {
   const char* kind;
   const char* name;
@@ -190,6 +198,7 @@ Result<Tree> MakeTree(const InitArguments& arguments, WallTime now) {
   tree.files.push_back({"pki/ca.key", std::move(ca_key), Access::kOwner});
   tree.files.push_back({"pki/ca.crt", ca.CertPem(), Access::kAll});
   TACIT_TRY_VOID(AddServer(tree, ca, arguments, now));
+  TACIT_TRY_VOID(AddModelKey(tree));
   for (const Person& person : {kFirstAdmin, kFirstAuditor, kPrometheus})
     TACIT_TRY_VOID(AddPerson(tree, ca, arguments, person, now));
   tree.files.push_back({"tacitd.toml", ServerConfigText(ConfigOptions(arguments)), Access::kAll});
@@ -280,7 +289,9 @@ Report MakeReport(const InitArguments& arguments, const std::filesystem::path& d
                              {"first admin", "operators/admin.crt, good for 90 days"},
                              {"first auditor", "operators/auditor.crt, good for 90 days"},
                              {"for Prometheus", "operators/prometheus.crt, good for 90 days"}});
-  report.text += "\nKeep pki/ca.key secret and backed up: whoever has it can make devices and operators.\nNext:\n";
+  report.text +=
+      "\nKeep pki/ca.key secret and backed up: whoever has it can make devices and operators.\n"
+      "Back up pki/models.key: devices take models that are signed with it, and no others.\nNext:\n";
   for (const std::string& command : next) report.text += "  " + command + "\n";
   return report;
 }

@@ -52,11 +52,13 @@ ca_certificate = "pki/ca.crt"
 ca_key = "pki/ca.key"
 certificate = "pki/server.crt"
 private_key = "pki/server.key"
+# model_key = "pki/models.key" # signs the models that devices get to use; made when it is not there
 
 [limits]                      # tacitd does not start when the limits together could need more than memory_ceiling
 # memory_ceiling = "2GiB"
 # upload_memory = "512MiB"    # all updates on their way in; a device that finds no room is asked to come back
 # task_memory = "256MiB"      # all active tasks: 64 bytes a parameter, and what asynchronous ones remember
+# bundle_memory = "12MiB"     # models made ready for devices, which takes 12 bytes a parameter: raise it for large ones
 # max_update_bytes = "256MiB" # one update
 # max_parameters = 268435456  # of one model
 )";

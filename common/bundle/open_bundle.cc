@@ -37,6 +37,10 @@ Result<void> OpenedBundle::ReadInto(std::span<std::uint8_t> memory) && {
   return ReadPayload(source_, std::move(*this).Ticket(), memory);
 }
 
+Result<void> OpenedBundle::Verify() && {
+  return VerifyPayload(source_, std::move(*this).Ticket());
+}
+
 Result<void> CheckAdmissible(const Manifest& manifest, const Opening& opening) {
   const ManifestFields& fields = manifest.fields();
   if (fields.model != opening.model) {

@@ -25,19 +25,24 @@ Result<void> CheckEnd(ByteSource& source) {
   return {};
 }
 
-// Hashes each chunk while it is in the cache. Returns the digest of the plaintext.
-Result<Digest256> ReadChunks(ByteSource& source, PayloadCipher& cipher, std::span<std::uint8_t> memory) {
+// Reads the chunks, each into what `place` gives for its number, and hashes it while it is in the cache.
+template <typename Place>
+Result<void> ReadChunks(ByteSource& source, const PayloadTicket& ticket, Place place) {
+  PayloadCipher cipher(ticket.key,
+                       PayloadCipher::Payload{.manifest = ticket.manifest, .plaintext_size = ticket.plaintext_size});
   crypto::Sha256Stream digest;
   Bytes sealed;
-  for (std::uint64_t index = 0; index < ChunksOf(memory.size()); ++index) {
-    const std::span<std::uint8_t> plaintext = memory.subspan(index * kChunk, cipher.PlaintextSize(index));
+  for (std::uint64_t index = 0; index < ChunksOf(ticket.plaintext_size); ++index) {
+    const std::span<std::uint8_t> plaintext = place(index, cipher.PlaintextSize(index));
     sealed.resize(plaintext.size() + crypto::Aead::kTagSize);
     TACIT_TRY_VOID(ReadSealed(source, sealed));
     TACIT_TRY_VOID(cipher.Open(index, sealed, plaintext));
     digest.Update(plaintext);
   }
   TACIT_TRY_VOID(CheckEnd(source));
-  return digest.Finish();
+  // Whoever has the content key can seal other chunks: the digest is what ties them to who signed.
+  if (digest.Finish() == ticket.plaintext_digest) return {};
+  return Fail(ErrorCode::kDataLoss, "the plaintext of the bundle is not the one that its manifest names");
 }
 
 }  // namespace
@@ -65,15 +70,20 @@ Result<PayloadTicket> PayloadTicket::Parse(ByteSpan bytes) {
 
 Result<void> ReadPayload(ByteSource& source, const PayloadTicket& ticket, std::span<std::uint8_t> memory) {
   TACIT_CHECK(memory.size() == ticket.plaintext_size, "callers make the room that the manifest names");
-  PayloadCipher cipher(ticket.key,
-                       PayloadCipher::Payload{.manifest = ticket.manifest, .plaintext_size = ticket.plaintext_size});
-  auto digest = ReadChunks(source, cipher, memory);
-  // Whoever has the content key can seal other chunks: the digest is what ties them to who signed.
-  if (digest && *digest != ticket.plaintext_digest)
-    digest = Fail(ErrorCode::kDataLoss, "the plaintext of the bundle is not the one that its manifest names");
-  if (digest) return {};
-  crypto::Zeroise(memory);
-  return std::unexpected(std::move(digest).error());
+  const auto in_memory = [memory](std::uint64_t index, std::size_t size) {
+    return memory.subspan(index * kChunk, size);
+  };
+  Result<void> read = ReadChunks(source, ticket, in_memory);
+  if (!read) crypto::Zeroise(memory);
+  return read;
+}
+
+Result<void> VerifyPayload(ByteSource& source, const PayloadTicket& ticket) {
+  Bytes chunk(static_cast<std::size_t>(std::min<std::uint64_t>(ticket.plaintext_size, kChunk)));
+  const auto reused = [&chunk](std::uint64_t, std::size_t size) { return std::span(chunk).first(size); };
+  const Result<void> verified = ReadChunks(source, ticket, reused);
+  crypto::Zeroise(chunk);
+  return verified;
 }
 
 }  // namespace tacit::bundle

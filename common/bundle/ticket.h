@@ -33,4 +33,8 @@ struct PayloadTicket {
 /// many, or where the plaintext is not the one that was signed; what the source says.
 Result<void> ReadPayload(ByteSource& source, const PayloadTicket& ticket, std::span<std::uint8_t> memory);
 
+/// Asks all that ReadPayload asks and keeps nothing: one chunk of plaintext at a time is in memory, overwritten after.
+/// Errors: as ReadPayload.
+Result<void> VerifyPayload(ByteSource& source, const PayloadTicket& ticket);
+
 }  // namespace tacit::bundle

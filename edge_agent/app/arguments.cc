@@ -161,6 +161,31 @@ void AddEvaluate(CLI::App& app, EvaluateArguments& evaluate) {
   AddData(*command, evaluate.data);
 }
 
+void AddModelOptions(CLI::App& command, ModelFetchArguments& model) {
+  command.add_option("--state", model.state, "Directory that join filled")->required()->check(IsNamed);
+  command.add_option("--task", model.task, "Of which task")->required()->check(IsTaskName);
+  command
+      .add_option("--key", model.key,
+                  "Where the key that models are encrypted to is kept: file, tpm2[:TCTI], or "
+                  "pkcs11:MODULE?token=LABEL&pin-file=PATH")
+      ->capture_default_str();
+  command.add_option("--signer", model.signers,
+                     "File with a public key in PEM whose models are taken; given more than once, any of them. Without "
+                     "it, the key that the server named first");
+}
+
+void AddModel(CLI::App& app, ModelFetchArguments& fetch, ModelShowArguments& show) {
+  CLI::App* model = app.add_subcommand("model", "Models that this device may use");
+  model->require_subcommand(1);
+  AddModelOptions(*model->add_subcommand("fetch",
+                                         "Bring the newest model of a task here, sealed, with the lease that opens it; "
+                                         "or renew that lease"),
+                  fetch);
+  AddModelOptions(
+      *model->add_subcommand("show", "Open the model that is here, without asking the server, and say what it is"),
+      show.model);
+}
+
 std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* const* argv) {
   Invocation invocation;
   JoinArguments join;
@@ -169,6 +194,8 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   EvaluateArguments evaluate;
   ShapeArguments shape;
   SubjectsArguments subjects;
+  ModelFetchArguments fetch;
+  ModelShowArguments show;
   app.add_flag_callback("--json", [&] { invocation.form = OutputForm::kJson; }, "Answer with one JSON object");
   app.fallthrough();
   AddJoin(app, join);
@@ -179,6 +206,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   CLI::App* list = app.add_subcommand("subjects", "The people in a directory of recordings");
   list->add_option("--data", subjects.data.people, "Directory of recordings")->required();
   AddSplit(*list, subjects.data.split);
+  AddModel(app, fetch, show);
   app.add_subcommand("version", "Version of this program");
   try {
     app.parse(argc, argv);
@@ -197,6 +225,10 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   if (app.got_subcommand("evaluate")) invocation.command = std::move(evaluate);
   if (app.got_subcommand("shape")) invocation.command = std::move(shape);
   if (app.got_subcommand("subjects")) invocation.command = std::move(subjects);
+  if (app.got_subcommand("model")) {
+    const bool shows = app.get_subcommand("model")->got_subcommand("show");
+    invocation.command = shows ? Command(std::move(show)) : Command(std::move(fetch));
+  }
   if (app.got_subcommand("version")) invocation.command = VersionArguments{};
   return invocation;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/base/log.h"
 #include "edge_agent/app/agent_loop.h"
@@ -50,12 +51,23 @@ struct SubjectsArguments {
   DataArguments data;
 };
 
+struct ModelFetchArguments {
+  std::filesystem::path state;
+  std::string task;
+  std::string key = "file";                    ///< As keys::ParseKeyPlace reads it.
+  std::vector<std::filesystem::path> signers;  ///< PEM; empty: the server's own key.
+};
+
+struct ModelShowArguments {
+  ModelFetchArguments model;  ///< The same questions.
+};
+
 struct VersionArguments {};
 
 enum class OutputForm : std::uint8_t { kText, kJson };
 
 using Command = std::variant<JoinArguments, RunArguments, PrivacyArguments, EvaluateArguments, ShapeArguments,
-                             SubjectsArguments, VersionArguments>;
+                             SubjectsArguments, ModelFetchArguments, ModelShowArguments, VersionArguments>;
 
 /// One command line.
 struct Invocation {

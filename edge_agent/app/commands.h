@@ -24,6 +24,8 @@ Result<Report> Execute(const PrivacyArguments& arguments);
 Result<Report> Execute(const EvaluateArguments& arguments);
 Result<Report> Execute(const ShapeArguments& arguments);
 Result<Report> Execute(const SubjectsArguments& arguments);
+Result<Report> Execute(const ModelFetchArguments& arguments, const Clock& clock);
+Result<Report> Execute(const ModelShowArguments& arguments, const Clock& clock);
 Result<Report> Execute(const VersionArguments& arguments);
 
 }  // namespace tacit::agent

@@ -60,6 +60,8 @@ struct Executor {
     const StopSignals signals;
     return Execute(arguments, clock, signals);
   }
+  Result<Report> operator()(const ModelFetchArguments& arguments) const { return Execute(arguments, clock); }
+  Result<Report> operator()(const ModelShowArguments& arguments) const { return Execute(arguments, clock); }
   template <typename Arguments>
   Result<Report> operator()(const Arguments& arguments) const {
     return Execute(arguments);

@@ -18,6 +18,8 @@ inline constexpr std::size_t kMaxCheckInReplyBytes = 8192;
 inline constexpr std::size_t kMaxUpdateHeaderBytes = 4096;
 inline constexpr std::size_t kMaxUpdateAckBytes = 1024;
 inline constexpr std::size_t kMaxPrivacyReplyBytes = 64 * 1024;
+inline constexpr std::size_t kMaxModelLeaseRequestBytes = 1024;
+inline constexpr std::size_t kMaxModelLeaseReplyBytes = 32 * 1024;
 inline constexpr std::size_t kMaxEnrolRequestBytes = 16 * 1024;
 inline constexpr std::size_t kMaxEnrolReplyBytes = 128 * 1024;
 inline constexpr std::size_t kMaxRenewRequestBytes = 16 * 1024;
@@ -29,6 +31,8 @@ inline constexpr std::uint64_t kLeastKeptBytes = std::uint64_t{1} << 20U;
 // Texts, in bytes.
 inline constexpr std::size_t kMaxAgentVersionBytes = 64;
 inline constexpr std::size_t kMaxReasonBytes = 512;
+inline constexpr std::size_t kMaxKeyTierBytes = 32;
+inline constexpr std::size_t kMaxModelLeaseBytes = 16 * 1024;
 inline constexpr std::size_t kMaxTokenBytes = 128;
 inline constexpr std::size_t kMaxCsrPemBytes = 8 * 1024;
 inline constexpr std::size_t kMaxCertificateChainPemBytes = 32 * 1024;
@@ -47,6 +51,11 @@ inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;
 inline constexpr std::uint32_t kMaxGridRadius = 1U << 30U;
 inline constexpr std::uint32_t kMaxEpochs = 1'000'000;
 inline constexpr std::uint32_t kMaxBatchSize = 1U << 24U;
+/// Versions are counted in the numbers that JSON has.
+inline constexpr std::uint64_t kMaxBundleVersion = (1ULL << 53U) - 1;
+/// The largest plaintext of a bundle, with all that is sealed around it.
+inline constexpr std::uint64_t kMaxBundleBytes = (1ULL << 32U) + (1ULL << 22U);
+inline constexpr Millis kMaxRenewAfter = std::chrono::days(366);
 inline constexpr Millis kMaxRetryAfter = std::chrono::hours(24);
 inline constexpr Millis kMaxLeaseDeadline = std::chrono::days(366);
 

@@ -29,15 +29,6 @@ using net::Task;
 
 constexpr Millis kUploadBreaksWithin{2'000};  // as a rule, until the server has seen that it did
 
-Result<DeviceId> IdentifyDevice(const Context& context, HttpRequest& request) {
-  TACIT_TRY(const auto id, Identify(context, request, "device"));
-  TACIT_TRY(DeviceId device, DeviceId::Parse(id.name));
-  TACIT_TRY_VOID(context.coordinator.devices().CheckActive(device, request.peer().public_key_sha256));
-  context.coordinator.devices().Saw(device, context.clock.Now());
-  request.SetRetryAfter(context.coordinator.RetryAfter(device, request.retry_after()));
-  return device;
-}
-
 Result<RoundKey> ParseRound(const std::string& task, const std::string& round) {
   TACIT_TRY(TaskId id, TaskId::Parse(task));
   const std::optional<RoundNumber> number = ParseWhole(round);

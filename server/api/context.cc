@@ -18,6 +18,15 @@ Result<crypto::SpiffeId> Identify(const Context& context, const net::HttpRequest
   return *id;
 }
 
+Result<DeviceId> IdentifyDevice(const Context& context, net::HttpRequest& request) {
+  TACIT_TRY(const auto id, Identify(context, request, "device"));
+  TACIT_TRY(DeviceId device, DeviceId::Parse(id.name));
+  TACIT_TRY_VOID(context.coordinator.devices().CheckActive(device, request.peer().public_key_sha256));
+  context.coordinator.devices().Saw(device, context.clock.Now());
+  request.SetRetryAfter(context.coordinator.RetryAfter(device, request.retry_after()));
+  return device;
+}
+
 net::Task<Result<void>> Audit(Context& context, std::string actor, std::string action, std::string target,
                               std::string detail) {
   const store::AuditEvent event{.at = context.clock.Now(),

@@ -15,6 +15,13 @@
 #include "server/coordinator/coordinator.h"
 #include "server/metrics/metrics.h"
 
+namespace tacit::crypto {
+class SigningKey;
+}
+namespace tacit::delivery {
+class BundleCache;
+}
+
 namespace tacit::api {
 
 class AccessTokens;
@@ -27,7 +34,10 @@ class StreamPlaces;
 struct Context {
   coordinator::Coordinator& coordinator;
   net::ComputePool& compute;
-  net::ComputePool& figures;  ///< For accountants: one question after the other, and never in the way of an update.
+  net::ComputePool& figures;   ///< For accountants: one question after the other, and never in the way of an update.
+  net::ComputePool& bundling;  ///< One thread, which makes bundles and leases.
+  delivery::BundleCache& bundles;
+  const crypto::SigningKey& model_key;
   const crypto::CertificateAuthority& ca;
   const Clock& clock;
   Logger& log;
@@ -56,6 +66,10 @@ struct Context {
 /// Who is calling, proven by the handshake, when it is a `kind` of our trust domain.
 /// Errors: kPermissionDenied, saying what the certificate lacks.
 Result<crypto::SpiffeId> Identify(const Context& context, const net::HttpRequest& request, std::string_view kind);
+
+/// Which device is calling, once it was found to be one that may act now; notes that it was seen.
+/// Errors: as Identify; kPermissionDenied for a device that is revoked or was admitted with another key.
+Result<DeviceId> IdentifyDevice(const Context& context, net::HttpRequest& request);
 
 /// Writes one audit record; `actor` did `action` to `target`. Errors: those of the store.
 net::Task<Result<void>> Audit(Context& context, std::string actor, std::string action, std::string target,

@@ -79,6 +79,12 @@ Json WatermarkJson(const task::TaskSpec& spec) {
           {"learning_rate", watermark->learning_rate}};
 }
 
+Json DeploymentJson(const task::TaskSpec& spec) {
+  const auto& deployment = spec.deployment;
+  if (!deployment) return nullptr;
+  return {{"lease_ms", deployment->lease.count()}, {"copies", deployment->obfuscate ? "own" : "shared"}};
+}
+
 Json LocalJson(const task::TaskSpec& spec) {
   const auto& local = spec.privacy.local;
   if (!local) return nullptr;
@@ -170,6 +176,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"top_k", TopKJson(spec)},
           {"compression", CompressionText(spec)},
           {"watermark", WatermarkJson(spec)},
+          {"deployment", DeploymentJson(spec)},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},
@@ -208,6 +215,24 @@ Json ToJson(const store::DeviceRecord& device, LastSeen precision) {
           {"certificate_not_after", FormatRfc3339(device.certificate_not_after)},
           {"certificate_serial", device.certificate_serial},
           {"last_seen_at", TimeOrNull(seen)}};
+}
+
+Json ToJson(const store::DeviceKeyRecord& key) {
+  return {{"epoch", key.epoch},
+          {"tier", key.tier},
+          {"sha256", ToHex(crypto::Sha256(key.point))},
+          {"recorded_at", FormatRfc3339(key.recorded_at)}};
+}
+
+Json ToJson(const store::ModelLeaseRecord& lease, LastSeen precision) {
+  const auto told = [precision](WallTime time) {
+    return FormatRfc3339(precision == LastSeen::kDay ? WallTime(std::chrono::floor<std::chrono::days>(time)) : time);
+  };
+  return {{"task", lease.task.str()},
+          {"version", lease.version},
+          {"leases", precision == LastSeen::kDay ? Json() : Json(lease.leases)},
+          {"leased_at", told(lease.leased_at)},
+          {"expires_at", told(lease.expires_at)}};
 }
 
 Json FleetJson(const coordinator::DeviceRegistry& devices, WallTime now) {

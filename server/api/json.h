@@ -21,6 +21,8 @@ Json ToJson(const store::RoundRecord& round, const std::optional<store::ModelRec
 /// How exactly it is told when a device was here: a drawn device is heard of at other times than one that waits.
 enum class LastSeen : std::uint8_t { kExact, kDay };
 Json ToJson(const store::DeviceRecord& device, LastSeen precision);
+Json ToJson(const store::DeviceKeyRecord& key);
+Json ToJson(const store::ModelLeaseRecord& lease, LastSeen precision);
 /// The fleet as a whole, as the metrics have it: counts of all devices, the same whatever any coin said.
 Json FleetJson(const coordinator::DeviceRegistry& devices, WallTime now);
 /// One entry of a task's privacy ledger, as `tacit privacy verify` reads it.

@@ -375,10 +375,60 @@ Task<Result<store::DeviceRecord>> FindDevice(Context& context, const DeviceId& d
                                                       [&](store::Store& store) { return store.Device(device); });
 }
 
+/// What one device has of models: beside its row, all that there is to say of it.
+struct DeviceDetails {
+  store::DeviceRecord row;
+  std::optional<store::DeviceKeyRecord> key;
+  std::vector<store::ModelLeaseRecord> leases;
+};
+
+Result<DeviceDetails> ReadDetails(store::Store& store, const DeviceId& device) {
+  TACIT_TRY(store::DeviceRecord row, store.Device(device));
+  TACIT_TRY(std::optional<store::DeviceKeyRecord> key, store.DeviceKey(device));
+  TACIT_TRY(std::vector<store::ModelLeaseRecord> leases, store.ModelLeases(device));
+  return DeviceDetails{.row = std::move(row), .key = std::move(key), .leases = std::move(leases)};
+}
+
 Task<Result<HttpResponse>> GetDevice(Call call) {
   TACIT_CO_TRY(const DeviceId device, DeviceId::Parse(call.path[0]));
-  TACIT_CO_TRY(const store::DeviceRecord row, co_await FindDevice(call.context, device));
-  co_return JsonResponse(ToJson(row, co_await PrecisionOf(call.context)));
+  TACIT_CO_TRY(const DeviceDetails details, co_await call.context.coordinator.store().Call(
+                                                "device", [&](store::Store& s) { return ReadDetails(s, device); }));
+  const LastSeen precision = co_await PrecisionOf(call.context);
+  Json json = ToJson(details.row, precision);
+  json["model_key"] = details.key ? ToJson(*details.key) : Json();
+  json["models"] = Json::array();
+  for (const store::ModelLeaseRecord& lease : details.leases) json["models"].push_back(ToJson(lease, precision));
+  co_return JsonResponse(json);
+}
+
+constexpr std::size_t kMostVersions = 100;
+
+Task<Result<HttpResponse>> GetDeployment(Call call) {
+  TACIT_CO_TRY(const coordinator::TaskView view, co_await FindTask(call));
+  const task::TaskSpec& spec = view.record.spec;
+  if (!spec.deployment) {
+    co_return Fail(ErrorCode::kNotFound,
+                   "task '" + spec.id.str() + "' gives devices no models to use: its file has no table [deployment]");
+  }
+  const WallTime now = call.context.clock.Now();
+  TACIT_CO_TRY(const auto versions, co_await call.context.coordinator.store().Call("leased", [&](store::Store& store) {
+    return store.LeasedVersions(spec.id, now, kMostVersions);
+  }));
+  // Who asks again sees when devices come, which a coin hides.
+  const bool withheld = co_await PrecisionOf(call.context) == LastSeen::kDay;
+  Json items = Json::array();
+  for (const store::LeasedVersion& each : withheld ? std::vector<store::LeasedVersion>() : versions) {
+    items.push_back({{"version", each.version},
+                     {"devices", each.devices},
+                     {"running_leases", each.running},
+                     {"leases", each.leases}});
+  }
+  co_return JsonResponse({{"task", spec.id.str()},
+                          {"lease_ms", spec.deployment->lease.count()},
+                          {"copies", spec.deployment->obfuscate ? "own" : "shared"},
+                          {"newest_version", view.latest_version},
+                          {"withheld", withheld},
+                          {"items", std::move(items)}});
 }
 
 Task<Result<HttpResponse>> RevokeDevice(Call call) {
@@ -424,6 +474,7 @@ std::vector<GuardedRoute> OperatorRoutes() {
       {"GET", "/api/v1/fleet", kReadDevices, &GetFleet},
       {"GET", "/api/v1/enrolment/tokens", kManageDevices, &GetTokens},
       {"POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke", kManageDevices, &RevokeToken},
+      {"GET", "/api/v1/tasks/{task}/deployment", kReadDevices, &GetDeployment},
       {"GET", "/api/v1/devices", kReadDevices, &GetDevices},
       {"GET", "/api/v1/devices/{device}", kReadDevices, &GetDevice},
       {"POST", "/api/v1/devices/{device}:revoke", kManageDevices, &RevokeDevice},

@@ -207,10 +207,14 @@ OidcConfig ReadOidc(TomlTable table, const std::filesystem::path& base) {
 }
 
 PkiConfig ReadPki(TomlTable table, const std::filesystem::path& base) {
-  return {.ca_certificate = ReadPath(table, "pki.ca_certificate", base),
-          .ca_key = ReadPath(table, "pki.ca_key", base),
-          .certificate = ReadPath(table, "pki.certificate", base),
-          .private_key = ReadPath(table, "pki.private_key", base)};
+  PkiConfig pki{.ca_certificate = ReadPath(table, "pki.ca_certificate", base),
+                .ca_key = ReadPath(table, "pki.ca_key", base),
+                .certificate = ReadPath(table, "pki.certificate", base),
+                .private_key = ReadPath(table, "pki.private_key", base),
+                .model_key = {}};
+  pki.model_key =
+      table.Has("model_key") ? ReadPath(table, "pki.model_key", base) : pki.ca_key.parent_path() / "models.key";
+  return pki;
 }
 
 LimitsConfig ReadLimits(TomlTable table) {
@@ -220,6 +224,7 @@ LimitsConfig ReadLimits(TomlTable table) {
   limits.memory_ceiling = table.Size("memory_ceiling", kMemory, 2 * kGiB);
   limits.upload_memory = table.Size("upload_memory", kMemory, 512 * kMiB);
   limits.task_memory = table.Size("task_memory", kMemory, 256 * kMiB);
+  limits.bundle_memory = table.Size("bundle_memory", kMemory, 12 * kMiB);
   limits.max_update_bytes = table.Size("max_update_bytes", {kKiB, 2 * kGiB}, 256 * kMiB);
   limits.max_parameters =
       static_cast<std::uint64_t>(table.Integer("max_parameters", {1, kMostParameters}, kMostParameters));

@@ -50,6 +50,7 @@ struct PkiConfig {
   std::filesystem::path ca_key;
   std::filesystem::path certificate;
   std::filesystem::path private_key;
+  std::filesystem::path model_key;  ///< Signs models; made at the start that finds none.
 };
 
 /// A server of somebody else that is told something.
@@ -71,6 +72,7 @@ struct LimitsConfig {
   std::uint64_t memory_ceiling = 0;    ///< What the worst case of everything below must fit into.
   std::uint64_t upload_memory = 0;     ///< All updates in flight together.
   std::uint64_t task_memory = 0;       ///< All active tasks together, see `coordinator::kTaskBytesPerParameter`.
+  std::uint64_t bundle_memory = 0;     ///< All bundles of models that are made or sent, together.
   std::uint64_t max_update_bytes = 0;  ///< One update.
   std::uint64_t max_parameters = 0;    ///< Parameters of one task's model.
 };
@@ -118,11 +120,12 @@ std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now
 struct MemoryPlan {
   std::uint64_t uploads = 0;
   std::uint64_t tasks = 0;
+  std::uint64_t bundles = 0;
   std::uint64_t connections = 0;  ///< Of all four listeners.
   std::uint64_t sessions = 0;     ///< That devices may resume.
   std::uint64_t program = 0;      ///< Code, threads, SQLite's cache, registries of devices and rounds.
 
-  [[nodiscard]] std::uint64_t total() const { return uploads + tasks + connections + sessions + program; }
+  [[nodiscard]] std::uint64_t total() const { return uploads + tasks + bundles + connections + sessions + program; }
 };
 /// What the sessions that devices may resume may take. Units: bytes.
 std::uint64_t SessionMemory(const ServerConfig& config);

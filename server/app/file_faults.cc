@@ -9,6 +9,7 @@
 #include "common/crypto/certificate.h"
 #include "common/crypto/keys.h"
 #include "common/crypto/secret.h"
+#include "common/crypto/signing.h"
 #include "common/crypto/spiffe.h"
 #include "common/net/tls.h"
 #include "server/app/config.h"
@@ -73,6 +74,14 @@ bool CheckAuthority(const PkiConfig& pki, WallTime now, Findings& findings) {
     findings.Add("pki.ca_key", pki.ca_key.string() + " is not the key of 'pki.ca_certificate' " + path);
   }
   return true;
+}
+
+// Where there is none, the start makes one.
+void CheckModelKey(const std::filesystem::path& path, Findings& findings) {
+  std::error_code failure;
+  if (!std::filesystem::exists(path, failure)) return;
+  if (ReadPem("pki.model_key", path, &crypto::SigningKey::FromPem, findings))
+    CheckKeyIsClosed("pki.model_key", path, findings);
 }
 
 void CheckTrustDomain(const ServerConfig& config, const crypto::Certificate& certificate, Findings& findings) {
@@ -142,6 +151,7 @@ std::vector<std::string> FindFileFaults(const ServerConfig& config, WallTime now
   CheckDataDirectory(config.data_dir, findings);
   const bool authority_is_good = CheckAuthority(config.pki, now, findings);
   CheckServerPair(config, authority_is_good, now, findings);
+  CheckModelKey(config.pki.model_key, findings);
   if (config.traces) CheckOutgoing("traces", *config.traces, findings);
   if (config.mlflow) CheckOutgoing("mlflow", config.mlflow->server, findings);
   if (config.oidc) CheckIssuerRoots(*config.oidc, findings);

@@ -34,6 +34,7 @@ std::uint64_t SessionMemory(const ServerConfig& config) {
 MemoryPlan WorstCaseMemory(const ServerConfig& config) {
   return {.uploads = config.limits.upload_memory,
           .tasks = config.limits.task_memory,
+          .bundles = config.limits.bundle_memory,
           .connections = ConnectionBytes(config.agents) + ConnectionBytes(config.enrolment.listener) +
                          ConnectionBytes(config.api) + ConnectionBytes(config.metrics),
           .sessions = SessionMemory(config),
@@ -46,8 +47,8 @@ Result<void> CheckMemory(const ServerConfig& config) {
   return Fail(ErrorCode::kInvalidArgument,
               "the limits allow " + InMiB(plan.total()) + " of memory, more than limits.memory_ceiling of " +
                   InMiB(config.limits.memory_ceiling) + ". Raise it, or lower limits.upload_memory (" +
-                  InMiB(plan.uploads) + "), limits.task_memory (" + InMiB(plan.tasks) +
-                  ") or agents.max_connections (" + InMiB(plan.connections + plan.sessions) +
+                  InMiB(plan.uploads) + "), limits.task_memory (" + InMiB(plan.tasks) + "), limits.bundle_memory (" +
+                  InMiB(plan.bundles) + ") or agents.max_connections (" + InMiB(plan.connections + plan.sessions) +
                   " for all connections and the sessions of devices); the program itself takes " + InMiB(plan.program));
 }
 

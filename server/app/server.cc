@@ -21,11 +21,13 @@
 #include "common/base/version.h"
 #include "common/command_line/command_line.h"
 #include "common/crypto/certificate.h"
+#include "common/crypto/signing.h"
 #include "common/net/http_server.h"
 #include "common/net/run_blocking.h"
 #include "server/api/access_api.h"
 #include "server/api/agents_api.h"
 #include "server/api/dashboard_api.h"
+#include "server/api/delivery_api.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/identity_access.h"
 #include "server/api/kept_answers.h"
@@ -40,6 +42,8 @@
 #include "server/app/observer.h"
 #include "server/app/outgoing.h"
 #include "server/app/published_models.h"
+#include "server/delivery/bundle_cache.h"
+#include "server/delivery/model_key.h"
 #include "server/identity/issuer.h"
 #include "server/store/sqlite_store.h"
 
@@ -50,6 +54,8 @@ constexpr std::size_t kMaxPemBytes = 64 * 1024;
 constexpr std::size_t kEnrolmentConnectionsPerSource = 32;
 // To accountants, that wait while one is answered; who asks another is told to come back.
 constexpr std::size_t kMostQuestions = 8;
+// Of bundles to be made or leases to be written, while one is.
+constexpr std::size_t kMostBundlesWaiting = 1000;
 // Beside one coroutine a connection: each task's few steps, the clock, and requests that outlive their connection.
 constexpr std::size_t kBackgroundMargin = 10'000;
 
@@ -134,6 +140,8 @@ struct Server::Parts {
   ConnectionObserver observer;
   std::unique_ptr<store::SqliteStore> store;
   std::unique_ptr<crypto::CertificateAuthority> ca;
+  std::unique_ptr<crypto::SigningKey> model_key;
+  std::unique_ptr<delivery::BundleCache> bundles;
   std::unique_ptr<api::UploadMemory> upload_memory;  // before all that may hold an update
   std::unique_ptr<net::IoThreads> io;
   std::unique_ptr<net::IoThreads> control;
@@ -141,6 +149,7 @@ struct Server::Parts {
   std::unique_ptr<net::IoThreads> store_io;
   std::unique_ptr<net::ComputePool> compute;
   std::unique_ptr<net::ComputePool> figures;
+  std::unique_ptr<net::ComputePool> bundling;
   std::unique_ptr<net::TaskGroup> background;
   std::unique_ptr<Outgoing> outgoing;
   std::unique_ptr<coordinator::StoreThread> store_thread;
@@ -224,6 +233,7 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
   TACIT_TRY(store_io, net::IoThreads::Create(1));
   compute = std::make_unique<net::ComputePool>(config.compute_threads, config.agents.max_connections);
   figures = std::make_unique<net::ComputePool>(1, kMostQuestions);
+  bundling = std::make_unique<net::ComputePool>(1, kMostBundlesWaiting);
   store_thread = std::make_unique<coordinator::StoreThread>(store_io->executor(0), *store, metrics);
   background = std::make_unique<net::TaskGroup>(
       on_control, net::TaskGroupOptions{.max_tasks = config.agents.max_connections + kBackgroundMargin,
@@ -232,20 +242,21 @@ Result<void> Server::Parts::StartThreads(const ServerSeams& seams) {
                                           log.Error("background_exception", {{"what", what}});
                                         }});
   TACIT_TRY(outgoing, Outgoing::Create(config, metrics, log));
-  coordinator =
-      std::make_unique<coordinator::Coordinator>(coordinator::Services{.control = on_control,
-                                                                       .store = *store_thread,
-                                                                       .compute = *compute,
-                                                                       .background = *background,
-                                                                       .clock = clock,
-                                                                       .log = log,
-                                                                       .metrics = metrics,
-                                                                       .noise_source = seams.noise_source,
-                                                                       .long_poll = config.long_poll,
-                                                                       .upload_memory = config.limits.upload_memory,
-                                                                       .task_memory = config.limits.task_memory,
-                                                                       .max_parameters = config.limits.max_parameters,
-                                                                       .on_round_ended = TellOf(*outgoing)});
+  coordinator = std::make_unique<coordinator::Coordinator>(
+      coordinator::Services{.control = on_control,
+                            .store = *store_thread,
+                            .compute = *compute,
+                            .background = *background,
+                            .clock = clock,
+                            .log = log,
+                            .metrics = metrics,
+                            .noise_source = seams.noise_source,
+                            .long_poll = config.long_poll,
+                            .upload_memory = config.limits.upload_memory,
+                            .task_memory = config.limits.task_memory,
+                            .max_parameters = config.limits.max_parameters,
+                            .max_deployed_parameters = delivery::MostParameters(config.limits.bundle_memory),
+                            .on_round_ended = TellOf(*outgoing)});
   store_io->Start();
   control->Start();
   TACIT_TRY_VOID(net::RunBlocking(on_control, coordinator->Start()));
@@ -279,6 +290,9 @@ void Server::Parts::MakeContext() {
       .coordinator = *coordinator,
       .compute = *compute,
       .figures = *figures,
+      .bundling = *bundling,
+      .bundles = *bundles,
+      .model_key = *model_key,
       .ca = *ca,
       .clock = clock,
       .log = log,
@@ -313,7 +327,9 @@ Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::Listen
 }
 
 void Server::Parts::Serve() {
-  agents->Serve(api::MakeRouter(api::AgentRoutes(*context)));
+  std::vector<api::Route> for_agents = api::AgentRoutes(*context);
+  std::ranges::move(api::DeliveryRoutes(*context), std::back_inserter(for_agents));
+  agents->Serve(api::MakeRouter(std::move(for_agents)));
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
   std::vector<api::Route> for_people = api::DashboardRoutes();
   std::ranges::move(api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(),
@@ -366,6 +382,9 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   TACIT_TRY_VOID(made.ShowFacts());
   TACIT_TRY(auto authority, LoadAuthority(config));
   made.ca = std::make_unique<crypto::CertificateAuthority>(std::move(authority));
+  TACIT_TRY(auto model_key, delivery::ReadOrMakeModelKey(config.pki.model_key));
+  made.model_key = std::make_unique<crypto::SigningKey>(std::move(model_key));
+  made.bundles = std::make_unique<delivery::BundleCache>(config.limits.bundle_memory);
   TACIT_TRY_VOID(made.Bind());
   TACIT_TRY(made.store, store::SqliteStore::Open({.data_dir = config.data_dir, .after_step = seams.after_store_step}));
   TACIT_TRY(const auto access_tokens, made.store->AccessTokens());
@@ -400,6 +419,7 @@ void Server::Stop(Millis grace) {
   if (parts.background != nullptr) net::RunBlocking(parts.on_control, parts.background->JoinAll());
   if (parts.compute != nullptr) parts.compute->Stop();
   if (parts.figures != nullptr) parts.figures->Stop();
+  if (parts.bundling != nullptr) parts.bundling->Stop();
   net::IoThreads::StopAndJoin({parts.io.get(), parts.control.get(), parts.store_io.get()});
 }
 

@@ -439,6 +439,13 @@ Result<void> Coordinator::CheckFits(const task::TaskSpec& spec) const {
                                                  " parameters; this server takes at most [limits] max_parameters = " +
                                                  std::to_string(services_.max_parameters));
   }
+  if (spec.deployment && spec.model.ParameterCount() > services_.max_deployed_parameters) {
+    return Fail(ErrorCode::kInvalidArgument, "the model has " + std::to_string(spec.model.ParameterCount()) +
+                                                 " parameters; [limits] bundle_memory of this server makes bundles of "
+                                                 "at most " +
+                                                 std::to_string(services_.max_deployed_parameters) +
+                                                 ": leave [deployment] out, or have that raised");
+  }
   std::uint64_t needed = MemoryOf(spec) + creating_;
   for (const auto& [id, runner] : runners_) {
     if (runner->active()) needed += MemoryOf(runner->spec());

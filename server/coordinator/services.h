@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string_view>
 #include <type_traits>
@@ -90,9 +91,11 @@ struct Services {
   metrics::Metrics& metrics;
   NoiseSourceFactory noise_source;
   Millis long_poll{};
-  std::uint64_t upload_memory = 0;            ///< Bytes that all updates on their way in together may take.
-  std::uint64_t task_memory = 0;              ///< Bytes that all active tasks together may take.
-  std::uint64_t max_parameters = 0;           ///< Of one task's model.
+  std::uint64_t upload_memory = 0;   ///< Bytes that all updates on their way in together may take.
+  std::uint64_t task_memory = 0;     ///< Bytes that all active tasks together may take.
+  std::uint64_t max_parameters = 0;  ///< Of one task's model.
+  /// Of one that devices get to use.
+  std::uint64_t max_deployed_parameters = std::numeric_limits<std::uint64_t>::max();
   std::size_t most_partials = kMostPartials;  ///< Only a test takes another number.
   Millis ack_patience{60'000};                ///< For how long an upload waits to be durable; as that.
   /// Told of each round that has ended, under `control`: it neither waits nor fails. Empty: nobody is.

@@ -44,8 +44,12 @@ constexpr std::array<std::string_view, 6> kPhases = {"scheduled", "open",      "
                                                      "charged",   "published", "abandoned"};
 
 // What WithholdTraffic takes off the page, all of it or what devices and their updates bring about.
-constexpr std::array<std::string_view, 5> kWithheld = {"tacit_uploads_resumed_total", "tacit_upload_saved_bytes_total",
-                                                       "tacit_upload_memory_bytes", "process_cpu_seconds_total",
+constexpr std::array<std::string_view, 7> kWithheld = {"tacit_model_leases_total",
+                                                       "tacit_bundle_sent_bytes_total",
+                                                       "tacit_uploads_resumed_total",
+                                                       "tacit_upload_saved_bytes_total",
+                                                       "tacit_upload_memory_bytes",
+                                                       "process_cpu_seconds_total",
                                                        "process_open_fds"};
 constexpr std::array<std::string_view, 5> kWithheldOfAgents = {
     "tacit_connections", "tacit_tls_handshakes_total", "tacit_http_requests_total",
@@ -255,6 +259,10 @@ struct Metrics::Families {
       MakeGauge(registry, "tacit_mlflow_behind_rounds", "How far published rounds are ahead of those in MLflow.")
           .Add({});
   Family<Counter>& enrolments = MakeCounter(registry, "tacit_enrolments_total", "Enrolment attempts by outcome.");
+  Family<Counter>& model_leases =
+      MakeCounter(registry, "tacit_model_leases_total", "Leases of models that devices asked for, by outcome.");
+  Counter& bundle_bytes =
+      MakeCounter(registry, "tacit_bundle_sent_bytes_total", "Bytes of model bundles sent to devices.").Add({});
   Family<Counter>& access_refusals = MakeCounter(registry, "tacit_access_refused_total",
                                                  "Requests on the api listener that were not let in, by reason.");
   Family<Counter>& issuer_requests = MakeCounter(registry, "tacit_oidc_requests_total",
@@ -304,6 +312,7 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
     families_->access_refusals.Add({{"reason", std::string(reason)}});
   for (const SpanResult result : {SpanResult::kSent, SpanResult::kRefused, SpanResult::kDropped}) TraceSpans(result, 0);
   for (const char* result : {"ok", "error"}) families_->issuer_requests.Add({{"result", result}});
+  families_->model_leases.Add({{"outcome", "given"}});
   for (const char* origin : {"handler", "background"}) families_->exceptions.Add({{"origin", origin}});
 }
 Metrics::~Metrics() = default;
@@ -437,6 +446,12 @@ void Metrics::MlflowAttemptFailed() {
 }
 void Metrics::SetMlflowBehind(std::uint64_t rounds) {
   families_->mlflow_behind.Set(static_cast<double>(rounds));
+}
+void Metrics::ModelLease(std::string_view outcome) {
+  families_->model_leases.Add({{"outcome", std::string(outcome)}}).Increment();
+}
+void Metrics::BundleBytesSent(std::uint64_t bytes) {
+  families_->bundle_bytes.Increment(static_cast<double>(bytes));
 }
 void Metrics::Enrolment(std::string_view outcome) {
   families_->enrolments.Add({{"outcome", std::string(outcome)}}).Increment();

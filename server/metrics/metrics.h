@@ -147,6 +147,10 @@ class Metrics {
   // The fleet: what is known from enrolment, and what devices say of themselves before they train. Counts of all
   // devices, and the same whatever any coin said.
   void Enrolment(std::string_view outcome);
+  /// A lease of a model that a device asked for; `outcome` is "given", or the name of an error.
+  void ModelLease(std::string_view outcome);
+  /// Of bundles, as they are answered: devices fetch them whether or not they are in a round.
+  void BundleBytesSent(std::uint64_t bytes);
   void SetDevices(std::uint64_t active, std::uint64_t revoked);
   /// Devices by the version that their agent said last; the caller bounds how many different ones there are.
   void SetAgents(const std::map<std::string, std::uint64_t>& devices);

@@ -119,12 +119,15 @@ std::unexpected<Error> NameIsRevoked(const DeviceId& name) {
               "device '" + name.str() + "' is revoked, and stays so: a device that is to come in needs another name");
 }
 
-/// The key and certificate of `recorded` become those of `device`.
+/// The key and certificate of `recorded` become those of `device`, and it may show another key for its models.
 Result<void> Readmit(Database& database, const DeviceRecord& recorded, const DeviceRecord& device) {
   if (recorded.state == DeviceState::kRevoked) return NameIsRevoked(recorded.id);
   TACIT_TRY_VOID(SetCertificate(database, device.id, CertificateOf(device)));
   TACIT_TRY(Query update, database.Prepare("UPDATE devices SET token_hash = ? WHERE id = ?"));
-  return update.Bind(device.token_hash_hex).Bind(device.id.str()).Run();
+  TACIT_TRY_VOID(update.Bind(device.token_hash_hex).Bind(device.id.str()).Run());
+  // Its number stays, so that no lease for the key before is taken for one of the next.
+  TACIT_TRY(Query forget, database.Prepare("UPDATE device_keys SET point = NULL WHERE device = ?"));
+  return forget.Bind(device.id.str()).Run();
 }
 
 /// The same device asking again, because the answer to its first request was lost.

@@ -11,6 +11,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/ids.h"
+#include "common/crypto/agreement_key.h"
 #include "server/task/task_spec.h"
 
 /// What a store keeps, as plain values. Every enumeration has a fixed text form (`NameOf`), which is also what is on
@@ -129,6 +130,43 @@ struct DeviceRecord {
   WallTime enrolled_at;
   std::optional<WallTime> last_seen;
   std::string token_hash_hex;  ///< Which enrolment token admitted it; empty when none did.
+};
+
+/// The key that a device's models are encrypted to.
+struct DeviceKeyRecord {
+  std::uint64_t epoch = 1;  ///< How many such keys the device has had, this one included.
+  crypto::P256Point point{};
+  std::string tier;  ///< Where the device says that it keeps it.
+  WallTime recorded_at;
+};
+
+/// What a device was given of one task's models.
+struct ModelLeaseRecord {
+  TaskId task;
+  DeviceId device;
+  ModelVersion version = 0;  ///< The highest that it ever had a lease for.
+  std::uint64_t leases = 0;  ///< How many it was given, of all versions.
+  WallTime leased_at;        ///< The last one.
+  WallTime expires_at;       ///< That one's end.
+};
+
+/// A lease that is about to be given.
+struct ModelLeaseStep {
+  TaskId task;
+  DeviceId device;
+  ModelVersion version = 1;
+  crypto::P256Point key{};  ///< What the device asked with.
+  std::string tier;
+  WallTime at;
+  WallTime expires_at;
+};
+
+/// Of the devices whose last lease was for this version.
+struct LeasedVersion {
+  ModelVersion version = 0;
+  std::uint64_t devices = 0;
+  std::uint64_t running = 0;  ///< Those whose lease has not ended.
+  std::uint64_t leases = 0;   ///< That these devices were given, of all versions.
 };
 
 struct DeviceCertificate {

@@ -188,8 +188,32 @@ CREATE TABLE access_token_tasks (
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+// The key that a device agrees on secrets with: the first one that it shows, until a token admits it anew. Then the
+// point is forgotten, and the next key has the next number.
+constexpr const char* kSchema6 = R"sql(
+CREATE TABLE device_keys (
+  device TEXT PRIMARY KEY NOT NULL REFERENCES devices (id),
+  epoch INTEGER NOT NULL CHECK (epoch >= 1),
+  point BLOB CHECK (length(point) = 65),
+  tier TEXT NOT NULL,
+  recorded_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model_leases (
+  task TEXT NOT NULL REFERENCES tasks (id),
+  device TEXT NOT NULL REFERENCES devices (id),
+  version INTEGER NOT NULL CHECK (version >= 1),
+  leases INTEGER NOT NULL CHECK (leases >= 1),
+  leased_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (task, device)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_leases_by_device ON model_leases (device);
+)sql";
+
 /// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
-constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3, kSchema4, kSchema5};
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3,
+                                                                 kSchema4, kSchema5, kSchema6};
 
 Result<void> SetVersion(Database& database, std::uint64_t version) {
   TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));

@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 37> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 38> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -46,6 +46,7 @@ inline constexpr std::array<std::string_view, 37> kSteps = {"schema",
                                                             "device_revoked",
                                                             "device_certificate",
                                                             "devices_touched",
+                                                            "model_lease",
                                                             "token_row",
                                                             "token_redeemed",
                                                             "token_repeated",
@@ -122,6 +123,12 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<void> RevokeDevice(const DeviceId& id) override;
   Result<void> UpdateDeviceCertificate(const DeviceId& id, const DeviceCertificate& certificate) override;
   Result<void> TouchDevices(std::span<const DeviceSighting> sightings) override;
+
+  Result<DeviceKeyRecord> LeaseModel(const ModelLeaseStep& step) override;
+  Result<std::optional<DeviceKeyRecord>> DeviceKey(const DeviceId& device) override;
+  Result<std::vector<ModelLeaseRecord>> ModelLeases(const DeviceId& device) override;
+  Result<std::optional<ModelLeaseRecord>> ModelLease(const TaskId& task, const DeviceId& device) override;
+  Result<std::vector<LeasedVersion>> LeasedVersions(const TaskId& task, WallTime now, std::size_t limit) override;
 
   Result<TokenPurpose> CreateToken(const TokenRecord& token) override;
   Result<Redemption> RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) override;

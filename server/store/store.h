@@ -149,6 +149,23 @@ class Store {
   /// Moves `last_seen` forward, never back, for each known device; unknown ones are skipped.
   [[nodiscard]] virtual Result<void> TouchDevices(std::span<const DeviceSighting> sightings) = 0;
 
+  // --- Keys and leases of models ---
+
+  /// Records in one step that the device has its lease: its key, if it is the first that it shows, and the version, if
+  /// it is higher than before. To be called before the lease leaves the server; says which of the device's keys it is.
+  /// Errors: kNotFound without the device; kPermissionDenied when it is revoked; kConflict when it was recorded with
+  /// another key, or has had a lease for a higher version (nothing is changed).
+  [[nodiscard]] virtual Result<DeviceKeyRecord> LeaseModel(const ModelLeaseStep& step) = 0;
+  /// Nothing for a device that never showed one since it was admitted.
+  [[nodiscard]] virtual Result<std::optional<DeviceKeyRecord>> DeviceKey(const DeviceId& device) = 0;
+  /// By task; those of other devices' are not looked at.
+  [[nodiscard]] virtual Result<std::vector<ModelLeaseRecord>> ModelLeases(const DeviceId& device) = 0;
+  [[nodiscard]] virtual Result<std::optional<ModelLeaseRecord>> ModelLease(const TaskId& task,
+                                                                           const DeviceId& device) = 0;
+  /// By version, from the highest on, `limit` at most.
+  [[nodiscard]] virtual Result<std::vector<LeasedVersion>> LeasedVersions(const TaskId& task, WallTime now,
+                                                                          std::size_t limit) = 0;
+
   // --- Enrolment tokens ---
 
   /// Says what the token will do: that holds until it is redeemed, because whatever admits a device under a name uses
@@ -157,7 +174,8 @@ class Store {
   ///   without uses.
   [[nodiscard]] virtual Result<TokenPurpose> CreateToken(const TokenRecord& token) = 0;
   /// Consumes a use, and adds the device or, with a token for its name alone, replaces the key and certificate of the
-  /// one that is enrolled; all of it in one step. What that one was counted in stays, as does when it was enrolled.
+  /// one that is enrolled; all of it in one step. What that one was counted in stays, as does when it was enrolled;
+  /// the key that its models were encrypted to is forgotten.
   /// `device.token_hash_hex` is set from `hash`.
   /// Errors: kUnauthenticated for an unknown, expired or used-up token; kPermissionDenied when the token is for another
   /// name;

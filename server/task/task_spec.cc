@@ -488,6 +488,7 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const Aggregation aggregation = ReadAggregation(root.Table("aggregation"));
   const Updates updates = ReadUpdates(root);
   const std::optional<Watermark> watermark = ReadWatermark(root, model);
+  const std::optional<Deployment> deployment = ReadDeployment(root);
   const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
   if (keys.coin) RefuseLimits(rounds);
   TACIT_TRY_VOID(file.Finish());
@@ -515,7 +516,8 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
       .aggregation = aggregation,
       .asynchronous = asynchronous,
       .updates = updates,
-      .watermark = watermark};
+      .watermark = watermark,
+      .deployment = deployment};
   PlanPrivacy(root.Table("privacy"), keys, planned, spec);
   TACIT_TRY_VOID(file.Finish());
   return spec;

@@ -14,6 +14,7 @@
 #include "dp/local_noise.h"
 #include "dp/types.h"
 #include "server/task/asynchronous.h"
+#include "server/task/deployment.h"
 #include "server/task/updates.h"
 #include "server/task/watermark.h"
 
@@ -110,7 +111,8 @@ struct TaskSpec {
   Aggregation aggregation;
   std::optional<Asynchronous> asynchronous;  ///< Set with a table [asynchronous].
   Updates updates;
-  std::optional<Watermark> watermark;  ///< Set with a table [watermark].
+  std::optional<Watermark> watermark;    ///< Set with a table [watermark].
+  std::optional<Deployment> deployment;  ///< Set with a table [deployment].
 
   /// How many values a sparse update has: floor(top_k * parameters), but one at least; 0 where none are taken.
   [[nodiscard]] std::uint32_t TopK() const;

@@ -1,4 +1,5 @@
 #include "proto/codec/agent.h"
+#include "proto/codec/delivery.h"
 #include "proto/codec/enrolment.h"
 #include "proto/codec/update_frame.h"
 #include "tests/fuzz/fuzz.h"
@@ -40,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   namespace codec = tacit::codec;
   if (size == 0) return 0;
   const tacit::ByteSpan rest(data + 1, size - 1);
-  switch (data[0] % 10) {
+  switch (data[0] % 12) {
     case 0:
       codec::RoundTrip(codec::ParseCheckInRequest, rest);
       break;
@@ -67,6 +68,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 9:
       codec::RoundTrip(codec::ParsePrivacyReply, rest);
+      break;
+    case 10:
+      codec::RoundTrip(codec::ParseModelLeaseRequest, rest);
+      break;
+    case 11:
+      codec::RoundTrip(codec::ParseModelLeaseReply, rest);
       break;
     default:
       codec::ReadUpdate(rest);

@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "common/model/spec.h"
 #include "edge_agent/data/source_config.h"
+#include "edge_agent/delivery/held_model.h"
 #include "edge_agent/enrolment/identity_file.h"
+#include "edge_agent/upload/kept_files.h"
 #include "edge_agent/upload/local_ledger.h"
 #include "edge_agent/upload/pending_update.h"
 #include "edge_agent/upload/residual.h"
@@ -32,6 +35,12 @@ void ReadResidual(tacit::ByteSpan numbers) {
   const bool finite = std::ranges::all_of(floats, [](float value) { return std::isfinite(value); });
   TACIT_CHECK(residual.has_value() == finite, "what is added to an update is finite");
   TACIT_CHECK(!tacit::upload::ParseResidual(numbers).has_value(), "what no digest was found for is not read");
+}
+
+void ReadHeldModel(tacit::ByteSpan content) {
+  const auto file = tacit::upload::WithDigest(std::move(tacit::ByteWriter().Raw(content)));
+  const auto model = tacit::delivery::ParseHeldModel(file);
+  TACIT_CHECK(!model || tacit::delivery::FormatHeldModel(*model) == file, "a record has one form");
 }
 
 void ReadIdentityRecord(std::string_view text) {
@@ -67,7 +76,7 @@ void ReadModelSpec(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const tacit::ByteSpan rest(data + 1, size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 6) {
     case 0:
       ReadPendingUpdate(rest);
       ReadResidual(rest);
@@ -77,6 +86,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 2:
       ReadDataSource(tacit::AsText(rest));
+      break;
+    case 5:
+      ReadHeldModel(rest);
       break;
     case 3:
       ReadModelSpec(tacit::AsText(rest));

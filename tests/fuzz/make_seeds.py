@@ -58,6 +58,11 @@ def codec():
         (6, "renew", "enrolment", "RenewRequest", 'csr_pem: "pem"'),
         (9, "privacy", "agent", "PrivacyResponse",
          'tasks { task: "har" mechanism: MECHANISM_LAPLACE rounds: 3 max_participations: 5 epsilon: 1.5 delta: 1e-6 }'),
+        (10, "model-lease-wish", "agent", "ModelLeaseRequest",
+         'device_key: "%s" highest_version: 3 key_tier: "tpm"' % ("k" * 65)),
+        (11, "model-lease", "agent", "ModelLeaseResponse",
+         'version: 4 manifest_digest: "%s" bundle_bytes: 14000 lease: "{}" key_epoch: 1 renew_after_ms: 1000 '
+         'signer: "%s"' % ("m" * 32, "s" * 32)),
         (7, "renewed", "enrolment", "RenewResponse", 'certificate_chain_pem: "pem"'),
     )
     for selector, name, schema, message, text in messages:
@@ -163,6 +168,9 @@ value = "33"
              '"mechanism": "gaussian", "noise_multiplier": 8.0, "delta": 1e-06, "max_releases": 20, "releases": 3}]}')
     write("device_files", "local", b"\x04" + spend.encode())
     write("device_files", "local-no-cap", b"\x04" + spend.replace('{"epsilon": 8.0, "delta": 1e-06}', "null").encode())
+    held = b"TACITHM1" + b"m" * 32 + struct.pack("<7Q", 7, 1, 1, 14000, 2 * 10**12, 10**12, 2) + b"{}"
+    write("device_files", "held", b"\x05" + held)
+    write("device_files", "held-cut", b"\x05" + held[:-1])
     write("device_files", "model-huge", b"\x03tacit-mlp/1:1048576,1048576,2")
 
 
@@ -411,10 +419,12 @@ ca_certificate = "ca.crt"
 ca_key = "ca.key"
 certificate = "server.crt"
 private_key = "server.key"
+model_key = "pki/models.key"
 [limits]
 memory_ceiling = "2GiB"
 upload_memory = "512MiB"
 task_memory = "256MiB"
+bundle_memory = "64MiB"
 max_update_bytes = "256MiB"
 max_parameters = 1000000
 [traces]
@@ -438,7 +448,9 @@ def toml():
     write("task_file", "asynchronous", asynchronous + '[asynchronous]\nmax_staleness = 4\ndiscount = "inverse"\n'
           'concurrency = 40\nlease_lifetime = "2m"\n')
     write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
-    write("task_file", "watermark", TASK + "[watermark]\ntriggers = 100\ninput_min = -1.0\n")
+Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
+graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, suspect, telemetry_answers, toml,
+updates, worker_messages.
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)

@@ -43,6 +43,7 @@ OPERATIONS = {
     ("POST", "/api/v1/enrolment/tokens/{enrolment_token}:revoke"): OPERATORS,
     ("GET", "/api/v1/devices"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/devices/{device}"): OPERATORS | {"auditor"},
+    ("GET", "/api/v1/tasks/{task}/deployment"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/devices/{device}/privacy"): {"auditor"},
     ("POST", "/api/v1/devices/{device}:revoke"): OPERATORS,
     ("POST", "/api/v1/access/tokens"): {"admin"},

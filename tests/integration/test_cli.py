@@ -49,6 +49,7 @@ COMMANDS = {
     "device token revoke": ["00" * 8],
     "device list": [],
     "device show": ["nobody"],
+    "model deployment": ["t"],
     "device revoke": ["nobody"],
     "access token create": ["--name", "ada", "--role", "viewer"],
     "access token list": [],
@@ -68,8 +69,8 @@ COMMANDS = {
 }
 #: What the commands above end with where it is not 0: there is no such device or token, an admin is no auditor, and
 #: nothing happens within a second.
-ENDINGS = {"privacy device": 1, "device revoke": 1, "device show": 1, "device token revoke": 1, "round show": 1,
-           "access token revoke": 1, "task watch": 4}
+ENDINGS = {"privacy device": 1, "device revoke": 1, "device show": 1, "model deployment": 1, "device token revoke": 1,
+           "round show": 1, "access token revoke": 1, "task watch": 4}
 
 
 def tacit(*arguments, environment=None, **options):

@@ -18,9 +18,11 @@ import urllib.parse
 
 import jsonschema
 import numpy
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import harness
-from harness import GAUSSIAN, NO_PRIVACY, ServerTest, task_text
+from harness import GAUSSIAN, NO_PRIVACY, ServerTest, agent_pb2, task_text
+from test_bundle_format import point
 
 SOURCE = pathlib.Path(os.environ["TACIT_SOURCE"], "server/api/openapi.json")
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -175,7 +177,8 @@ class Conformance(ServerTest):
         self.document = Document(json.loads(SOURCE.read_text()))
         self.values = Values(self.document, seed=1)
         # Small enough a budget that its noise may be changed on the way.
-        self.server.create_task(task_text(size=1, minimum=1, privacy=GAUSSIAN.replace("50.0", "20.0")))
+        text = task_text(size=1, minimum=1, privacy=GAUSSIAN.replace("50.0", "20.0"))
+        self.server.create_task(text + "[deployment]\n")
         self.server.create_task(task_text(name="plain", size=1, minimum=1, privacy=NO_PRIVACY))
         self.server.create_task(task_text(name="local", size=1, minimum=1, privacy=LOCAL))
         self.server.create_task(task_text(name="marked", size=1, minimum=1, privacy=NO_PRIVACY).replace(
@@ -185,6 +188,8 @@ class Conformance(ServerTest):
             lease = device.lease(task)
             self.assertEqual(device.upload(lease, numpy.full(lease.model_bytes // 4, 0.01)).status, 200)
             self.server.published(1, task)
+        wish = agent_pb2.ModelLeaseRequest(device_key=point(ec.generate_private_key(ec.SECP256R1())), key_tier="file")
+        self.assertEqual(device.request("POST", "/v1/tasks/t/lease", wish.SerializeToString()).status, 200)
         self.arguments = {"task": "t", "device": "pump", "version": "1", "round": "1", "token": "00",
                           "enrolment_token": self.server.cli("device", "token", "create")["data"]["id"]}
         self.faults = []

@@ -74,7 +74,9 @@ TEST(ParseConfig, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(config->limits.memory_ceiling, 2ULL << 30U);
   EXPECT_EQ(config->limits.upload_memory, 512ULL << 20U);
   EXPECT_EQ(config->limits.task_memory, 256ULL << 20U);
+  EXPECT_EQ(config->limits.bundle_memory, 12ULL << 20U);
   EXPECT_EQ(config->limits.max_update_bytes, 256ULL << 20U);
+  EXPECT_EQ(config->pki.model_key, config->pki.ca_key.parent_path() / "models.key");
   EXPECT_EQ(config->limits.max_parameters, 1ULL << 28U);
 }
 
@@ -347,7 +349,8 @@ TEST(WorstCaseMemory, OfTheDefaultsFitsTheDefaultCeiling) {
   EXPECT_EQ(plan.tasks, config->limits.task_memory);
   EXPECT_GT(plan.connections, 10'000ULL * 64 * 1024) << "a busy TLS connection holds at least its record buffers";
   EXPECT_GE(plan.sessions, 10'000ULL * 1024) << "a session holds at least a certificate";
-  EXPECT_EQ(plan.total(), plan.uploads + plan.tasks + plan.connections + plan.sessions + plan.program);
+  EXPECT_EQ(plan.bundles, config->limits.bundle_memory);
+  EXPECT_EQ(plan.total(), plan.uploads + plan.tasks + plan.bundles + plan.connections + plan.sessions + plan.program);
 }
 
 TEST(WorstCaseMemory, HoldsNoSessionsWhereNoneIsResumed) {
@@ -365,6 +368,7 @@ TEST(WorstCaseMemory, GrowsWithEveryLimit) {
   };
   EXPECT_TRUE(grows([](ServerConfig& c) { c.limits.upload_memory += 1; }));
   EXPECT_TRUE(grows([](ServerConfig& c) { c.limits.task_memory += 1; }));
+  EXPECT_TRUE(grows([](ServerConfig& c) { c.limits.bundle_memory += 1; }));
   EXPECT_TRUE(grows([](ServerConfig& c) { c.agents.max_connections += 1; }));
   EXPECT_TRUE(grows([](ServerConfig& c) { c.enrolment.listener.max_connections += 1; }));
   EXPECT_TRUE(grows([](ServerConfig& c) { c.api.max_connections += 1; }));
@@ -376,8 +380,9 @@ TEST(CheckMemory, FailsOneByteAboveTheCeilingAndSaysWhatToLower) {
   config.limits.memory_ceiling = WorstCaseMemory(config).total();
   EXPECT_THAT(CheckMemory(config), IsOk());
   config.limits.memory_ceiling -= 1;
-  for (const std::string_view part : {"limits.memory_ceiling", "limits.upload_memory (512 MiB)",
-                                      "limits.task_memory (256 MiB)", "agents.max_connections"}) {
+  for (const std::string_view part :
+       {"limits.memory_ceiling", "limits.upload_memory (512 MiB)", "limits.task_memory (256 MiB)",
+        "limits.bundle_memory (12 MiB)", "agents.max_connections"}) {
     EXPECT_THAT(CheckMemory(config), IsErrorSaying(ErrorCode::kInvalidArgument, std::string(part)));
   }
 }

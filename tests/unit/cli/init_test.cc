@@ -62,16 +62,16 @@ TEST(Init, MakesTheWholeTreeWithSecretsForTheOwnerOnly) {
   const auto directory = parent / "srv";
   ASSERT_TRUE(Init(In(directory), kToday).has_value());
   EXPECT_THAT(NamesIn(directory),
-              UnorderedElementsAre("pki", "pki/ca.key", "pki/ca.crt", "pki/server.key", "pki/server.crt", "operators",
-                                   "operators/admin.key", "operators/admin.crt", "operators/auditor.key",
-                                   "operators/auditor.crt", "operators/prometheus.key", "operators/prometheus.crt",
-                                   "tacitd.toml", "cli.json"));
+              UnorderedElementsAre("pki", "pki/ca.key", "pki/ca.crt", "pki/models.key", "pki/server.key",
+                                   "pki/server.crt", "operators", "operators/admin.key", "operators/admin.crt",
+                                   "operators/auditor.key", "operators/auditor.crt", "operators/prometheus.key",
+                                   "operators/prometheus.crt", "tacitd.toml", "cli.json"));
   for (const char* name : {"", "pki", "operators"}) EXPECT_EQ(ModeOf(directory / name), 0700U) << name;
-  for (const char* name :
-       {"pki/ca.key", "pki/server.key", "operators/admin.key", "operators/auditor.key", "operators/prometheus.key"}) {
+  for (const char* name : {"pki/ca.key", "pki/models.key", "pki/server.key", "operators/admin.key",
+                           "operators/auditor.key", "operators/prometheus.key"}) {
     EXPECT_EQ(ModeOf(directory / name), 0600U) << name;
   }
-  EXPECT_EQ(NamesIn(parent.path()).size(), 15U) << "nothing may be left beside the directory";
+  EXPECT_EQ(NamesIn(parent.path()).size(), 16U) << "nothing may be left beside the directory";
 }
 
 TEST(Init, IssuesCertificatesThatVerifyAndCarryTheirIdentities) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "proto/codec/agent.h"
+#include "proto/codec/delivery.h"
 #include "proto/codec/enrolment.h"
 
 namespace tacit::codec {

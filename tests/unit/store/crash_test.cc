@@ -81,8 +81,9 @@ class Life {
             &Life::Charge,       &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,
             &Life::DropLeases,   &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond,
             &Life::Enrol,        &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,
-            &Life::Renew,        &Life::Touch,         &Life::Revoke,      &Life::Add,        &Life::Audit,
-            &Life::Stop,         &Life::LetIn,         &Life::ShutOut,     &Life::AllowMore,  &Life::Withdraw};
+            &Life::Renew,        &Life::Touch,         &Life::LeaseModel,  &Life::Revoke,     &Life::Add,
+            &Life::Audit,        &Life::Stop,          &Life::LetIn,       &Life::ShutOut,    &Life::AllowMore,
+            &Life::Withdraw};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
@@ -154,6 +155,17 @@ class Life {
         {.public_key_sha256 = NewDevice("phone", 2).public_key_sha256, .serial = "0c", .not_after = At(2000)});
   }
   Result<void> Touch() { return store_.TouchDevices(std::array{DeviceSighting{Device("phone"), At(50)}}); }
+  Result<void> LeaseModel() {
+    crypto::P256Point point{};
+    point.fill(4);
+    return Void(store_.LeaseModel({.task = Task(kTask),
+                                   .device = Device("phone"),
+                                   .version = 1,
+                                   .key = point,
+                                   .tier = "file",
+                                   .at = At(51),
+                                   .expires_at = At(90)}));
+  }
   Result<void> Add() { return store_.AddDevice(NewDevice("tablet", 3)); }
   Result<void> AllowBack() {
     return Void(store_.CreateToken({.hash = TokenHash(8),
@@ -274,6 +286,7 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
           phone && phone->public_key_sha256 == NewDevice("phone", 2).public_key_sha256,
           phone && phone->certificate_serial == "0c",
           phone && phone->last_seen == At(50),
+          store.ModelLease(task, Device("phone"))->has_value() && store.DeviceKey(Device("phone"))->has_value(),
           phone && phone->state == DeviceState::kRevoked,
           store.Device(Device("tablet")).has_value(),
           store.VerifyAudit()->sequence >= 2,  // behind the commitment
@@ -427,6 +440,7 @@ TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
       {"partial_rows_dropped", {log}},
       {"partial_files_removed", {}},  // a file that comes back is swept
       {"leases_dropped", {log}},
+      {"model_lease", {log}},
       {"token_row", {log}},
       {"token_redeemed", {log}},
       {"token_repeated", {log}},

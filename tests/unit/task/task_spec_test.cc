@@ -585,6 +585,21 @@ TEST(ParseTask, MarksItsModelsWhereItSaysHow) {
   refused("trigger = 100\n", "unknown key 'watermark.trigger'");
 }
 
+TEST(ParseTask, GivesDevicesItsModelsWhereItSaysForHowLong) {
+  EXPECT_FALSE(Parse(kOpen)->deployment.has_value());
+  const auto with = [](const std::string& keys) { return std::string(kPrivate) + "[deployment]\n" + keys; };
+  const auto plain = Parse(with(""));
+  ASSERT_THAT(plain, IsOk());
+  EXPECT_EQ(plain->deployment->lease, std::chrono::days(7));
+  EXPECT_FALSE(plain->deployment->obfuscate);
+  const auto own = Parse(with("lease = \"10s\"\ncopies = \"own\"\n"));
+  ASSERT_THAT(own, IsOk());
+  EXPECT_EQ(own->deployment->lease, std::chrono::seconds(10));
+  EXPECT_TRUE(own->deployment->obfuscate);
+  for (const char* keys : {"lease = \"9s\"\n", "lease = \"366d\"\n", "copies = \"all\"\n", "leases = \"1d\"\n"})
+    EXPECT_THAT(Parse(with(keys)), IsError(ErrorCode::kInvalidArgument)) << keys;
+}
+
 TEST(ParseTask, RefusesTriggersThatWouldNotFitInMemory) {
   const std::string wide = With(kOpen, "inputs = 10", "inputs = 1000000");
   EXPECT_THAT(Parse(wide + "[watermark]\ntriggers = 60\n"),
