@@ -448,9 +448,8 @@ def toml():
     write("task_file", "asynchronous", asynchronous + '[asynchronous]\nmax_staleness = 4\ndiscount = "inverse"\n'
           'concurrency = 40\nlease_lifetime = "2m"\n')
     write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
-Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
-graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, suspect, telemetry_answers, toml,
-updates, worker_messages.
+    write("task_file", "watermark", TASK + "[watermark]\ntriggers = 100\ninput_min = -1.0\n")
+    write("task_file", "deployment", TASK + '[deployment]\nlease = "30d"\ncopies = "own"\n')
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
