@@ -5,19 +5,22 @@
 #                 ingest: from the wire to durable acknowledgement; about a quarter of an hour
 #                 encodings: bytes on the wire and accuracy in each encoding, on real data; about five minutes
 #                 reads: what it costs to tell what has been spent; about a minute
+#                 detect: detectors of the edge agent on real data in TACIT_SHARED_DIR; some five minutes
 #                 ownership: what a mark outlives and whom a copy names, on real data; about ten minutes
+#                 edge: inference on a device, beside ONNX Runtime (TACIT_ORT_LIBRARY) and PyTorch; about two minutes
 #   --json FILE   also write {"machine", "rows": [{name, value, unit, baseline, ratio, goal, holds}, ...]} to FILE
 # Exit codes: 0 measured, whether or not the goals hold; 1 a measurement failed; 2 wrong arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; }
 usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 name="" json=""
 while [ $# -gt 0 ]; do
   case "$1" in
     --json) [ $# -ge 2 ] || { echo "run.sh: --json needs a file" >&2; exit 2; }; json=$2; shift ;;
     -h|--help) usage; exit 0 ;;
-    dp|ingest|encodings|reads|ownership) name=$1 ;;
+    dp|ingest|encodings|reads|detect|ownership|edge) name=$1 ;;
     *) echo "run.sh: unknown argument '$1'; try --help" >&2; exit 2 ;;
   esac
   shift
@@ -30,6 +33,8 @@ case "$name" in
   dp) targets=(benchmark_dp) measure=(build/release/bin/benchmark_dp) ;;
   ingest) targets=(load_generator tacit tacitd) measure=(python3 benchmarks/ingest.py) ;;
   reads) targets=(load_generator tacit tacitd) measure=(python3 benchmarks/reads.py) ;;
+  detect) targets=(edge_detect) measure=(build/release/bin/edge_detect) ;;
+  edge) targets=(benchmark_edge) measure=(python3 benchmarks/edge.py) ;;
   encodings) targets=(tacit tacitd tacit-agent) measure=(python3 benchmarks/encodings.py) ;;
 esac
 cmake --build --preset release --target "${targets[@]}" > /dev/null

@@ -3,7 +3,7 @@
 # Usage: deploy/install-deps.sh [--build-only]
 #   --build-only   leave out what only the tests and checks need
 # Runs as root, or as a user with sudo. Safe to run again: it asks apt only for what is missing. On a bare Debian 12
-# that is 1.9 GiB installed, 360 MiB of it to download; with --build-only 860 MiB and 155 MiB.
+# that is 2.6 GiB installed, 520 MiB of it to download; with --build-only 860 MiB and 155 MiB.
 # The tests use the programs of the package 'prometheus', which also brings a service. Where the package is new, the
 # service is masked before it comes, so that systemd does not start it, now or later: 'systemctl unmask prometheus'
 # undoes that.
@@ -18,8 +18,8 @@ build_packages=(
 run_packages=(curl jq openssl procps)
 test_packages=(
   chromium-headless-shell clang-format-19 clang-tidy-19 esbuild faketime fish fonts-dejavu-core libgmock-dev
-  libgtest-dev node-typescript prometheus python3 python3-cryptography python3-jsonschema python3-numpy
-  python3-protobuf python3-xxhash softhsm2 sqlite3 swtpm tpm2-tools zsh
+  libgtest-dev node-typescript prometheus python3 python3-cryptography python3-jsonschema python3-numpy python3-onnx
+  python3-protobuf python3-torch python3-xxhash softhsm2 sqlite3 swtpm tpm2-tools zsh
 )
 
 build_only=no

@@ -8,10 +8,15 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "edge_agent/inference/descend.h"
+#include "edge_agent/inference/differentiate.h"
 #include "edge_agent/training/network.h"
 
 namespace tacit::training {
 namespace {
+
+using inference::Batch;
+using inference::BatchScore;
 
 constexpr std::size_t kEvaluationBatch = 256;
 
@@ -66,15 +71,14 @@ bool AllFinite(std::span<const float> values) {
 // The state of one round of training on one device, in memory that the next one takes over.
 class Trainer::Descent {
  public:
-  Descent(const model::ModelSpec& spec, const data::Dataset& dataset, const TrainingOptions& options)
-      : parameters_(spec.ParameterCount()),
-        options_(options),
+  Descent(Network network, const data::Dataset& dataset, const TrainingOptions& options)
+      : options_(options),
         dataset_(dataset),
-        network_(spec),
+        network_(std::move(network)),
         random_(options.seed),
-        gradient_(parameters_) {}
+        gradient_(network_.differentiator.ParameterCount()) {}
 
-  [[nodiscard]] std::size_t parameters() const { return parameters_; }
+  [[nodiscard]] std::size_t parameters() const { return gradient_.size(); }
 
   void Begin(std::span<const float> start, std::span<const std::uint32_t> rows, std::uint64_t seed) {
     start_ = start;
@@ -109,7 +113,8 @@ class Trainer::Descent {
     for (std::size_t batch = 0; batch < batches_; ++batch) {
       if (stop.stop_requested()) return Fail(ErrorCode::kUnavailable, "training was stopped");
       const std::size_t first = FirstRowOf(batch);
-      loss += Step(std::span(order_).subspan(first, FirstRowOf(batch + 1) - first));
+      TACIT_TRY(const double of_batch, Step(std::span(order_).subspan(first, FirstRowOf(batch + 1) - first)));
+      loss += of_batch;
     }
     return loss / static_cast<double>(order_.size());
   }
@@ -120,14 +125,15 @@ class Trainer::Descent {
     return batch * (order_.size() / batches_) + std::min(batch, order_.size() % batches_);
   }
 
-  double Step(std::span<const std::uint32_t> rows) {
-    const BatchScore score = network_.Gradient(weights_, Gather(rows), gradient_);
+  Result<double> Step(std::span<const std::uint32_t> rows) {
+    TACIT_TRY(const BatchScore score, network_.differentiator.Gradient(weights_, Gather(rows), gradient_));
     if (options_.proximal_mu > 0) AddProximalTerm();
-    Descend();
+    inference::Descend(weights_, gradient_, velocity_,
+                       {.learning_rate = options_.learning_rate, .momentum = options_.momentum});
     return score.loss;
   }
 
-  Batch<float> Gather(std::span<const std::uint32_t> rows) {
+  Batch Gather(std::span<const std::uint32_t> rows) {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto from = dataset_.x.begin() + static_cast<std::ptrdiff_t>(rows[i] * dataset_.features);
       std::copy_n(from, dataset_.features, batch_x_.begin() + static_cast<std::ptrdiff_t>(i * dataset_.features));
@@ -142,21 +148,10 @@ class Trainer::Descent {
     for (std::size_t i = 0; i < weights_.size(); ++i) gradient_[i] += mu * (weights_[i] - start_[i]);
   }
 
-  void Descend() {
-    const auto rate = static_cast<float>(options_.learning_rate);
-    const auto momentum = static_cast<float>(options_.momentum);
-    for (std::size_t i = 0; i < weights_.size(); ++i) {
-      float step = gradient_[i];
-      if (!velocity_.empty()) step = velocity_[i] = momentum * velocity_[i] + step;
-      weights_[i] -= rate * step;
-    }
-  }
-
-  std::size_t parameters_;
   const TrainingOptions options_;
   const data::Dataset& dataset_;
   std::span<const float> start_;
-  Network<float> network_;
+  Network network_;
   SplitMix64 random_;
   std::vector<float> weights_;
   std::vector<float> gradient_;
@@ -175,7 +170,8 @@ Result<Trainer> Trainer::Create(const model::ModelSpec& spec, const data::Datase
                                 const TrainingOptions& options) {
   TACIT_TRY_VOID(CheckOptions(options));
   TACIT_TRY_VOID(CheckFit(spec, dataset));
-  return Trainer(std::make_unique<Descent>(spec, dataset, options));
+  TACIT_TRY(Network network, MakeNetwork(spec, std::min<std::size_t>(options.batch_size, dataset.rows)));
+  return Trainer(std::make_unique<Descent>(std::move(network), dataset, options));
 }
 
 Result<Trained> Trainer::Train(std::span<const float> start, std::span<const std::uint32_t> rows, std::uint64_t seed,
@@ -199,13 +195,13 @@ Result<Evaluation> Evaluate(const model::ModelSpec& spec, std::span<const float>
                             const data::Dataset& dataset) {
   TACIT_TRY_VOID(CheckCount(spec, parameters));
   TACIT_TRY_VOID(CheckFit(spec, dataset));
-  Network<float> network(spec);
+  TACIT_TRY(Network network, MakeNetwork(spec, kEvaluationBatch));
   BatchScore total;
   for (std::size_t first = 0; first < dataset.rows; first += kEvaluationBatch) {
     const std::size_t rows = std::min(kEvaluationBatch, dataset.rows - first);
-    const Batch<float> batch = {.x = std::span(dataset.x).subspan(first * dataset.features, rows * dataset.features),
-                                .y = std::span(dataset.y).subspan(first, rows)};
-    const BatchScore score = network.Score(parameters, batch);
+    const Batch batch = {.x = std::span(dataset.x).subspan(first * dataset.features, rows * dataset.features),
+                         .y = std::span(dataset.y).subspan(first, rows)};
+    TACIT_TRY(const BatchScore score, network.differentiator.Score(parameters, batch));
     total.loss += score.loss;
     total.correct += score.correct;
   }

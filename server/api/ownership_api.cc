@@ -47,7 +47,7 @@ Task<Result<Found>> ReadFound(Call call) {
   TACIT_CO_TRY(store::ModelRecord record, co_await call.context.coordinator.store().Call(
                                               "model", [&](store::Store& store) { return store.Model(id, version); }));
   // The file, what is read from it, the master beside it, and what is put in order to compare them.
-  auto share = call.context.upload_memory.TryShare(6 * record.bytes + kMaxHead);
+  auto share = call.context.upload_memory.TryShare(8 * record.bytes + kMaxHead);
   if (!share) {
     co_return Fail(ErrorCode::kUnavailable,
                    "all memory for updates and for models on their way is in use; send the file again");

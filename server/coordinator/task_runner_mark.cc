@@ -30,7 +30,9 @@ Marked Mark(const task::TaskSpec& spec, const crypto::SecretKey& key, ModelVersi
 }  // namespace
 
 net::Task<Result<void>> TaskRunner::LoadMarkKey() {
-  if (!spec().watermark) co_return Result<void>{};
+  // A stopped task may still have a round to publish.
+  const bool may_publish = active() || record_.state == store::TaskState::kStopped;
+  if (!spec().watermark || !may_publish) co_return Result<void>{};
   TACIT_CO_TRY(const auto owner,
                co_await services_.store.Call("owner_key", [](store::Store& store) { return store.OwnerKey(); }));
   mark_key_.emplace(ownership::MarkKeyOf(owner, spec().id));

@@ -93,15 +93,21 @@ class Comparison {
     return Fail(ErrorCode::kTooLarge, "the model's layers are too wide to be compared");
   }
 
+  [[nodiscard]] const FoundGroup* FoundOf(std::size_t group) const {
+    const auto& found = found_[group];
+    return found ? &*found : nullptr;
+  }
+
   /// Empty where a layer's inputs hang on a group that was not followed.
   [[nodiscard]] std::vector<FoundSource> InputsOf(const LinearNode& linear) const {
     std::vector<FoundSource> sources;
     for (const Segment& segment : linear.in) {
       const std::size_t first = sources.size();
-      if (segment.group != kFixed && !found_[segment.group]) return {};
+      const FoundGroup* const group = segment.group == kFixed ? nullptr : FoundOf(segment.group);
+      if (segment.group != kFixed && group == nullptr) return {};
       for (std::size_t place = 0; place < segment.channels; ++place) {
         std::optional<FoundGroup::Place> channel = FoundGroup::Place{.channel = static_cast<std::uint32_t>(place)};
-        if (segment.group != kFixed) channel = found_[segment.group]->places[place];
+        if (group != nullptr) channel = group->places[place];
         for (std::size_t i = 0; i < segment.block; ++i) {
           FoundSource source;
           if (channel) source = {first + channel->channel * segment.block + i, std::exp2(channel->octaves)};
@@ -131,8 +137,9 @@ class Comparison {
     Matrix undone = Matrix::Zero(rows.rows(), rows.cols());
     undone.col(rows.cols() - 1) = rows.col(rows.cols() - 1);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (!inputs[i].place) continue;
-      undone.middleCols(Index(*inputs[i].place * kernel), Index(kernel)) =
+      const std::optional<std::size_t>& place = inputs[i].place;
+      if (!place) continue;
+      undone.middleCols(Index(*place * kernel), Index(kernel)) =
           rows.middleCols(Index(i * kernel), Index(kernel)) * static_cast<float>(inputs[i].factor);
     }
     return undone;
@@ -251,13 +258,15 @@ Result<Likeness> Compare(const graph::GraphView& master, const graph::GraphView&
 Score ScoreOf(const Likeness& likeness, const crypto::SecretKey& copy_key) {
   Score score;
   std::size_t scaled = 0;
-  for (std::size_t i = 0; i < likeness.groups.size(); ++i) {
-    const FoundGroup& group = likeness.groups[i];
+  for (std::size_t number = 0; number < likeness.groups.size(); ++number) {
+    const FoundGroup& group = likeness.groups[number];
     const GroupCode code = CodeOf(copy_key, group.group, group.places.size());
     score.places += group.places.size();
-    for (std::size_t place = 0; place < group.places.size(); ++place)
-      score.in_order += group.places[place] && group.places[place]->channel == code.order[place] ? 1U : 0U;
-    if (!likeness.scales[i]) continue;
+    for (std::size_t i = 0; i < group.places.size(); ++i) {
+      const std::optional<FoundGroup::Place>& place = group.places[i];
+      score.in_order += place && place->channel == code.order[i] ? 1U : 0U;
+    }
+    if (!likeness.scales[number]) continue;
     ++scaled;
     score.factors += group.places.size();
     score.at_factor += CountFactors(group, code);

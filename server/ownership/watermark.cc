@@ -12,7 +12,8 @@ namespace tacit::ownership {
 
 namespace {
 
-using TriggerBatch = training::Batch<float>;
+using inference::Batch;
+using inference::BatchScore;
 
 // A mean loss at which all triggers stand far inside their classes: what makes the mark outlive changes.
 constexpr double kTaughtLoss = 0.02;
@@ -20,8 +21,19 @@ constexpr double kTaughtLoss = 0.02;
 constexpr double kMostWork = 1e12;
 constexpr double kClopperPearson = 0.01;
 
-TriggerBatch BatchOf(const Triggers& triggers) {
+Batch BatchOf(const Triggers& triggers) {
   return {.x = triggers.x, .y = triggers.y};
+}
+
+training::Network NetworkFor(const model::ModelSpec& model, const Triggers& triggers) {
+  auto network = training::MakeNetwork(model, triggers.y.size());
+  TACIT_CHECK(network.has_value(), "every model of a task has derivatives");
+  return *std::move(network);
+}
+
+BatchScore Known(const Result<BatchScore>& score) {
+  TACIT_CHECK(score.has_value(), "triggers are rows of the model and of its classes");
+  return *score;
 }
 
 std::uint32_t StepsOf(const model::ModelSpec& model, const task::Watermark& rules) {
@@ -84,36 +96,38 @@ Triggers MakeTriggers(const crypto::SecretKey& mark_key, const model::ModelSpec&
 Embedding Embed(const model::ModelSpec& model, const task::Watermark& rules, const Triggers& triggers,
                 std::span<float> parameters) {
   TACIT_CHECK(parameters.size() == model.ParameterCount(), "a model has all its parameters");
-  training::Network<float> network(model);
+  training::Network network = NetworkFor(model, triggers);
   std::vector<float> marked(parameters.begin(), parameters.end());
   std::vector<float> gradient(parameters.size());
   Adam adam(parameters.size(), rules.learning_rate);
   const std::uint32_t most = StepsOf(model, rules);
   Embedding embedding;
   for (; embedding.steps < most; ++embedding.steps) {
-    const training::BatchScore score = network.Gradient(marked, BatchOf(triggers), gradient);
+    const BatchScore score = Known(network.differentiator.Gradient(marked, BatchOf(triggers), gradient));
     const auto rows = static_cast<double>(triggers.y.size());
     if (score.correct == triggers.y.size() && score.loss <= kTaughtLoss * rows) break;
     adam.Step(gradient, marked);
   }
   if (AllFinite(marked)) std::ranges::copy(marked, parameters.begin());
-  embedding.matched = network.Score(parameters, BatchOf(triggers)).correct;
+  embedding.matched = Known(network.differentiator.Score(parameters, BatchOf(triggers))).correct;
   return embedding;
 }
 
 std::uint64_t MemoryOfMark(const model::ModelSpec& model, const task::Watermark& rules) {
-  // Outputs and slopes of each layer, for as many rows as a network takes at once.
-  constexpr std::uint64_t kValuesAtOnce = std::uint64_t{4} << 20U;
+  // Outputs and slopes of each layer, for as many rows as a Differentiator takes at once; and the parameters as the
+  // model that it is made for has them, twice, while it is made.
+  constexpr std::uint64_t kValuesAtOnce = std::uint64_t{1} << 18U;
   std::uint64_t outputs = model.classes();
   for (const std::uint32_t width : model.shape().hidden) outputs += width;
-  const std::uint64_t values = std::min(rules.triggers * outputs, std::max(kValuesAtOnce, outputs));
+  const std::uint64_t parameters = model.ParameterCount();
+  const std::uint64_t values = std::min(rules.triggers * outputs, std::max({kValuesAtOnce, parameters, outputs}));
   // A trigger's feature is a number, and was a bit.
-  return std::uint64_t{rules.triggers} * model.inputs() * 5 + values * 2 * sizeof(float);
+  return std::uint64_t{rules.triggers} * model.inputs() * 5 + (values + parameters) * 2 * sizeof(float);
 }
 
 std::size_t CountMatches(const model::ModelSpec& model, std::span<const float> parameters, const Triggers& triggers) {
   TACIT_CHECK(parameters.size() == model.ParameterCount(), "a model has all its parameters");
-  return training::Network<float>(model).Score(parameters, BatchOf(triggers)).correct;
+  return Known(NetworkFor(model, triggers).differentiator.Score(parameters, BatchOf(triggers))).correct;
 }
 
 Digest256 DigestOf(const Triggers& triggers) {

@@ -186,7 +186,8 @@ class Simulation {
     TACIT_TRY(store_, store::SqliteStore::Open(
                           {.data_dir = directory_.path() / "data",
                            .after_step = [this](std::string_view /*step*/) { stored_ = true; },
-                           .round_key = [this](const RoundKey& round) { return chance_.Key("round", round); }}));
+                           .round_key = [this](const RoundKey& round) { return chance_.Key("round", round); },
+                           .owner_key = [this] { return chance_.Key("owner", {spec_.id, 0}); }}));
     store_thread_.emplace(time_.executor(), *store_, metrics_);
     coordinator_ = std::make_unique<coordinator::Coordinator>(Services());
     for (std::size_t i = 0; i < std::max<std::size_t>(options_.threads, 1); ++i) {

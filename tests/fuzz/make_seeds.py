@@ -2,11 +2,9 @@
 """Writes the seeds that the searches begin from, as corpus/TARGET/seed-NAME: good inputs of each kind and near misses.
 
 Usage: make_seeds.py [NAME ...]
-Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, device_key, http_head,
-identity_tokens, names, problem, safetensors, telemetry_answers, toml, updates.
-Without a name: all.
-Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
-Certificates have new keys each time. Needs protoc and openssl.
+Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
+graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, suspect, telemetry_answers, toml,
+updates, worker_messages.
 """
 
 import base64
@@ -73,6 +71,13 @@ def codec():
                                 ("update-zstd-whole", header + " zstd: true", 16)):
         encoded = protobuf("agent", "UpdateHeader", text)
         write("codec", name, bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(payload))
+
+
+def calibrations():
+    writer = ROOT / "build" / "release" / "bin" / "write_calibration"
+    target = HERE / "corpus" / "calibration"
+    target.mkdir(parents=True, exist_ok=True)
+    subprocess.run([writer, target], check=True)
 
 
 def certificates():
@@ -239,6 +244,116 @@ def safetensors():
     write("safetensors", "huge", good.replace(b":2,2\"", b":1048576,256\""))
 
 
+def graph_file():
+    def name(text):
+        return struct.pack("B", len(text)) + text.encode()
+
+    def value(text, shape, offset=None, element=1):
+        place = b"" if offset is None else struct.pack("<I", offset)
+        return struct.pack("BBB", element, offset is not None, len(shape)) + struct.pack(f"<{len(shape)}i", *shape) + (
+            place + name(text))
+
+    def node(operator, inputs, output, kernel=(1, 1), pads=(0, 0, 0, 0), axis=1, counts=0, low=None, order=()):
+        most = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
+        return struct.pack(f"<BH{len(inputs)}II", operator, len(inputs), *inputs, output) + struct.pack(
+            "<2I2I2I4IIiBff", *kernel, 1, 1, 1, 1, *pads, 1, axis, counts, -most if low is None else low, most) + (
+            struct.pack(f"<B{len(order)}I", len(order), *order) + name("n"))
+
+    def graph(values, nodes, inputs, outputs, weights):
+        structure = b"".join(values + nodes) + struct.pack(f"<{len(inputs + outputs)}I", *inputs, *outputs)
+        start = -(-(64 + len(structure)) // 64) * 64
+        head = b"TACITGRF" + struct.pack("<6I4Q", 1, len(values), len(nodes), len(inputs), len(outputs), 0,
+                                         len(structure), start, len(weights), 0)
+        return (head + structure).ljust(start, b"\0") + weights
+
+    layer = [value("x", (-1, 2)), value("w", (3, 2), 0), value("b", (3,), 64), value("y", (-1, 3))]
+    good = graph(layer, [node(2, (0, 1, 2), 3)], [0], [3], bytes(64) + struct.pack("<3f", 1, 2, 3))
+    write("graph_file", "gemm", good)
+    write("graph_file", "cut", good[:-1])
+    write("graph_file", "overlap", good.replace(struct.pack("<I", 64) + name("b"), struct.pack("<I", 0) + name("b")))
+    space = [value("x", (-1, 1, 4, 4)), value("w", (2, 1, 3, 3), 0), value("", (-1, 2, 4, 4)), value("", (-1, 2, 4, 4)),
+             value("", (-1, 2, 3, 3)), value("", (-1, 18)), value("y", (-1, 18))]
+    nodes = [node(1, (0, 1), 2, (3, 3), (1, 1, 1, 1)), node(8, (2,), 3, low=0.0), node(5, (3,), 4, (2, 2), counts=1),
+             node(15, (4,), 5), node(11, (5,), 6)]
+    write("graph_file", "space", graph(space, nodes, [0], [6], bytes(72)))
+    mixed = [value("x", (-1, 2, 3)), value("", (-1, 3, 2)), value("", (-1, 2, 2)), value("", (-1, 2, 4)),
+             value("", (-1, 2, 4)), value("y", (-1, 2, 4))]
+    nodes = [node(16, (0,), 1, order=(0, 2, 1)), node(3, (0, 1), 2), node(14, (2, 2), 3, axis=2), node(12, (3, 3), 4),
+             node(10, (4,), 5)]
+    write("graph_file", "mixed", graph(mixed, nodes, [0], [5], b""))
+    small = [value("x", (-1, 2)), value("", (), 0), value("", (), 64, 3), value("", (-1, 2), element=3),
+             value("y", (-1, 2))]
+    nodes = [node(17, (0, 1, 2), 3), node(18, (3, 1, 2), 4)]
+    write("graph_file", "bytes", graph(small, nodes, [0], [4], struct.pack("<f", 0.5).ljust(64, b"\0") + b"\x03"))
+    huge = good.replace(struct.pack("<2i", 3, 2), struct.pack("<2i", 1 << 30, 2))
+    write("graph_file", "huge", huge)
+
+
+def onnx_models():
+    import numpy
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def model(name, nodes, shape, constants, opset=13):
+        nodes = [helper.make_node(op, inputs.split(" "), [output], **more) for op, inputs, output, more in nodes]
+        arrays = [numpy_helper.from_array(numpy.asarray(array), key) for key, array in constants.items()]
+        ports = [helper.make_tensor_value_info(*port) for port in (("x", TensorProto.FLOAT, shape),
+                                                                   ("y", TensorProto.FLOAT, None))]
+        made = helper.make_model(helper.make_graph(nodes, "g", ports[:1], ports[1:], arrays),
+                                 opset_imports=[helper.make_opsetid("", opset)])
+        write("onnx", name, made.SerializeToString())
+        return made
+
+    ones = numpy.ones
+    whole = numpy.int64
+    f = numpy.float32
+    first = model("space", [
+        ("Conv", "x w", "a", {"auto_pad": "SAME_UPPER", "strides": [2, 1]}),
+        ("BatchNormalization", "a s s s s", "b", {}), ("Clip", "b  six", "c", {}),
+        ("MaxPool", "c", "d", {"kernel_shape": [2, 2], "ceil_mode": 1}), ("GlobalAveragePool", "d", "e", {}),
+        ("Flatten", "e", "f", {}), ("Gemm", "f g s", "h", {"transB": 1, "alpha": 0.5}), ("Softmax", "h", "y", {})],
+        ["n", 1, 6, 6], {"w": ones((2, 1, 3, 3), f), "s": ones(2, f), "six": f(6), "g": ones((2, 2), f)})
+    model("view", [
+        ("Shape", "x", "a", {}), ("Gather", "a zero", "b", {}), ("Unsqueeze", "b axis", "c", {}),
+        ("Concat", "c left", "d", {"axis": 0}), ("Reshape", "x d", "e", {}), ("MatMul", "e w", "f", {}),
+        ("Add", "f bias", "g", {}), ("Tanh", "g", "y", {})],
+        ["n", 2, 2], {"zero": whole(0), "axis": numpy.zeros(1, whole), "left": -ones(1, whole), "w": ones((4, 2), f),
+                      "bias": ones(2, f)})
+    model("bytes", [
+        ("QuantizeLinear", "x s z", "a", {}), ("DequantizeLinear", "a s z", "b", {}),
+        ("DequantizeLinear", "w t", "c", {"axis": 0}), ("Conv", "b c", "d", {"pads": [1, 1]}),
+        ("Squeeze", "d one", "y", {})],
+        [1, 1, 5], {"s": f(0.5), "z": numpy.uint8(3), "w": ones((1, 1, 3), numpy.int8), "t": ones(1, f),
+                    "one": ones(1, whole)})
+    model("mixed", [
+        ("Pad", "x p", "a", {}), ("AveragePool", "a", "b", {"kernel_shape": [2]}), ("MatMul", "x w", "c", {}),
+        ("Transpose", "c", "d", {"perm": [0, 2, 1]}), ("MatMul", "c d", "e", {}), ("Softmax", "e", "f", {}),
+        ("Sub", "f h", "g", {}), ("Div", "g h", "i", {}), ("Concat", "i b", "k", {"axis": 2}),
+        ("ReduceMean", "k", "y", {"axes": [2], "keepdims": 0})],
+        ["n", 3, 3], {"p": numpy.array([0, 0, 1, 0, 0, 0], whole), "w": ones((3, 3), f), "h": f(0.5)}, 11)
+    first.graph.node[0].op_type = "LSTM"
+    write("onnx", "unknown", first.SerializeToString())
+    typed = onnx.TensorProto(name="w", data_type=1, dims=[2, 2], float_data=[1, 2, 3, 4])
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [typed])
+    write("onnx", "typed", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+def suspect():
+    header = (
+        '{"__metadata__":{"tacit_model":"tacit-mlp/1:3,4,2"},'
+        '"layer0.bias":{"dtype":"F32","shape":[4],"data_offsets":[48,64]},'
+        '"layer0.weight":{"dtype":"F32","shape":[4,3],"data_offsets":[0,48]},'
+        '"layer1.bias":{"dtype":"F32","shape":[2],"data_offsets":[96,104]},'
+        '"layer1.weight":{"dtype":"F32","shape":[2,4],"data_offsets":[64,96]}}'
+    ).encode()
+    header += b" " * (-len(header) % 8)
+    good = struct.pack("<Q", len(header)) + header + struct.pack("<26f", *(0.1 * i - 1.2 for i in range(26)))
+    write("suspect", "mlp", good)
+    write("suspect", "not-a-number", good[:-8] + struct.pack("<2f", float("nan"), float("inf")))
+    write("suspect", "cut", good[:-4])
+    write("suspect", "graph-cut", b"TACITGRF" + bytes(64))
+
+
 TASK = """name = "har"
 [model]
 kind = "mlp"
@@ -334,6 +449,7 @@ def toml():
           'concurrency = 40\nlease_lifetime = "2m"\n')
     write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
     write("task_file", "deployment", TASK + '[deployment]\nlease = "30d"\ncopies = "own"\n')
+    write("task_file", "watermark", TASK + "[watermark]\ntriggers = 100\ninput_min = -1.0\n")
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
@@ -503,8 +619,55 @@ def bundles():
     seed(7, "payload", bytes(36))
 
 
-ALL = (accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, device_key, http_head,
-       identity_tokens, names, problem, safetensors, telemetry_answers, toml, updates)
+def worker_messages():
+    def seed(selector, name, data):
+        write("worker_messages", name, bytes([selector]) + data)
+
+    def port(name, element, shape):
+        head = struct.pack("<I", len(name)) + name + bytes([element, len(shape)])
+        return head + b"".join(struct.pack("<q", each) for each in shape)
+
+    def padded(data):
+        return data + bytes(-len(data) % 64)
+
+    inputs = struct.pack("<I", 1) + port(b"image", 1, [-1, 1, 28, 28])
+    outputs = struct.pack("<I", 2) + port(b"scores", 1, [-1, 10]) + port(b"class", 4, [-1])
+    protections = bytes([1] * 15 + [39])
+    seed(0, "header", struct.pack("<IB3xQ", 5, 2, 9))
+    seed(0, "header-kind", struct.pack("<IB3xQ", 5, 6, 9))
+    seed(1, "tensors", padded(struct.pack("<QII2Q", 3, 2, 0, 12, 64)) + padded(bytes(12)) + bytes(64))
+    seed(1, "tensors-none", padded(struct.pack("<QII", 0, 0, 0)))
+    seed(1, "tensors-long", padded(struct.pack("<QIIQ", 3, 1, 0, 1 << 63)) + bytes(64))
+    seed(2, "loaded", inputs + outputs + bytes(32) + protections)
+    seed(2, "loaded-rows", struct.pack("<I", 1) + port(b"", 1, [-1, 1 << 40]) + outputs + bytes(32) + protections)
+    seed(3, "state", protections + struct.pack("<Q", 7))
+    seed(4, "failure", bytes([9]) + b"the model is too large")
+    seed(5, "ticket", bytes(96) + struct.pack("<QQ", 70000, 512))
+
+
+ALL = (
+    accept_encoding,
+    bundles,
+    calibrations,
+    certificates,
+    codec,
+    compressed,
+    data_rows,
+    device_files,
+    device_key,
+    graph_file,
+    http_head,
+    identity_tokens,
+    names,
+    onnx_models,
+    problem,
+    safetensors,
+    suspect,
+    telemetry_answers,
+    toml,
+    updates,
+    worker_messages,
+)
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 
 if __name__ == "__main__":

@@ -29,11 +29,8 @@ class Folder {
   // The nodes that go in the same order; those that are folded keep their place with an output that nothing uses.
   void Run() {
     for (Node& node : builder_.nodes()) {
-      if (node.op != Operator::kMul && node.op != Operator::kAdd) {
-        producers_[node.output] = &node;
-      } else if (!Fold(node)) {
-        producers_[node.output] = &node;
-      }
+      const bool can_fold = node.op == Operator::kMul || node.op == Operator::kAdd;
+      if (!can_fold || !Fold(node)) producers_[node.output] = &node;
     }
   }
 

@@ -182,7 +182,7 @@ Result<ValueId> Translator::GemmBias(const Call& call, std::int64_t out, float b
   if (numbers.size() == wanted && beta == 1.0F) {
     return AddConstant({.type = DataType::kFloat, .dims = {out}, .content = tensor.content});
   }
-  if (wanted * sizeof(float) > room_) return Unsupported("the bias is larger than the model");
+  TACIT_TRY_VOID(HasRoom(wanted * sizeof(float)));
   if (numbers.size() == 1) numbers.resize(wanted, numbers.front());
   for (float& number : numbers) number *= beta;
   return AddFloats({out}, numbers);
@@ -240,7 +240,7 @@ Result<Operand> Translator::Gemm(const Call& call) {
 Result<ValueId> Translator::Scaled(const Operand& weight, float factor) {
   const auto* tensor = std::get_if<Tensor>(&weight);
   if (tensor == nullptr || tensor->type != DataType::kFloat) return Unsupported("alpha is not 1 for quantised weights");
-  if (tensor->content.size() > room_) return Unsupported("the constants that have to be changed are too large");
+  TACIT_TRY_VOID(HasRoom(tensor->content.size()));
   std::vector<float> numbers = FloatsOf(*tensor);
   for (float& number : numbers) number *= factor;
   return AddFloats(tensor->dims, numbers);

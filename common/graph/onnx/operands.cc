@@ -130,10 +130,13 @@ Result<std::optional<std::vector<std::int64_t>>> Translator::Axes(const Call& ca
   return axes;
 }
 
+Result<void> Translator::HasRoom(std::size_t size) const {
+  if (size <= room_) return {};
+  return Fail(ErrorCode::kTooLarge, "the constants that have to be changed are several times as large as the file");
+}
+
 Result<ByteSpan> Translator::Keep(Bytes content) {
-  if (content.size() > room_) {
-    return Fail(ErrorCode::kTooLarge, "the constants that have to be changed are several times the file");
-  }
+  TACIT_TRY_VOID(HasRoom(content.size()));
   room_ -= content.size();
   return ByteSpan(kept_.emplace_back(std::move(content)));
 }
@@ -184,7 +187,7 @@ Result<Tensor> Translator::Permuted(const Tensor& tensor, const std::vector<std:
   for (std::size_t i = rank; i-- > 1;) strides[i - 1] = strides[i] * static_cast<std::size_t>(tensor.dims[i]);
   Tensor result{.type = tensor.type, .dims = {}, .content = {}};
   for (const std::uint32_t from : permutation) result.dims.push_back(tensor.dims[from]);
-  if (tensor.content.size() > room_) return Unsupported("the constants that have to be changed are too large");
+  TACIT_TRY_VOID(HasRoom(tensor.content.size()));
   Bytes content(tensor.content.size());
   std::vector<std::int64_t> index(rank);
   std::size_t from = 0;

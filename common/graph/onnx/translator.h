@@ -3,14 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <initializer_list>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -74,6 +73,7 @@ class Translator {
   /// Of an attribute in older opsets, of an input in newer ones.
   [[nodiscard]] Result<std::optional<std::vector<std::int64_t>>> Axes(const Call& call) const;
   [[nodiscard]] const graph::Shape& ShapeOf(graph::ValueId id) const { return builder_.ValueOf(id).shape; }
+  [[nodiscard]] Result<void> HasRoom(std::size_t size) const;
   Result<ByteSpan> Keep(Bytes content);
   Result<ByteSpan> KeepFloats(const std::vector<float>& numbers);
   Result<graph::ValueId> AddConstant(const Tensor& tensor);
@@ -153,7 +153,7 @@ class Translator {
   const ModelProto& model_;
   graph::Builder builder_;
   std::unordered_map<std::string_view, Operand> operands_;
-  std::unordered_set<std::string_view> needed_;
+  std::set<std::string_view> needed_;
   // By where a constant is and its shape: one that is used twice is there once.
   std::map<std::pair<const std::uint8_t*, std::vector<std::int64_t>>, graph::ValueId> constants_;
   std::map<std::pair<const std::uint8_t*, std::vector<std::int64_t>>, Tensor> turned_;

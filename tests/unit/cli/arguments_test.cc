@@ -94,6 +94,23 @@ TEST(Arguments, ReadTaskCommands) {
   Command<TaskListArguments>({"task", "list"});
 }
 
+TEST(Arguments, TakeAModelThatWasFoundAndWhoseItMayBe) {
+  const auto trace = Command<ModelTraceArguments>({"model", "trace", "found.bin", "--task", "har"});
+  EXPECT_EQ(trace.file, "found.bin");
+  EXPECT_EQ(trace.task.str(), "har");
+  EXPECT_EQ(trace.version, "latest");
+  const auto claim =
+      Command<ModelClaimArguments>({"model", "claim", "f", "--task", "har", "--version", "3", "-o", "evidence.json"});
+  EXPECT_EQ(claim.version, "3");
+  EXPECT_EQ(claim.output, "evidence.json");
+  EXPECT_TRUE(Command<ModelClaimArguments>({"model", "claim", "f", "--task", "har"}).output.empty());
+  EXPECT_EQ(Command<ModelVerifyArguments>({"model", "verify", "f", "evidence.json"}).evidence, "evidence.json");
+  EXPECT_THAT(Bad({"model", "claim", "f", "--task", "har", "--version", "1&x"}).error.message,
+              HasSubstr("'latest' or a number"));
+  Bad({"model", "claim", "f"});
+  Bad({"model", "trace", "f", "--task", "../x"});
+}
+
 TEST(Arguments, TakeTheModelFormatFromTheFileNameUnlessToldOtherwise) {
   EXPECT_EQ(Command<ModelGetArguments>({"model", "get", "har"}).format, "safetensors");
   EXPECT_EQ(Command<ModelGetArguments>({"model", "get", "har"}).version, "latest");

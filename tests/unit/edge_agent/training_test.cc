@@ -1,13 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <stop_token>
 
 #include <gmock/gmock.h>
 
 #include "common/base/random.h"
-#include "edge_agent/training/network_body.h"
 #include "edge_agent/training/trainer.h"
 #include "tests/support/matchers.h"
 
@@ -35,66 +33,7 @@ data::Dataset Clouds(std::size_t rows, std::uint32_t features, std::uint32_t cla
   return dataset;
 }
 
-double MeanLoss(Network<double>& network, const std::vector<double>& parameters, Batch<double> batch) {
-  return network.Score(parameters, batch).loss / static_cast<double>(batch.y.size());
-}
-
-// Central differences in double: the error of the quotient is about step^2 = 1e-10, far below the tolerance, while a
-// wrong or missing term is of the gradient's own size.
-void CheckGradient(const model::ModelSpec& spec, std::uint64_t seed) {
-  SplitMix64 random(seed);
-  const std::size_t rows = 7;
-  std::vector<double> parameters(spec.ParameterCount());
-  for (double& parameter : parameters) parameter = random.Uniform() - 0.5;
-  std::vector<double> x(rows * spec.inputs());
-  for (double& value : x) value = 2 * random.Uniform() - 1;
-  std::vector<std::uint32_t> y(rows);
-  for (std::uint32_t& label : y) label = static_cast<std::uint32_t>(random.Below(spec.classes()));
-
-  Network<double> network(spec);
-  const Batch<double> batch{.x = x, .y = y};
-  std::vector<double> gradient(parameters.size(), std::numeric_limits<double>::quiet_NaN());
-  network.Gradient(parameters, batch, gradient);
-  constexpr double kStep = 1e-5;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    std::vector<double> moved = parameters;
-    moved[i] += kStep;
-    const double above = MeanLoss(network, moved, batch);
-    moved[i] -= 2 * kStep;
-    const double below = MeanLoss(network, moved, batch);
-    ASSERT_NEAR(gradient[i], (above - below) / (2 * kStep), 1e-7) << spec.CanonicalText() << " parameter " << i;
-  }
-}
-
-// A batch that is too large for one pass goes through in parts; what comes out is the mean over its rows all the same.
-TEST(NetworkGradient, OfABatchInPartsIsTheMeanOfItsRows) {
-  constexpr std::size_t kStride = 1001;  // shares no factor with the layers: rows, columns and biases are all met
-  const model::ModelSpec spec = Spec({.inputs = 1, .hidden = {500'000}, .classes = 2});
-  const data::Dataset rows = Clouds(30, 1, 2);  // eight rows a pass
-  std::vector<float> parameters = spec.InitialParameters(3);
-  Network<float> network(spec);
-  std::vector<float> whole(parameters.size());
-  const BatchScore score = network.Gradient(parameters, {.x = rows.x, .y = rows.y}, whole);
-  std::vector<double> mean(parameters.size(), 0.0);
-  double loss = 0;
-  std::vector<float> one(parameters.size());
-  for (std::size_t i = 0; i < rows.rows; ++i) {
-    loss +=
-        network.Gradient(parameters, {.x = std::span(rows.x).subspan(i, 1), .y = std::span(rows.y).subspan(i, 1)}, one)
-            .loss;
-    for (std::size_t j = 0; j < one.size(); j += kStride) mean[j] += static_cast<double>(one[j]) / 30;
-  }
-  EXPECT_NEAR(score.loss, loss, 1e-4);
-  for (std::size_t j = 0; j < mean.size(); j += kStride) EXPECT_NEAR(static_cast<double>(whole[j]), mean[j], 1e-6) << j;
-}
-
-TEST(NetworkGradient, AgreesWithFiniteDifferencesForEveryDepth) {
-  CheckGradient(Spec({.inputs = 5, .hidden = {}, .classes = 3}), 1);
-  CheckGradient(Spec({.inputs = 5, .hidden = {7}, .classes = 3}), 2);
-  CheckGradient(Spec({.inputs = 4, .hidden = {6, 5, 3}, .classes = 4}), 3);
-}
-
-TEST(NetworkScore, OfAnUntrainedModelIsTheEntropyOfAGuess) {
+TEST(Evaluate, SaysOfAnUntrainedModelThatItGuesses) {
   const model::ModelSpec spec = Spec({.inputs = 3, .hidden = {}, .classes = 4});
   const data::Dataset dataset = Clouds(8, 3, 4);
   const auto score = Evaluate(spec, spec.InitialParameters(0), dataset);
@@ -103,7 +42,7 @@ TEST(NetworkScore, OfAnUntrainedModelIsTheEntropyOfAGuess) {
   EXPECT_DOUBLE_EQ(score->accuracy, 0.25);
 }
 
-TEST(NetworkScore, SurvivesLogitsThatExpWouldOverflow) {
+TEST(Evaluate, SurvivesLogitsThatExpWouldOverflow) {
   const model::ModelSpec spec = Spec({.inputs = 1, .hidden = {}, .classes = 2});
   const std::vector<float> parameters = {1000, -1000, 0, 0};
   const data::Dataset dataset{.rows = 2, .features = 1, .classes = 2, .x = {1, 1}, .y = {0, 1}};
