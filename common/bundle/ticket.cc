@@ -25,7 +25,8 @@ Result<void> CheckEnd(ByteSource& source) {
   return {};
 }
 
-// Reads the chunks, each into what `place` gives for its number, and hashes it while it is in the cache.
+// Reads the chunks, each into what `place` gives for its number, and hashes it while it is in the cache. Whoever has
+// the content key can seal other chunks: the digest is what ties them to who signed.
 template <typename Place>
 Result<void> ReadChunks(ByteSource& source, const PayloadTicket& ticket, Place place) {
   PayloadCipher cipher(ticket.key,
@@ -40,7 +41,6 @@ Result<void> ReadChunks(ByteSource& source, const PayloadTicket& ticket, Place p
     digest.Update(plaintext);
   }
   TACIT_TRY_VOID(CheckEnd(source));
-  // Whoever has the content key can seal other chunks: the digest is what ties them to who signed.
   if (digest.Finish() == ticket.plaintext_digest) return {};
   return Fail(ErrorCode::kDataLoss, "the plaintext of the bundle is not the one that its manifest names");
 }
@@ -73,15 +73,15 @@ Result<void> ReadPayload(ByteSource& source, const PayloadTicket& ticket, std::s
   const auto in_memory = [memory](std::uint64_t index, std::size_t size) {
     return memory.subspan(index * kChunk, size);
   };
-  Result<void> read = ReadChunks(source, ticket, in_memory);
+  auto read = ReadChunks(source, ticket, in_memory);
   if (!read) crypto::Zeroise(memory);
   return read;
 }
 
 Result<void> VerifyPayload(ByteSource& source, const PayloadTicket& ticket) {
   Bytes chunk(static_cast<std::size_t>(std::min<std::uint64_t>(ticket.plaintext_size, kChunk)));
-  const auto reused = [&chunk](std::uint64_t, std::size_t size) { return std::span(chunk).first(size); };
-  const Result<void> verified = ReadChunks(source, ticket, reused);
+  const auto reused = [&chunk](std::uint64_t /*index*/, std::size_t size) { return std::span(chunk).first(size); };
+  auto verified = ReadChunks(source, ticket, reused);
   crypto::Zeroise(chunk);
   return verified;
 }

@@ -55,6 +55,10 @@ class Bundle : public ::testing::Test {
     TACIT_TRY(OpenedBundle opened, OpenBundle(source, lease, opening));
     Bytes memory(opened.manifest().fields().plaintext_size, 0xee);
     const auto read = std::move(opened).ReadInto(memory);
+    MemorySource again(file);
+    const auto verified = OpenBundle(again, lease, opening).value().Verify();
+    EXPECT_EQ(verified.has_value(), read.has_value()) << "to verify is to read, but for the plaintext";
+    if (!read && !verified) EXPECT_EQ(verified.error().message, read.error().message);
     if (read) return memory;
     EXPECT_EQ(memory, Bytes(memory.size(), 0));
     return std::unexpected(read.error());
