@@ -1,13 +1,9 @@
 #include "common/bundle/open_bundle.h"
 
-#include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
 
-#include "common/base/check.h"
 #include "common/bundle/payload.h"
-#include "common/crypto/digest.h"
 
 namespace tacit::bundle {
 namespace {
@@ -23,49 +19,22 @@ Result<void> CheckVersion(std::uint64_t version, const Opening& opening) {
                                         std::to_string(highest) + ", which was in use here");
 }
 
-Result<void> ReadSealed(ByteSource& source, std::span<std::uint8_t> into) {
-  TACIT_TRY(const std::size_t got, source.Read(into));
-  if (got < into.size()) return Fail(ErrorCode::kDataLoss, "the bundle was cut: it ends within its chunks");
-  return {};
-}
-
-Result<void> CheckEnd(ByteSource& source) {
-  std::array<std::uint8_t, 1> more{};
-  TACIT_TRY(const std::size_t got, source.Read(more));
-  if (got != 0) return Fail(ErrorCode::kDataLoss, "the bundle has bytes behind its last chunk");
-  return {};
-}
-
-// Hashes each chunk while it is in the cache. Returns the digest of the plaintext.
-Result<Digest256> ReadChunks(ByteSource& source, PayloadCipher& cipher, std::span<std::uint8_t> memory) {
-  crypto::Sha256Stream digest;
-  Bytes sealed;
-  for (std::uint64_t index = 0; index < ChunksOf(memory.size()); ++index) {
-    const std::span<std::uint8_t> plaintext = memory.subspan(index * kChunk, cipher.PlaintextSize(index));
-    sealed.resize(plaintext.size() + crypto::Aead::kTagSize);
-    TACIT_TRY_VOID(ReadSealed(source, sealed));
-    TACIT_TRY_VOID(cipher.Open(index, sealed, plaintext));
-    digest.Update(plaintext);
-  }
-  TACIT_TRY_VOID(CheckEnd(source));
-  return digest.Finish();
-}
-
 }  // namespace
 
 OpenedBundle::OpenedBundle(ByteSource& source, BundleHead head, LeaseTerms terms, crypto::SecretKey payload_key)
     : source_(source), head_(std::move(head)), terms_(std::move(terms)), payload_key_(std::move(payload_key)) {}
 
+PayloadTicket OpenedBundle::Ticket() && {
+  const ManifestFields& fields = head_.manifest.fields();
+  return {.key = std::move(payload_key_),
+          .manifest = head_.manifest.digest(),
+          .plaintext_digest = fields.plaintext_digest,
+          .plaintext_size = fields.plaintext_size,
+          .offset = head_.size};
+}
+
 Result<void> OpenedBundle::ReadInto(std::span<std::uint8_t> memory) && {
-  TACIT_CHECK(memory.size() == head_.manifest.fields().plaintext_size, "callers make the room that the manifest names");
-  PayloadCipher cipher(payload_key_, head_.manifest);
-  auto digest = ReadChunks(source_, cipher, memory);
-  // Whoever has the content key can seal other chunks: the digest is what ties them to who signed.
-  if (digest && *digest != head_.manifest.fields().plaintext_digest)
-    digest = Fail(ErrorCode::kDataLoss, "the plaintext of the bundle is not the one that its manifest names");
-  if (digest) return {};
-  crypto::Zeroise(memory);
-  return std::unexpected(std::move(digest).error());
+  return ReadPayload(source_, std::move(*this).Ticket(), memory);
 }
 
 Result<void> CheckAdmissible(const Manifest& manifest, const Opening& opening) {

@@ -11,6 +11,7 @@
 #include "common/bundle/envelope.h"
 #include "common/bundle/head.h"
 #include "common/bundle/lease.h"
+#include "common/bundle/ticket.h"
 #include "common/crypto/agreement_key.h"
 
 namespace tacit::bundle {
@@ -42,6 +43,8 @@ class OpenedBundle {
   /// When the key has to be forgotten.
   [[nodiscard]] const LeaseTerms& lease() const { return terms_; }
 
+  /// What another process needs to do what ReadInto does. Instead of it, and once only.
+  [[nodiscard]] PayloadTicket Ticket() &&;
   /// Writes the plaintext into `memory`, of exactly the size that the manifest names, and nowhere else: one chunk of
   /// ciphertext is all that it takes beside. Each chunk is verified before the next is read; until all of them are, and
   /// the plaintext's digest with them, nothing in `memory` may be used, and on failure it holds zeros. Once only.

@@ -13,10 +13,14 @@ crypto::SecretKey PayloadKey(const crypto::SecretKey& content_key, const Digest2
   return content_key.Derive(label.bytes());
 }
 
-PayloadCipher::PayloadCipher(const crypto::SecretKey& payload_key, const Manifest& manifest)
+PayloadCipher::PayloadCipher(const crypto::SecretKey& payload_key, const Payload& payload)
     : aead_(crypto::AeadKind::kAes256Gcm, payload_key),
-      manifest_digest_(manifest.digest()),
-      plaintext_size_(manifest.fields().plaintext_size) {}
+      manifest_digest_(payload.manifest),
+      plaintext_size_(payload.plaintext_size) {}
+
+PayloadCipher::PayloadCipher(const crypto::SecretKey& payload_key, const Manifest& manifest)
+    : PayloadCipher(payload_key,
+                    Payload{.manifest = manifest.digest(), .plaintext_size = manifest.fields().plaintext_size}) {}
 
 std::size_t PayloadCipher::PlaintextSize(std::uint64_t index) const {
   TACIT_CHECK(index < ChunksOf(plaintext_size_), "callers know how many chunks there are");

@@ -157,15 +157,6 @@ void AddressesDeleter::operator()(addrinfo* addresses) const {
   freeaddrinfo(addresses);
 }
 
-OwnedFd::OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-OwnedFd::~OwnedFd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 Result<CancelEvent> CancelEvent::Create() {
   OwnedFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (fd.get() < 0) return Fail(ErrorCode::kUnavailable, std::string("eventfd: ") + std::strerror(errno));

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/base/bytes.h"
+#include "common/base/owned_fd.h"
 #include "common/base/result.h"
 #include "common/net/https_client.h"
 #include "common/net/tls_session.h"
@@ -22,20 +23,6 @@ struct AddressesDeleter {
 };
 /// What getaddrinfo found.
 using Addresses = std::unique_ptr<addrinfo, AddressesDeleter>;
-
-/// A file descriptor that is closed with its owner.
-class OwnedFd {
- public:
-  OwnedFd() = default;
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept;
-  OwnedFd& operator=(OwnedFd&& other) noexcept;
-  ~OwnedFd();
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_ = -1;
-};
 
 /// Once signalled, ends every wait of the connections that watch it, for good. Threads: any.
 class CancelEvent {

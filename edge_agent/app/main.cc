@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "edge_agent/app/arguments.h"
 #include "edge_agent/app/commands.h"
+#include "edge_agent/app/inference_worker.h"
 #include "edge_agent/app/stop_signals.h"
 
 namespace tacit::agent {
@@ -79,6 +80,8 @@ ExitCode Main(int argc, const char* const* argv) {
 }  // namespace tacit::agent
 
 int main(int argc, char** argv) {
+  // Before anything that a worker has no use for.
+  tacit::agent::BecomeInferenceWorker(argc, argv);
   // A server that goes away ends a write with an error and not the process.
   std::signal(SIGPIPE, SIG_IGN);
   try {

@@ -3,7 +3,7 @@
 
 Usage: make_seeds.py [NAME ...]
 Names: accept_encoding, bundles, certificates, codec, compressed, data_rows, device_files, device_key, graph_file,
-http_head, identity_tokens, names, onnx_models, problem, safetensors, telemetry_answers, toml, updates.
+http_head, identity_tokens, names, onnx_models, problem, safetensors, telemetry_answers, toml, updates, worker_messages.
 Without a name: all.
 Run it when a format gets a new field; what the searches found since stands beside the seeds and is kept.
 Certificates have new keys each time. Needs protoc and openssl, and python3-onnx for onnx.
@@ -588,6 +588,32 @@ def bundles():
     seed(7, "payload", bytes(36))
 
 
+def worker_messages():
+    def seed(selector, name, data):
+        write("worker_messages", name, bytes([selector]) + data)
+
+    def port(name, element, shape):
+        head = struct.pack("<I", len(name)) + name + bytes([element, len(shape)])
+        return head + b"".join(struct.pack("<q", each) for each in shape)
+
+    def padded(data):
+        return data + bytes(-len(data) % 64)
+
+    inputs = struct.pack("<I", 1) + port(b"image", 1, [-1, 1, 28, 28])
+    outputs = struct.pack("<I", 2) + port(b"scores", 1, [-1, 10]) + port(b"class", 4, [-1])
+    protections = bytes([1] * 15 + [39])
+    seed(0, "header", struct.pack("<IB3xQ", 5, 2, 9))
+    seed(0, "header-kind", struct.pack("<IB3xQ", 5, 6, 9))
+    seed(1, "tensors", padded(struct.pack("<QII2Q", 3, 2, 0, 12, 64)) + padded(bytes(12)) + bytes(64))
+    seed(1, "tensors-none", padded(struct.pack("<QII", 0, 0, 0)))
+    seed(1, "tensors-long", padded(struct.pack("<QIIQ", 3, 1, 0, 1 << 63)) + bytes(64))
+    seed(2, "loaded", inputs + outputs + bytes(32) + protections)
+    seed(2, "loaded-rows", struct.pack("<I", 1) + port(b"", 1, [-1, 1 << 40]) + outputs + bytes(32) + protections)
+    seed(3, "state", protections + struct.pack("<Q", 7))
+    seed(4, "failure", bytes([9]) + b"the model is too large")
+    seed(5, "ticket", bytes(96) + struct.pack("<QQ", 70000, 512))
+
+
 ALL = (
     accept_encoding,
     bundles,
@@ -607,6 +633,7 @@ ALL = (
     telemetry_answers,
     toml,
     updates,
+    worker_messages,
 )
 SEEDS = {seeds.__name__: seeds for seeds in ALL}
 

@@ -1,0 +1,77 @@
+#include "edge_agent/worker/bundle_model.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include "common/base/files.h"
+
+namespace tacit::worker {
+namespace {
+
+// A file that is open already, from some place on. Its descriptor is somebody else's, and may be shared: no position of
+// its own is used.
+class DescriptorSource final : public bundle::ByteSource {
+ public:
+  DescriptorSource(int file, std::uint64_t offset) : file_(file), offset_(offset) {}
+
+  Result<std::size_t> Read(std::span<std::uint8_t> into) override {
+    std::size_t filled = 0;
+    while (filled < into.size()) {
+      const ssize_t got =
+          ::pread(file_, into.data() + filled, into.size() - filled, static_cast<off_t>(offset_ + filled));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) {
+        return Fail(ErrorCode::kUnavailable, "cannot read a bundle: " + std::generic_category().message(errno));
+      }
+      if (got == 0) break;
+      filled += static_cast<std::size_t>(got);
+    }
+    offset_ += filled;
+    return filled;
+  }
+
+ private:
+  int file_;
+  std::uint64_t offset_;
+};
+
+}  // namespace
+
+BundleSource::BundleSource(Files files, const bundle::Opening& opening)
+    : files_(std::move(files)), opening_(opening), version_(files_.bundle.filename().string()) {}
+
+Result<ModelSource::Opened> BundleSource::Open() {
+  TACIT_TRY(const int descriptor, OpenToRead(files_.bundle));
+  OwnedFd file(descriptor);
+  TACIT_TRY(const Bytes lease, ReadFile(files_.lease, bundle::Lease::kLongest));
+  DescriptorSource source(file.get(), 0);
+  TACIT_TRY(bundle::OpenedBundle opened, bundle::OpenBundle(source, AsText(lease), opening_));
+  const auto left = opened.lease().expires - opening_.clock.Now();
+  {
+    const std::scoped_lock lock(mutex_);
+    version_ = std::to_string(opened.manifest().fields().version);
+  }
+  return Opened{.file = std::move(file),
+                .opening = std::move(opened).Ticket().Encode(),
+                .until = std::chrono::steady_clock::now() + left};
+}
+
+std::string BundleSource::version() const {
+  const std::scoped_lock lock(mutex_);
+  return version_;
+}
+
+Result<ByteSpan> OpenBundledModel(int file, ByteSpan opening, inference::Memory& weights) {
+  TACIT_TRY(const bundle::PayloadTicket ticket, bundle::PayloadTicket::Parse(opening));
+  TACIT_TRY(const std::span<std::uint8_t> model, weights.Take(ticket.plaintext_size));
+  DescriptorSource source(file, ticket.offset);
+  TACIT_TRY_VOID(bundle::ReadPayload(source, ticket, model));
+  return ByteSpan(model);
+}
+
+}  // namespace tacit::worker
