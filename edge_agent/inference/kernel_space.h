@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "edge_agent/inference/kernel_elements.h"
+#include "edge_agent/inference/kernel_integers.h"
 #include "edge_agent/inference/kernel_loops.h"
 
 // The part of the source of all Kernels that moves windows over values whose channels lie side by side.
@@ -172,6 +173,8 @@ constexpr Kernels Table() {
           .tile_rows = S::kTileRows,
           .tile = TileOfRows<S, S::kTileRows>,
           .row = Row<S>,
+          .integer_tile = IntegerTileOfRows<S, S::kTileRows>,
+          .byte_packing = S::kPacking,
           .depthwise = DepthwiseOf<S>,
           .pool = PoolOf<S>,
           .add = Add<S>,

@@ -121,6 +121,10 @@ struct Bytewise {
   float zero = 0;
 };
 
+/// In which order four places of a column lie: together, or as two pairs, the first pairs of all columns of a vector
+/// in front of the second.
+enum class BytePacking : std::uint8_t { kFours, kPairs };
+
 struct Kernels {
   std::size_t width = 0;      ///< Floats of one vector.
   std::size_t tile_rows = 0;  ///< Rows that one call computes at once.
@@ -135,6 +139,8 @@ struct Kernels {
   void (*tile)(const Tile& tile) = nullptr;
   /// One row times all panels of a matrix: `rows` has one row of one tap, `columns` may be any number.
   void (*row)(const Tile& tile) = nullptr;
+  void (*integer_tile)(const IntegerTile& tile) = nullptr;
+  BytePacking byte_packing = BytePacking::kFours;
   void (*depthwise)(const Depthwise& depthwise) = nullptr;
   void (*pool)(const Pool& pool) = nullptr;
   void (*add)(const Elements& elements) = nullptr;
@@ -150,7 +156,8 @@ struct Kernels {
 /// The widest vector of any set, in floats.
 inline constexpr std::size_t kMaxWidth = 16;
 
-enum class KernelPath : std::uint8_t { kPortable, kAvx2, kAvx512 };
+/// The slower first; of two that differ in Vnni alone, the second multiplies bytes faster.
+enum class KernelPath : std::uint8_t { kPortable, kAvx2, kAvx2Vnni, kAvx512, kAvx512Vnni };
 /// Whether this processor has it.
 bool Has(KernelPath path);
 /// Of a path that this processor has.
@@ -161,5 +168,7 @@ KernelPath FastestPath();
 extern const Kernels kPortableKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+void MultiplyBytesAvx2Vnni(const IntegerTile& tile);
+void MultiplyBytesAvx512Vnni(const IntegerTile& tile);
 
 }  // namespace tacit::inference

@@ -25,6 +25,12 @@ void Pack(std::size_t depth, std::size_t all_columns, const Kernels& kernels, Nu
   }
 }
 
+/// Where place k of the four of a column is among the bytes of a vector of columns.
+std::size_t PlaceInVector(const Kernels& kernels, std::size_t column, std::size_t k) {
+  if (kernels.byte_packing == BytePacking::kFours) return column * 4 + k;
+  return k / 2 * 2 * kernels.width + column * 2 + k % 2;
+}
+
 }  // namespace
 
 void PackPanels(const MatrixView& matrix, const Kernels& kernels, float* packed) {
@@ -62,6 +68,31 @@ void PackSignedWeights(const Constant& weights, const WeightOrder& order, const 
   Pack(order.depth_offsets.size(), order.columns, kernels, packed, [&](std::size_t k, std::size_t j) {
     return bytes[(order.first_column + j) * order.column_stride + order.depth_offsets[k]];
   });
+}
+
+std::size_t IntegerPanelSize(std::size_t taps, std::size_t tap_depth, std::size_t columns, const Kernels& kernels) {
+  return taps * ((tap_depth + 3) / 4 * 4) * kernels.PackedColumns(columns);
+}
+
+void PackIntegerPanels(const Constant& weights, const WeightOrder& order, std::size_t tap_depth, const Kernels& kernels,
+                       std::int8_t* packed) {
+  const auto* bytes = reinterpret_cast<const std::int8_t*>(weights.data);
+  const std::size_t width = kernels.width;
+  for (std::size_t from = 0; from < order.columns; from += kernels.PanelColumns()) {
+    const std::size_t columns = std::min(kernels.PanelColumns(), order.columns - from);
+    const std::size_t vectors = kernels.PanelWidth(columns) / width;
+    for (std::size_t tap = 0; tap < order.depth_offsets.size(); tap += tap_depth) {
+      for (std::size_t first = 0; first < tap_depth; first += 4, packed += vectors * 4 * width) {
+        for (std::size_t j = 0; j < columns; ++j) {
+          std::int8_t* vector = packed + j / width * 4 * width;
+          const std::size_t column = (order.first_column + from + j) * order.column_stride;
+          for (std::size_t k = 0; k < std::min<std::size_t>(4, tap_depth - first); ++k) {
+            vector[PlaceInVector(kernels, j % width, k)] = bytes[column + order.depth_offsets[tap + first + k]];
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace tacit::inference

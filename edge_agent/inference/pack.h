@@ -36,4 +36,11 @@ void PackWeights(const Constant& weights, const WeightOrder& order, const Kernel
 /// The same in bytes. Shape: of one that IsSignedBytes.
 void PackSignedWeights(const Constant& weights, const WeightOrder& order, const Kernels& kernels, std::int8_t* packed);
 
+/// The same for Kernels::integer_tile: numbers of `tap_depth` places at a time, filled up to fours with zeros. Shape:
+/// `packed` holds IntegerPanelSize(...) bytes; the places of depth_offsets are whole taps.
+void PackIntegerPanels(const Constant& weights, const WeightOrder& order, std::size_t tap_depth, const Kernels& kernels,
+                       std::int8_t* packed);
+/// Bytes of `taps` taps of `columns` columns.
+std::size_t IntegerPanelSize(std::size_t taps, std::size_t tap_depth, std::size_t columns, const Kernels& kernels);
+
 }  // namespace tacit::inference

@@ -65,6 +65,23 @@ struct LayerEnd {
   std::size_t columns = 0;  ///< Numbers from one place of the output to the next.
 };
 
+/// A matrix of signed bytes among the packed weights, with what its sums begin with.
+struct IntegerMatrix {
+  std::size_t offset = 0;
+  std::size_t start = 0;
+  std::size_t columns = 0;
+};
+
+/// What a layer in 8 bits does to its sums; two arrays among the packed weights.
+struct IntegerEnd {
+  graph::ValueId output = 0;
+  bool is_bytes = false;
+  std::size_t multipliers = 0;
+  std::size_t offsets = 0;
+  float minimum = 0;
+  float maximum = 0;
+};
+
 /// Makes the plan of one model, node after node. What can be one step becomes one: a layer with what is added to its
 /// output and with the clamping of that; a layer in 8 bits with the quantisation on both of its sides; flattening with
 /// the product that follows. Values over space are kept channels last, in which all layers over space read vectors.
@@ -144,7 +161,15 @@ class Planner {
   [[nodiscard]] std::optional<Quantized> QuantizedOf(graph::ValueId id) const;
   [[nodiscard]] bool IsInteger(const graph::Node& node) const;
   void EmitIntegerLayer(const Chain& chain);
-  void EmitIntegerDepthwise(const Chain& chain);
+  struct IntegerColumns {
+    std::size_t first = 0;
+    std::size_t count = 0;
+    float zero = 0;
+  };
+  IntegerMatrix PackIntegers(const Constant& weights, const ConvGeometry& geometry, const IntegerColumns& columns);
+  IntegerEnd IntegerEndOf(const Chain& chain, const Quantized& input, const Constant& weights);
+  void EmitIntegerDepthwise(const graph::Node& node, const Quantized& input, const Constant& weights,
+                            const IntegerEnd& end);
   void EmitQuantize(const graph::Node& node);
   void EmitDequantize(const graph::Node& node);
   /// Signed bytes of a value as unsigned ones, or back.

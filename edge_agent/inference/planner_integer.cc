@@ -1,9 +1,11 @@
 #include <algorithm>
-#include <cmath>
+#include <limits>
+#include <memory>
 #include <utility>
 
 #include "common/base/check.h"
 #include "common/graph/shapes.h"
+#include "edge_agent/inference/pack.h"
 #include "edge_agent/inference/planner.h"
 
 namespace tacit::inference {
@@ -101,6 +103,107 @@ class FlipStep final : public Step {
   BufferId output_;
 };
 
+Requantize RequantizeOf(const Frame& frame, const IntegerEnd& end, std::size_t column) {
+  return {.multipliers = frame.Packed<float>(end.multipliers) + column,
+          .offsets = frame.Packed<float>(end.offsets) + column,
+          .minimum = end.minimum,
+          .maximum = end.maximum};
+}
+
+/// A convolution, or a product of matrices as one of a single place.
+class IntegerStep final : public Step {
+ public:
+  struct Options {
+    ConvGeometry geometry;
+    std::vector<IntegerMatrix> groups;
+    IntegerEnd end;
+    std::size_t padding = 0;  ///< Packed zero points, as many as the depth.
+    std::size_t columns = 0;  ///< Of all groups.
+    BufferId input = 0;
+    BufferId pointers = 0;
+    BufferId output = 0;
+  };
+  explicit IntegerStep(Options options) : o_(std::move(options)) {}
+
+  void Run(const Frame& frame) const override {
+    const std::size_t places = o_.geometry.places();
+    const std::size_t step = TileLength(places, frame.kernels->tile_rows);
+    for (std::size_t row = 0; row < frame.rows; ++row) {
+      for (std::size_t group = 0; group < o_.groups.size(); ++group) {
+        for (std::size_t first = 0; first < places; first += step) {
+          RunTile(frame, row, group, {first, std::min(step, places - first)});
+        }
+      }
+    }
+  }
+
+ private:
+  struct Places {
+    std::size_t first = 0;
+    std::size_t count = 0;
+  };
+  void RunTile(const Frame& frame, std::size_t row, std::size_t group, Places places) const {
+    const IntegerMatrix& matrix = o_.groups[group];
+    const auto* image = frame.At<std::uint8_t>(o_.input) + row * o_.geometry.row_size() + group * o_.geometry.depth;
+    auto** rows = frame.At<const std::uint8_t*>(o_.pointers);
+    o_.geometry.Point(image, frame.Packed<std::uint8_t>(o_.padding), places.first, places.count, rows);
+    IntegerTile tile;
+    tile.rows = rows;
+    tile.taps = o_.geometry.taps();
+    tile.depth = o_.geometry.depth;
+    tile.row_count = places.count;
+    tile.out_stride = o_.columns;
+    const std::size_t to = (row * o_.geometry.places() + places.first) * o_.columns + group * matrix.columns;
+    const std::size_t column_bytes = tile.taps * ((tile.depth + 3) / 4 * 4);
+    for (std::size_t column = 0; column < matrix.columns; column += frame.kernels->PanelColumns()) {
+      tile.panel = frame.Packed<std::int8_t>(matrix.offset) + column * column_bytes;
+      tile.columns = std::min(frame.kernels->PanelColumns(), matrix.columns - column);
+      tile.start = frame.Packed<std::int32_t>(matrix.start) + column;
+      tile.to = RequantizeOf(frame, o_.end, group * matrix.columns + column);
+      if (o_.end.is_bytes) {
+        tile.out = frame.At<std::uint8_t>(o_.output) + to + column;
+      } else {
+        tile.out_floats = frame.At<float>(o_.output) + to + column;
+      }
+      frame.kernels->integer_tile(tile);
+    }
+  }
+
+  Options o_;
+};
+
+class IntegerDepthwiseStep final : public Step {
+ public:
+  struct Options {
+    Depthwise depthwise;
+    IntegerEnd end;
+    std::size_t weights = 0;  ///< Packed, whole numbers.
+    BufferId input = 0;
+    BufferId output = 0;
+  };
+  explicit IntegerDepthwiseStep(Options options) : o_(std::move(options)) {}
+
+  void Run(const Frame& frame) const override {
+    Depthwise d = o_.depthwise;
+    d.weights = frame.Packed<float>(o_.weights);
+    d.to = RequantizeOf(frame, o_.end, 0);
+    const std::size_t in_row = d.channels * d.height * d.width;
+    const std::size_t out_row = d.channels * d.out_height * d.out_width;
+    for (std::size_t row = 0; row < frame.rows; ++row) {
+      d.input8 = frame.At<std::uint8_t>(o_.input) + row * in_row;
+      if (o_.end.is_bytes) {
+        d.out8 = frame.At<std::uint8_t>(o_.output) + row * out_row;
+      } else {
+        d.out = frame.At<float>(o_.output) + row * out_row;
+      }
+      frame.kernels->depthwise(d);
+    }
+  }
+
+ private:
+  Options o_;
+};
+
 ScalePlaces PlacesOf(const graph::Shape& shape, std::size_t axis, Layout layout) {
   std::size_t inner = 1;
   const std::vector<std::size_t> strides = StridesOf(shape, layout);
@@ -110,10 +213,126 @@ ScalePlaces PlacesOf(const graph::Shape& shape, std::size_t axis, Layout layout)
 
 }  // namespace
 
-bool Planner::IsInteger(const graph::Node& /*node*/) const {
-  return false;
+// Sums of fewer products than this fit 32 bits, and those of a depthwise kernel a float.
+bool Planner::IsInteger(const graph::Node& node) const {
+  constexpr std::size_t kMostProducts = 65536;
+  constexpr std::size_t kMostDepthwiseProducts = 512;
+  if (node.op != Operator::kConv && node.op != Operator::kGemm) return false;
+  if (!QuantizedOf(node.inputs[0])) return false;
+  const Constant weights = ConstantOf(model_, node.inputs[1]);
+  return weights.IsSignedBytes() &&
+         weights.first_dimension_inner < (IsDepthwise(node) ? kMostDepthwiseProducts : kMostProducts);
 }
-void Planner::EmitIntegerLayer(const Chain& /*chain*/) {}
+
+std::optional<Planner::Quantized> Planner::QuantizedOf(graph::ValueId id) const {
+  const graph::Node* node = ProducerOf(id);
+  if (node == nullptr || node->op != Operator::kDequantizeLinear || !graph::HasRows(ShapeOf(id))) return std::nullopt;
+  const Constant zeros = ConstantOf(model_, node->inputs[2]);
+  if (!ShapeOf(node->inputs[1]).empty() || zeros.element == graph::Element::kInt32) return std::nullopt;
+  return Quantized{.bytes = node->inputs[0],
+                   .scale = ConstantOf(model_, node->inputs[1]).At(0),
+                   .zero = QuantizeStep::UnsignedZero(zeros, 0)};
+}
+
+// real = sum * input scale * weight scale + bias; in 8 bits, that by the output's scale and from its zero point on.
+IntegerEnd Planner::IntegerEndOf(const Chain& chain, const Quantized& input, const Constant& weights) {
+  float scale = 1;
+  float zero = 0;
+  IntegerEnd end;
+  if (chain.quantize != nullptr) {
+    scale = ConstantOf(model_, chain.quantize->inputs[1]).At(0);
+    zero = QuantizeStep::UnsignedZero(ConstantOf(model_, chain.quantize->inputs[2]), 0);
+    end.output = chain.quantize->output;
+    end.minimum = std::clamp(chain.range.clamps ? chain.range.minimum / scale + zero : 0.0F, 0.0F, 255.0F);
+    end.maximum = std::clamp(chain.range.clamps ? chain.range.maximum / scale + zero : 255.0F, 0.0F, 255.0F);
+  } else {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    end.output = chain.output;
+    end.minimum = chain.range.clamps ? chain.range.minimum : -kInfinity;
+    end.maximum = chain.range.clamps ? chain.range.maximum : kInfinity;
+  }
+  end.is_bytes = chain.quantize != nullptr;
+  const std::size_t inner = weights.first_dimension_inner;
+  const std::size_t columns = weights.count / inner;
+  end.multipliers = AddFloats(columns, [=](std::size_t j) { return input.scale * weights.ScaleAt(j * inner) / scale; });
+  if (chain.node->inputs.size() > 2) {
+    const Constant bias = ConstantOf(model_, chain.node->inputs[2]);
+    end.offsets = AddFloats(columns, [=](std::size_t j) { return bias.At(j) / scale + zero; });
+  } else {
+    end.offsets = AddFloats(columns, [=](std::size_t) { return zero; });
+  }
+  return end;
+}
+
+void Planner::EmitIntegerLayer(const Chain& chain) {
+  const graph::Node& node = *chain.node;
+  const std::optional<Quantized> quantized = QuantizedOf(node.inputs[0]);
+  const Quantized& input = Present(quantized, "IsInteger has seen it");
+  const Constant weights = ConstantOf(model_, node.inputs[1]);
+  const IntegerEnd end = IntegerEndOf(chain, input, weights);
+  if (IsDepthwise(node)) return EmitIntegerDepthwise(node, input, weights, end);
+  IntegerStep::Options options;
+  const bool is_conv = node.op == Operator::kConv;
+  const std::size_t columns = weights.count / weights.first_dimension_inner / node.attributes.groups;
+  if (is_conv) {
+    options.geometry = GeometryOf(node, ImageOf(ShapeOf(node.inputs[0])), ImageOf(ShapeOf(node.output)));
+  } else {
+    options.geometry.channels = options.geometry.depth = weights.first_dimension_inner;
+  }
+  for (std::size_t group = 0; group < node.attributes.groups; ++group) {
+    options.groups.push_back(PackIntegers(weights, options.geometry, {group * columns, columns, input.zero}));
+  }
+  const std::size_t padding = options.geometry.depth + 3;
+  options.padding = plan().AddPacked(padding, [padding, zero = input.zero](std::uint8_t* to) {
+    std::fill_n(to, padding, static_cast<std::uint8_t>(zero));
+  });
+  options.end = end;
+  options.columns = columns * node.attributes.groups;
+  options.input = Find(input.bytes, is_conv ? Layout::kChannelsLast : Layout::kPlain);
+  options.pointers = plan().AddBuffer(options.geometry.taps() * kTileRows * sizeof(const std::uint8_t*));
+  options.output = Place(end.output, is_conv ? Layout::kChannelsLast : Layout::kPlain);
+  AddStep(IntegerStep(options), {options.input, options.pointers, options.output});
+}
+
+IntegerMatrix Planner::PackIntegers(const Constant& weights, const ConvGeometry& geometry,
+                                    const IntegerColumns& columns) {
+  const auto order = std::make_shared<const std::vector<std::uint32_t>>(WindowOrder(geometry));
+  const std::size_t inner = weights.first_dimension_inner;
+  IntegerMatrix matrix;
+  matrix.columns = columns.count;
+  matrix.offset = plan().AddPacked(
+      IntegerPanelSize(geometry.taps(), geometry.depth, columns.count, kernels_),
+      [=, depth = geometry.depth, kernels = &kernels_](std::uint8_t* to) {
+        const WeightOrder packed{
+            .first_column = columns.first, .columns = columns.count, .column_stride = inner, .depth_offsets = *order};
+        PackIntegerPanels(weights, packed, depth, *kernels, reinterpret_cast<std::int8_t*>(to));
+      });
+  // What every input counts too much, because it counts from its zero point.
+  matrix.start = plan().AddPacked(kernels_.PackedColumns(columns.count) * sizeof(std::int32_t), [=](std::uint8_t* to) {
+    for (std::size_t j = 0; j < columns.count; ++j) {
+      std::int32_t sum = 0;
+      for (std::size_t k = 0; k < inner; ++k) sum += weights.IntegerAt((columns.first + j) * inner + k);
+      reinterpret_cast<std::int32_t*>(to)[j] = -sum * static_cast<std::int32_t>(columns.zero);
+    }
+  });
+  return matrix;
+}
+
+void Planner::EmitIntegerDepthwise(const graph::Node& node, const Quantized& input, const Constant& weights,
+                                   const IntegerEnd& end) {
+  IntegerDepthwiseStep::Options options;
+  options.depthwise = DepthwiseOf(node);
+  options.depthwise.zero = input.zero;
+  const std::size_t channels = options.depthwise.channels;
+  const std::size_t taps = weights.first_dimension_inner;
+  options.weights = AddFloats(weights.count, [=](std::size_t i) {
+    return static_cast<float>(weights.IntegerAt(i % channels * taps + i / channels));
+  });
+  options.end = end;
+  options.input = Find(input.bytes, Layout::kChannelsLast);
+  options.output = Place(end.output, Layout::kChannelsLast);
+  AddStep(IntegerDepthwiseStep(options), {options.input, options.output});
+}
 
 BufferId Planner::Flip(BufferId from, graph::ValueId id) {
   const std::size_t row = RowSizeOf(ShapeOf(id));

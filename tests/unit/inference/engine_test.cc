@@ -273,5 +273,194 @@ TEST(BuiltinEngine, AddsWhatPassedBesideALayer) {
   ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(std::move(maker).Finish()));
 }
 
+/// Weights in 8 bits, a scale for each of the first dimension.
+ValueId ByteWeights(ModelMaker& maker, const Shape& shape) {
+  const auto out = static_cast<std::size_t>(shape[0]);
+  std::vector<double> scales(out);
+  for (std::size_t i = 0; i < out; ++i) scales[i] = 0.001 * static_cast<double>(1 + i % 5);
+  Attributes first;
+  first.axis = 0;
+  return maker.Node(Operator::kDequantizeLinear,
+                    {maker.Bytes8(shape), maker.Constant(graph::Element::kFloat32, {shape[0]}, scales),
+                     maker.Constant(graph::Element::kInt8, {shape[0]}, std::vector<double>(out, 0))},
+                    first);
+}
+
+TEST(BuiltinEngine, ComputesWithWeightsOfEightBits) {
+  ModelMaker maker(13);
+  const ValueId x = maker.Input({kRows, 9, 6, 7});
+  const auto same = Window({3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1});
+  const ValueId conv = maker.Node(Operator::kConv, {x, ByteWeights(maker, {37, 9, 3, 3}), maker.Floats({37})}, same);
+  const ValueId depthwise = maker.Node(Operator::kConv, {conv, ByteWeights(maker, {37, 1, 3, 3})},
+                                       Window({3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 37));
+  maker.Output(depthwise);
+  const ValueId flat = maker.Reshape(conv, {kRows, 37 * 42});
+  maker.Output(maker.Node(Operator::kGemm, {flat, ByteWeights(maker, {21, 37 * 42}), maker.Floats({21})}));
+  ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(std::move(maker).Finish()));
+}
+
+TEST(BuiltinEngine, ComputesWithWeightsThatCountFromAZeroPoint) {
+  ModelMaker maker(14);
+  const ValueId x = maker.Input({kRows, 9});
+  const ValueId weights = maker.Node(
+      Operator::kDequantizeLinear,
+      {maker.Constant(graph::Element::kUint8, {2, 9},
+                      {0, 255, 7, 8, 128, 130, 3, 1, 9, 90, 80, 70, 60, 50, 40, 30, 20, 10}),
+       maker.Constant(graph::Element::kFloat32, {}, {0.01}), maker.Constant(graph::Element::kUint8, {}, {120})});
+  maker.Output(maker.Node(Operator::kGemm, {x, weights}));
+  ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(std::move(maker).Finish()));
+}
+
+/// One layer between 8 bits and floats, which is exact but for the last roundings.
+graph::OwnedGraph IntegerConvModel(const ConvCase& c, graph::Element element, int zero) {
+  ModelMaker maker(15);
+  const ValueId x = maker.Requantize(maker.Input({kRows, c.in, c.height, c.width}), 0.011, zero, element);
+  const ValueId weights = ByteWeights(maker, {c.out, c.in / static_cast<std::int64_t>(c.attributes.groups),
+                                              c.attributes.kernel[0], c.attributes.kernel[1]});
+  maker.Output(maker.Node(Operator::kConv, {x, weights, maker.Floats({c.out})}, c.attributes));
+  return std::move(maker).Finish();
+}
+
+TEST(BuiltinEngine, ConvolvesBytesExactly) {
+  const ConvCase cases[] = {
+      {3, 17, 7, 9, Window({3, 3}, {2, 2}, {1, 1}, {0, 1, 1, 0})},
+      {12, 40, 6, 7, Window({3, 2}, {1, 2}, {2, 1}, {2, 1, 1, 0})},
+      {21, 33, 5, 5, Window({1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0})},
+      {12, 18, 5, 5, Window({3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 3)},
+      {16, 16, 7, 6, Window({3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 16)},
+      {21, 21, 9, 8, Window({3, 3}, {2, 2}, {1, 1}, {1, 0, 1, 1}, 21)},
+  };
+  for (const ConvCase& c : cases) {
+    SCOPED_TRACE(std::to_string(&c - cases));
+    ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(IntegerConvModel(c, graph::Element::kUint8, 117)));
+    ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(IntegerConvModel(c, graph::Element::kInt8, -9)));
+  }
+}
+
+// The largest sums that there can be: 255 times -128 in every place. Pairs of them do not fit 16 bits.
+TEST(BuiltinEngine, DoesNotSaturateSumsOfBytes) {
+  ModelMaker maker(16);
+  const ValueId x = maker.Requantize(
+      maker.Node(Operator::kMul, {maker.Input({kRows, 33}), maker.Constant(graph::Element::kFloat32, {1}, {1e6})}), 1,
+      0, graph::Element::kUint8);
+  const ValueId weights =
+      maker.Node(Operator::kDequantizeLinear,
+                 {maker.Constant(graph::Element::kInt8, {3, 33}, std::vector<double>(99, -128)),
+                  maker.Constant(graph::Element::kFloat32, {}, {1}), maker.Constant(graph::Element::kInt8, {}, {0})});
+  maker.Output(maker.Node(Operator::kGemm, {x, weights}));
+  ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(std::move(maker).Finish(), {.relative = 1e-6}));
+}
+
+// Layer after layer in 8 bits: a rounding may go to the other side, which is one step of the output, 1/255 of it.
+TEST(BuiltinEngine, KeepsBytesBetweenLayers) {
+  ModelMaker maker(17);
+  const ValueId x = maker.Requantize(maker.Input({kRows, 8, 6, 6}), 0.01, 128, graph::Element::kUint8);
+  const auto same = Window({3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1});
+  const ValueId conv = maker.Node(
+      Operator::kRelu, {maker.Node(Operator::kConv, {x, ByteWeights(maker, {24, 8, 3, 3}), maker.Floats({24})}, same)});
+  const ValueId between = maker.Requantize(conv, 0.02, 0, graph::Element::kUint8);
+  const ValueId depthwise = maker.Node(Operator::kConv, {between, ByteWeights(maker, {24, 1, 3, 3})},
+                                       Window({3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 24));
+  const ValueId behind = maker.Requantize(depthwise, 0.03, 5, graph::Element::kInt8);
+  maker.Output(behind);
+  const ValueId pooled = maker.Node(Operator::kGlobalAveragePool, {behind});
+  const ValueId flat = maker.Requantize(maker.Reshape(pooled, {kRows, 24}), 0.01, 0, graph::Element::kInt8);
+  maker.Output(maker.Node(Operator::kGemm, {flat, ByteWeights(maker, {10, 24})}));
+  ASSERT_NO_FATAL_FAILURE(ExpectLikeReference(std::move(maker).Finish(), {.relative = 0.02}));
+}
+
+graph::OwnedGraph SmallModel() {
+  ModelMaker maker(18);
+  maker.Output(maker.Node(Operator::kGemm, {maker.Input({kRows, 4}), maker.Floats({3, 4})}));
+  return std::move(maker).Finish();
+}
+
+/// Memory that shows what it gave out after it was wiped.
+class WatchedMemory final : public Memory {
+ public:
+  explicit WatchedMemory(std::size_t limit = SIZE_MAX) : limit_(limit) {}
+  Result<std::span<std::uint8_t>> Take(std::size_t size) override {
+    if (size > limit_) return Fail(ErrorCode::kUnavailable, "there is no memory left");
+    blocks.emplace_back(size);
+    std::ranges::fill(blocks.back().bytes(), std::uint8_t{0});
+    return blocks.back().bytes();
+  }
+  void Wipe() override {
+    ++wipes;
+    for (AlignedBuffer& block : blocks) std::ranges::fill(block.bytes(), std::uint8_t{0});
+  }
+
+  std::vector<AlignedBuffer> blocks;
+  int wipes = 0;
+
+ private:
+  std::size_t limit_;
+};
+
+TEST(BuiltinEngine, KeepsWeightsInItsMemoryAndWipesThem) {
+  const graph::OwnedGraph model = SmallModel();
+  const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
+  WatchedMemory memory;
+  const auto engine = MakeBuiltinEngine(memory);
+  ASSERT_TRUE(engine->Load(file.bytes()).has_value());
+  const auto inputs = RandomInputs(engine->signature(), 2, 1);
+  RunEngine(*engine, 2, inputs);
+  const auto is_zero = [](std::uint8_t byte) { return byte == 0; };
+  ASSERT_EQ(memory.blocks.size(), 1U);
+  EXPECT_FALSE(std::ranges::all_of(memory.blocks[0].bytes(), is_zero));
+  engine->Wipe();
+  EXPECT_TRUE(std::ranges::all_of(memory.blocks[0].bytes(), is_zero));
+  EXPECT_TRUE(engine->signature().inputs.empty());
+  std::vector<ByteSpan> none;
+  EXPECT_FALSE(engine->Run(1, none, {}).has_value());
+}
+
+TEST(BuiltinEngine, TakesNoMemoryToRun) {
+  const graph::OwnedGraph model = SmallModel();
+  const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
+  WatchedMemory memory;
+  const auto engine = MakeBuiltinEngine(memory);
+  ASSERT_TRUE(engine->Load(file.bytes()).has_value());
+  RunEngine(*engine, 1000, RandomInputs(engine->signature(), 1000, 1));
+  EXPECT_EQ(memory.blocks.size(), 1U);
+}
+
+TEST(BuiltinEngine, RefusesBrokenFilesAndLacksOfMemory) {
+  const graph::OwnedGraph model = SmallModel();
+  const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
+  WatchedMemory memory;
+  const auto engine = MakeBuiltinEngine(memory);
+  for (std::size_t size = 0; size < file.size(); size += 7) {
+    EXPECT_FALSE(engine->Load(file.bytes().first(size)).has_value());
+  }
+  EXPECT_TRUE(memory.blocks.empty());
+  WatchedMemory little(16);
+  const auto poor = MakeBuiltinEngine(little);
+  const auto loaded = poor->Load(file.bytes());
+  ASSERT_FALSE(loaded.has_value());
+  EXPECT_EQ(loaded.error().code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(poor->signature().inputs.empty());
+}
+
+TEST(BuiltinEngine, NamesThePortWhoseSizeIsWrong) {
+  const graph::OwnedGraph model = SmallModel();
+  const AlignedBuffer file = graph::Serialise({model.graph, model.bytes()});
+  HeapMemory memory;
+  const auto engine = MakeBuiltinEngine(memory);
+  ASSERT_TRUE(engine->Load(file.bytes()).has_value());
+  const Bytes input(4 * sizeof(float));
+  Bytes output(3 * sizeof(float));
+  const ByteSpan in[] = {input};
+  const std::span<std::uint8_t> out[] = {output};
+  EXPECT_TRUE(engine->Run(1, in, out).has_value());
+  for (const std::size_t rows : {std::size_t{0}, std::size_t{2}, SIZE_MAX, SIZE_MAX / 16 + 2}) {
+    const auto ran = engine->Run(rows, in, out);
+    ASSERT_FALSE(ran.has_value());
+    EXPECT_EQ(ran.error().code, ErrorCode::kInvalidArgument);
+  }
+  const auto two = engine->Run(2, in, out);
+  EXPECT_NE(two.error().message.find("in0"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace tacit::inference

@@ -14,7 +14,8 @@
 
 namespace tacit::inference {
 
-inline constexpr KernelPath kPaths[] = {KernelPath::kPortable, KernelPath::kAvx2, KernelPath::kAvx512};
+inline constexpr KernelPath kPaths[] = {KernelPath::kPortable, KernelPath::kAvx2, KernelPath::kAvx2Vnni,
+                                        KernelPath::kAvx512, KernelPath::kAvx512Vnni};
 
 /// Memory on the heap, which says what is in it after a wipe.
 class HeapMemory final : public Memory {
