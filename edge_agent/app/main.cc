@@ -60,6 +60,10 @@ struct Executor {
     const StopSignals signals;
     return Execute(arguments, clock, signals);
   }
+  Result<Report> operator()(const ServeArguments& arguments) const {
+    const StopSignals signals;
+    return Execute(arguments, clock, signals);
+  }
   template <typename Arguments>
   Result<Report> operator()(const Arguments& arguments) const {
     return Execute(arguments);
