@@ -405,6 +405,35 @@ class ServingTest(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(word, done.stderr)
 
+    # A program without a sanitizer cannot load a library with one.
+    if not os.environ.get("TACIT_SANITIZE"):
+
+        def test_a_program_in_c_asks_by_the_library(self):
+            source = pathlib.Path(os.environ["TACIT_SOURCE"], "edge_agent", "capi")
+            library = BIN.parent / "lib"
+            program = self.agent.directory / "example"
+            subprocess.run(["cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", source, "-o", program,
+                            source / "example.c", "-L", library, f"-Wl,-rpath,{library}", "-ltacit-agent"], check=True,
+                           timeout=harness.PATIENCE)
+
+            def run(*arguments):
+                return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=harness.PATIENCE)
+
+            agent = self.serve(model="linear:0.5")
+            done = run(agent.socket, "har", "1", "2", "3", "4")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual([float(line) for line in done.stdout.split()], answer_of(0.5, ROW))
+            done = run(agent.socket, "other", "1")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("no model is named 'other'", done.stderr)
+            done = run(agent.directory / "nothing", "har", "1")
+            self.assertIn("cannot connect", done.stderr)
+            symbols = subprocess.run(["nm", "-D", "--defined-only", library / "libtacit-agent.so"], check=True,
+                                     capture_output=True, text=True).stdout
+            names = {line.split()[-1] for line in symbols.splitlines()}
+            self.assertEqual(names, {f"tacit_agent_{name}" for name in (
+                "close", "error", "infer", "input_size", "metadata", "open", "output_size", "version")})
+
 
 if __name__ == "__main__":
     unittest.main()
