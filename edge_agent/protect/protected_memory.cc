@@ -107,7 +107,8 @@ Result<ProtectedMemory::Piece> ProtectedMemory::MapFrom(Kind kind, std::size_t s
   Piece piece{
       .memory = ToMemory(place) + page, .size = size, .taken = 0, .offset = from.used, .kind = kind, .sealed = false};
   const auto fd = static_cast<std::uint64_t>(from.fd.get());
-  const long mapped = kernel_.Call(SYS_mmap, Argument(piece.memory), size, kReadWrite, MAP_SHARED | MAP_FIXED, fd, from.used);
+  const long mapped =
+      kernel_.Call(SYS_mmap, Argument(piece.memory), size, kReadWrite, MAP_SHARED | MAP_FIXED, fd, from.used);
   if (kind == Kind::kSecret) protections_.RecordCall(Measure::kSecretPages, mapped);
   if (mapped < 0) {
     kernel_.Call(SYS_munmap, static_cast<std::uint64_t>(place), size + 2 * page);

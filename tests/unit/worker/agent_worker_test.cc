@@ -5,6 +5,7 @@
 #include <fstream>
 #include <unordered_set>
 
+#include "common/base/files.h"
 #include "common/graph/file.h"
 #include "common/graph/from_spec.h"
 #include "edge_agent/inference/builtin_engine.h"
@@ -31,7 +32,7 @@ AlignedBuffer SomeClassifier() {
   SplitMix64 random(5);
   for (float& parameter : parameters) parameter = static_cast<float>(random.Uniform() - 0.5) / 8;
   const graph::OwnedGraph graph = graph::FromSpec(*spec, parameters);
-  return graph::Serialise(graph.view());
+  return graph::Serialise({.graph = graph.graph, .weights = graph.bytes()});
 }
 
 // A device with a bundle of a classifier, and an agent's worker that serves it.
