@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <string_view>
@@ -39,6 +40,12 @@ std::string GapsOf(const keys::KeyReport& report) {
   std::string text;
   for (const keys::KeyGap gap : report.gaps) text += (text.empty() ? "" : ",") + std::string(NameOf(gap));
   return text;
+}
+
+std::string_view EventName(worker::EventKind kind) {
+  constexpr std::array<std::string_view, 5> kNames = {"model_serving", "model_refused", "model_ended", "model_expired",
+                                                      "model_start_failed"};
+  return kNames[static_cast<std::size_t>(kind)];
 }
 
 // What goes wrong on connections; requests are counted by nobody here.
@@ -112,8 +119,7 @@ worker::SupervisorOptions ServeLoop::SupervisorOptionsNow() {
 void ServeLoop::OnEvent(const worker::Event& event) {
   const auto cause = event.ending ? worker::NameOf(event.ending->cause) : std::string_view();
   log_.Write(
-      event.kind == worker::EventKind::kServing ? LogLevel::kInfo : LogLevel::kWarn,
-      "model_" + std::string(worker::NameOf(event.kind)),
+      event.kind == worker::EventKind::kServing ? LogLevel::kInfo : LogLevel::kWarn, EventName(event.kind),
       {{"version", event.version}, {"detail", event.detail}, {"cause", cause}, {"delay_ms", event.retry.count()}});
   if (event.kind != worker::EventKind::kServing) return;
   const auto recorded = guard_->Record(ParseWhole(event.version).value_or(0));

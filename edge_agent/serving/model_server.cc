@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -82,7 +83,8 @@ ModelServer::ModelServer(ModelServerOptions options, ServedModel& model, const C
       pool_(1, options_.max_waiting) {}
 
 Result<std::string> ModelServer::IdentityOf(const net::HttpRequest& request) {
-  if (request.peer().unix_user) return "user " + std::to_string(*request.peer().unix_user);
+  const std::optional<std::uint32_t>& user = request.peer().unix_user;
+  if (user) return "user " + std::to_string(*user);
   return Fail(ErrorCode::kPermissionDenied, "only users of this device may ask, over the agent's socket");
 }
 
