@@ -22,6 +22,8 @@ class OwnedFd {
     if (fd_ >= 0) ::close(fd_);
   }
 
+  /// Leaves it to somebody else, who closes it.
+  [[nodiscard]] int Release() { return std::exchange(fd_, -1); }
   /// Negative: none.
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }

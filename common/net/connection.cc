@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -66,10 +67,8 @@ SteadyPoint TransferPace::NextDeadline(SteadyPoint now) const {
   return now + std::min<SteadySpan>(limits_.progress_timeout, allowed - waited_);
 }
 
-Connection::Connection(asio::ip::tcp::socket socket, std::string address)
-    : socket_(std::move(socket)), timer_(socket_.get_executor()) {
-  peer_.address = std::move(address);
-}
+Connection::Connection(StreamSocket socket, PeerIdentity peer)
+    : socket_(std::move(socket)), peer_(std::move(peer)), timer_(socket_.get_executor()) {}
 
 void Connection::Arm(SteadyPoint deadline) {
   expired_ = false;
@@ -121,6 +120,7 @@ Task<std::expected<std::string_view, HandshakeFault>> Connection::Handshake(std:
                                                                             Millis timeout) {
   boost::system::error_code ignored;
   socket_.native_non_blocking(true, ignored);
+  // A Unix domain socket has no such option, and no need of it.
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   if (!context) co_return std::string_view();
   auto session = TlsSession::Create(context.get(), socket_.native_handle(), TlsSession::Role::kServer);
@@ -256,7 +256,7 @@ Task<void> Connection::Close(Goodbye goodbye) {
   if (aborted_) co_return;
   if (tls_) tls_->SendCloseNotify();
   boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  socket_.shutdown(asio::socket_base::shutdown_send, ignored);
   if (goodbye == Goodbye::kLinger) co_await Linger();
   CloseSocket();
 }

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -26,6 +26,9 @@ namespace tacit::net {
 
 /// Completes a wait with its error as a value.
 inline constexpr asio::as_tuple_t<asio::use_awaitable_t<>> kNoThrow;
+
+/// Of TCP, or a Unix domain socket.
+using StreamSocket = asio::generic::stream_protocol::socket;
 
 struct PaceLimits {
   Millis progress_timeout;
@@ -71,7 +74,8 @@ struct HandshakeFault {
 /// Threads: the socket's executor only; held by shared_ptr because its timer's callback may come late.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(asio::ip::tcp::socket socket, std::string address);
+  /// `peer` is what is known before a handshake.
+  Connection(StreamSocket socket, PeerIdentity peer);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -127,7 +131,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void StartTimer();
   void OnTimer();
 
-  asio::ip::tcp::socket socket_;
+  StreamSocket socket_;
   std::optional<TlsSession> tls_;
   PeerIdentity peer_;
 

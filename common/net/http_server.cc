@@ -1,16 +1,22 @@
 #include "common/net/http_server.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <mutex>
+#include <optional>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
@@ -22,11 +28,13 @@
 #include "common/net/connection.h"
 #include "common/net/http_session.h"
 #include "common/net/task_group.h"
+#include "common/net/unix_socket.h"
 
 namespace tacit::net {
 namespace {
 
 using asio::ip::tcp;
+using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
 constexpr int kBacklog = 1024;
 constexpr Millis kAcceptRetry{100};
@@ -79,7 +87,7 @@ Result<void> CheckOptions(const ListenerOptions& options) {
   return {};
 }
 
-Result<tcp::acceptor> Listen(const asio::any_io_executor& executor, const ListenerOptions& options) {
+Result<Acceptor> ListenAtPort(const asio::any_io_executor& executor, const ListenerOptions& options) {
   boost::system::error_code error;
   const asio::ip::address address = asio::ip::make_address(options.address, error);
   if (error) {
@@ -99,7 +107,52 @@ Result<tcp::acceptor> Listen(const asio::any_io_executor& executor, const Listen
     return Fail(ErrorCode::kUnavailable, "listener " + options.name + ": cannot listen on " + options.address +
                                              " port " + std::to_string(options.port) + ": " + error.message());
   }
+  return Acceptor(std::move(acceptor));
+}
+
+Result<Acceptor> ListenAtPath(const asio::any_io_executor& executor, UnixListener& listener) {
+  OwnedFd socket = listener.TakeSocket();
+  Acceptor acceptor(executor);
+  boost::system::error_code error;
+  acceptor.assign(asio::generic::stream_protocol(AF_UNIX, 0), socket.get(), error);
+  if (!error) std::ignore = socket.Release();  // the acceptor's now
+  if (error) return Fail(ErrorCode::kUnavailable, "a socket cannot be listened at: " + error.message());
   return acceptor;
+}
+
+std::uint16_t PortOf(const Acceptor& acceptor) {
+  boost::system::error_code error;
+  const auto local = acceptor.local_endpoint(error);
+  tcp::endpoint endpoint;
+  std::memcpy(endpoint.data(), local.data(), std::min(local.size(), endpoint.capacity()));
+  return endpoint.port();
+}
+
+// Who connected, before anything is read; nothing where it is gone again already.
+std::optional<PeerIdentity> PeerOf(StreamSocket& socket) {
+  boost::system::error_code error;
+  const asio::generic::stream_protocol::endpoint remote = socket.remote_endpoint(error);
+  if (error) return std::nullopt;
+  PeerIdentity peer;
+  if (remote.protocol().family() == AF_UNIX) {
+    peer.address = "unix";
+    peer.unix_user = PeerUser(socket.native_handle());
+    return peer.unix_user ? std::optional(std::move(peer)) : std::nullopt;
+  }
+  tcp::endpoint endpoint;
+  if (remote.size() > endpoint.capacity()) return std::nullopt;
+  std::memcpy(endpoint.data(), remote.data(), remote.size());
+  endpoint.resize(remote.size());
+  peer.address = Unmapped(endpoint.address()).to_string();
+  return peer;
+}
+
+// Whose connections are counted together.
+std::string SourceOf(const PeerIdentity& peer) {
+  if (peer.unix_user) return "user " + std::to_string(*peer.unix_user);
+  boost::system::error_code error;
+  const asio::ip::address address = asio::ip::make_address(peer.address, error);
+  return error ? peer.address : SourceOf(address);
 }
 
 }  // namespace
@@ -161,7 +214,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     State& state_;
   };
 
-  State(ListenerOptions its_options, ServerObserver& its_observer, tcp::acceptor its_acceptor)
+  State(ListenerOptions its_options, ServerObserver& its_observer, Acceptor its_acceptor)
       : options(std::move(its_options)),
         observer(its_observer),
         acceptor(std::move(its_acceptor)),
@@ -174,12 +227,12 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   void AddLane(asio::any_io_executor executor);
   static Task<void> Accept(std::shared_ptr<State> state);
   static Task<void> Serve(std::shared_ptr<Connection> connection, Place place);
-  void Admit(tcp::socket socket, std::size_t lane);
+  void Admit(StreamSocket socket, std::size_t lane);
   std::string_view TakePlace(const std::string& source, std::size_t lane);
   void Leave(const std::string& source, std::size_t lane, bool in_handshake);
   void LeaveHandshake(const std::string& source);
   std::size_t QuietestLane();
-  void Start(tcp::socket socket, std::string address, Place place);
+  void Start(StreamSocket socket, PeerIdentity peer, Place place);
   void OnEveryLane(const std::function<void(Lane&)>& action);
   bool WaitUntilEmpty(SteadyTime deadline);
 
@@ -189,10 +242,11 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   ServerObserver& observer;
   std::uint16_t port = 0;
   const SystemClock clock;
-  tcp::acceptor acceptor;           // on the first lane's thread
-  RateLimiter handshakes;           // under way or failed
-  asio::steady_timer accept_retry;  // on the first lane's thread
-  TaskGroup accept_group;           // on the first lane's thread
+  Acceptor acceptor;                 // on the first lane's thread
+  std::optional<UnixListener> path;  // set before any thread reads it
+  RateLimiter handshakes;            // under way or failed
+  asio::steady_timer accept_retry;   // on the first lane's thread
+  TaskGroup accept_group;            // on the first lane's thread
   std::vector<std::unique_ptr<Lane>> lanes;
   std::atomic<bool> stopping = false;
 
@@ -248,24 +302,22 @@ void HttpServer::State::Leave(const std::string& source, std::size_t lane, bool 
   changed.notify_all();
 }
 
-void HttpServer::State::Admit(tcp::socket socket, std::size_t lane) {
-  boost::system::error_code error;
+void HttpServer::State::Admit(StreamSocket socket, std::size_t lane) {
   CloseOnExec(socket.native_handle());
-  const tcp::endpoint remote = socket.remote_endpoint(error);
-  if (error) return;  // Gone again already.
-  const asio::ip::address address = Unmapped(remote.address());
-  std::string source = SourceOf(address);
+  std::optional<PeerIdentity> peer = PeerOf(socket);
+  if (!peer) return;
+  std::string source = SourceOf(*peer);
   if (const std::string_view refusal = TakePlace(source, lane); !refusal.empty()) {
-    observer.OnConnectionRefused(options.name, refusal, address.to_string());
+    observer.OnConnectionRefused(options.name, refusal, peer->address);
     return;
   }
   observer.OnConnectionOpened(options.name);
   Place place(shared_from_this(), std::move(source), lane);
   asio::post(lanes[lane]->executor,
-             [place = std::move(place), socket = std::move(socket), text = address.to_string()]() mutable {
+             [place = std::move(place), socket = std::move(socket), peer = *std::move(peer)]() mutable {
                // Held here too: the session may end, and give its place back, within the call.
                const std::shared_ptr<State> state = place.state();
-               if (!state->stopping) state->Start(std::move(socket), std::move(text), std::move(place));
+               if (!state->stopping) state->Start(std::move(socket), std::move(peer), std::move(place));
              });
 }
 
@@ -306,9 +358,9 @@ Task<void> HttpServer::State::Serve(std::shared_ptr<Connection> connection, Plac
   if (!defect.empty() && !connection->aborted()) state.observer.OnHandlerException(state.options.name, "", defect);
 }
 
-void HttpServer::State::Start(tcp::socket socket, std::string address, Place place) {
+void HttpServer::State::Start(StreamSocket socket, PeerIdentity peer, Place place) {
   Lane& lane = place.lane();
-  auto connection = std::make_shared<Connection>(std::move(socket), std::move(address));
+  auto connection = std::make_shared<Connection>(std::move(socket), std::move(peer));
   lane.connections.emplace(connection.get(), 0);
   const auto ticket = lane.group.Spawn(Serve(connection, std::move(place)));
   const auto found = lane.connections.find(connection.get());
@@ -334,11 +386,18 @@ bool HttpServer::State::WaitUntilEmpty(SteadyTime deadline) {
 Result<std::unique_ptr<HttpServer>> HttpServer::Create(IoThreads& threads, ListenerOptions options,
                                                        ServerObserver& observer) {
   TACIT_TRY_VOID(CheckOptions(options));
-  TACIT_TRY(tcp::acceptor acceptor, Listen(threads.executor(0), options));
-  boost::system::error_code error;
-  const std::uint16_t port = acceptor.local_endpoint(error).port();
+  std::optional<UnixListener> path;
+  if (!options.unix_path.empty()) {
+    auto listener = UnixListener::Listen(options.unix_path, options.unix_mode);
+    if (!listener) return Annotate(listener.error(), "listener " + options.name);
+    path.emplace(*std::move(listener));
+  }
+  TACIT_TRY(Acceptor acceptor,
+            path ? ListenAtPath(threads.executor(0), *path) : ListenAtPort(threads.executor(0), options));
+  const std::uint16_t port = path ? std::uint16_t{0} : PortOf(acceptor);
   auto state = std::make_shared<State>(std::move(options), observer, std::move(acceptor));
   state->port = port;
+  state->path = std::move(path);
   for (std::size_t i = 0; i < threads.size(); ++i) state->AddLane(threads.executor(i));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }
@@ -371,6 +430,7 @@ void HttpServer::StopAccepting() {
   asio::post(state_->acceptor.get_executor(), [state = state_] {
     boost::system::error_code ignored;
     state->acceptor.close(ignored);
+    if (state->path) state->path->Remove();
     state->accept_retry.cancel();
   });
 }

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -69,13 +72,17 @@ class ServerObserver {
 };
 
 struct ListenerOptions {
-  std::string name;                       ///< For metrics and logs: "agents", "api", ...
-  std::string address = "0.0.0.0";        ///< An IP address, IPv4 or IPv6.
-  std::uint16_t port = 0;                 ///< 0 takes any free port.
+  std::string name;                 ///< For metrics and logs: "agents", "api", ...
+  std::string address = "0.0.0.0";  ///< An IP address, IPv4 or IPv6.
+  std::uint16_t port = 0;           ///< 0 takes any free port.
+  /// A Unix domain socket in place of address and port, where it is not empty. What an earlier process left there, and
+  /// nobody listens at, is replaced; it is removed when no more connections are accepted.
+  std::filesystem::path unix_path = {};
+  mode_t unix_mode = 0660;                ///< Of that socket: who may write to it may connect.
   std::shared_ptr<TlsServerContext> tls;  ///< Plain HTTP when null.
   std::size_t max_connections = 1024;
-  /// One source is an IPv4 address or an IPv6 /64. Of all connections it may have a quarter, and 64 at least, in
-  /// handshakes: so who never finishes one leaves room for others.
+  /// One source is an IPv4 address, an IPv6 /64, or a user of a Unix domain socket. Of all connections it may have a
+  /// quarter, and 64 at least, in handshakes: so who never finishes one leaves room for others.
   std::size_t max_connections_per_source = 1024;
   /// TLS handshakes of one source that may fail in a minute. One that is under way counts as failed until it has
   /// succeeded, so that about as many can be under way at once; one that succeeds costs nothing. Whoever is over it is
@@ -109,7 +116,7 @@ class HttpServer {
   /// Begins to accept as soon as the threads run. Called once.
   void Serve(Handler handler);
 
-  /// The port that was bound.
+  /// The port that was bound; 0 of a Unix domain socket.
   [[nodiscard]] std::uint16_t port() const;
   [[nodiscard]] std::size_t connections() const;
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/base/bytes.h"
@@ -23,8 +24,10 @@ struct PeerIdentity {
   Digest256 public_key_sha256{};
   /// When the certificate ends; the epoch when none was shown.
   WallTime not_after{};
-  /// The peer's IP address as text, IPv4 also when it came through an IPv6 socket.
+  /// The peer's IP address as text, IPv4 also when it came through an IPv6 socket; "unix" of a Unix domain socket.
   std::string address;
+  /// Of a Unix domain socket: the effective user that connected, as the kernel says (SO_PEERCRED, unix(7)).
+  std::optional<std::uint32_t> unix_user = {};
 };
 
 /// What the handshake demands of the client. A certificate that is shown is always checked against the client CA.

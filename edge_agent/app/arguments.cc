@@ -190,6 +190,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   Invocation invocation;
   JoinArguments join;
   RunArguments run;
+  ServeArguments serve;
   PrivacyArguments privacy;
   EvaluateArguments evaluate;
   ShapeArguments shape;
@@ -200,6 +201,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   app.fallthrough();
   AddJoin(app, join);
   AddRun(app, run);
+  AddServe(app, serve);
   AddPrivacy(app, privacy);
   AddEvaluate(app, evaluate);
   AddData(*app.add_subcommand("shape", "Features, classes and rows of data, to write a task for them"), shape.data);
@@ -221,6 +223,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   }
   if (app.got_subcommand("join")) invocation.command = std::move(join);
   if (app.got_subcommand("run")) invocation.command = std::move(run);
+  if (app.got_subcommand("serve")) invocation.command = std::move(serve);
   if (app.got_subcommand("privacy")) invocation.command = std::move(privacy);
   if (app.got_subcommand("evaluate")) invocation.command = std::move(evaluate);
   if (app.got_subcommand("shape")) invocation.command = std::move(shape);

@@ -12,6 +12,7 @@
 #include "edge_agent/app/agent_loop.h"
 #include "edge_agent/app/chosen_data.h"
 #include "edge_agent/app/exit_code.h"
+#include "edge_agent/app/serve_arguments.h"
 
 namespace tacit::agent {
 
@@ -66,8 +67,9 @@ struct VersionArguments {};
 
 enum class OutputForm : std::uint8_t { kText, kJson };
 
-using Command = std::variant<JoinArguments, RunArguments, PrivacyArguments, EvaluateArguments, ShapeArguments,
-                             SubjectsArguments, ModelFetchArguments, ModelShowArguments, VersionArguments>;
+using Command = std::variant<JoinArguments, RunArguments, ServeArguments, PrivacyArguments, EvaluateArguments,
+                             ShapeArguments, SubjectsArguments, ModelFetchArguments, ModelShowArguments,
+                             VersionArguments>;
 
 /// One command line.
 struct Invocation {

@@ -198,6 +198,14 @@ Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const 
   return Report{};
 }
 
+Result<Report> Execute(const ServeArguments& arguments, const Clock& clock, const StopSignals& signals) {
+  Logger log(STDERR_FILENO, clock, arguments.log_level);
+  TACIT_TRY(ServeOptions options, OptionsOf(arguments));
+  ServeLoop loop(std::move(options), log, clock);
+  TACIT_TRY_VOID(loop.Run(signals.token()));
+  return Report{};
+}
+
 Result<Report> Execute(const PrivacyArguments& arguments) {
   TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(arguments.state));
   TACIT_TRY(const upload::LocalLedger ledger, upload::LocalLedger::Open(arguments.state, std::nullopt));

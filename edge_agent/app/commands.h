@@ -20,6 +20,7 @@ struct Report {
 
 Result<Report> Execute(const JoinArguments& arguments, const Clock& clock);
 Result<Report> Execute(const RunArguments& arguments, const Clock& clock, const StopSignals& signals);
+Result<Report> Execute(const ServeArguments& arguments, const Clock& clock, const StopSignals& signals);
 Result<Report> Execute(const PrivacyArguments& arguments);
 Result<Report> Execute(const EvaluateArguments& arguments);
 Result<Report> Execute(const ShapeArguments& arguments);

@@ -62,6 +62,10 @@ struct Executor {
   }
   Result<Report> operator()(const ModelFetchArguments& arguments) const { return Execute(arguments, clock); }
   Result<Report> operator()(const ModelShowArguments& arguments) const { return Execute(arguments, clock); }
+  Result<Report> operator()(const ServeArguments& arguments) const {
+    const StopSignals signals;
+    return Execute(arguments, clock, signals);
+  }
   template <typename Arguments>
   Result<Report> operator()(const Arguments& arguments) const {
     return Execute(arguments);

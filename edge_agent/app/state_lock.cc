@@ -20,8 +20,9 @@ std::unexpected<Error> AnotherRuns(const std::filesystem::path& directory) {
 
 }  // namespace
 
-Result<StateLock> StateLock::Take(const std::filesystem::path& state_directory, Millis patience) {
-  const std::filesystem::path path = state_directory / "agent.lock";
+Result<StateLock> StateLock::Take(const std::filesystem::path& state_directory, Millis patience,
+                                  std::string_view name) {
+  const std::filesystem::path path = state_directory / name;
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) {
     return Fail(ErrorCode::kNotFound, path.string() + ": cannot be opened: " + std::generic_category().message(errno));

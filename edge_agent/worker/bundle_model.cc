@@ -1,5 +1,6 @@
 #include "edge_agent/worker/bundle_model.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -45,12 +46,21 @@ class DescriptorSource final : public bundle::ByteSource {
 BundleSource::BundleSource(Files files, const bundle::Opening& opening)
     : files_(std::move(files)), opening_(opening), version_(files_.bundle.filename().string()) {}
 
-Result<ModelSource::Opened> BundleSource::Open() {
+Result<void> BundleSource::ReadFiles() {
+  if (bundle_) return {};
   TACIT_TRY(const int descriptor, OpenToRead(files_.bundle));
-  OwnedFd file(descriptor);
-  TACIT_TRY(const Bytes lease, ReadFile(files_.lease, bundle::Lease::kLongest));
+  OwnedFd bundle(descriptor);
+  TACIT_TRY(lease_, ReadFile(files_.lease, bundle::Lease::kLongest));
+  bundle_ = std::move(bundle);
+  return {};
+}
+
+Result<ModelSource::Opened> BundleSource::Open() {
+  TACIT_TRY_VOID(ReadFiles());
+  OwnedFd file(::fcntl(bundle_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!file) return Fail(ErrorCode::kUnavailable, "no descriptor is left for a bundle");
   DescriptorSource source(file.get(), 0);
-  TACIT_TRY(bundle::OpenedBundle opened, bundle::OpenBundle(source, AsText(lease), opening_));
+  TACIT_TRY(bundle::OpenedBundle opened, bundle::OpenBundle(source, AsText(lease_), opening_));
   const auto left = opened.lease().expires - opening_.clock.Now();
   {
     const std::scoped_lock lock(mutex_);

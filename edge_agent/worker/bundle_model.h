@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/bytes.h"
+#include "common/base/owned_fd.h"
 #include "common/base/result.h"
 #include "common/bundle/open_bundle.h"
 #include "edge_agent/inference/engine.h"
@@ -13,7 +14,9 @@
 namespace tacit::worker {
 
 /// A model in a bundle, as its agent opens it: asks who signed it, and for whom, and what the lease says, and gives the
-/// worker the key of the payload alone. The agent never sees a byte of the model. Threads: as ModelSource.
+/// worker the key of the payload alone. The agent never sees a byte of the model. The files are read when it is opened
+/// first, and stay what they were then: a worker that is started again has the same, whatever took their place.
+/// Threads: as ModelSource.
 class BundleSource final : public ModelSource {
  public:
   struct Files {
@@ -29,8 +32,12 @@ class BundleSource final : public ModelSource {
   [[nodiscard]] std::string version() const override;
 
  private:
+  Result<void> ReadFiles();
+
   Files files_;
   bundle::Opening opening_;
+  OwnedFd bundle_;  // open from the first Open on
+  Bytes lease_;
   mutable std::mutex mutex_;  // guards version_
   std::string version_;
 };

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <csignal>
 
@@ -32,6 +33,11 @@ Ending Refused(std::string_view words) {
 }
 
 }  // namespace
+
+std::string_view NameOf(EndCause cause) {
+  constexpr std::array<std::string_view, 5> kNames = {"quit", "crashed", "refused_call", "tampered", "stuck"};
+  return kNames[static_cast<std::size_t>(cause)];
+}
 
 Ending ReadEnding(int status, std::string_view words) {
   if (WIFSIGNALED(status)) {

@@ -23,6 +23,9 @@ enum class EndCause : std::uint8_t {
   kStuck,        ///< It did not answer before a deadline, and was killed.
 };
 
+/// Stable, `snake_case`.
+std::string_view NameOf(EndCause cause);
+
 struct Ending {
   EndCause cause = EndCause::kQuit;
   std::string detail;  ///< Which call, which signal, its last words: printable ASCII, at most 300 characters.

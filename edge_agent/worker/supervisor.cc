@@ -173,6 +173,7 @@ class Supervisor::Keeper {
       const auto& outputs = kind == Kind::kInfer ? signature.outputs : signature.inputs;
       auto answer = worker::Ask(*served->process, kind, rows, inputs, outputs, deadline);
       if (!served->process->sound()) LetGo(*served);
+      if (answer) answer->version = served->source->version();
       return answer;
     }
   }

@@ -73,6 +73,7 @@ struct Answer {
   AlignedBuffer memory;
   std::size_t rows = 0;
   std::vector<ByteSpan> outputs;
+  std::string version;  ///< Of the model that gave it.
 };
 
 struct SupervisorStatus {

@@ -3,8 +3,8 @@
 
 Usage: make_seeds.py [NAME ...]
 Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
-graph_file, http_head, identity_tokens, names, onnx_models, problem, safetensors, suspect, telemetry_answers, toml,
-updates, worker_messages.
+graph_file, http_head, identity_tokens, infer_requests, names, onnx_models, problem, safetensors, suspect,
+telemetry_answers, toml, updates, worker_messages.
 """
 
 import base64
@@ -645,6 +645,25 @@ def worker_messages():
     seed(5, "ticket", bytes(96) + struct.pack("<QQ", 70000, 512))
 
 
+def infer_requests():
+    def seed(name, request, binary=b""):
+        head = json.dumps(request).encode()
+        write("infer_request", name, struct.pack("<H", len(head)) + head + binary)
+
+    def tensor(name, datatype, shape, data=None, **parameters):
+        made = {"name": name, "datatype": datatype, "shape": shape}
+        return {**made, "data": data} if data is not None else {**made, "parameters": parameters}
+
+    numbers = tensor("n", "INT8", [2], [-5, 7])
+    seed("flat", {"id": "1", "inputs": [tensor("x", "FP32", [2, 2], [1, 2.5, -3e2, 0]), numbers]})
+    seed("nested", {"inputs": [numbers, tensor("x", "FP32", [2, 2], [[1, 2.5], [-3e2, 0]])],
+                    "outputs": [{"name": "y", "parameters": {"binary_data": True}}]})
+    seed("binary", {"inputs": [tensor("x", "FP32", [2, 2], binary_data_size=16), numbers],
+                    "parameters": {"binary_data_output": True}}, struct.pack("<4f", 1, 2, 3, 4))
+    seed("short", {"inputs": [tensor("x", "FP32", [2, 2], binary_data_size=16), numbers]}, bytes(15))
+    seed("rows", {"inputs": [tensor("x", "FP32", [1 << 39, 2], [1]), numbers]})
+
+
 ALL = (
     accept_encoding,
     bundles,
@@ -658,6 +677,7 @@ ALL = (
     graph_file,
     http_head,
     identity_tokens,
+    infer_requests,
     names,
     onnx_models,
     problem,
