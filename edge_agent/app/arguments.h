@@ -67,9 +67,9 @@ struct VersionArguments {};
 
 enum class OutputForm : std::uint8_t { kText, kJson };
 
-using Command = std::variant<JoinArguments, RunArguments, ServeArguments, PrivacyArguments, EvaluateArguments,
-                             ShapeArguments, SubjectsArguments, ModelFetchArguments, ModelShowArguments,
-                             VersionArguments>;
+using Command =
+    std::variant<JoinArguments, RunArguments, ServeArguments, PrivacyArguments, EvaluateArguments, ShapeArguments,
+                 SubjectsArguments, ModelFetchArguments, ModelShowArguments, VersionArguments>;
 
 /// One command line.
 struct Invocation {
