@@ -33,6 +33,9 @@ COMMANDS = {
     "task stop": ["t", "--reason", "enough"],
     "model show": ["t", "--version", "0"],
     "model get": ["t", "-o", "{new}.npz"],
+    "model claim": ["{ledger}", "--task", "t"],
+    "model trace": ["{ledger}", "--task", "t"],
+    "model verify": ["{ledger}", "{ledger}"],
     "privacy show": ["t"],
     "privacy outlook": ["t", "--rounds", "2"],
     "privacy ledger": ["t"],
@@ -67,10 +70,11 @@ COMMANDS = {
     "completion": ["bash"],
     "version": [],
 }
-#: What the commands above end with where it is not 0: there is no such device or token, an admin is no auditor, and
-#: nothing happens within a second.
-ENDINGS = {"privacy device": 1, "device revoke": 1, "device show": 1, "model deployment": 1, "device token revoke": 1,
-           "round show": 1, "access token revoke": 1, "task watch": 4}
+#: What the commands above end with where it is not 0: there is no such device or token, an admin is no auditor, a
+#: ledger is no model, and nothing happens within a second.
+ENDINGS = {"privacy device": 1, "device revoke": 1, "device show": 1, "model claim": 1, "model deployment": 1,
+           "model trace": 1, "model verify": 2, "device token revoke": 1, "round show": 1, "access token revoke": 1,
+           "task watch": 4}
 
 
 def tacit(*arguments, environment=None, **options):
@@ -189,7 +193,7 @@ class EveryCommand(CliTest):
 
     def test_that_asks_a_server_says_what_to_try_where_there_is_none(self):
         silent = {"init", "context add", "context list", "context use", "context remove", "completion", "version",
-                  "simulate", *(command for command in COMMANDS
+                  "simulate", "model verify", *(command for command in COMMANDS
                                 if re.match("privacy (verify|epsilon|calibrate|forecast|audit)", command))}
         nowhere = ["--context", self.server.root, "--server", "127.0.0.1:1"]
         for command in set(COMMANDS) - silent:

@@ -27,7 +27,7 @@ STANDARD = {
     "condition_variable": {"condition_variable", "condition_variable_any"},
     "deque": {"deque"},
     "cstddef": {"size_t", "ptrdiff_t"},
-    "cstdint": {f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "cstdint": {f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)} | {"uintptr_t"},
     "cstdio": {"fprintf"},
     "cstdlib": {"abort"},
     "cstring": {"memcpy", "memset"},
