@@ -11,13 +11,14 @@
 #include "common/net/executor.h"
 #include "common/net/http_server.h"
 #include "edge_agent/app/inference_worker.h"
+#include "edge_agent/enrolment/renew.h"
 #include "edge_agent/worker/bundle_model.h"
 
 namespace tacit::agent {
 namespace {
 
-// `tacit-agent run` may have renewed the device's certificate, or it is due.
 constexpr Millis kBetweenLooksAtCertificate = std::chrono::hours(1);
+constexpr Millis kTryRenewalAgainAfter{60'000};
 // A worker that could not be started may be another time: what was missing may have been memory.
 constexpr Millis kTryAgainAfter{60'000};
 constexpr int kMostTries = 3;
@@ -79,7 +80,11 @@ net::ListenerOptions SocketOptions(const ServeOptions& options) {
 }  // namespace
 
 ServeLoop::ServeLoop(ServeOptions options, Logger& log, const Clock& clock)
-    : options_(std::move(options)), log_(log), clock_(clock), refresh_at_(clock.SteadyNow()) {}
+    : options_(std::move(options)),
+      log_(log),
+      clock_(clock),
+      refresh_at_(clock.SteadyNow()),
+      look_at_(clock.SteadyNow()) {}
 
 Result<void> ServeLoop::Run(const std::stop_token& stop) {
   TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(options_.state_directory));
@@ -165,42 +170,38 @@ bool ServeLoop::WorthAnotherTry(const delivery::Current& current, ErrorCode code
   return !used_ || ++failed_tries_ < kMostTries;
 }
 
-void ServeLoop::Renew() {
+// `tacit-agent run` may have renewed it, or it is due.
+void ServeLoop::LookAtCertificate() {
+  look_at_ = clock_.SteadyNow() + kTryRenewalAgainAfter;
   const auto identity = FreshIdentity(options_.state_directory, clock_);
-  if (!identity) {
-    log_.Warn("agent_identity_not_read", {{"reason", identity.error().message}});
+  const auto connected = identity ? Reconnect(*identity) : Result<void>(std::unexpected(identity.error()));
+  if (!connected) {
+    log_.Warn("agent_identity_not_read", {{"reason", connected.error().message}});
     return;
   }
-  if (identity->certificate_pem == certificate_) return;
-  const std::scoped_lock lock(connection_mutex_);
-  const auto connected = Present(kept_, kOpenedByRun).keeper.Reconnect(enrolment::ClientOptionsFor(*identity));
-  if (connected) {
-    certificate_ = identity->certificate_pem;
-    log_.Info("agent_certificate_renewed", {{"not_after", FormatRfc3339(identity->not_after)}});
-  } else {
-    log_.Warn("agent_identity_not_read", {{"reason", connected.error().message}});
-  }
+  const auto until_due = std::chrono::ceil<Millis>(enrolment::RenewalDueAt(*identity) - clock_.Now());
+  if (until_due > Millis(0)) look_at_ = clock_.SteadyNow() + std::min(until_due, kBetweenLooksAtCertificate);
 }
 
-void ServeLoop::Refresh(const std::stop_token& stop) {
-  Renew();
-  // A connection that was made after the stop was not cancelled by it.
-  if (stop.stop_requested()) return;
+Result<void> ServeLoop::Reconnect(const enrolment::EnrolledIdentity& identity) {
+  if (identity.certificate_pem == certificate_) return {};
+  const std::scoped_lock lock(connection_mutex_);
+  TACIT_TRY_VOID(Present(kept_, kOpenedByRun).keeper.Reconnect(enrolment::ClientOptionsFor(identity)));
+  certificate_ = identity.certificate_pem;
+  log_.Info("agent_certificate_renewed", {{"not_after", FormatRfc3339(identity.not_after)}});
+  return {};
+}
+
+void ServeLoop::Refresh() {
   delivery::ModelKeeper& keeper = Present(kept_, kOpenedByRun).keeper;
-  if (clock_.SteadyNow() < refresh_at_) return;
   auto refreshed = keeper.Refresh();
   refresh_at_ = clock_.SteadyNow() + keeper.UntilNext();
   if (refreshed) Take(std::move(refreshed->current));
 }
 
 Millis ServeLoop::UntilSomethingIsDue() const {
-  const SteadyTime now = clock_.SteadyNow();
-  const auto until = [now](SteadyTime due) {
-    return due <= now
-               ? Millis(0)
-               : std::chrono::ceil<Millis>(std::min(due - now, SteadyTime::duration(kBetweenLooksAtCertificate)));
-  };
-  return std::min(until(refresh_at_), until(again_at_));
+  const auto left = std::min({refresh_at_, again_at_, look_at_}) - clock_.SteadyNow();
+  return std::max(std::chrono::ceil<Millis>(left), Millis(0));
 }
 
 void ServeLoop::Watch(const std::stop_token& stop) {
@@ -215,7 +216,10 @@ void ServeLoop::Watch(const std::stop_token& stop) {
     }
     if (stop.stop_requested()) return;
     if (clock_.SteadyNow() >= again_at_) ServeStored();
-    Refresh(stop);
+    const bool refreshes = clock_.SteadyNow() >= refresh_at_;
+    if (refreshes || clock_.SteadyNow() >= look_at_) LookAtCertificate();
+    // A connection that was made after the stop was not cancelled by it.
+    if (refreshes && !stop.stop_requested()) Refresh();
   }
 }
 

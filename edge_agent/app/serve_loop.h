@@ -55,8 +55,9 @@ class ServeLoop {
   void KeepAsUsed(const delivery::Current& current);
   /// Whether what cannot be served may be served another time.
   bool WorthAnotherTry(const delivery::Current& current, ErrorCode code);
-  void Renew();
-  void Refresh(const std::stop_token& stop);
+  void LookAtCertificate();
+  Result<void> Reconnect(const enrolment::EnrolledIdentity& identity);
+  void Refresh();
   [[nodiscard]] Millis UntilSomethingIsDue() const;
   void Watch(const std::stop_token& stop);
   Result<void> ServeUntil(const std::stop_token& stop);
@@ -71,6 +72,7 @@ class ServeLoop {
   std::optional<Digest256> used_;  // what serves, or served last
   int failed_tries_ = 0;           // of one version
   SteadyTime refresh_at_;
+  SteadyTime look_at_;  // for another certificate
   SteadyTime again_at_ = SteadyTime::max();
   std::mutex mutex_;
   std::condition_variable_any wake_;

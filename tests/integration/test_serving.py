@@ -440,7 +440,7 @@ class ServingTest(unittest.TestCase):
             done = run(agent.socket, "other", "1")
             self.assertEqual(done.returncode, 1)
             self.assertIn("no model is named 'other'", done.stderr)
-            done = run(agent.directory / "nothing", "har", "1")
+            done = run(self.directory / "nothing", "har", "1")
             self.assertIn("cannot connect", done.stderr)
             symbols = subprocess.run(["nm", "-D", "--defined-only", library / "libtacit-agent.so"], check=True,
                                      capture_output=True, text=True).stdout
@@ -449,8 +449,8 @@ class ServingTest(unittest.TestCase):
                 "close", "error", "infer", "input_size", "metadata", "open", "output_size", "version")})
 
 
-class PublishedModels(ServerTest):
-    """With the server: what it publishes is what is served."""
+class WithServer(ServerTest):
+    """What a server publishes is what is served."""
 
     def setUp(self):
         super().setUp()
@@ -482,6 +482,8 @@ class PublishedModels(ServerTest):
         numpy.testing.assert_allclose(answer["outputs"][0]["data"], self.answer_of(int(answer["model_version"])),
                                       rtol=1e-4, atol=1e-5)
 
+
+class PublishedModels(WithServer):
     def test_a_new_round_is_served_without_a_restart_and_loses_no_request(self):
         self.create(lease="10s")
         self.publish(1)
@@ -566,6 +568,24 @@ class PublishedModels(ServerTest):
         agent.wait_for("model_serving")
         self.assert_answers(agent.infer([ROW])[1])
         self.assertEqual(agent.bundle().read_bytes(), whole)
+
+
+class ShortCertificates(WithServer):
+    server_options = {"config_edits": [(r"(?m)^#? *certificate_lifetime *=.*", 'certificate_lifetime = "20s"')]}
+
+    def test_renews_the_certificate_and_leases_go_on_after_the_old_one_has_ended(self):
+        self.create(lease="10s")
+        self.publish(1)
+        first = (self.device.state / "device.crt").read_bytes()
+        agent = self.agent
+        agent.start()
+        agent.wait_for("agent_certificate_renewed", 2)  # at its half each time: the first has ended by now
+        self.assertNotEqual((self.device.state / "device.crt").read_bytes(), first)
+        leases = len(agent.named("agent_model_renewed"))
+        agent.wait_for("agent_model_renewed", leases + 1)
+        self.assertEqual(agent.infer([ROW])[0], 200)
+        self.assertEqual(agent.named("agent_model_not_refreshed"), [])
+        self.assertEqual(agent.stop(), 0)
 
 
 if __name__ == "__main__":
