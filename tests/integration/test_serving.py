@@ -1,6 +1,7 @@
 """The Open Inference Protocol by a real agent: its worker, its socket, and clients that share no code with it."""
 
 import concurrent.futures
+import datetime
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import time
 import unittest
 
 import numpy
+from cryptography import x509
 
 import harness
 from harness import BIN, NO_PRIVACY, ServerTest, parameters, task_text
@@ -579,8 +581,9 @@ class ShortCertificates(WithServer):
         first = (self.device.state / "device.crt").read_bytes()
         agent = self.agent
         agent.start()
-        agent.wait_for("agent_certificate_renewed", 2)  # at its half each time: the first has ended by now
-        self.assertNotEqual((self.device.state / "device.crt").read_bytes(), first)
+        agent.wait_for("agent_certificate_renewed")
+        end = x509.load_pem_x509_certificate(first).not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp()
+        harness.wait_until(lambda: time.time() > end + 1, "the first certificate to end", agent.process)
         leases = len(agent.named("agent_model_renewed"))
         agent.wait_for("agent_model_renewed", leases + 1)
         self.assertEqual(agent.infer([ROW])[0], 200)
