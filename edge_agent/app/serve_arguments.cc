@@ -48,14 +48,20 @@ Result<mode_t> ModeOf(const std::string& text) {
 
 void AddServe(CLI::App& app, ServeArguments& serve) {
   CLI::App* command = app.add_subcommand(
-      "serve", "Answer for the model in the state directory by the Open Inference Protocol, until stopped");
-  command->add_option("--state", serve.state, "State directory, with the device's key and models/TASK")->required();
+      "serve", "Keep the newest model of a task here, and answer for it by the Open Inference Protocol, until stopped");
+  command->add_option("--state", serve.state, "Directory that join filled")->required();
   command->add_option("--task", serve.task, "Task whose model is served")->required();
   command->add_option("--socket", serve.socket, "Unix domain socket; serving.sock in --state when left out");
   command->add_option("--socket-mode", serve.socket_mode, "Permissions of the socket: who may write to it may ask")
       ->capture_default_str();
-  command->add_option("--key", serve.key, "Where the device's key is: file, tpm2[:TCTI] or pkcs11:MODULE?token=...")
+  command
+      ->add_option("--key", serve.key,
+                   "Where the key that models are encrypted to is kept: file, tpm2[:TCTI] or pkcs11:MODULE?token=...")
       ->capture_default_str();
+  command->add_option(
+      "--signer", serve.signers,
+      "File with a public key in PEM whose models are taken; given more than once, any of them. Without "
+      "it, the key that the server names first");
   AddNumber(*command, "--max-batch", serve.max_batch, {1, kMostBatch}, "Rows of waiting requests that are run as one");
   AddNumber(*command, "--max-delay-ms", serve.max_delay_ms, {0, 1000},
             "How long a request waits for others to be run with; 0: not at all");
@@ -78,6 +84,7 @@ Result<ServeOptions> OptionsOf(const ServeArguments& arguments) {
   ServeOptions options{.state_directory = arguments.state,
                        .task = std::move(task),
                        .key = std::move(key),
+                       .signers = arguments.signers,
                        .socket = arguments.socket,
                        .socket_mode = socket_mode};
   options.server.limits.max_rows = static_cast<std::size_t>(arguments.max_rows);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -23,7 +24,8 @@ struct ServeArguments {
   std::filesystem::path socket;
   std::string socket_mode = "0660";
   std::string key = "file";
-  std::uint64_t max_batch = 32;  ///< Rows.
+  std::vector<std::filesystem::path> signers = {};  ///< PEM; empty: the server's own key.
+  std::uint64_t max_batch = 32;                     ///< Rows.
   std::uint64_t max_delay_ms = 0;
   std::uint64_t max_rows = 1024;
   std::uint64_t max_body_mib = 16;

@@ -1,40 +1,30 @@
 #include "edge_agent/app/serve_loop.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdlib>
+#include <functional>
 #include <string_view>
-#include <system_error>
-#include <tuple>
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/base/files.h"
-#include "common/base/text.h"
 #include "common/net/executor.h"
 #include "common/net/http_server.h"
 #include "edge_agent/app/inference_worker.h"
-#include "edge_agent/app/state_lock.h"
+#include "edge_agent/enrolment/renew.h"
 #include "edge_agent/worker/bundle_model.h"
 
 namespace tacit::agent {
 namespace {
 
-constexpr Millis kBetweenLooksAtDisk{1'000};
-// A model that was refused is tried again although nothing was put there: what was missing may not have been a file.
+constexpr Millis kBetweenLooksAtCertificate = std::chrono::hours(1);
+constexpr Millis kTryRenewalAgainAfter{60'000};
+// A worker that could not be started may be another time: what was missing may have been memory.
 constexpr Millis kTryAgainAfter{60'000};
-constexpr Millis kLockPatience{2'000};
+constexpr int kMostTries = 3;
 constexpr std::size_t kServingThreads = 1;
 constexpr std::size_t kMostServingConnections = 512;
-constexpr const char* kReadByRun = "Run reads it first";
-
-std::filesystem::path CredentialsDirectory() {
-  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
-  return directory == nullptr ? "" : directory;
-}
+constexpr const char* kOpenedByRun = "Run opens it first";
 
 std::string GapsOf(const keys::KeyReport& report) {
   std::string text;
@@ -90,17 +80,23 @@ net::ListenerOptions SocketOptions(const ServeOptions& options) {
 }  // namespace
 
 ServeLoop::ServeLoop(ServeOptions options, Logger& log, const Clock& clock)
-    : options_(std::move(options)), files_(options_.state_directory, options_.task), log_(log), clock_(clock) {}
+    : options_(std::move(options)),
+      log_(log),
+      clock_(clock),
+      refresh_at_(clock.SteadyNow()),
+      look_at_(clock.SteadyNow()) {}
 
 Result<void> ServeLoop::Run(const std::stop_token& stop) {
-  TACIT_TRY(const StateLock lock, StateLock::Take(options_.state_directory, kLockPatience, "serving.lock"));
-  TACIT_TRY(deployment_, ReadDeployment(files_.terms));
-  TACIT_TRY(key_, keys::OpenDeviceKey({.state = options_.state_directory,
-                                       .place = options_.key,
-                                       .credentials = CredentialsDirectory(),
-                                       .if_missing = keys::IfMissing::kFail}));
-  guard_ = key_->GuardFor(deployment_->model.str());
-  log_.Info("serving_key", {{"tier", NameOf(key_->report().tier)}, {"gaps", GapsOf(key_->report())}});
+  TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(options_.state_directory));
+  TACIT_TRY(kept_, OpenKeptModel({.state = options_.state_directory,
+                                  .task = options_.task,
+                                  .key = options_.key,
+                                  .if_missing = keys::IfMissing::kMake,
+                                  .signers = options_.signers},
+                                 identity, clock_, log_));
+  certificate_ = identity.certificate_pem;
+  const keys::KeyReport& key = Present(kept_, kOpenedByRun).key->report();
+  log_.Info("serving_key", {{"tier", NameOf(key.tier)}, {"gaps", GapsOf(key)}});
   model_ = std::make_unique<serving::SupervisedModel>(SupervisorOptionsNow());
   const Result<void> served = ServeUntil(stop);
   model_.reset();
@@ -115,101 +111,130 @@ worker::SupervisorOptions ServeLoop::SupervisorOptionsNow() {
   return supervisor;
 }
 
-// On the supervisor's thread, which is the one that uses the device's key.
+// On the supervisor's thread.
 void ServeLoop::OnEvent(const worker::Event& event) {
   const auto cause = event.ending ? worker::NameOf(event.ending->cause) : std::string_view();
   log_.Write(
       event.kind == worker::EventKind::kServing ? LogLevel::kInfo : LogLevel::kWarn, EventName(event.kind),
       {{"version", event.version}, {"detail", event.detail}, {"cause", cause}, {"delay_ms", event.retry.count()}});
-  if (event.kind != worker::EventKind::kServing) return;
-  const auto recorded = guard_->Record(ParseWhole(event.version).value_or(0));
-  if (!recorded)
-    log_.Error("model_version_not_recorded", {{"version", event.version}, {"reason", recorded.error().message}});
 }
 
-ServeLoop::Stamp ServeLoop::StampNow() const {
-  Stamp stamp;
-  struct stat status{};
-  const auto time = [&status] { return status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec; };
-  if (::stat(files_.bundle.c_str(), &status) == 0) {
-    stamp.bundle_time = time();
-    stamp.bundle_file = status.st_ino;
+std::shared_ptr<worker::ModelSource> ServeLoop::SourceOf(const delivery::Current& current) {
+  delivery::ModelKeeper& keeper = Present(kept_, kOpenedByRun).keeper;
+  return std::make_shared<worker::BundleSource>(
+      current.bundle, [&keeper, current](bundle::ByteSource& source) { return keeper.Open(source, current); }, clock_);
+}
+
+void ServeLoop::ServeStored() {
+  again_at_ = SteadyTime::max();
+  auto stored = Present(kept_, kOpenedByRun).keeper.Stored();
+  if (stored) return Take(*std::move(stored));
+  log_.Info("model_not_held", {{"code", TraitsOf(stored.error().code).name}, {"reason", stored.error().message}});
+}
+
+// Each version that is discarded is one less: it ends.
+void ServeLoop::Take(delivery::Current current) {
+  for (;;) {
+    const auto served = model_->Serve(SourceOf(current));
+    if (served) return KeepAsUsed(current);
+    if (WorthAnotherTry(current, served.error().code)) {
+      again_at_ = clock_.SteadyNow() + kTryAgainAfter;
+      return;
+    }
+    failed_tries_ = 0;
+    auto before = Present(kept_, kOpenedByRun).keeper.Discard(current);
+    if (!before) return;
+    // It serves all the while.
+    if (used_ == before->model.manifest && model_->status().serving) return;
+    current = *std::move(before);
   }
-  if (::stat(files_.lease.c_str(), &status) == 0) {
-    stamp.lease_time = time();
-    stamp.lease_file = status.st_ino;
-  }
-  return stamp;
 }
 
-Result<void> ServeLoop::ServePair(const Pair& pair) {
-  const Deployment& deployment = Present(deployment_, kReadByRun);
-  return model_->Serve(
-      std::make_shared<worker::BundleSource>(worker::BundleSource::Files{.bundle = pair.bundle, .lease = pair.lease},
-                                             bundle::Opening{.device = deployment.device,
-                                                             .model = deployment.model,
-                                                             .bundle_signers = deployment.signers,
-                                                             .lease_signers = deployment.signers,
-                                                             .guard = *guard_,
-                                                             .clock = clock_,
-                                                             .key = Present(key_, kReadByRun).agreement(),
-                                                             .key_epoch = deployment.key_epoch,
-                                                             .minimum_version = deployment.minimum_version,
-                                                             .purpose = bundle::Purpose::kLoad}));
+void ServeLoop::KeepAsUsed(const delivery::Current& current) {
+  used_ = current.model.manifest;
+  failed_tries_ = 0;
+  again_at_ = SteadyTime::max();
+  const auto confirmed = Present(kept_, kOpenedByRun).keeper.Confirm(current);
+  if (confirmed) return;
+  log_.Error("model_version_not_recorded",
+             {{"version", std::to_string(current.model.version)}, {"reason", confirmed.error().message}});
 }
 
-// The pair that is there, or else, while nothing serves, the one that served last.
-void ServeLoop::ServeFromDisk() {
-  seen_ = StampNow();
-  const auto served = ServePair({.bundle = files_.bundle, .lease = files_.lease});
-  if (served) {
-    again_at_ = SteadyTime::max();
-    KeepAsGood(seen_);
+// A model that is bad is so for ever. A clock that is wrong, a signer that is not trusted or memory that is short is no
+// fault of it; but what keeps failing beside a version that works is given up.
+bool ServeLoop::WorthAnotherTry(const delivery::Current& current, ErrorCode code) {
+  if (used_ == current.model.manifest) return true;
+  constexpr std::array kBad = {ErrorCode::kDataLoss, ErrorCode::kMalformed, ErrorCode::kInvalidArgument,
+                               ErrorCode::kTooLarge};
+  if (std::ranges::find(kBad, code) != kBad.end()) return false;
+  return !used_ || ++failed_tries_ < kMostTries;
+}
+
+// `tacit-agent run` may have renewed it, or it is due.
+void ServeLoop::LookAtCertificate() {
+  look_at_ = clock_.SteadyNow() + kTryRenewalAgainAfter;
+  const auto identity = FreshIdentity(options_.state_directory, clock_);
+  const auto connected = identity ? Reconnect(*identity) : Result<void>(std::unexpected(identity.error()));
+  if (!connected) {
+    log_.Warn("agent_identity_not_read", {{"reason", connected.error().message}});
     return;
   }
-  again_at_ = clock_.SteadyNow() + kTryAgainAfter;
-  if (model_->status().serving) return;
-  std::error_code ignored;
-  if (std::filesystem::exists(files_.good_bundle, ignored))
-    std::ignore = ServePair({.bundle = files_.good_bundle, .lease = files_.good_lease});
+  const auto until_due = std::chrono::ceil<Millis>(enrolment::RenewalDueAt(*identity) - clock_.Now());
+  if (until_due > Millis(0)) look_at_ = clock_.SteadyNow() + std::min(until_due, kBetweenLooksAtCertificate);
 }
 
-// Two names of one file: a bundle is replaced by another and never written to.
-void ServeLoop::KeepAsGood(const Stamp& served) {
-  for (const auto& [from, to] : {std::pair(files_.bundle, files_.good_bundle), {files_.lease, files_.good_lease}}) {
-    const std::filesystem::path fresh = to.string() + ".new";
-    std::error_code failure;
-    std::filesystem::remove(fresh, failure);
-    std::filesystem::create_hard_link(from, fresh, failure);
-    // What was put there meanwhile has not served.
-    if (!failure && StampNow() == served) std::filesystem::rename(fresh, to, failure);
-    if (failure) log_.Warn("model_not_kept", {{"reason", failure.message()}});
-  }
+Result<void> ServeLoop::Reconnect(const enrolment::EnrolledIdentity& identity) {
+  if (identity.certificate_pem == certificate_) return {};
+  const std::scoped_lock lock(connection_mutex_);
+  TACIT_TRY_VOID(Present(kept_, kOpenedByRun).keeper.Reconnect(enrolment::ClientOptionsFor(identity)));
+  certificate_ = identity.certificate_pem;
+  log_.Info("agent_certificate_renewed", {{"not_after", FormatRfc3339(identity.not_after)}});
+  return {};
+}
+
+void ServeLoop::Refresh() {
+  delivery::ModelKeeper& keeper = Present(kept_, kOpenedByRun).keeper;
+  auto refreshed = keeper.Refresh();
+  refresh_at_ = clock_.SteadyNow() + keeper.UntilNext();
+  if (refreshed) Take(std::move(refreshed->current));
+}
+
+Millis ServeLoop::UntilSomethingIsDue() const {
+  const auto left = std::min({refresh_at_, again_at_, look_at_}) - clock_.SteadyNow();
+  return std::max(std::chrono::ceil<Millis>(left), Millis(0));
 }
 
 void ServeLoop::Watch(const std::stop_token& stop) {
+  const std::stop_callback cancel(stop, [this] {
+    const std::scoped_lock lock(connection_mutex_);
+    Present(kept_, kOpenedByRun).keeper.Cancel();
+  });
   while (!stop.stop_requested()) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, stop, kBetweenLooksAtDisk, [] { return false; });
+      wake_.wait_for(lock, stop, UntilSomethingIsDue(), [] { return false; });
     }
     if (stop.stop_requested()) return;
-    if (StampNow() != seen_ || clock_.SteadyNow() >= again_at_) ServeFromDisk();
+    if (clock_.SteadyNow() >= again_at_) ServeStored();
+    const bool refreshes = clock_.SteadyNow() >= refresh_at_;
+    if (refreshes || clock_.SteadyNow() >= look_at_) LookAtCertificate();
+    // A connection that was made after the stop was not cancelled by it.
+    if (refreshes && !stop.stop_requested()) Refresh();
   }
 }
 
 Result<void> ServeLoop::ServeUntil(const std::stop_token& stop) {
   ConnectionLog observer(log_);
   serving::ModelServerOptions server_options = options_.server;
-  server_options.model_name = Present(deployment_, kReadByRun).model.str();
+  server_options.model_name = options_.task.str();
   TACIT_TRY(const auto threads, net::IoThreads::Create(kServingThreads));
   serving::ModelServer server(std::move(server_options), *model_, clock_);
   const net::ListenerOptions listener = SocketOptions(options_);
   TACIT_TRY(const auto http, net::HttpServer::Create(*threads, listener, observer));
   threads->Start();
   http->Serve([&server](net::HttpRequest& request) { return server.Handle(request); });
-  log_.Info("serving_started", {{"socket", listener.unix_path.string()}, {"model", deployment_->model.str()}});
-  ServeFromDisk();
+  log_.Info("serving_started", {{"socket", listener.unix_path.string()}, {"model", options_.task.str()}});
+  ServeStored();
   Watch(stop);
   http->Drain(clock_.SteadyNow() + options_.drain);
   server.Stop();

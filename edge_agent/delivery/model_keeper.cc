@@ -76,6 +76,7 @@ Result<Current> ModelKeeper::Stored() const {
 
 Result<bundle::OpenedBundle> ModelKeeper::OpenWith(bundle::ByteSource& source, const HeldModel& model,
                                                    const bundle::SignerSet& signers) {
+  const std::scoped_lock lock(*key_mutex_);
   // A version that was in use may be loaded again, also from a bundle that was made anew.
   return bundle::OpenBundle(source, model.lease,
                             {.device = options_.device,
@@ -157,12 +158,17 @@ Result<void> ModelKeeper::Write(const HeldModel& model, const std::optional<Held
   return WriteFileAtomic(files_.current, FormatHeldModel(model), kOwnerOnly);
 }
 
-Result<Refreshed> ModelKeeper::TryRefresh() {
+Result<codec::ModelLeaseRequest> ModelKeeper::RequestNow() {
+  const std::scoped_lock lock(*key_mutex_);
   TACIT_TRY(const std::uint64_t highest, guard_->Highest());
-  TACIT_TRY(const codec::ModelLeaseReply reply,
-            client_.Lease({.device_key = key_->agreement().public_key(),
-                           .highest_version = highest,
-                           .key_tier = std::string(keys::NameOf(key_->report().tier))}));
+  return codec::ModelLeaseRequest{.device_key = key_->agreement().public_key(),
+                                  .highest_version = highest,
+                                  .key_tier = std::string(keys::NameOf(key_->report().tier))};
+}
+
+Result<Refreshed> ModelKeeper::TryRefresh() {
+  TACIT_TRY(const codec::ModelLeaseRequest request, RequestNow());
+  TACIT_TRY(const codec::ModelLeaseReply reply, client_.Lease(request));
   TACIT_TRY(const bundle::SignerSet signers, signer_.For(reply.signer));
   // A damaged record is replaced: what it says is asked again.
   const std::optional<HeldModel> before = ReadHeldModel(files_.current).value_or(std::nullopt);
@@ -171,6 +177,11 @@ Result<Refreshed> ModelKeeper::TryRefresh() {
   TACIT_TRY_VOID(Write(model, before));
   const bool same = before && before->manifest == model.manifest;
   return Refreshed{.change = same ? Change::kRenewed : Change::kInstalled, .current = CurrentOf(std::move(model))};
+}
+
+Result<void> ModelKeeper::Reconnect(net::ClientOptions server) {
+  TACIT_TRY(client_, LeaseClient::Create(std::move(server), options_.task));
+  return {};
 }
 
 Millis ModelKeeper::UntilRenewal(const HeldModel& model) {
@@ -206,13 +217,15 @@ void ModelKeeper::RemoveOthers(const Digest256& manifest) const {
 }
 
 Result<void> ModelKeeper::Confirm(const Current& current) {
-  TACIT_TRY_VOID(guard_->Record(current.model.version));
+  {
+    const std::scoped_lock lock(*key_mutex_);
+    TACIT_TRY_VOID(guard_->Record(current.model.version));
+  }
   RemoveOthers(current.model.manifest);
   return {};
 }
 
 Result<Current> ModelKeeper::Discard(const Current& current) {
-  discarded_ = current.model.manifest;
   TACIT_TRY(const std::optional<HeldModel> before, ReadHeldModel(files_.previous));
   log_->Warn("agent_model_discarded", {{"task", options_.task.str()}, {"version", current.model.version}});
   if (!before) {
@@ -220,6 +233,7 @@ Result<Current> ModelKeeper::Discard(const Current& current) {
     upload::RemoveQuietly(current.bundle);
     return Fail(ErrorCode::kNotFound, "there is no version to go back to");
   }
+  discarded_ = current.model.manifest;
   TACIT_TRY_VOID(WriteFileAtomic(files_.current, FormatHeldModel(*before), kOwnerOnly));
   upload::RemoveQuietly(files_.previous);
   upload::RemoveQuietly(current.bundle);

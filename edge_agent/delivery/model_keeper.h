@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -52,7 +53,7 @@ struct Refreshed {
 /// Keeps the newest model of one task on this device, sealed, with a lease that holds. Nothing takes the place of what
 /// is there before all of it was verified (common/bundle), and what takes it does so in one durable step. Until Confirm
 /// says that a version is in use, the one before stays beside it.
-/// Threads: one at a time.
+/// Threads: one at a time, but Open and Cancel from any.
 class ModelKeeper {
  public:
   /// Does not connect. `key`, `clock` and `log` outlive it. Errors: those of the disk, and of net::HttpsClient::Create.
@@ -73,22 +74,26 @@ class ModelKeeper {
   [[nodiscard]] Millis UntilNext() const { return until_next_; }
 
   /// Opens what is held, to be used. `source` reads `current.bundle`, and outlives the result.
-  /// Errors: as bundle::OpenBundle.
+  /// Errors: as bundle::OpenBundle. Threads: any; waits for no server.
   Result<bundle::OpenedBundle> Open(bundle::ByteSource& source, const Current& current);
 
   /// It is in use: from now on no older version is, and what was kept of them is removed.
   /// Errors: those of the rollback guard and the disk.
   Result<void> Confirm(const Current& current);
-  /// It cannot be used: what was there before is there again, if its lease still holds. Errors: kNotFound where nothing
-  /// was.
+  /// It cannot be used: what was there before is there again, if its lease still holds, and this version is not taken
+  /// again. Errors: kNotFound where nothing was; then it may be fetched anew.
   Result<Current> Discard(const Current& current);
 
-  /// Makes the Refresh under way, and every later one, fail at once. Threads: any.
+  /// From now on `server` is asked, with another certificate of this device. Threads: not while another one cancels.
+  /// Errors: as net::HttpsClient::Create; then nothing changes.
+  Result<void> Reconnect(net::ClientOptions server);
+  /// Makes the Refresh under way, and every later one until Reconnect, fail at once. Threads: any.
   void Cancel() { client_.Cancel(); }
 
  private:
   ModelKeeper(KeeperOptions options, keys::DeviceKey& key, const Clock& clock, Logger& log, LeaseClient client);
 
+  Result<codec::ModelLeaseRequest> RequestNow();
   Result<Refreshed> TryRefresh();
   [[nodiscard]] Millis UntilRenewal(const HeldModel& model);
   Result<HeldModel> Take(const codec::ModelLeaseReply& reply, const bundle::SignerSet& signers,
@@ -105,6 +110,7 @@ class ModelKeeper {
 
   KeeperOptions options_;
   keys::DeviceKey* key_;
+  std::unique_ptr<std::mutex> key_mutex_ = std::make_unique<std::mutex>();  // guards key_ and guard_
   const Clock* clock_;
   Logger* log_;
   std::unique_ptr<RollbackGuard> guard_;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -146,16 +147,17 @@ bool IsJsonNumber(std::string_view text) {
 
 template <typename T>
 bool Convert(std::string_view text, T& value) {
-  const char* const end = text.data() + text.size();
+  const char* const begin = std::to_address(text.begin());
+  const char* const end = begin + text.size();
   if constexpr (std::is_same_v<T, float>) {
     double wide = 0;
-    const auto [stop, error] = std::from_chars(text.data(), end, wide);
+    const auto [stop, error] = std::from_chars(begin, end, wide);
     if (error != std::errc() || stop != end) return false;
     value = static_cast<float>(wide);
     return std::isfinite(value);
   } else {
     std::int64_t wide = 0;
-    const auto [stop, error] = std::from_chars(text.data(), end, wide);
+    const auto [stop, error] = std::from_chars(begin, end, wide);
     if (error != std::errc() || stop != end) return false;
     value = static_cast<T>(wide);
     return wide >= std::numeric_limits<T>::min() && wide <= std::numeric_limits<T>::max();

@@ -26,7 +26,6 @@ inline constexpr std::size_t kMostNesting = 16;
 /// Takes the arrays of keys "data" out of the objects of an array of the outermost object. What is left is for a parser
 /// to judge: it is short, and not deep. Errors: kMalformed for brackets that do not match, kMostNesting of them, a key
 /// with an escape, or a "data" that is no array; kTooLarge for a skeleton over kLongestSkeleton.
-/// Cost: about 1 ns a byte.
 Result<SplitText> SplitTensors(std::string_view json);
 
 /// Reads numbers in JSON's grammar, flat or nested as `shape` says, into the little-endian elements that `into` is made

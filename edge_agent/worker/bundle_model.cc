@@ -43,25 +43,19 @@ class DescriptorSource final : public bundle::ByteSource {
 
 }  // namespace
 
-BundleSource::BundleSource(Files files, const bundle::Opening& opening)
-    : files_(std::move(files)), opening_(opening), version_(files_.bundle.filename().string()) {}
-
-Result<void> BundleSource::ReadFiles() {
-  if (bundle_) return {};
-  TACIT_TRY(const int descriptor, OpenToRead(files_.bundle));
-  OwnedFd bundle(descriptor);
-  TACIT_TRY(lease_, ReadFile(files_.lease, bundle::Lease::kLongest));
-  bundle_ = std::move(bundle);
-  return {};
-}
+BundleSource::BundleSource(std::filesystem::path file, Opener opener, const Clock& clock)
+    : path_(std::move(file)), opener_(std::move(opener)), clock_(clock), version_(path_.filename().string()) {}
 
 Result<ModelSource::Opened> BundleSource::Open() {
-  TACIT_TRY_VOID(ReadFiles());
+  if (!bundle_) {
+    TACIT_TRY(const int descriptor, OpenToRead(path_));
+    bundle_ = OwnedFd(descriptor);
+  }
   OwnedFd file(::fcntl(bundle_.get(), F_DUPFD_CLOEXEC, 0));
   if (!file) return Fail(ErrorCode::kUnavailable, "no descriptor is left for a bundle");
   DescriptorSource source(file.get(), 0);
-  TACIT_TRY(bundle::OpenedBundle opened, bundle::OpenBundle(source, AsText(lease_), opening_));
-  const auto left = opened.lease().expires - opening_.clock.Now();
+  TACIT_TRY(bundle::OpenedBundle opened, opener_(source));
+  const auto left = opened.lease().expires - clock_.Now();
   {
     const std::scoped_lock lock(mutex_);
     version_ = std::to_string(opened.manifest().fields().version);

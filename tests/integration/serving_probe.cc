@@ -1,18 +1,21 @@
-// Puts a model into a device's state directory, as a server and a device do together, for the test of what serves it.
+// Puts a model into the state directory of a device that has joined, where its keeper of models looks for it, as a
+// server and the device do together, for the test of what serves it. What is there already is kept as the version
+// before.
 //   serving_probe deploy STATE SIGNER.pem TASK VERSION MODEL [LIFETIME_MS]
 // Makes the device's key where there is none. MODEL is linear:SCALE, of 4 features and 3 classes, whose weight of class
-// c and feature f is SCALE * (c + 1) * (f + 1), or cnn, the small convolutional network of the benchmarks.
+// c and feature f is SCALE * (c + 1) * (f + 1), bad, the same with a weight that is not finite, or cnn, the small
+// convolutional network of the benchmarks.
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "benchmarks/edge/models.h"
 #include "common/base/files.h"
@@ -21,6 +24,8 @@
 #include "common/crypto/digest.h"
 #include "common/graph/file.h"
 #include "common/graph/from_spec.h"
+#include "edge_agent/delivery/held_model.h"
+#include "edge_agent/enrolment/identity.h"
 #include "edge_agent/keys/device_key.h"
 
 namespace {
@@ -28,6 +33,7 @@ namespace {
 using namespace tacit;
 using std::filesystem::path;
 
+constexpr std::string_view kBad = "bad";
 constexpr std::string_view kLinear = "linear:";
 constexpr std::uint32_t kFeatures = 4;
 constexpr std::uint32_t kClasses = 3;
@@ -59,6 +65,7 @@ Result<Bytes> Linear(float scale) {
 
 Result<Bytes> ModelOf(const std::string& text) {
   if (text.starts_with(kLinear)) return Linear(std::stof(text.substr(kLinear.size())));
+  if (text == kBad) return Linear(std::numeric_limits<float>::infinity());
   for (const benchmark::Model& model : benchmark::MakeModels()) {
     if (model.name == text) return GraphFile(model.graph);
   }
@@ -86,45 +93,57 @@ Result<bundle::Manifest> ManifestOf(const Wish& wish, ByteSpan plaintext, const 
 }
 
 Result<std::string> LeaseOf(const Wish& wish, const bundle::Manifest& manifest, const crypto::SecretKey& content_key,
-                            std::span<const crypto::SigningKey> signers) {
-  TACIT_TRY(
-      auto device_key,
-      keys::OpenDeviceKey(
-          {.state = wish.state, .place = keys::FilePlace{}, .credentials = {}, .if_missing = keys::IfMissing::kMake}));
-  TACIT_TRY(DeviceId device, DeviceId::Parse("pump-3"));
-  const WallTime now = SystemClock().Now();
-  const bundle::LeaseTerms terms{.device = std::move(device),
+                            std::span<const crypto::SigningKey> signers, WallTime expires) {
+  TACIT_TRY(auto device_key, keys::OpenDeviceKey({.state = wish.state / "delivery",
+                                                  .place = keys::FilePlace{},
+                                                  .credentials = {},
+                                                  .if_missing = keys::IfMissing::kMake}));
+  TACIT_TRY(enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(wish.state));
+  const bundle::LeaseTerms terms{.device = std::move(identity.device),
                                  .manifest = manifest.digest(),
                                  .key_epoch = 1,
-                                 .not_before = now - Millis(1000),
-                                 .expires = now + Millis(wish.lifetime_ms)};
+                                 .not_before = expires - Millis(wish.lifetime_ms + 1000),
+                                 .expires = expires};
   const crypto::P256Point recipient = device_key.agreement().public_key();
   return bundle::IssueLease({.terms = terms, .recipient = recipient, .content_key = content_key}, signers);
 }
 
-Result<void> WriteTerms(const Wish& wish, const path& directory, const crypto::Ed25519PublicKey& signer) {
-  const nlohmann::json terms = {{"device", "pump-3"}, {"model", wish.task}, {"signers", {ToHex(signer)}}};
-  return WriteFileAtomic(directory / "deployment.json", AsBytes(terms.dump()), kOwnerOnly);
+Result<void> Keep(const Wish& wish, const delivery::HeldModel& model, ByteSpan bundle) {
+  const delivery::HeldFiles files(wish.state / "delivery" / wish.task);
+  std::filesystem::create_directories(files.directory);
+  TACIT_TRY_VOID(WriteFileAtomic(files.Bundle(model.manifest), bundle, kOwnerOnly));
+  std::error_code none_yet;
+  std::filesystem::rename(files.current, files.previous, none_yet);
+  return WriteFileAtomic(files.current, delivery::FormatHeldModel(model), kOwnerOnly);
 }
 
 Result<void> Deploy(const Wish& wish) {
-  const path directory = wish.state / "models" / wish.task;
+  const path directory = wish.state / "delivery";
   std::filesystem::create_directories(directory);
   TACIT_TRY(const Bytes pem, ReadFile(wish.signer, 4096));
   TACIT_TRY(auto signer, crypto::SigningKey::FromPem(AsText(pem)));
-  TACIT_TRY_VOID(WriteTerms(wish, directory, signer.public_key()));
+  TACIT_TRY_VOID(WriteFileAtomic(directory / "signer.pem", AsBytes(crypto::ToPem(signer.public_key())), kOwnerOnly));
   std::vector<crypto::SigningKey> signers;
   signers.push_back(std::move(signer));
   TACIT_TRY(Bytes plaintext, ModelOf(wish.model));
   const auto content_key = crypto::SecretKey::Random();
   TACIT_TRY(const bundle::Manifest manifest, ManifestOf(wish, plaintext, content_key));
-  TACIT_TRY(const std::string lease, LeaseOf(wish, manifest, content_key, signers));
+  const WallTime expires = SystemClock().Now() + Millis(wish.lifetime_ms);
+  TACIT_TRY(std::string lease, LeaseOf(wish, manifest, content_key, signers, expires));
   TACIT_TRY(const auto sealed, bundle::SealedBundle::Create(bundle::SignManifest(manifest, signers), content_key,
                                                             SharedBytes::Of(std::move(plaintext))));
   Bytes file(sealed.size());
   sealed.Read(0, file);
-  TACIT_TRY_VOID(WriteFileAtomic(directory / "bundle", file, kOwnerOnly));
-  return WriteFileAtomic(directory / "lease", AsBytes(lease), kOwnerOnly);
+  return Keep(wish,
+              {.manifest = manifest.digest(),
+               .version = wish.version,
+               .minimum_version = 0,
+               .key_epoch = 1,
+               .bundle_bytes = file.size(),
+               .expires = expires,
+               .renew_after = expires,
+               .lease = std::move(lease)},
+              file);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """The Open Inference Protocol by a real agent: its worker, its socket, and clients that share no code with it."""
 
 import concurrent.futures
+import datetime
 import http.client
 import json
 import os
@@ -16,8 +17,11 @@ import threading
 import time
 import unittest
 
+import numpy
+from cryptography import x509
+
 import harness
-from harness import BIN
+from harness import BIN, NO_PRIVACY, ServerTest, parameters, task_text
 
 ROW = [1.0, 2.0, 3.0, 4.0]
 
@@ -42,28 +46,34 @@ class Connection(http.client.HTTPConnection):
 
 
 class Agent:
-    """`tacit-agent serve` with one model, deployed as often as a test wants."""
+    """`tacit-agent serve` of a device that has joined, with one task."""
 
-    def __init__(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-test-"))
-        self.state = self.directory / "state"
-        self.state.mkdir(mode=0o700)
-        self.signer = self.directory / "signer.pem"
-        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", self.signer], check=True,
-                       capture_output=True)
+    def __init__(self, state, task="har"):
+        self.state = pathlib.Path(state)
+        self.task = task
         self.socket = self.state / "serving.sock"
         self.process = None
         self.events = []
 
     def deploy(self, version=1, model="linear:1", lifetime_ms=86_400_000):
-        subprocess.run([BIN / "serving_probe", "deploy", self.state, self.signer, "har", str(version), model,
+        """Puts a model there while no agent runs."""
+        signer = self.state / "test_signer.pem"
+        if not signer.exists():
+            subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", signer], check=True,
+                           capture_output=True)
+        subprocess.run([BIN / "serving_probe", "deploy", self.state, signer, self.task, str(version), model,
                         str(lifetime_ms)], check=True, timeout=harness.PATIENCE)
+
+    def bundle(self):
+        """The file of the model that is held, when there is one alone."""
+        [file] = (self.state / "delivery" / self.task).glob("*.tacit")
+        return file
 
     def start(self, *arguments):
         if self.process is not None:
             self.process.stderr.close()
         self.process = subprocess.Popen(
-            [BIN / "tacit-agent", "serve", "--state", self.state, "--task", "har", *arguments],
+            [BIN / "tacit-agent", "serve", "--state", self.state, "--task", self.task, *arguments],
             stderr=subprocess.PIPE, text=True)
         self.events = []
         threading.Thread(target=self._read, args=(self.process, self.events), daemon=True).start()
@@ -96,7 +106,7 @@ class Agent:
 
     def infer(self, rows, connection=None, **more):
         body = {"inputs": [{"name": "features", "shape": [len(rows), 4], "datatype": "FP32", "data": rows}], **more}
-        return self.asked("POST", "/v2/models/har/infer", body, connection=connection)
+        return self.asked("POST", f"/v2/models/{self.task}/infer", body, connection=connection)
 
     def workers(self):
         """The processes that this agent started."""
@@ -113,12 +123,32 @@ class Agent:
             self.process.wait()
         if self.process is not None:
             self.process.stderr.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def damage(file):
+    """Another file in place of this one, with a byte that changed."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    fresh = file.with_name("fresh")
+    fresh.write_bytes(data)
+    fresh.rename(file)
 
 
 class ServingTest(unittest.TestCase):
+    """Without a server: what is held is served as long as its lease holds."""
+
+    @classmethod
+    def setUpClass(cls):
+        server = harness.Server().start()
+        cls.addClassCleanup(server.close)
+        cls.joined = server.enrol_agent("pump-3").state
+        server.stop()
+
     def setUp(self):
-        self.agent = Agent()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tacit-test-"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        shutil.copytree(self.joined, self.directory / "state")
+        self.agent = Agent(self.directory / "state")
         self.addCleanup(self.agent.close)
 
     def serve(self, *arguments, **deployment):
@@ -287,60 +317,38 @@ class ServingTest(unittest.TestCase):
         self.assertEqual(status, 429)
         self.assertIn("10 rows", answer["error"])
 
-    def test_a_new_version_loses_no_request(self):
-        agent = self.serve()
-        stop = threading.Event()
-        seen = []
-
-        def ask():
-            connection = Connection(agent.socket)
-            while not stop.is_set():
-                seen.append(agent.infer([ROW], connection=connection))
-            connection.close()
-
-        threads = [threading.Thread(target=ask) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        try:
-            for version in (2, 3):
-                agent.deploy(version, f"linear:{version}")
-                harness.wait_until(lambda: agent.asked("GET", "/v2/models/har")[1].get("versions") == [str(version)],
-                                   f"version {version}", agent.process)
-            time.sleep(0.2)
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-        self.assertEqual([answer for status, answer in seen if status != 200], [])
-        for _, answer in seen:
-            self.assertEqual(answer["outputs"][0]["data"], answer_of(int(answer["model_version"]), ROW))
-        self.assertEqual({answer["model_version"] for _, answer in seen}, {"1", "2", "3"})
-
-    def test_a_bad_bundle_leaves_the_good_one_serving(self):
-        agent = self.serve(version=4)
-        bundle = agent.state / "models" / "har" / "bundle"
-        data = bytearray(bundle.read_bytes())
-        data[len(data) // 2] ^= 1
-        fresh = bundle.with_name("fresh")
-        fresh.write_bytes(data)
-        fresh.rename(bundle)
-        agent.wait_for("model_refused")
-        self.assertEqual(agent.infer([ROW])[0], 200)
-        # The worker that is started after a crash has the good one still, and so has the next agent.
+    def test_starts_without_a_server_and_says_so(self):
+        agent = self.serve(version=7)
+        agent.wait_for("agent_model_not_refreshed")
+        self.assertEqual(agent.named("agent_model_not_refreshed")[0]["code"], "unavailable")
+        self.assertEqual(agent.infer([ROW])[1]["model_version"], "7")
+        self.assertEqual(agent.asked("GET", "/v2/health/ready")[0], 200)
+        # A worker that is started again needs none either.
         os.kill(agent.workers()[0], signal.SIGKILL)
         agent.wait_for("model_serving", 2)
-        self.assertEqual(agent.infer([ROW])[0], 200)
+        self.assertEqual(agent.infer([ROW])[1]["outputs"][0]["data"], answer_of(1, ROW))
         self.assertEqual(agent.stop(), 0)
+
+    def test_a_version_that_cannot_be_used_gives_way_to_the_one_before(self):
+        agent = self.agent
+        agent.deploy(4)
+        good = agent.bundle()
+        agent.deploy(5, "bad")
         agent.start()
-        agent.wait_for("model_refused")
         agent.wait_for("model_serving")
+        self.assertIn("not finite", agent.named("model_refused")[0]["detail"])
+        self.assertEqual(agent.named("agent_model_discarded")[0]["version"], 5)
         self.assertEqual(agent.infer([ROW])[1]["model_version"], "4")
+        self.assertEqual(agent.bundle(), good)
 
     def test_an_older_version_is_refused(self):
         agent = self.serve(version=5)
+        self.assertEqual(agent.stop(), 0)
         agent.deploy(4)
+        agent.start()
         agent.wait_for("model_refused")
-        self.assertEqual(agent.infer([ROW])[1]["model_version"], "5")
+        self.assertEqual(agent.infer([ROW])[0], 503)
+        self.assertTrue((agent.state / "delivery" / "har" / "current").exists(), "it is kept, and tried again")
 
     def test_nothing_is_ready_without_a_model_or_after_its_lease(self):
         agent = self.agent
@@ -352,8 +360,11 @@ class ServingTest(unittest.TestCase):
             self.assertEqual((status, list(error)), (503, ["error"]))
         self.assertEqual(agent.infer([ROW])[0], 503)
         self.assertEqual(agent.asked("GET", "/v2/health/live")[0], 200)
-        agent.deploy(2)
-        harness.wait_until(lambda: agent.asked("GET", "/v2/health/ready")[0] == 200, "a new lease", agent.process)
+        self.assertEqual(agent.stop(), 0)
+        agent.start()
+        agent.wait_for("model_not_held")
+        self.assertEqual(agent.named("model_not_held")[0]["code"], "gone")
+        self.assertEqual(agent.asked("GET", "/v2/health/ready")[0], 503)
 
     def test_recovers_when_its_worker_is_killed_under_load(self):
         agent = self.serve()
@@ -395,9 +406,14 @@ class ServingTest(unittest.TestCase):
                                capture_output=True, text=True, timeout=harness.PATIENCE)
         self.assertEqual(other.returncode, 1, other.stderr)
         self.assertIn("another tacit-agent", other.stderr)
+        fetch = subprocess.run([BIN / "tacit-agent", "model", "fetch", "--state", agent.state, "--task", "har"],
+                               capture_output=True, text=True, timeout=harness.PATIENCE)
+        self.assertEqual(fetch.returncode, 1, fetch.stderr)
+        self.assertIn("another tacit-agent", fetch.stderr)
 
     def test_says_what_is_missing(self):
-        for arguments, code, word in ((("--task", "har"), 2, "deployment.json"), (("--task", "No Name"), 2, "task"),
+        (self.agent.state / "identity.json").unlink()
+        for arguments, code, word in ((("--task", "har"), 2, "identity.json"), (("--task", "No Name"), 2, "task"),
                                       (("--task", "har", "--key", "nowhere"), 2, "nowhere"),
                                       (("--task", "har", "--socket-mode", "9"), 2, "octal")):
             done = subprocess.run([BIN / "tacit-agent", "serve", "--state", self.agent.state, *arguments],
@@ -411,7 +427,7 @@ class ServingTest(unittest.TestCase):
         def test_a_program_in_c_asks_by_the_library(self):
             source = pathlib.Path(os.environ["TACIT_SOURCE"], "edge_agent", "capi")
             library = BIN.parent / "lib"
-            program = self.agent.directory / "example"
+            program = self.directory / "example"
             subprocess.run(["cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", source, "-o", program,
                             source / "example.c", "-L", library, f"-Wl,-rpath,{library}", "-ltacit-agent"], check=True,
                            timeout=harness.PATIENCE)
@@ -426,13 +442,153 @@ class ServingTest(unittest.TestCase):
             done = run(agent.socket, "other", "1")
             self.assertEqual(done.returncode, 1)
             self.assertIn("no model is named 'other'", done.stderr)
-            done = run(agent.directory / "nothing", "har", "1")
+            done = run(self.directory / "nothing", "har", "1")
             self.assertIn("cannot connect", done.stderr)
             symbols = subprocess.run(["nm", "-D", "--defined-only", library / "libtacit-agent.so"], check=True,
                                      capture_output=True, text=True).stdout
             names = {line.split()[-1] for line in symbols.splitlines()}
             self.assertEqual(names, {f"tacit_agent_{name}" for name in (
                 "close", "error", "infer", "input_size", "metadata", "open", "output_size", "version")})
+
+
+class WithServer(ServerTest):
+    """What a server publishes is what is served."""
+
+    def setUp(self):
+        super().setUp()
+        self.trainer = self.server.enrol("trainer")
+        self.device = self.server.enrol_agent("cam")
+        self.agent = Agent(self.device.state, "t")
+        self.addCleanup(self.agent.close)
+
+    def create(self, lease):
+        text = task_text(size=1, minimum=1, privacy=NO_PRIVACY)
+        self.server.create_task(text + f'[deployment]\nlease = "{lease}"\ncopies = "shared"\n')
+
+    def publish(self, number):
+        lease = self.trainer.lease("t")
+        self.assertEqual(lease.round, number)
+        values = numpy.random.default_rng(number).normal(0, 0.5, parameters(lease))
+        self.assertEqual(self.trainer.upload(lease, values).status, 200)
+        self.server.published(number)
+
+    def answer_of(self, version):
+        """What a published model says of ROW: weights by class, then biases."""
+        model = self.server.models()[version]
+        return model[:12].reshape(3, 4) @ ROW + model[12:]
+
+    def serves(self, version):
+        return self.agent.asked("GET", "/v2/models/t")[1].get("versions") == [str(version)]
+
+    def assert_answers(self, answer):
+        numpy.testing.assert_allclose(answer["outputs"][0]["data"], self.answer_of(int(answer["model_version"])),
+                                      rtol=1e-4, atol=1e-5)
+
+
+class PublishedModels(WithServer):
+    def test_a_new_round_is_served_without_a_restart_and_loses_no_request(self):
+        self.create(lease="10s")
+        self.publish(1)
+        agent = self.agent
+        agent.start()
+        agent.wait_for("model_serving")
+        stop = threading.Event()
+        seen = []
+
+        def ask():
+            connection = Connection(agent.socket)
+            while not stop.is_set():
+                seen.append(agent.infer([ROW], connection=connection))
+                time.sleep(0.002)
+            connection.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for version in (2, 3):
+                self.publish(version)
+                harness.wait_until(lambda: self.serves(version), f"version {version}", agent.process)
+            time.sleep(0.2)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual({answer["model_version"] for status, answer in seen if status == 200}, {"1", "2", "3"})
+        self.assertEqual([answer for status, answer in seen if status != 200], [])
+        for _, answer in seen[::50]:
+            self.assert_answers(answer)
+        self.assertEqual(agent.stop(), 0)
+        shown = self.server.cli("device", "show", "cam")["data"]
+        self.assertEqual(shown["models"][0]["version"], 3)
+
+    def test_a_revoked_device_stops_when_its_lease_ends(self):
+        self.create(lease="10s")
+        self.publish(1)
+        agent = self.agent
+        agent.start()
+        agent.wait_for("model_serving")
+        self.server.cli("device", "revoke", "cam")
+        self.assertEqual(agent.infer([ROW])[0], 200, "until then it serves")
+        agent.wait_for("model_expired")
+        self.assertEqual({event["code"] for event in agent.named("agent_model_not_refreshed")}, {"permission_denied"})
+        self.assertEqual(agent.infer([ROW])[0], 503)
+        self.assertEqual(agent.asked("GET", "/v2/health/ready")[0], 503)
+        self.assertEqual(agent.stop(), 0)
+
+    def test_waits_for_the_first_model_and_later_needs_no_server(self):
+        self.create(lease="1h")
+        agent = self.agent
+        agent.start()
+        agent.wait_for("agent_model_not_refreshed")
+        self.assertEqual(agent.named("model_not_held")[0]["code"], "not_found")
+        self.assertEqual(agent.infer([ROW])[0], 503)
+        self.publish(1)
+        agent.wait_for("model_serving")
+        self.assert_answers(agent.infer([ROW])[1])
+        self.assertEqual(agent.stop(), 0)
+        self.server.stop()
+        agent.start()
+        agent.wait_for("model_serving")
+        self.assertEqual(agent.infer([ROW])[1]["model_version"], "1")
+
+    def test_a_bad_bundle_leaves_the_good_one_serving_and_is_fetched_anew(self):
+        self.create(lease="1h")
+        self.publish(1)
+        agent = self.agent
+        agent.start()
+        agent.wait_for("model_serving")
+        whole = agent.bundle().read_bytes()
+        damage(agent.bundle())
+        # A worker that is started after a crash has the good one still.
+        os.kill(agent.workers()[0], signal.SIGKILL)
+        agent.wait_for("model_serving", 2)
+        self.assertEqual(agent.infer([ROW])[0], 200)
+        self.assertEqual(agent.stop(), 0)
+        agent.start()
+        agent.wait_for("model_refused")
+        agent.wait_for("model_serving")
+        self.assert_answers(agent.infer([ROW])[1])
+        self.assertEqual(agent.bundle().read_bytes(), whole)
+
+
+class ShortCertificates(WithServer):
+    server_options = {"config_edits": [(r"(?m)^#? *certificate_lifetime *=.*", 'certificate_lifetime = "20s"')]}
+
+    def test_renews_the_certificate_and_leases_go_on_after_the_old_one_has_ended(self):
+        self.create(lease="10s")
+        self.publish(1)
+        first = (self.device.state / "device.crt").read_bytes()
+        agent = self.agent
+        agent.start()
+        agent.wait_for("agent_certificate_renewed")
+        end = x509.load_pem_x509_certificate(first).not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp()
+        harness.wait_until(lambda: time.time() > end + 1, "the first certificate to end", agent.process)
+        leases = len(agent.named("agent_model_renewed"))
+        agent.wait_for("agent_model_renewed", leases + 1)
+        self.assertEqual(agent.infer([ROW])[0], 200)
+        self.assertEqual(agent.named("agent_model_not_refreshed"), [])
+        self.assertEqual(agent.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -55,16 +55,23 @@ class AgentWorkerTest : public ::testing::Test {
     return options;
   }
   std::shared_ptr<BundleSource> Source() {
-    return std::make_shared<BundleSource>(files_, bundle::Opening{.device = device_,
-                                                                  .model = name_,
-                                                                  .bundle_signers = trusted_,
-                                                                  .lease_signers = trusted_,
-                                                                  .guard = guard_,
-                                                                  .clock = server_.clock,
-                                                                  .key = key_,
-                                                                  .key_epoch = 1,
-                                                                  .minimum_version = 0,
-                                                                  .purpose = bundle::Purpose::kLoad});
+    return std::make_shared<BundleSource>(
+        files_.bundle,
+        [this](bundle::ByteSource& source) -> Result<bundle::OpenedBundle> {
+          TACIT_TRY(const Bytes lease, ReadFile(files_.lease, bundle::Lease::kLongest));
+          return bundle::OpenBundle(source, AsText(lease),
+                                    {.device = device_,
+                                     .model = name_,
+                                     .bundle_signers = trusted_,
+                                     .lease_signers = trusted_,
+                                     .guard = guard_,
+                                     .clock = server_.clock,
+                                     .key = key_,
+                                     .key_epoch = 1,
+                                     .minimum_version = 0,
+                                     .purpose = bundle::Purpose::kLoad});
+        },
+        server_.clock);
   }
 
   bundle::testing::Server server_;
@@ -74,7 +81,11 @@ class AgentWorkerTest : public ::testing::Test {
   bundle::testing::FakeGuard guard_;
   crypto::SoftAgreementKey key_ = *crypto::SoftAgreementKey::Generate();
   ::tacit::testing::TempDirectory directory_;
-  const BundleSource::Files files_ = {.bundle = directory_ / "bundle", .lease = directory_ / "lease"};
+  struct Files {
+    std::filesystem::path bundle;
+    std::filesystem::path lease;
+  };
+  const Files files_ = {.bundle = directory_ / "bundle", .lease = directory_ / "lease"};
   const AlignedBuffer model_ = SomeClassifier();
 };
 

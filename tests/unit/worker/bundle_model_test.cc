@@ -41,16 +41,23 @@ class BundleSourceTest : public ::testing::Test {
     TACIT_CHECK(WriteFileAtomic(files_.bundle, bytes, kOwnerOnly), "a test can write a bundle");
   }
   std::shared_ptr<BundleSource> Source() {
-    return std::make_shared<BundleSource>(files_, bundle::Opening{.device = device_,
-                                                                  .model = model_,
-                                                                  .bundle_signers = trusted_,
-                                                                  .lease_signers = trusted_,
-                                                                  .guard = guard_,
-                                                                  .clock = server_.clock,
-                                                                  .key = *key_,
-                                                                  .key_epoch = 1,
-                                                                  .minimum_version = 0,
-                                                                  .purpose = bundle::Purpose::kLoad});
+    return std::make_shared<BundleSource>(
+        files_.bundle,
+        [this](bundle::ByteSource& source) -> Result<bundle::OpenedBundle> {
+          TACIT_TRY(const Bytes lease, ReadFile(files_.lease, bundle::Lease::kLongest));
+          return bundle::OpenBundle(source, AsText(lease),
+                                    {.device = device_,
+                                     .model = model_,
+                                     .bundle_signers = trusted_,
+                                     .lease_signers = trusted_,
+                                     .guard = guard_,
+                                     .clock = server_.clock,
+                                     .key = *key_,
+                                     .key_epoch = 1,
+                                     .minimum_version = 0,
+                                     .purpose = bundle::Purpose::kLoad});
+        },
+        server_.clock);
   }
 
   bundle::testing::Server server_;
@@ -61,8 +68,12 @@ class BundleSourceTest : public ::testing::Test {
   std::unique_ptr<crypto::SoftAgreementKey> key_ =
       std::make_unique<crypto::SoftAgreementKey>(*crypto::SoftAgreementKey::Generate());
   Supervised supervised_;
-  const BundleSource::Files files_ = {.bundle = supervised_.directory / "model.bundle",
-                                      .lease = supervised_.directory / "model.lease"};
+  struct Files {
+    std::filesystem::path bundle;
+    std::filesystem::path lease;
+  };
+  const Files files_ = {.bundle = supervised_.directory / "model.bundle",
+                        .lease = supervised_.directory / "model.lease"};
   Bytes bundle_;
 };
 
