@@ -1,9 +1,9 @@
 #include "edge_agent/app/serve_loop.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <functional>
+#include <initializer_list>
 #include <string_view>
 #include <utility>
 
@@ -30,12 +30,6 @@ std::string GapsOf(const keys::KeyReport& report) {
   std::string text;
   for (const keys::KeyGap gap : report.gaps) text += (text.empty() ? "" : ",") + std::string(NameOf(gap));
   return text;
-}
-
-std::string_view EventName(worker::EventKind kind) {
-  constexpr std::array<std::string_view, 5> kNames = {"model_serving", "model_refused", "model_ended", "model_expired",
-                                                      "model_start_failed"};
-  return kNames[static_cast<std::size_t>(kind)];
 }
 
 // What goes wrong on connections; requests are counted by nobody here.
@@ -114,9 +108,20 @@ worker::SupervisorOptions ServeLoop::SupervisorOptionsNow() {
 // On the supervisor's thread.
 void ServeLoop::OnEvent(const worker::Event& event) {
   const auto cause = event.ending ? worker::NameOf(event.ending->cause) : std::string_view();
-  log_.Write(
-      event.kind == worker::EventKind::kServing ? LogLevel::kInfo : LogLevel::kWarn, EventName(event.kind),
-      {{"version", event.version}, {"detail", event.detail}, {"cause", cause}, {"delay_ms", event.retry.count()}});
+  const std::initializer_list<LogField> fields = {
+      {"version", event.version}, {"detail", event.detail}, {"cause", cause}, {"delay_ms", event.retry.count()}};
+  switch (event.kind) {
+    case worker::EventKind::kServing:
+      return log_.Info("model_serving", fields);
+    case worker::EventKind::kRefused:
+      return log_.Warn("model_refused", fields);
+    case worker::EventKind::kEnded:
+      return log_.Warn("model_ended", fields);
+    case worker::EventKind::kExpired:
+      return log_.Warn("model_expired", fields);
+    case worker::EventKind::kStartFailed:
+      return log_.Warn("model_start_failed", fields);
+  }
 }
 
 std::shared_ptr<worker::ModelSource> ServeLoop::SourceOf(const delivery::Current& current) {

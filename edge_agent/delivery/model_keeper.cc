@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <initializer_list>
 #include <string>
 #include <system_error>
 
@@ -204,8 +205,11 @@ Result<Refreshed> ModelKeeper::Refresh() {
   backoff_.Reset();
   const HeldModel& model = refreshed->current.model;
   until_next_ = UntilRenewal(model);
-  log_->Info(refreshed->change == Change::kInstalled ? "agent_model_installed" : "agent_model_renewed",
-             {{"task", options_.task.str()}, {"version", model.version}, {"expires", FormatRfc3339(model.expires)}});
+  const std::string expires = FormatRfc3339(model.expires);
+  const std::initializer_list<LogField> fields = {
+      {"task", options_.task.str()}, {"version", model.version}, {"expires", expires}};
+  refreshed->change == Change::kInstalled ? log_->Info("agent_model_installed", fields)
+                                          : log_->Info("agent_model_renewed", fields);
   return refreshed;
 }
 
