@@ -260,20 +260,6 @@ class ByTheAgent(Delivery):
         for path in (self.device.state / "delivery", self.held(self.device)):
             self.assertEqual(path.stat().st_mode & 0o077, 0, path)
 
-    def test_needs_no_server_while_the_lease_holds_and_has_no_model_after(self):
-        if not shutil.which("faketime"):
-            self.skipTest("needs faketime")
-        self.server.create_task(deployed_task(lease="1h"))
-        self.publish()
-        self.fetch(self.device)
-        self.server.stop()
-        self.assertEqual(self.show(self.device)["version"], 1)
-        self.assertEqual(self.show(self.device, under=["faketime", "-f", "+50m"])["version"], 1)
-        gone = self.show(self.device, under=["faketime", "-f", "+61m"], expect=1)
-        self.assertEqual(gone["code"], "gone")
-        early = self.show(self.device, under=["faketime", "-f", "-1h"], expect=3)
-        self.assertEqual(early["code"], "unavailable")
-
     def test_a_byte_that_changed_on_the_disk_is_found_and_the_bundle_fetched_anew(self):
         self.server.create_task(deployed_task(inputs=INPUTS))
         self.publish()
