@@ -277,8 +277,9 @@ Weighed Weigh(const Scoring& scoring, const Combination& combination, std::span<
   }
   bool is_first = true;
   for (std::size_t concern = 0; concern < kConcerns; ++concern) {
-    if (!combination.concerns.at(concern)) continue;
-    const double evidence = (*combination.concerns.at(concern))(most.at(concern));
+    const auto& of_concern = combination.concerns.at(concern);
+    if (!of_concern) continue;
+    const double evidence = (*of_concern)(most.at(concern));
     if (!is_first && evidence <= weighed.evidence) continue;
     is_first = false;
     weighed.evidence = evidence;

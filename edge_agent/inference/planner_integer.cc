@@ -182,7 +182,7 @@ class IntegerDepthwiseStep final : public Step {
     BufferId input = 0;
     BufferId output = 0;
   };
-  explicit IntegerDepthwiseStep(Options options) : o_(std::move(options)) {}
+  explicit IntegerDepthwiseStep(const Options& options) : o_(options) {}
 
   void Run(const Frame& frame) const override {
     Depthwise d = o_.depthwise;

@@ -118,7 +118,7 @@ class GemmStep final : public Step {
     BufferId input = 0;
     BufferId output = 0;
   };
-  explicit GemmStep(Options options) : o_(std::move(options)) {}
+  explicit GemmStep(const Options& options) : o_(options) {}
 
   void Run(const Frame& frame) const override {
     Tile whole = TileOf(frame, o_.matrix, o_.end);
@@ -169,7 +169,7 @@ class DepthwiseStep final : public Step {
     BufferId input = 0;
     BufferId output = 0;
   };
-  explicit DepthwiseStep(Options options) : o_(std::move(options)) {}
+  explicit DepthwiseStep(const Options& options) : o_(options) {}
 
   void Run(const Frame& frame) const override {
     Depthwise d = o_.depthwise;

@@ -279,8 +279,9 @@ std::string_view DatatypeOf(graph::Element element) {
 Result<InferBody> SplitBody(ByteSpan body, std::optional<std::string_view> header_length) {
   if (!header_length) return InferBody{.json = body, .binary = {}};
   std::size_t length = 0;
-  const char* const end = header_length->data() + header_length->size();
-  const auto [stop, error] = std::from_chars(header_length->data(), end, length);
+  const char* const begin = header_length->data();
+  const char* const end = begin + header_length->size();
+  const auto [stop, error] = std::from_chars(begin, end, length);
   if (error != std::errc() || stop != end)
     return Fail(ErrorCode::kMalformed, "Inference-Header-Content-Length must be a number of bytes");
   if (length > body.size()) {

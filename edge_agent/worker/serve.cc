@@ -113,7 +113,8 @@ class Server {
  private:
   // Answers a frame or, while there is none, looks at the weights; the code to leave with, when it is time.
   std::optional<int> Next() {
-    const auto wait = model_.watch() ? model_.watch()->UntilDue() : Millis(std::chrono::hours(1));
+    auto& watch = model_.watch();
+    const auto wait = watch ? watch->UntilDue() : Millis(std::chrono::hours(1));
     if (channel_.Wait(std::chrono::steady_clock::now() + wait)) {
       auto frame = channel_.Receive(std::chrono::steady_clock::now() + kAnswerTime);
       if (!frame) return kFaultExit;
@@ -123,8 +124,14 @@ class Server {
       if (!answered) return kFaultExit;
     }
     // Also under load, after the answer and never before it.
-    if (model_.watch() && model_.watch()->Tick() == WeightWatch::State::kTampered) return kTamperedExit;
+    if (auto& loaded = model_.watch(); loaded && loaded->Tick() == WeightWatch::State::kTampered) return kTamperedExit;
     return std::nullopt;
+  }
+
+  bool AnswerHealth(const Frame& frame) {
+    const auto& watch = model_.watch();
+    return SendBytes(Kind::kState, frame.id,
+                     EncodeState({.protections = protections_, .watch_passes = watch ? watch->passes() : 0}));
   }
 
   bool Answer(const Frame& frame) {
@@ -135,9 +142,7 @@ class Server {
       case Kind::kGradient:
         return AnswerTensors(frame);
       case Kind::kHealth:
-        return SendBytes(
-            Kind::kState, frame.id,
-            EncodeState({.protections = protections_, .watch_passes = model_.watch() ? model_.watch()->passes() : 0}));
+        return AnswerHealth(frame);
       default:
         return false;
     }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/crypto/digest.h"
 #include "common/graph/from_spec.h"
 #include "server/api/json.h"
@@ -200,7 +201,8 @@ Task<Result<HttpResponse>> PostTrace(Call call) {
     return ownership::Compare({master.graph, master.bytes()}, found.suspect.View());
   }));
   TACIT_CO_TRY(const ownership::Lineup lineup, co_await CompareFleet(call, found, likeness));
-  const std::string named = lineup.Names() ? lineup.best()->device.str() : std::string();
+  const std::string named =
+      lineup.Names() ? Present(lineup.best(), "who is named is the best").device.str() : std::string();
   TACIT_CO_TRY_VOID(co_await Audit(
       call.context, call.principal.Actor(), "model_trace", store::CommitTarget(found.record.task, found.record.version),
       "sha256 " + ToHex(found.file) + (named.empty() ? " names nobody" : " names device/" + named)));
