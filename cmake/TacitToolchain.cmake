@@ -17,7 +17,10 @@ endif()
 find_program(TACIT_CCACHE ccache)
 if(TACIT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_C_COMPILER_LAUNCHER "${TACIT_CCACHE}")
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${TACIT_CCACHE}")
+  # As ccache's manual asks for, of compilations with precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    "${TACIT_CCACHE}")
 endif()
 
 add_library(tacit_options INTERFACE)
@@ -34,7 +37,9 @@ target_compile_options(tacit_options INTERFACE
   -Wnon-virtual-dtor -Wcast-align -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough -Wundef -Wextra-semi
   -Wunused-result)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  target_compile_options(tacit_options INTERFACE -Wthread-safety)
+  # Without the time in a precompiled header, the same source makes the same bytes.
+  target_compile_options(tacit_options INTERFACE
+    -Wthread-safety "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
 endif()
 if(TACIT_WARNINGS_AS_ERRORS)
   target_compile_options(tacit_options INTERFACE -Werror)

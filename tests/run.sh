@@ -5,6 +5,7 @@
 #   --no-install   the packages of deploy/install-deps.sh are known to be there
 # Environment: TACIT_JOBS (default 2), TACIT_FUZZ_SECONDS for each fuzz target (default 60), TACIT_SHARED_DIR (default
 # ../shared when it exists: real data for the tests that use some), CI=true (a skipped test is a failure).
+# Each build but the first runs beside the tests of the one before it: its stage says what was left of it after them.
 # The last line is the sum of all test runs: "N passed, N failed", and ", N skipped" when some were.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +16,7 @@ for argument in "$@"; do
   case "$argument" in
     --quick) quick=yes ;;
     --no-install) install=no ;;
-    -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "run.sh: unknown option '$argument'; try --help" >&2; exit 2 ;;
   esac
 done
@@ -99,21 +100,43 @@ PYTHON
   skipped=$((skipped + now_skipped))
 }
 
-# build_and_test PRESET BUILD-ARGUMENTS -- CTEST-ARGUMENTS
-build_and_test() {
-  local preset=$1 build_arguments=()
+# begin_build PRESET: builds beside the tests that follow, in the time that these spend waiting: at the lowest priority,
+# so that they keep theirs.
+declare -A builds
+begin_build() {
+  local preset=$1
+  mkdir -p "build/$preset"
+  set -m  # a group of its own, to be ended as one
+  (
+    renice -n 19 "$BASHPID" >/dev/null
+    build "$preset"
+  ) >"build/$preset/build.out" 2>&1 &
+  builds[$preset]=$!
+  set +m
+}
+
+end_build() {
+  local result=0
+  wait "${builds[$1]}" || result=1
+  unset "builds[$1]"
+  tail -40 "build/$1/build.out"
+  return "$result"
+}
+
+stop_builds() {
+  local preset
+  for preset in "${!builds[@]}"; do kill -- "-${builds[$preset]}" 2>/dev/null || true; done
+}
+trap stop_builds EXIT
+
+# built PRESET COMMAND...: a build that fails is one failed test, and its tests do not run.
+built() {
+  local preset=$1
   shift
-  while [ "$1" != -- ]; do
-    build_arguments+=("$1")
-    shift
-  done
-  shift
-  # A build that fails is one failed test.
-  stage "$preset: build" build "$preset" "${build_arguments[@]}" || {
+  stage "$preset: build" "$@" "$preset" || {
     failed=$((failed + 1))
-    return 0
+    return 1
   }
-  run_tests "$preset: test" "$preset" "$@"
 }
 
 # run_tests NAME PRESET CTEST-ARGUMENTS: failures are counted one by one, a run that counts none as one.
@@ -143,15 +166,21 @@ if [ "$install" = yes ]; then
 fi
 behaviour='unit|statistical|simulation|integration'
 if [ "$quick" = yes ]; then
-  build_and_test release -- --label-exclude '^lint$'
-else
-  build_and_test release --
+  if built release build; then run_tests "release: test" release --label-exclude '^lint$'; fi
+  finish
 fi
-if [ "$quick" = no ]; then
-  # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
-  build_and_test fuzz -- --label-regex "$behaviour"
+released=yes
+built release build || released=no
+# The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
+begin_build fuzz
+[ "$released" = no ] || run_tests "release: test" release
+searchable=yes
+built fuzz end_build || searchable=no
+begin_build tsan
+if [ "$searchable" = yes ]; then
+  run_tests "fuzz: test" fuzz --label-regex "$behaviour"
   # A search is given time and not work: two cores take all of them in two turns.
-  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 4))"
-  build_and_test tsan -- --label-regex "$behaviour"
+  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 6))"
 fi
+if built tsan end_build; then run_tests "tsan: test" tsan --label-regex "$behaviour"; fi
 finish

@@ -37,9 +37,10 @@ def flags_of(entry):
         words.pop(0)  # ccache
     flags, skip = [], False
     for word in words[1:]:
-        if skip or word in ("-o", "-c"):
+        # -Xclang: precompiled headers, which would hide what a source does not include.
+        if skip or word in ("-o", "-c", "-Xclang"):
             skip = not skip
-        elif word not in ("-fPIC", "-fPIE"):
+        elif word not in ("-fPIC", "-fPIE", "-Winvalid-pch", "-fpch-instantiate-templates"):
             flags.append(word)
     return tuple(flags)
 
