@@ -1,3 +1,6 @@
+#include <filesystem>
+#include <system_error>
+
 #include "cli/commands.h"
 #include "cli/describe.h"
 #include "cli/fields.h"
@@ -10,7 +13,7 @@ namespace {
 // The secret goes to the file and nowhere else.
 Outcome<void> WriteSecret(const AccessTokenCreateArguments& arguments, Json& token) {
   const std::string text = TextAt(token, "secret") + "\n";
-  if (auto written = WriteFileAtomic(arguments.output, AsBytes(text), kOwnerOnly); !written) {
+  if (auto written = WriteNewSecretFile(arguments.output, AsBytes(text)); !written) {
     return UsageFailure(written.error(), "the token was made but is lost: tacit access token revoke " +
                                              TextAt(token, "id") + ", and again with an --output that can be written");
   }
@@ -22,6 +25,10 @@ Outcome<void> WriteSecret(const AccessTokenCreateArguments& arguments, Json& tok
 }  // namespace
 
 Outcome<Report> Run(const AccessTokenCreateArguments& arguments, ApiClient& client) {
+  if (std::error_code none; std::filesystem::exists(arguments.output, none)) {
+    return UsageFailure(arguments.output.string() + " is there already",
+                        "name another file with --output, or remove that one: a secret in it would be lost");
+  }
   Json body = {{"name", arguments.name}, {"role", arguments.role}, {"ttl_s", arguments.lifetime.count()}};
   for (const TaskId& task : arguments.tasks) body["tasks"].push_back(task.str());
   TACIT_CLI_TRY(Json token, client.Post("/api/v1/access/tokens", body));

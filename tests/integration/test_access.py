@@ -315,6 +315,11 @@ class CommandLine(AccessTest):
         made = self.token("scientist", "--output", file)
         self.assertNotIn("secret", made)
         self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        again = self.server.cli("access", "token", "create", "--name", "bob", "--role", "viewer", "--output", file,
+                                expect=2)
+        self.assertIn("is there already", again["error"]["message"])
+        names = [token["name"] for token in self.server.cli("access", "token", "list")["data"]["items"]]
+        self.assertEqual(names, ["ada"], "no token was made for it")
         shown = self.tacit("--token-file", file, "whoami")
         self.assertRegex(shown, r"role: +scientist")
         self.assertRegex(shown, r"proven by: +token")
