@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 namespace tacit {
 namespace {
@@ -79,12 +81,43 @@ Logger::Logger(int file_descriptor, const Clock& clock, LogLevel level)
     : file_descriptor_(file_descriptor), clock_(clock), level_(level) {}
 
 void Logger::Write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  if (!Writes(level)) return;
+  if (Writes(level)) WriteLine(level, event, fields, 0);
+}
+
+void Logger::WarnSparingly(std::string_view event, std::initializer_list<LogField> fields) {
+  if (!Writes(LogLevel::kWarn)) return;
+  const std::optional<std::uint64_t> untold = TakeLine(event);
+  if (untold) WriteLine(LogLevel::kWarn, event, fields, *untold);
+}
+
+// What was left out before the line that may be written now, or nothing when this one is to be left out as well.
+std::optional<std::uint64_t> Logger::TakeLine(std::string_view event) {
+  const SteadyTime now = clock_.SteadyNow();
+  const std::scoped_lock lock(mutex_);
+  auto found = budgets_.find(event);
+  if (found == budgets_.end()) found = budgets_.emplace(event, Budget{}).first;
+  Budget& budget = found->second;
+  if (budget.lines == kBurst) budget.next_line = now + kBetweenLines;
+  if (now >= budget.next_line) {
+    const auto earned = static_cast<std::uint64_t>((now - budget.next_line) / kBetweenLines) + 1;
+    budget.lines = std::min(kBurst, budget.lines + earned);
+    budget.next_line += earned * kBetweenLines;
+  }
+  if (budget.lines == 0) {
+    ++budget.untold;
+    return std::nullopt;
+  }
+  --budget.lines;
+  return std::exchange(budget.untold, 0);
+}
+
+void Logger::WriteLine(LogLevel level, std::string_view event, std::span<const LogField> fields, std::uint64_t untold) {
   std::string line = R"({"time":")" + FormatRfc3339(clock_.Now()) + R"(","level":")";
   line += kLevelNames[static_cast<std::size_t>(level)];
   line += R"(","event":)";
   line += JsonQuote(event);
   for (const LogField& field : fields) field.AppendTo(line);
+  if (untold > 0) LogField("untold", untold).AppendTo(line);
   line += "}\n";
   const std::scoped_lock lock(mutex_);
   std::string_view rest = line;

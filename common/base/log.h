@@ -2,8 +2,12 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <map>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -54,12 +58,28 @@ class Logger {
   void Error(std::string_view event, std::initializer_list<LogField> fields = {}) {
     Write(LogLevel::kError, event, fields);
   }
+  /// A warning that strangers can cause as often as they like: of each event kBurst lines at once, and then one every
+  /// kBetweenLines, in which "untold" says how many were left out since the last. A flood does not become one of the
+  /// log.
+  void WarnSparingly(std::string_view event, std::initializer_list<LogField> fields);
+
+  static constexpr std::uint64_t kBurst = 50;
+  static constexpr Millis kBetweenLines{2'000};
 
  private:
+  struct Budget {
+    std::uint64_t lines = kBurst;
+    SteadyTime next_line{};
+    std::uint64_t untold = 0;
+  };
+  std::optional<std::uint64_t> TakeLine(std::string_view event);
+  void WriteLine(LogLevel level, std::string_view event, std::span<const LogField> fields, std::uint64_t untold);
+
   int file_descriptor_;
   const Clock& clock_;
   const LogLevel level_;
   std::mutex mutex_;
+  std::map<std::string, Budget, std::less<>> budgets_;  // guarded by mutex_; by event
 };
 
 /// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD, so a hostile name cannot break a

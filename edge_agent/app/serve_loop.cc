@@ -39,12 +39,12 @@ class ConnectionLog final : public net::ServerObserver {
   void OnConnectionOpened(std::string_view /*listener*/) override {}
   void OnConnectionClosed(std::string_view /*listener*/) override {}
   void OnConnectionRefused(std::string_view listener, std::string_view reason, std::string_view /*address*/) override {
-    log_.Warn("serving_connection_refused", {{"listener", listener}, {"reason", reason}});
+    log_.WarnSparingly("serving_connection_refused", {{"listener", listener}, {"reason", reason}});
   }
   void OnHandshake(std::string_view /*listener*/, std::string_view /*kind*/) override {}
   void OnHandshakeFailed(std::string_view listener, std::string_view reason, std::string_view /*address*/,
                          std::string_view detail) override {
-    log_.Warn("serving_handshake_failed", {{"listener", listener}, {"reason", reason}, {"detail", detail}});
+    log_.WarnSparingly("serving_handshake_failed", {{"listener", listener}, {"reason", reason}, {"detail", detail}});
   }
   void OnRequest(const net::RequestRecord& record) override {
     log_.Debug("serving_request", {{"route", record.route},

@@ -204,8 +204,8 @@ Admission Authorise(Principal principal, const GuardedRoute& route, const PathAr
 
 net::HttpResponse Refused(Context& context, net::HttpRequest& request, const Refusal& refusal) {
   context.metrics.AccessRefused(refusal.reason);
-  context.log.Warn("access_refused",
-                   {{"reason", refusal.reason}, {"route", request.route()}, {"source", request.peer().address}});
+  context.log.WarnSparingly(
+      "access_refused", {{"reason", refusal.reason}, {"route", request.route()}, {"source", request.peer().address}});
   net::HttpResponse response = net::Problem(refusal.error, request.path());
   if (response.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"tacit\"");
   if (response.status == 429) response.headers.emplace_back("Retry-After", "60");

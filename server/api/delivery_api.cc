@@ -189,10 +189,10 @@ Task<Result<codec::ModelLeaseReply>> AnswerLease(Context& context, HttpRequest& 
   TACIT_CO_TRY(const Wanted wanted, co_await ReadWanted(context, request, arguments));
   auto reply = co_await GiveLease(context, wanted);
   if (!reply) {
-    context.log.Warn("model_lease_refused", {{"task", wanted.view.record.spec.id.str()},
-                                             {"device", wanted.device.str()},
-                                             {"code", TraitsOf(reply.error().code).name},
-                                             {"reason", reply.error().message}});
+    context.log.WarnSparingly("model_lease_refused", {{"task", wanted.view.record.spec.id.str()},
+                                                      {"device", wanted.device.str()},
+                                                      {"code", TraitsOf(reply.error().code).name},
+                                                      {"reason", reply.error().message}});
   }
   co_return reply;
 }

@@ -64,7 +64,8 @@ Task<Result<HttpResponse>> Enrol(Context& context, HttpRequest& request) {
   });
   if (!redeemed) {
     context.metrics.Enrolment(TraitsOf(redeemed.error().code).name);
-    context.log.Warn("enrolment_refused", {{"address", request.peer().address}, {"reason", redeemed.error().message}});
+    context.log.WarnSparingly("enrolment_refused",
+                              {{"address", request.peer().address}, {"reason", redeemed.error().message}});
     co_return std::unexpected(redeemed.error());
   }
   const bool readmitted = *redeemed == store::Redemption::kReadmitted;

@@ -131,7 +131,7 @@ ServerSeams ProductionSeams() {
 
 struct Server::Parts {
   Parts(const ServerConfig& configuration, Logger& logger)
-      : config(configuration), log(logger), observer(metrics, clock, log) {}
+      : config(configuration), log(logger), observer(metrics, log) {}
 
   ServerConfig config;
   Logger& log;

@@ -23,7 +23,7 @@ HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 FENCE = re.compile(r"^\s*(```+|~~~+)\s*(\w*)")
 # A row of a table whose first cell is one `name`.
 NAME_ROW = re.compile(r"^\|\s*`([^`|]+)`\s*\|", re.MULTILINE)
-LOG_CALL = re.compile(r"(?:\.|->)\s*(?:Debug|Info|Warn|Error)\s*\(\s*\"([a-z0-9_.]+)\"")
+LOG_CALL = re.compile(r"(?:\.|->)\s*(?:Debug|Info|Warn|WarnSparingly|Error)\s*\(\s*\"([a-z0-9_.]+)\"")
 LOG_WRITE = re.compile(r"(?:\.|->)\s*Write\s*\(\s*(?:[\w:]*LogLevel|level)[^;\"]*?\"([a-z0-9_.]+)\"")
 METRIC = re.compile(r"\"((?:tacit|process)_[a-z0-9_]+)\"")
 # Not the name of a recorded series, which has colons, nor a part of one.

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <string>
@@ -20,6 +21,7 @@ using ::tacit::testing::IsError;
 using ::tacit::testing::IsErrorSaying;
 using ::tacit::testing::IsOk;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ErrorCodes, TableIsInTheOrderOfTheCodes) {
   for (std::size_t i = 0; i < kErrorCodes.size(); ++i) EXPECT_EQ(static_cast<std::size_t>(kErrorCodes[i].code), i);
@@ -118,6 +120,34 @@ TEST(Logger, WritesOneObjectALineAndDropsWhatIsBelowItsLevel) {
             "{\"time\":\"" + FormatRfc3339(clock.Now()) +
                 R"(","level":"info","event":"round_opened","round":3,"task":"har","noisy":true,"epsilon":0.5})"
                 "\n");
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+}
+
+TEST(Logger, WritesOfAFloodABurstAndThenSaysHowManyItLeftOut) {
+  std::array<int, 2> pipe_ends{};
+  ASSERT_EQ(::pipe(pipe_ends.data()), 0);
+  testing::FakeClock clock;
+  Logger logger(pipe_ends[1], clock, LogLevel::kInfo);
+  const auto lines_of = [&](int calls) {
+    for (int i = 0; i < calls; ++i) logger.WarnSparingly("flood", {{"reason", "x"}});
+    logger.Warn("end");
+    std::string text(1U << 16U, '\0');
+    const ssize_t size = ::read(pipe_ends[0], text.data(), text.size());
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return text;
+  };
+  EXPECT_EQ(std::ranges::count(lines_of(1000), '\n'), static_cast<std::ptrdiff_t>(Logger::kBurst) + 1);
+  EXPECT_THAT(lines_of(10), Not(HasSubstr("flood")));
+  clock.Advance(Logger::kBetweenLines);
+  const std::string later = lines_of(10);
+  EXPECT_EQ(std::ranges::count(later, '\n'), 2);
+  EXPECT_THAT(later, HasSubstr(R"("event":"flood","reason":"x","untold":960})"));
+  clock.Advance(Logger::kBetweenLines * 1000);
+  EXPECT_EQ(std::ranges::count(lines_of(1000), '\n'), static_cast<std::ptrdiff_t>(Logger::kBurst) + 1);
+  // Others are not held up.
+  logger.WarnSparingly("another", {});
+  EXPECT_THAT(lines_of(0), HasSubstr("another"));
   ::close(pipe_ends[0]);
   ::close(pipe_ends[1]);
 }
