@@ -59,12 +59,16 @@ class ByHand(ServerTest):
     def edge(self):
         return self.server.cli("task", "edge", "t")["data"]
 
+    def alerts(self):
+        return [each["name"] for each in self.server.cli("alerts")["data"]["items"]]
+
     def test_a_report_is_counted_once_and_shown(self):
         self.assertEqual(self.edge()["reports"], 0)
         said = statement(self.stream, 1, version=3, degradations=["secret_pages", "sealed_pages"], rows=100,
                          adversarial=5, drift_windows=2)
         for _ in range(3):
             self.assertEqual(self.counted(said), 1)
+        self.server.kill()
         self.server.restart()
         self.assertEqual(self.counted(said), 1, "and also after a restart")
         self.assertEqual(self.counted(statement(self.stream, 2, version=3, degradations=["secret_pages"], rows=11)), 2)
@@ -138,12 +142,11 @@ class ByHand(ServerTest):
 
     def test_what_a_person_should_know_is_told(self):
         names = ("TacitEdgeWeightsChanged", "TacitEdgeCallRefused", "TacitEdgeExtraction", "TacitEdgeDrift")
-        alerts = lambda: [each["name"] for each in self.server.cli("alerts")["data"]]
-        self.assertFalse(set(names) & set(alerts()))
+        self.assertFalse(set(names) & set(self.alerts()))
         self.counted(statement(self.stream, 1, worker_endings=4, changed_weights=1, refused_calls=2,
                                extraction_alarms=3, drift_windows=9, drift_alarms=1))
         self.counted(statement(self.stream, 1, drift_windows=1, drift_alarms=1), device=self.server.enrol("other"))
-        self.assertEqual([name for name in alerts() if name in names], list(names))
+        self.assertEqual([name for name in self.alerts() if name in names], list(names))
         for event, count in (("edge_weights_changed", 1), ("edge_call_refused", 2), ("edge_extraction_alarm", 3),
                              ("edge_drift", 1)):
             told = self.server.wait_for_event(event, device="cam")
@@ -157,6 +160,7 @@ class ByHand(ServerTest):
         self.assertTrue(self.edge()["last_changed_weights_at"])
 
     def test_behind_a_coin_no_traffic_is_told(self):
+        self.server.cli("task", "stop", "t")  # a coin is the only active task
         self.server.create_task(coin_task(deadline="300s").replace('"t"', '"coin"', 1))
         self.counted(statement(self.stream, 1, rows=100, extraction_alarms=1))
         edge = self.edge()
