@@ -74,8 +74,8 @@ def codec():
 
 
 def reports():
-    counts = "counts { rows: 100 adversarial: 5 out_of_distribution: 3 rejected: 8 extraction_alarms: 1 over_budget: 9 " \
-        "drift_windows: 2 drift_alarms: 1 worker_endings: 3 changed_weights: 1 refused_calls: 1 }"
+    counts = "counts { rows: 100 adversarial: 5 out_of_distribution: 3 rejected: 8 extraction_alarms: 1 " \
+        "over_budget: 9 drift_windows: 2 drift_alarms: 1 worker_endings: 3 changed_weights: 1 refused_calls: 1 }"
     text = f'stream: "{"s" * 16}" sequence: 3 calibration: "{"c" * 32}" model_version: 4 {counts} ' \
         'degradations: ["sealed_pages", "secret_pages"]'
     report = protobuf("agent", "EdgeReport", text)
