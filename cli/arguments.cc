@@ -316,6 +316,8 @@ void DescribeTask(Grammar& grammar, CLI::App& app) {
   AddTask(raw, AddLeaf(grammar, task, "show", "One task", MakeForTask<TaskShowArguments>));
   AddTask(raw, AddLeaf(grammar, task, "rounds", "A task's rounds, the current one included",
                        MakeForTask<TaskRoundsArguments>));
+  AddTask(raw, AddLeaf(grammar, task, "edge", "What devices that use a task's models report",
+                       MakeForTask<TaskEdgeArguments>));
   CLI::App& stop = AddLeaf(grammar, task, "stop", "Open no more rounds of a task, for ever", MakeTaskStop);
   AddTask(raw, stop);
   stop.add_option("--reason", raw.reason, "Why; shown wherever the task is")->type_name("TEXT");

@@ -52,6 +52,9 @@ struct TaskWatchArguments {
   TaskId task;
   std::optional<std::chrono::seconds> timeout;
 };
+struct TaskEdgeArguments {
+  TaskId task;
+};
 struct ModelShowArguments {
   TaskId task;
   std::string version;  ///< As in ModelGetArguments.
@@ -212,18 +215,17 @@ struct VersionArguments {
   Of of = Of::kBoth;
 };
 
-using Command =
-    std::variant<InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments,
-                 RoundShowArguments, ModelShowArguments, ModelDeploymentArguments, TokenListArguments,
-                 TokenRevokeArguments, DeviceShowArguments, AlertsArguments, MetricsArguments, PrivacyOutlookArguments,
-                 AuditVerifyArguments, TaskStopArguments, TaskAdjustArguments, TaskWatchArguments, ModelGetArguments,
-                 ModelTraceArguments, ModelClaimArguments, ModelVerifyArguments, PrivacyShowArguments,
-                 PrivacyLedgerArguments, PrivacyVerifyArguments, PrivacyDeviceArguments, PrivacyEpsilonArguments,
-                 PrivacyCalibrateArguments, PrivacyForecastArguments, PrivacyAuditArguments, SimulateArguments,
-                 TokenCreateArguments, DeviceSummaryArguments, DeviceListArguments, DeviceRevokeArguments,
-                 AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments, WhoamiArguments,
-                 AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
-                 ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
+using Command = std::variant<
+    InitArguments, TaskCreateArguments, TaskListArguments, TaskShowArguments, TaskRoundsArguments, TaskEdgeArguments,
+    RoundShowArguments, ModelShowArguments, ModelDeploymentArguments, TokenListArguments, TokenRevokeArguments,
+    DeviceShowArguments, AlertsArguments, MetricsArguments, PrivacyOutlookArguments, AuditVerifyArguments,
+    TaskStopArguments, TaskAdjustArguments, TaskWatchArguments, ModelGetArguments, ModelTraceArguments,
+    ModelClaimArguments, ModelVerifyArguments, PrivacyShowArguments, PrivacyLedgerArguments, PrivacyVerifyArguments,
+    PrivacyDeviceArguments, PrivacyEpsilonArguments, PrivacyCalibrateArguments, PrivacyForecastArguments,
+    PrivacyAuditArguments, SimulateArguments, TokenCreateArguments, DeviceSummaryArguments, DeviceListArguments,
+    DeviceRevokeArguments, AccessTokenCreateArguments, AccessTokenListArguments, AccessTokenRevokeArguments,
+    WhoamiArguments, AuditListArguments, ContextAddArguments, ContextListArguments, ContextUseArguments,
+    ContextRemoveArguments, DoctorArguments, CompletionArguments, CompleteArguments, VersionArguments>;
 
 /// Where the server is and who is asking, as far as flags and environment say; empty for what they do not.
 struct ConnectionArguments {

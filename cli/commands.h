@@ -19,6 +19,7 @@ Outcome<Report> Run(const TaskListArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskShowArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskRoundsArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const RoundShowArguments& arguments, ApiClient& client);
+Outcome<Report> Run(const TaskEdgeArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskStopArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const TaskAdjustArguments& arguments, ApiClient& client);
 Outcome<Report> Run(const ModelShowArguments& arguments, ApiClient& client);

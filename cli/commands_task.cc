@@ -65,6 +65,12 @@ Outcome<Report> Run(const TaskCreateArguments& arguments, ApiClient& client) {
   return report;
 }
 
+Outcome<Report> Run(const TaskEdgeArguments& arguments, ApiClient& client) {
+  TACIT_CLI_TRY(Json edge, client.Get(PathOf(arguments.task) + "/edge"));
+  std::string text = DescribeEdge(edge);
+  return Report{std::move(edge), std::move(text), {}};
+}
+
 Outcome<Report> Run(const TaskListArguments& /*arguments*/, ApiClient& client) {
   TACIT_CLI_TRY(Json tasks, client.GetAll("/api/v1/tasks"));
   std::string text = DescribeTasks(tasks);

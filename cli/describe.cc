@@ -72,6 +72,11 @@ std::string WatermarkOf(const Json& task) {
   return watermark.is_object() ? TextAt(watermark, "triggers") + " triggers, taught after each round" : "none";
 }
 
+std::string LastOf(const Json& json, std::string_view key) {
+  const std::string text = TextAt(json, key);
+  return text == "-" ? "never" : "last at " + text;
+}
+
 std::string DeploymentOf(const Json& task) {
   const Json deployment = MemberAt(task, "deployment");
   const Json lease = MemberAt(deployment, "lease_ms");
@@ -414,6 +419,30 @@ std::string DescribeDeployment(const Json& deployment) {
         {TextAt(each, "version"), TextAt(each, "devices"), TextAt(each, "running_leases"), TextAt(each, "leases")});
   }
   return text + "\n" + (rows.size() == 1 ? "no device has asked yet\n" : FormatTable(rows));
+}
+
+std::string DescribeEdge(const Json& edge) {
+  std::string text = FormatPairs({{"task", TextAt(edge, "task")},
+                                  {"newest version", TextAt(edge, "newest_version")},
+                                  {"weights changed", LastOf(edge, "last_changed_weights_at")},
+                                  {"call refused", LastOf(edge, "last_refused_call_at")},
+                                  {"extraction alarm", LastOf(edge, "last_extraction_alarm_at")}});
+  if (MemberAt(edge, "withheld") == true)
+    return text + "\nwhat devices served is withheld: a coin hides when they come\n";
+  text += FormatPairs({{"devices", TextAt(edge, "devices") + ", " + TextAt(edge, "reporting") + " in the last day"},
+                       {"drifted", TextAt(edge, "drifted") + " of these"},
+                       {"reports", TextAt(edge, "reports")}});
+  std::vector<std::vector<std::string>> totals = {{"COUNTED", "IN ALL"}};
+  for (const auto& [name, count] : MemberAt(edge, "totals").items()) totals.push_back({name, count.dump()});
+  std::vector<std::vector<std::string>> versions = {{"VERSION", "DEVICES", "IN THE LAST DAY"}};
+  for (const Json& each : MemberAt(edge, "versions"))
+    versions.push_back({TextAt(each, "version"), TextAt(each, "devices"), TextAt(each, "reporting")});
+  std::vector<std::vector<std::string>> lacking = {{"PROTECTION THAT IS MISSING", "DEVICES"}};
+  for (const Json& each : MemberAt(edge, "degradations"))
+    lacking.push_back({TextAt(each, "protection"), TextAt(each, "devices")});
+  if (versions.size() == 1) return text + "\nno device has reported yet\n";
+  text += "\n" + FormatTable(totals) + "\n" + FormatTable(versions);
+  return lacking.size() == 1 ? text : text + "\n" + FormatTable(lacking);
 }
 
 std::string DescribeToken(const Json& token, const std::string& host) {

@@ -33,6 +33,8 @@ std::string DescribeMetrics(const Json& metrics);
 std::string DescribeDevice(const Json& device);
 /// Which versions of a task devices may use.
 std::string DescribeDeployment(const Json& deployment);
+/// What devices report of a task's models.
+std::string DescribeEdge(const Json& edge);
 std::string DescribeDevices(const Json& devices);
 /// Enrolment tokens, without their secrets.
 std::string DescribeTokens(const Json& tokens);

@@ -1,6 +1,7 @@
 #include "edge_agent/app/serve_arguments.h"
 
 #include <charconv>
+#include <chrono>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@ constexpr std::uint64_t kMostPerMinute = 1'000'000'000;
 constexpr std::uint64_t kMostBatch = 4096;
 constexpr std::uint64_t kMostRowsAtOnce = 65'536;
 constexpr std::uint64_t kMostBodyMib = 32;
+constexpr std::uint64_t kSecondsInADay = 86'400;
 constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20U;
 // Bodies that are in memory at once, as a multiple of the longest.
 constexpr std::uint64_t kBodiesAtOnce = 4;
@@ -68,6 +70,8 @@ void AddServe(CLI::App& app, ServeArguments& serve) {
   AddNumber(*command, "--max-rows", serve.max_rows, {1, kMostRowsAtOnce}, "Rows of one request");
   AddNumber(*command, "--max-body-mib", serve.max_body_mib, {1, kMostBodyMib}, "MiB of one request");
   AddNumber(*command, "--deadline-ms", serve.deadline_ms, {1, 600'000}, "How long a request may wait for its answer");
+  AddNumber(*command, "--report-interval-s", serve.report_interval_s, {1, kSecondsInADay},
+            "Seconds between two reports to the server of what was counted here");
   AddQuotas(*command, serve);
   command->add_option("--log-level", serve.log_level, "debug, info, warn or error")
       ->transform(command_line::OneOf({{"debug", static_cast<std::int64_t>(LogLevel::kDebug)},
@@ -86,7 +90,8 @@ Result<ServeOptions> OptionsOf(const ServeArguments& arguments) {
                        .key = std::move(key),
                        .signers = arguments.signers,
                        .socket = arguments.socket,
-                       .socket_mode = socket_mode};
+                       .socket_mode = socket_mode,
+                       .report_interval = std::chrono::seconds(arguments.report_interval_s)};
   options.server.limits.max_rows = static_cast<std::size_t>(arguments.max_rows);
   options.server.max_body_bytes = static_cast<std::size_t>(arguments.max_body_mib * kMebibyte);
   options.server.max_waiting_bytes = static_cast<std::size_t>(arguments.max_body_mib * kMebibyte * kBodiesAtOnce);

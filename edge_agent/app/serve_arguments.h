@@ -30,6 +30,7 @@ struct ServeArguments {
   std::uint64_t max_rows = 1024;
   std::uint64_t max_body_mib = 16;
   std::uint64_t deadline_ms = 30'000;
+  std::uint64_t report_interval_s = 900;
   std::uint64_t requests_per_minute = 0;
   std::uint64_t rows_per_minute = 0;
   std::uint64_t mib_per_minute = 0;

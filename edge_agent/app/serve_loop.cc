@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
+#include "common/crypto/random.h"
 #include "common/net/executor.h"
 #include "common/net/http_server.h"
 #include "edge_agent/app/inference_worker.h"
@@ -21,6 +23,8 @@ constexpr Millis kBetweenLooksAtCertificate = std::chrono::hours(1);
 constexpr Millis kTryRenewalAgainAfter{60'000};
 // A worker that could not be started may be another time: what was missing may have been memory.
 constexpr Millis kTryAgainAfter{60'000};
+// What a process that is killed forgets of what it counted.
+constexpr Millis kBetweenSaves{60'000};
 constexpr int kMostTries = 3;
 constexpr std::size_t kServingThreads = 1;
 constexpr std::size_t kMostServingConnections = 512;
@@ -78,7 +82,8 @@ ServeLoop::ServeLoop(ServeOptions options, Logger& log, const Clock& clock)
       log_(log),
       clock_(clock),
       refresh_at_(clock.SteadyNow()),
-      look_at_(clock.SteadyNow()) {}
+      look_at_(clock.SteadyNow()),
+      save_at_(clock.SteadyNow() + kBetweenSaves) {}
 
 Result<void> ServeLoop::Run(const std::stop_token& stop) {
   TACIT_TRY(const enrolment::EnrolledIdentity identity, enrolment::LoadIdentity(options_.state_directory));
@@ -88,6 +93,7 @@ Result<void> ServeLoop::Run(const std::stop_token& stop) {
                                   .if_missing = keys::IfMissing::kMake,
                                   .signers = options_.signers},
                                  identity, clock_, log_));
+  TACIT_TRY(reporter_, MakeReporter(identity));
   certificate_ = identity.certificate_pem;
   const keys::KeyReport& key = Present(kept_, kOpenedByRun).key->report();
   log_.Info("serving_key", {{"tier", NameOf(key.tier)}, {"gaps", GapsOf(key)}});
@@ -105,8 +111,46 @@ worker::SupervisorOptions ServeLoop::SupervisorOptionsNow() {
   return supervisor;
 }
 
+Result<reports::Reporter> ServeLoop::MakeReporter(const enrolment::EnrolledIdentity& identity) {
+  return reports::Reporter::Create({.file = options_.state_directory / "delivery" / (options_.task.str() + ".reports"),
+                                    .task = options_.task,
+                                    .device = identity.device,
+                                    .server = enrolment::ClientOptionsFor(identity),
+                                    .interval = options_.report_interval,
+                                    .seed = crypto::OsRandom().NextU64(),
+                                    .tally = [this] { return Counted(); },
+                                    .missing = [this] { return MissingNow(); }},
+                                   clock_, log_);
+}
+
+detect::Tally ServeLoop::Counted() const {
+  const worker::SupervisorStatus status = model_->status();
+  const std::scoped_lock lock(mutex_);
+  detect::Tally tally = endings_;
+  if (status.serving) tally.model_version = ParseWhole(status.version).value_or(0);
+  return tally;
+}
+
+std::vector<protect::Measure> ServeLoop::MissingNow() const {
+  const worker::SupervisorStatus status = model_->status();
+  return status.model ? status.model->protections.Missing() : std::vector<protect::Measure>();
+}
+
+void ServeLoop::CountEnding(const worker::Ending& ending) {
+  if (ending.cause == worker::EndCause::kQuit) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    endings_.worker_endings += 1;
+    endings_.changed_weights += ending.cause == worker::EndCause::kTampered ? 1 : 0;
+    endings_.refused_calls += ending.cause == worker::EndCause::kRefusedCall ? 1 : 0;
+    has_news_ = true;
+  }
+  wake_.notify_all();
+}
+
 // On the supervisor's thread.
 void ServeLoop::OnEvent(const worker::Event& event) {
+  if (event.kind == worker::EventKind::kEnded && event.ending) CountEnding(*event.ending);
   const auto cause = event.ending ? worker::NameOf(event.ending->cause) : std::string_view();
   const std::initializer_list<LogField> fields = {
       {"version", event.version}, {"detail", event.detail}, {"cause", cause}, {"delay_ms", event.retry.count()}};
@@ -192,6 +236,7 @@ Result<void> ServeLoop::Reconnect(const enrolment::EnrolledIdentity& identity) {
   if (identity.certificate_pem == certificate_) return {};
   const std::scoped_lock lock(connection_mutex_);
   TACIT_TRY_VOID(Present(kept_, kOpenedByRun).keeper.Reconnect(enrolment::ClientOptionsFor(identity)));
+  TACIT_TRY_VOID(Present(reporter_, kOpenedByRun).Reconnect(enrolment::ClientOptionsFor(identity)));
   certificate_ = identity.certificate_pem;
   log_.Info("agent_certificate_renewed", {{"not_after", FormatRfc3339(identity.not_after)}});
   return {};
@@ -201,11 +246,27 @@ void ServeLoop::Refresh() {
   delivery::ModelKeeper& keeper = Present(kept_, kOpenedByRun).keeper;
   auto refreshed = keeper.Refresh();
   refresh_at_ = clock_.SteadyNow() + keeper.UntilNext();
-  if (refreshed) Take(std::move(refreshed->current));
+  if (!refreshed) return;
+  Take(std::move(refreshed->current));
+  Present(reporter_, kOpenedByRun).SendSoon();
+}
+
+void ServeLoop::Report() {
+  reports::Reporter& reporter = Present(reporter_, kOpenedByRun);
+  bool has_news = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    has_news = std::exchange(has_news_, false);
+  }
+  if (clock_.SteadyNow() >= reporter.due()) return reporter.Send();
+  if (!has_news && clock_.SteadyNow() < save_at_) return;
+  reporter.Save();
+  save_at_ = clock_.SteadyNow() + kBetweenSaves;
 }
 
 Millis ServeLoop::UntilSomethingIsDue() const {
-  const auto left = std::min({refresh_at_, again_at_, look_at_}) - clock_.SteadyNow();
+  const SteadyTime due = Present(reporter_, kOpenedByRun).due();
+  const auto left = std::min({refresh_at_, again_at_, look_at_, save_at_, due}) - clock_.SteadyNow();
   return std::max(std::chrono::ceil<Millis>(left), Millis(0));
 }
 
@@ -213,11 +274,12 @@ void ServeLoop::Watch(const std::stop_token& stop) {
   const std::stop_callback cancel(stop, [this] {
     const std::scoped_lock lock(connection_mutex_);
     Present(kept_, kOpenedByRun).keeper.Cancel();
+    Present(reporter_, kOpenedByRun).Cancel();
   });
   while (!stop.stop_requested()) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, stop, UntilSomethingIsDue(), [] { return false; });
+      wake_.wait_for(lock, stop, UntilSomethingIsDue(), [this] { return has_news_; });
     }
     if (stop.stop_requested()) return;
     if (clock_.SteadyNow() >= again_at_) ServeStored();
@@ -225,6 +287,7 @@ void ServeLoop::Watch(const std::stop_token& stop) {
     if (refreshes || clock_.SteadyNow() >= look_at_) LookAtCertificate();
     // A connection that was made after the stop was not cancelled by it.
     if (refreshes && !stop.stop_requested()) Refresh();
+    if (!stop.stop_requested()) Report();
   }
 }
 
@@ -244,6 +307,7 @@ Result<void> ServeLoop::ServeUntil(const std::stop_token& stop) {
   http->Drain(clock_.SteadyNow() + options_.drain);
   server.Stop();
   threads->StopAndJoin();
+  Present(reporter_, kOpenedByRun).Save();
   return {};
 }
 

@@ -17,7 +17,10 @@
 #include "common/base/log.h"
 #include "common/base/result.h"
 #include "edge_agent/app/kept_model.h"
+#include "edge_agent/detect/tally.h"
 #include "edge_agent/keys/key_place.h"
+#include "edge_agent/protect/protections.h"
+#include "edge_agent/reports/reporter.h"
 #include "edge_agent/serving/model_server.h"
 #include "edge_agent/serving/served_model.h"
 
@@ -30,12 +33,14 @@ struct ServeOptions {
   std::vector<std::filesystem::path> signers = {};  ///< PEM; empty: the server's own key.
   std::filesystem::path socket;                     ///< Empty: serving.sock in the state directory.
   mode_t socket_mode = 0660;
-  Millis drain{10'000};  ///< At the end, for requests under way.
+  Millis drain{10'000};             ///< At the end, for requests under way.
+  Millis report_interval{900'000};  ///< As reports::ReporterOptions::interval.
   serving::ModelServerOptions server = {};
 };
 
 /// The life of an agent that serves: a worker with the model that this device holds, a socket to ask it at, and the
-/// keeper that asks the server for the next lease and the next version. Log events: docs/OPERATING.md.
+/// keeper that asks the server for the next lease and the next version, and is told how it goes. Log events:
+/// docs/OPERATING.md.
 /// Threads: Run in one; the stop token may be used from any.
 class ServeLoop {
  public:
@@ -49,6 +54,11 @@ class ServeLoop {
  private:
   [[nodiscard]] worker::SupervisorOptions SupervisorOptionsNow();
   void OnEvent(const worker::Event& event);
+  void CountEnding(const worker::Ending& ending);
+  [[nodiscard]] detect::Tally Counted() const;
+  [[nodiscard]] std::vector<protect::Measure> MissingNow() const;
+  Result<reports::Reporter> MakeReporter(const enrolment::EnrolledIdentity& identity);
+  void Report();
   [[nodiscard]] std::shared_ptr<worker::ModelSource> SourceOf(const delivery::Current& current);
   void ServeStored();
   void Take(delivery::Current current);
@@ -66,15 +76,19 @@ class ServeLoop {
   Logger& log_;
   const Clock& clock_;
   std::optional<KeptModel> kept_;  // set by Run, before the supervisor that opens models with it
+  std::optional<reports::Reporter> reporter_;
   std::unique_ptr<serving::SupervisedModel> model_;
-  std::mutex connection_mutex_;    // guards the keeper's connection, which is replaced and cancelled
+  std::mutex connection_mutex_;    // guards the connections, which are replaced and cancelled
   std::string certificate_;        // that it was made with
   std::optional<Digest256> used_;  // what serves, or served last
   int failed_tries_ = 0;           // of one version
   SteadyTime refresh_at_;
   SteadyTime look_at_;  // for another certificate
   SteadyTime again_at_ = SteadyTime::max();
-  std::mutex mutex_;
+  SteadyTime save_at_;  // what was counted
+  mutable std::mutex mutex_;
+  detect::Tally endings_;  // of workers; guarded by mutex_, as is the next
+  bool has_news_ = false;  // that should be on the disk at once
   std::condition_variable_any wake_;
 };
 

@@ -23,6 +23,9 @@ constexpr days kServerCertificateEndsNow{2};
 constexpr days kCaEnds{180};
 constexpr double kDayInSeconds = 86'400;
 constexpr double kShareOfFleet = 0.2;
+constexpr days kEdgeEventIsNews{1};
+constexpr double kShareThatDrifts = 0.1;
+constexpr std::uint64_t kFewestThatDrift = 2;
 
 void AddBudgetAlert(const coordinator::TaskView& view, std::vector<Alert>& alerts) {
   if (!view.privacy) return;
@@ -63,7 +66,39 @@ std::uint64_t EndingWithinADay(const metrics::CertificatesLeft& left) {
   return within->certificates;
 }
 
+void AddWorkerAlerts(const TaskId& task, const store::EdgeTotals& totals, WallTime now, std::vector<Alert>& alerts) {
+  const auto is_news = [now](const std::optional<WallTime>& at) { return at && now - *at < kEdgeEventIsNews; };
+  const std::string look = "the server's log names the device; tacit task edge " + task.str();
+  if (is_news(totals.changed_weights_at)) {
+    alerts.push_back({"TacitEdgeWeightsChanged", kAtOnce,
+                      "on a device the weights of a model of task " + task.str() + " were changed in memory", look,
+                      task});
+  }
+  if (is_news(totals.refused_call_at)) {
+    alerts.push_back({"TacitEdgeCallRefused", kAtOnce,
+                      "on a device a worker of task " + task.str() + " tried what its sandbox forbids", look, task});
+  }
+  if (is_news(totals.extraction_alarm_at)) {
+    alerts.push_back(
+        {"TacitEdgeExtraction", kThisWeek,
+         "on a device somebody's questions to the model of task " + task.str() + " look like a copy being made", look,
+         task});
+  }
+}
+
 }  // namespace
+
+std::vector<Alert> AlertsOf(const TaskId& task, const store::EdgeFleet& edge, WallTime now) {
+  std::vector<Alert> alerts;
+  AddWorkerAlerts(task, edge.totals, now, alerts);
+  const double share_at_most = kShareThatDrifts * static_cast<double>(edge.reporting);
+  if (edge.drifted >= kFewestThatDrift && static_cast<double>(edge.drifted) > share_at_most) {
+    alerts.push_back({"TacitEdgeDrift", kThisWeek,
+                      "what devices see has moved away from what the model of task " + task.str() + " was taught on",
+                      "tacit task edge " + task.str() + ", then look at what changed where the devices are", task});
+  }
+  return alerts;
+}
 
 std::vector<Alert> AlertsOf(const coordinator::TaskView& task, WallTime now) {
   std::vector<Alert> alerts;

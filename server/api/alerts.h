@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "server/coordinator/views.h"
 #include "server/metrics/metrics.h"
+#include "server/store/records.h"
 
 namespace tacit::api {
 
@@ -23,6 +24,9 @@ struct Alert {
 
 /// Privacy: of figures that are told of the task anyway.
 std::vector<Alert> AlertsOf(const coordinator::TaskView& task, WallTime now);
+
+/// Of what devices that use the task's models reported. Privacy: of what they served, not of rounds.
+std::vector<Alert> AlertsOf(const TaskId& task, const store::EdgeFleet& edge, WallTime now);
 
 struct ServerFacts {
   WallTime ca_ends;

@@ -45,6 +45,7 @@ struct Context {
   UploadMemory& upload_memory;  ///< Also of models on their way out to operators.
   RateLimiter& enrolment_rate;
   RateLimiter& access_rate;  ///< Of attempts with wrong tokens, of either kind.
+  RateLimiter& report_rate;  ///< Of devices that use models.
   AccessTokens& access_tokens;
   const IdentityAccess* identity_access = nullptr;  ///< Null: no issuer is configured.
   KeptAnswers& kept_answers;

@@ -30,14 +30,6 @@ const task::Deployment& DeploymentOf(const TaskView& view) {
   return Present(view.record.spec.deployment, "only tasks that are deployed come so far");
 }
 
-Task<Result<TaskView>> FindDeployed(Context& context, const std::string& name) {
-  TACIT_CO_TRY(TaskId id, TaskId::Parse(name));
-  TACIT_CO_TRY(TaskView view, co_await context.coordinator.Task(id));
-  if (view.record.spec.deployment) co_return view;
-  co_return Fail(ErrorCode::kNotFound,
-                 "task '" + id.str() + "' gives devices no models to use: its file has no table [deployment]");
-}
-
 BundleName NameOf(const TaskView& view, ModelVersion version, const DeviceId& device) {
   return {.task = view.record.spec.id,
           .version = version,
@@ -230,6 +222,14 @@ Task<Result<HttpResponse>> GetBundle(Context& context, HttpRequest& request, con
 }
 
 }  // namespace
+
+net::Task<Result<coordinator::TaskView>> FindDeployed(Context& context, const std::string& name) {
+  TACIT_CO_TRY(TaskId id, TaskId::Parse(name));
+  TACIT_CO_TRY(coordinator::TaskView view, co_await context.coordinator.Task(id));
+  if (view.record.spec.deployment) co_return view;
+  co_return Fail(ErrorCode::kNotFound,
+                 "task '" + id.str() + "' gives devices no models to use: its file has no table [deployment]");
+}
 
 std::vector<Route> DeliveryRoutes(Context& context) {
   return {

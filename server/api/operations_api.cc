@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/api/alerts.h"
+#include "server/api/edge_api.h"
 #include "server/api/json.h"
 #include "server/api/metrics_api.h"
 
@@ -33,7 +34,12 @@ Task<Result<HttpResponse>> GetAlerts(Call call) {
                    .devices = context.coordinator.devices().CertificatesLeft(now)},
                   now),
          items);
-  for (const coordinator::TaskView& view : co_await context.coordinator.Tasks()) Append(AlertsOf(view, now), items);
+  for (const coordinator::TaskView& view : co_await context.coordinator.Tasks()) {
+    Append(AlertsOf(view, now), items);
+    if (!view.record.spec.deployment) continue;
+    TACIT_CO_TRY(const store::EdgeFleet edge, co_await ReadEdge(context, view.record.spec.id));
+    Append(AlertsOf(view.record.spec.id, edge, now), items);
+  }
   co_return JsonResponse({{"items", items}, {"next_cursor", nullptr}});
 }
 

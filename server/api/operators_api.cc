@@ -9,6 +9,7 @@
 #include "common/crypto/digest.h"
 #include "common/model/export.h"
 #include "server/api/access.h"
+#include "server/api/edge_api.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/json.h"
 #include "server/api/openapi.h"
@@ -380,13 +381,16 @@ struct DeviceDetails {
   store::DeviceRecord row;
   std::optional<store::DeviceKeyRecord> key;
   std::vector<store::ModelLeaseRecord> leases;
+  std::vector<store::EdgeReportRecord> reports;
 };
 
 Result<DeviceDetails> ReadDetails(store::Store& store, const DeviceId& device) {
   TACIT_TRY(store::DeviceRecord row, store.Device(device));
   TACIT_TRY(std::optional<store::DeviceKeyRecord> key, store.DeviceKey(device));
   TACIT_TRY(std::vector<store::ModelLeaseRecord> leases, store.ModelLeases(device));
-  return DeviceDetails{.row = std::move(row), .key = std::move(key), .leases = std::move(leases)};
+  TACIT_TRY(std::vector<store::EdgeReportRecord> reports, store.ReportsOf(device));
+  return DeviceDetails{
+      .row = std::move(row), .key = std::move(key), .leases = std::move(leases), .reports = std::move(reports)};
 }
 
 Task<Result<HttpResponse>> GetDevice(Call call) {
@@ -398,6 +402,8 @@ Task<Result<HttpResponse>> GetDevice(Call call) {
   json["model_key"] = details.key ? ToJson(*details.key) : Json();
   json["models"] = Json::array();
   for (const store::ModelLeaseRecord& lease : details.leases) json["models"].push_back(ToJson(lease, precision));
+  json["reports"] = Json::array();
+  for (const store::EdgeReportRecord& report : details.reports) json["reports"].push_back(ToJson(report, precision));
   co_return JsonResponse(json);
 }
 

@@ -28,6 +28,7 @@
 #include "server/api/agents_api.h"
 #include "server/api/dashboard_api.h"
 #include "server/api/delivery_api.h"
+#include "server/api/edge_api.h"
 #include "server/api/enrolment_api.h"
 #include "server/api/identity_access.h"
 #include "server/api/kept_answers.h"
@@ -37,6 +38,7 @@
 #include "server/api/ownership_api.h"
 #include "server/api/privacy_api.h"
 #include "server/api/privacy_pages.h"
+#include "server/api/reports_api.h"
 #include "server/api/rounds_api.h"
 #include "server/api/stream_places.h"
 #include "server/app/observer.h"
@@ -56,6 +58,8 @@ constexpr std::size_t kEnrolmentConnectionsPerSource = 32;
 constexpr std::size_t kMostQuestions = 8;
 // Of bundles to be made or leases to be written, while one is.
 constexpr std::size_t kMostBundlesWaiting = 1000;
+// Of one device: an agent sends one in minutes, or two after it was away.
+constexpr std::uint32_t kReportsPerMinute = 30;
 // Beside one coroutine a connection: each task's few steps, the clock, and requests that outlive their connection.
 constexpr std::size_t kBackgroundMargin = 10'000;
 
@@ -157,6 +161,7 @@ struct Server::Parts {
   std::unique_ptr<ServerModels> published;
   std::unique_ptr<RateLimiter> enrolment_rate;
   std::unique_ptr<RateLimiter> access_rate;
+  std::unique_ptr<RateLimiter> report_rate;
   api::AccessTokens access_tokens;
   std::unique_ptr<identity::Issuer> issuer;
   std::unique_ptr<api::IdentityAccess> identity_access;
@@ -285,6 +290,7 @@ void Server::Parts::MakeContext() {
       RateLimiter::Options{.per_minute = config.enrolment.requests_per_minute_per_source}, clock);
   access_rate = std::make_unique<RateLimiter>(
       RateLimiter::Options{.per_minute = config.failed_tokens_per_minute_per_source}, clock);
+  report_rate = std::make_unique<RateLimiter>(RateLimiter::Options{.per_minute = kReportsPerMinute}, clock);
   stream_places = std::make_unique<api::StreamPlaces>(config.api.max_connections);
   context = std::make_unique<api::Context>(api::Context{
       .coordinator = *coordinator,
@@ -300,6 +306,7 @@ void Server::Parts::MakeContext() {
       .upload_memory = *upload_memory,
       .enrolment_rate = *enrolment_rate,
       .access_rate = *access_rate,
+      .report_rate = *report_rate,
       .access_tokens = access_tokens,
       .identity_access = identity_access.get(),
       .kept_answers = kept_answers,
@@ -329,12 +336,14 @@ Result<std::unique_ptr<net::HttpServer>> Server::Parts::MakeListener(net::Listen
 void Server::Parts::Serve() {
   std::vector<api::Route> for_agents = api::AgentRoutes(*context);
   std::ranges::move(api::DeliveryRoutes(*context), std::back_inserter(for_agents));
+  std::ranges::move(api::ReportRoutes(*context), std::back_inserter(for_agents));
   agents->Serve(api::MakeRouter(std::move(for_agents)));
   enrolment->Serve(api::MakeRouter(api::EnrolmentRoutes(*context)));
   std::vector<api::Route> for_people = api::DashboardRoutes();
-  std::ranges::move(api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(),
-                                          api::AccessRoutes(), api::OperationsRoutes(), api::OwnershipRoutes()}),
-                    std::back_inserter(for_people));
+  std::ranges::move(
+      api::Guard(*context, {api::OperatorRoutes(), api::PrivacyRoutes(), api::RoundRoutes(), api::AccessRoutes(),
+                            api::OperationsRoutes(), api::OwnershipRoutes(), api::EdgeRoutes()}),
+      std::back_inserter(for_people));
   operators->Serve(api::MakeRouter(std::move(for_people)));
   metrics_listener->Serve(api::MakeRouter(api::MetricsRoutes(*context)));
   ready = true;

@@ -505,6 +505,7 @@ void TaskRunner::ShowMetrics() {
                                    .rounds = spec().rounds,
                                    .min_updates = spec().cohort.min,
                                    .target_updates = spec().cohort.size});
+  if (spec().deployment) services_.metrics.EdgeCounted(name, {});  // as 0 before the first report
   if (machine_) ShowRound();
   services_.metrics.SetModelVersion(name, model_record().version);
 }

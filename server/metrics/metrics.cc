@@ -44,20 +44,19 @@ constexpr std::array<std::string_view, 6> kPhases = {"scheduled", "open",      "
                                                      "charged",   "published", "abandoned"};
 
 // What WithholdTraffic takes off the page, all of it or what devices and their updates bring about.
-constexpr std::array<std::string_view, 7> kWithheld = {"tacit_model_leases_total",
-                                                       "tacit_bundle_sent_bytes_total",
-                                                       "tacit_uploads_resumed_total",
-                                                       "tacit_upload_saved_bytes_total",
-                                                       "tacit_upload_memory_bytes",
-                                                       "process_cpu_seconds_total",
-                                                       "process_open_fds"};
+constexpr std::array<std::string_view, 12> kWithheld = {
+    "tacit_model_leases_total",       "tacit_bundle_sent_bytes_total", "tacit_edge_reports_total",
+    "tacit_edge_rows_judged_total",   "tacit_edge_suspicious_total",   "tacit_edge_refused_rows_total",
+    "tacit_edge_drift_windows_total", "tacit_uploads_resumed_total",   "tacit_upload_saved_bytes_total",
+    "tacit_upload_memory_bytes",      "process_cpu_seconds_total",     "process_open_fds"};
 constexpr std::array<std::string_view, 5> kWithheldOfAgents = {
     "tacit_connections", "tacit_tls_handshakes_total", "tacit_http_requests_total",
     "tacit_http_request_duration_seconds", "tacit_received_bytes_total"};
 constexpr std::array<std::string_view, 2> kWithheldOfStore = {"tacit_store_operations_total",
                                                               "tacit_store_operation_duration_seconds"};
 // Who is drawn is silent while it trains: that nobody was seen for a while tells as well.
-constexpr std::array<std::string_view, 3> kOperationsOfDevices = {"commit_partial", "merge_partials", "touch_devices"};
+constexpr std::array<std::string_view, 4> kOperationsOfDevices = {"commit_partial", "merge_partials", "touch_devices",
+                                                                  "record_report"};
 constexpr std::string_view kResident = "process_resident_memory_bytes";
 constexpr double kCoarseSteps = 8;  // of the memory ceiling
 
@@ -261,6 +260,20 @@ struct Metrics::Families {
   Family<Counter>& enrolments = MakeCounter(registry, "tacit_enrolments_total", "Enrolment attempts by outcome.");
   Family<Counter>& model_leases =
       MakeCounter(registry, "tacit_model_leases_total", "Leases of models that devices asked for, by outcome.");
+  Family<Counter>& edge_reports =
+      MakeCounter(registry, "tacit_edge_reports_total", "Reports of devices that use models, by outcome.");
+  Family<Counter>& edge_rows =
+      MakeCounter(registry, "tacit_edge_rows_judged_total", "Rows that detectors on devices judged, by task.");
+  Family<Counter>& edge_suspicious = MakeCounter(
+      registry, "tacit_edge_suspicious_total", "Rows that detectors on devices found suspicious, by task and concern.");
+  Family<Counter>& edge_refused =
+      MakeCounter(registry, "tacit_edge_refused_rows_total", "Rows that devices did not answer, by task and reason.");
+  Family<Counter>& edge_windows = MakeCounter(registry, "tacit_edge_drift_windows_total",
+                                              "Windows of rows that devices compared with the clean ones, by task.");
+  Family<Counter>& edge_alarms =
+      MakeCounter(registry, "tacit_edge_alarms_total", "Alarms of detectors on devices, by task and kind.");
+  Family<Counter>& edge_endings = MakeCounter(registry, "tacit_edge_worker_endings_total",
+                                              "Inference workers on devices that ended unasked, by task and cause.");
   Counter& bundle_bytes =
       MakeCounter(registry, "tacit_bundle_sent_bytes_total", "Bytes of model bundles sent to devices.").Add({});
   Family<Counter>& access_refusals = MakeCounter(registry, "tacit_access_refused_total",
@@ -313,6 +326,7 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
   for (const SpanResult result : {SpanResult::kSent, SpanResult::kRefused, SpanResult::kDropped}) TraceSpans(result, 0);
   for (const char* result : {"ok", "error"}) families_->issuer_requests.Add({{"result", result}});
   families_->model_leases.Add({{"outcome", "given"}});
+  families_->edge_reports.Add({{"outcome", "counted"}});
   for (const char* origin : {"handler", "background"}) families_->exceptions.Add({{"origin", origin}});
 }
 Metrics::~Metrics() = default;
@@ -449,6 +463,27 @@ void Metrics::SetMlflowBehind(std::uint64_t rounds) {
 }
 void Metrics::ModelLease(std::string_view outcome) {
   families_->model_leases.Add({{"outcome", std::string(outcome)}}).Increment();
+}
+void Metrics::EdgeReport(std::string_view outcome) {
+  families_->edge_reports.Add({{"outcome", std::string(outcome)}}).Increment();
+}
+void Metrics::EdgeCounted(std::string_view task, const EdgeFacts& facts) {
+  const auto add = [task](Family<Counter>& family, const char* label, const char* value, std::uint64_t count) {
+    Labels labels{{"task", std::string(task)}};
+    if (label != nullptr) labels.emplace(label, value);
+    family.Add(labels).Increment(static_cast<double>(count));
+  };
+  add(families_->edge_rows, nullptr, nullptr, facts.rows);
+  add(families_->edge_suspicious, "concern", "adversarial", facts.adversarial);
+  add(families_->edge_suspicious, "concern", "out_of_distribution", facts.out_of_distribution);
+  add(families_->edge_refused, "reason", "suspicious", facts.rejected);
+  add(families_->edge_refused, "reason", "over_budget", facts.over_budget);
+  add(families_->edge_windows, nullptr, nullptr, facts.drift_windows);
+  add(families_->edge_alarms, "kind", "extraction", facts.extraction_alarms);
+  add(families_->edge_alarms, "kind", "drift", facts.drift_alarms);
+  add(families_->edge_endings, "cause", "changed_weights", facts.changed_weights);
+  add(families_->edge_endings, "cause", "refused_call", facts.refused_calls);
+  add(families_->edge_endings, "cause", "other", facts.other_endings);
 }
 void Metrics::BundleBytesSent(std::uint64_t bytes) {
   families_->bundle_bytes.Increment(static_cast<double>(bytes));

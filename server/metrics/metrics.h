@@ -59,6 +59,21 @@ struct PrivacyFacts {
   double delta = 0;
 };
 
+/// What devices that use a task's models have counted: EdgeCounts, by what a metric says of it.
+struct EdgeFacts {
+  std::uint64_t rows = 0;
+  std::uint64_t adversarial = 0;
+  std::uint64_t out_of_distribution = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t over_budget = 0;
+  std::uint64_t extraction_alarms = 0;
+  std::uint64_t drift_windows = 0;
+  std::uint64_t drift_alarms = 0;
+  std::uint64_t changed_weights = 0;
+  std::uint64_t refused_calls = 0;
+  std::uint64_t other_endings = 0;  ///< Of workers.
+};
+
 /// How long the certificates of the fleet still hold: of each bound how many end within it. Units: seconds.
 struct CertificatesLeft {
   struct Within {
@@ -149,6 +164,12 @@ class Metrics {
   void Enrolment(std::string_view outcome);
   /// A lease of a model that a device asked for; `outcome` is "given", or the name of an error.
   void ModelLease(std::string_view outcome);
+  /// A report of a device that uses a model; `outcome` is "counted", "repeated", or the name of an error.
+  void EdgeReport(std::string_view outcome);
+  /// What a report adds to the task. Counts of what models were asked and of what became of workers: who serves reports
+  /// whether or not it is in a round. What grows with what devices serve is traffic, see WithholdTraffic; alarms and
+  /// endings are told always.
+  void EdgeCounted(std::string_view task, const EdgeFacts& facts);
   /// Of bundles, as they are answered: devices fetch them whether or not they are in a round.
   void BundleBytesSent(std::uint64_t bytes);
   void SetDevices(std::uint64_t active, std::uint64_t revoked);

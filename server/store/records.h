@@ -10,6 +10,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/edge_counts.h"
 #include "common/base/ids.h"
 #include "common/crypto/agreement_key.h"
 #include "server/task/task_spec.h"
@@ -167,6 +168,74 @@ struct LeasedVersion {
   std::uint64_t devices = 0;
   std::uint64_t running = 0;  ///< Those whose lease has not ended.
   std::uint64_t leases = 0;   ///< That these devices were given, of all versions.
+};
+
+/// What numbers a device's reports, chosen by it.
+using ReportStream = std::array<std::uint8_t, 16>;
+
+/// A report of a device that uses a task's models, once its signature was found good.
+struct ReportStep {
+  TaskId task;
+  DeviceId device;
+  ReportStream stream{};
+  std::uint64_t sequence = 1;
+  ModelVersion version = 0;  ///< That served; 0: none.
+  EdgeCounts counts = {};    ///< Since the report before.
+  std::vector<std::string> degradations = {};
+  Bytes statement;  ///< What was signed, as are the next two: kept, so that it can be checked again.
+  Bytes public_key;
+  Bytes signature;
+  WallTime at;
+};
+
+enum class ReportOutcome : std::uint8_t {
+  kCounted,
+  kRepeated,  ///< It was counted before; nothing changed.
+};
+
+/// What a device reported of a task's models.
+struct EdgeReportRecord {
+  TaskId task;
+  DeviceId device;
+  ReportStream stream{};
+  std::uint64_t sequence = 0;  ///< Of the last one, as is all but `totals`.
+  Bytes statement = {};
+  Bytes public_key = {};
+  Bytes signature = {};
+  WallTime received_at;
+  ModelVersion version = 0;
+  bool drifted = false;  ///< It counted a window that had drifted.
+  EdgeCounts totals = {};
+};
+
+/// What all devices of a task reported, since the task was made.
+struct EdgeTotals {
+  std::uint64_t reports = 0;
+  EdgeCounts counts = {};
+  std::optional<WallTime> extraction_alarm_at = {};  ///< When a report had the last one, as below.
+  std::optional<WallTime> changed_weights_at = {};
+  std::optional<WallTime> refused_call_at = {};
+};
+
+struct EdgeVersion {
+  ModelVersion version = 0;     ///< 0: none served.
+  std::uint64_t devices = 0;    ///< Whose last report was of it.
+  std::uint64_t reporting = 0;  ///< Of them, those that reported lately.
+};
+
+struct EdgeDegradation {
+  std::string protection;
+  std::uint64_t devices = 0;  ///< That lack it, by their last reports.
+};
+
+/// The devices that use a task's models.
+struct EdgeFleet {
+  EdgeTotals totals = {};
+  std::uint64_t devices = 0;                       ///< That ever reported.
+  std::uint64_t reporting = 0;                     ///< That did lately.
+  std::uint64_t drifted = 0;                       ///< Of those that did lately.
+  std::vector<EdgeVersion> versions = {};          ///< From the highest on.
+  std::vector<EdgeDegradation> degradations = {};  ///< From the most frequent on.
 };
 
 struct DeviceCertificate {

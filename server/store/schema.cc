@@ -211,9 +211,67 @@ CREATE TABLE model_leases (
 CREATE INDEX model_leases_by_device ON model_leases (device);
 )sql";
 
+// What devices that use models said last, and in all; of each task the sums, so that they are not added up anew for
+// everybody who asks. The counts are in the order of kEdgeCounters.
+constexpr const char* kSchema7 = R"sql(
+CREATE TABLE edge_reports (
+  task TEXT NOT NULL REFERENCES tasks (id),
+  device TEXT NOT NULL REFERENCES devices (id),
+  stream BLOB NOT NULL CHECK (length(stream) = 16),
+  sequence INTEGER NOT NULL CHECK (sequence >= 1),
+  statement BLOB NOT NULL,
+  public_key BLOB NOT NULL,
+  signature BLOB NOT NULL,
+  received_at INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  drifted INTEGER NOT NULL CHECK (drifted IN (0, 1)),
+  judged_rows INTEGER NOT NULL,
+  adversarial INTEGER NOT NULL,
+  out_of_distribution INTEGER NOT NULL,
+  rejected INTEGER NOT NULL,
+  extraction_alarms INTEGER NOT NULL,
+  over_budget INTEGER NOT NULL,
+  drift_windows INTEGER NOT NULL,
+  drift_alarms INTEGER NOT NULL,
+  worker_endings INTEGER NOT NULL,
+  changed_weights INTEGER NOT NULL,
+  refused_calls INTEGER NOT NULL,
+  PRIMARY KEY (task, device)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edge_reports_by_device ON edge_reports (device);
+
+-- Of the last report of each device.
+CREATE TABLE edge_degradations (
+  task TEXT NOT NULL,
+  device TEXT NOT NULL,
+  protection TEXT NOT NULL,
+  PRIMARY KEY (task, device, protection),
+  FOREIGN KEY (task, device) REFERENCES edge_reports (task, device)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE edge_totals (
+  task TEXT PRIMARY KEY NOT NULL REFERENCES tasks (id),
+  reports INTEGER NOT NULL CHECK (reports >= 1),
+  judged_rows INTEGER NOT NULL,
+  adversarial INTEGER NOT NULL,
+  out_of_distribution INTEGER NOT NULL,
+  rejected INTEGER NOT NULL,
+  extraction_alarms INTEGER NOT NULL,
+  over_budget INTEGER NOT NULL,
+  drift_windows INTEGER NOT NULL,
+  drift_alarms INTEGER NOT NULL,
+  worker_endings INTEGER NOT NULL,
+  changed_weights INTEGER NOT NULL,
+  refused_calls INTEGER NOT NULL,
+  extraction_alarm_at INTEGER,
+  changed_weights_at INTEGER,
+  refused_call_at INTEGER
+) STRICT, WITHOUT ROWID;
+)sql";
+
 /// Entry i brings schema i to i + 1. Entries are never changed once released; a new schema is a new entry.
-constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3,
-                                                                 kSchema4, kSchema5, kSchema6};
+constexpr std::array<const char*, kSchemaVersion> kMigrations = {kSchema1, kSchema2, kSchema3, kSchema4,
+                                                                 kSchema5, kSchema6, kSchema7};
 
 Result<void> SetVersion(Database& database, std::uint64_t version) {
   TACIT_TRY(Query update, database.Prepare("UPDATE schema_version SET version = ?"));

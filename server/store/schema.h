@@ -7,7 +7,7 @@
 namespace tacit::store {
 
 /// The newest schema that this program knows.
-inline constexpr std::uint64_t kSchemaVersion = 6;
+inline constexpr std::uint64_t kSchemaVersion = 7;
 
 /// The schema of the database; 0 for one that was just made.
 Result<std::uint64_t> SchemaVersion(Database& database);

@@ -16,7 +16,7 @@ namespace tacit::store {
 
 /// Every durable step there is, as `StoreOptions::after_step` is told of it. What is not here cannot be taken, so that
 /// a test that goes through this list has stopped a process at every step.
-inline constexpr std::array<std::string_view, 38> kSteps = {"schema",
+inline constexpr std::array<std::string_view, 39> kSteps = {"schema",
                                                             "sweep",
                                                             "task_model_file",
                                                             "task_rows",
@@ -47,6 +47,7 @@ inline constexpr std::array<std::string_view, 38> kSteps = {"schema",
                                                             "device_certificate",
                                                             "devices_touched",
                                                             "model_lease",
+                                                            "edge_report",
                                                             "token_row",
                                                             "token_redeemed",
                                                             "token_repeated",
@@ -129,6 +130,10 @@ class SqliteStore final : public Store, private DurableMinter {
   Result<std::vector<ModelLeaseRecord>> ModelLeases(const DeviceId& device) override;
   Result<std::optional<ModelLeaseRecord>> ModelLease(const TaskId& task, const DeviceId& device) override;
   Result<std::vector<LeasedVersion>> LeasedVersions(const TaskId& task, WallTime now, std::size_t limit) override;
+
+  Result<ReportOutcome> RecordReport(const ReportStep& step) override;
+  Result<std::vector<EdgeReportRecord>> ReportsOf(const DeviceId& device) override;
+  Result<EdgeFleet> EdgeOf(const TaskId& task, WallTime lately, std::size_t limit) override;
 
   Result<TokenPurpose> CreateToken(const TokenRecord& token) override;
   Result<Redemption> RedeemToken(const Digest256& hash, WallTime now, const DeviceRecord& device) override;

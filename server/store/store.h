@@ -166,6 +166,19 @@ class Store {
   [[nodiscard]] virtual Result<std::vector<LeasedVersion>> LeasedVersions(const TaskId& task, WallTime now,
                                                                           std::size_t limit) = 0;
 
+  // --- Reports of devices that use models ---
+
+  /// Counts a report in one durable step, once: to be called before it is acknowledged. In a stream each sequence comes
+  /// after the one before; a stream that is new for the device begins at 1.
+  /// Errors: kNotFound without the device or the task; kPermissionDenied when the device is revoked; kConflict for a
+  /// sequence that does not come next, or that was counted with another statement (nothing is changed).
+  [[nodiscard]] virtual Result<ReportOutcome> RecordReport(const ReportStep& step) = 0;
+  /// By task.
+  [[nodiscard]] virtual Result<std::vector<EdgeReportRecord>> ReportsOf(const DeviceId& device) = 0;
+  /// `lately`: since when a device counts as one that reports. Of versions and degradations `limit` each at most.
+  /// Cost: reads a row of each device that ever reported.
+  [[nodiscard]] virtual Result<EdgeFleet> EdgeOf(const TaskId& task, WallTime lately, std::size_t limit) = 0;
+
   // --- Enrolment tokens ---
 
   /// Says what the token will do: that holds until it is redeemed, because whatever admits a device under a name uses

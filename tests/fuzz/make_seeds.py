@@ -3,7 +3,7 @@
 
 Usage: make_seeds.py [NAME ...]
 Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
-graph_file, http_head, identity_tokens, infer_requests, names, onnx_models, problem, safetensors, suspect,
+graph_file, http_head, identity_tokens, infer_requests, names, onnx_models, problem, reports, safetensors, suspect,
 telemetry_answers, toml, updates, worker_messages.
 """
 
@@ -71,6 +71,31 @@ def codec():
                                 ("update-zstd-whole", header + " zstd: true", 16)):
         encoded = protobuf("agent", "UpdateHeader", text)
         write("codec", name, bytes([8]) + struct.pack("<I", len(encoded)) + encoded + bytes(payload))
+
+
+def reports():
+    counts = "counts { rows: 100 adversarial: 5 out_of_distribution: 3 rejected: 8 extraction_alarms: 1 " \
+        "over_budget: 9 drift_windows: 2 drift_alarms: 1 worker_endings: 3 changed_weights: 1 refused_calls: 1 }"
+    text = f'stream: "{"s" * 16}" sequence: 3 calibration: "{"c" * 32}" model_version: 4 {counts} ' \
+        'degradations: ["sealed_pages", "secret_pages"]'
+    report = protobuf("agent", "EdgeReport", text)
+    with tempfile.TemporaryDirectory() as directory:
+        key, public, signature = (pathlib.Path(directory, name) for name in ("key", "public", "signature"))
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key],
+                       check=True, capture_output=True)
+        subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-outform", "DER", "-out", public], check=True)
+        subprocess.run(["openssl", "dgst", "-sha256", "-sign", key, "-out", signature], input=report, check=True)
+        parts = [report, public.read_bytes(), signature.read_bytes()]
+    escaped = ["".join(f"\\{byte:03o}" for byte in part) for part in parts]
+    batch = 'statement: "%s" public_key: "%s" signature: "%s"' % tuple(escaped)
+    write("reports", "batch", b"\x00" + protobuf("agent", "ReportBatch", batch))
+    write("reports", "report", b"\x01" + report)
+    write("reports", "report-quiet", b"\x01" + protobuf("agent", "EdgeReport", f'stream: "{"s" * 16}" sequence: 1'))
+    write("reports", "report-unsorted", b"\x01" + protobuf("agent", "EdgeReport", text.replace("sealed", "zealed")))
+    for name, sent in (("book", b""), ("book-sent", report)):
+        content = b"TACITRB1" + b"s" * 16 + struct.pack("<12Q", 3, *range(11)) + struct.pack("<Q", len(sent)) + sent
+        write("reports", name, b"\x02" + content)
+    write("reports", "ack", b"\x03" + protobuf("agent", "ReportAck", "sequence: 3"))
 
 
 def calibrations():
@@ -681,6 +706,7 @@ ALL = (
     names,
     onnx_models,
     problem,
+    reports,
     safetensors,
     suspect,
     telemetry_answers,

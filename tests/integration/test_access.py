@@ -44,6 +44,7 @@ OPERATIONS = {
     ("GET", "/api/v1/devices"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/devices/{device}"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/tasks/{task}/deployment"): OPERATORS | {"auditor"},
+    ("GET", "/api/v1/tasks/{task}/edge"): OPERATORS | {"auditor"},
     ("GET", "/api/v1/devices/{device}/privacy"): {"auditor"},
     ("POST", "/api/v1/devices/{device}:revoke"): OPERATORS,
     ("POST", "/api/v1/access/tokens"): {"admin"},

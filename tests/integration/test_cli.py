@@ -53,6 +53,7 @@ COMMANDS = {
     "device list": [],
     "device show": ["nobody"],
     "model deployment": ["t"],
+    "task edge": ["t"],
     "device revoke": ["nobody"],
     "access token create": ["--name", "ada", "--role", "viewer"],
     "access token list": [],
@@ -73,8 +74,8 @@ COMMANDS = {
 #: What the commands above end with where it is not 0: there is no such device or token, an admin is no auditor, a
 #: ledger is no model, and nothing happens within a second.
 ENDINGS = {"privacy device": 1, "device revoke": 1, "device show": 1, "model claim": 1, "model deployment": 1,
-           "model trace": 1, "model verify": 2, "device token revoke": 1, "round show": 1, "access token revoke": 1,
-           "task watch": 4}
+           "model trace": 1, "model verify": 2, "task edge": 1, "device token revoke": 1, "round show": 1,
+           "access token revoke": 1, "task watch": 4}
 
 
 def tacit(*arguments, environment=None, **options):

@@ -121,7 +121,7 @@ class Dashboard(unittest.TestCase):
 
 class Monitoring(ServerTest):
     def run_a_round(self):
-        self.server.create_task(task_text(size=2) + "[watermark]\ntriggers = 60\nsteps = 10\n")
+        self.server.create_task(task_text(size=2) + "[watermark]\ntriggers = 60\nsteps = 10\n[deployment]\n")
         first, second = self.devices("a", "b")
         leases = open_round([first, second])
         nothing = numpy.full(parameters(leases[0]), numpy.nan)

@@ -48,6 +48,31 @@ TEST(ServerAlerts, TellOfCertificatesThatEndSoonAndOnceOfEach) {
   EXPECT_THAT(NamesOf(AlertsOf(server, kNow)), ElementsAre("TacitCaEnds"));
 }
 
+TEST(EdgeAlerts, TellOfAWorkerThatWasTamperedWithForADay) {
+  const TaskId task = *TaskId::Parse("har");
+  EXPECT_THAT(AlertsOf(task, store::EdgeFleet{}, kNow), IsEmpty());
+  store::EdgeFleet edge;
+  edge.totals.changed_weights_at = kNow - hours(23);
+  edge.totals.refused_call_at = kNow;
+  edge.totals.extraction_alarm_at = kNow - hours(1);
+  const auto alerts = AlertsOf(task, edge, kNow);
+  EXPECT_THAT(NamesOf(alerts), ElementsAre("TacitEdgeWeightsChanged", "TacitEdgeCallRefused", "TacitEdgeExtraction"));
+  EXPECT_EQ(alerts.front().task, task);
+  EXPECT_EQ(alerts.front().severity, "page");
+  EXPECT_THAT(NamesOf(AlertsOf(task, edge, kNow + hours(2))),
+              ElementsAre("TacitEdgeCallRefused", "TacitEdgeExtraction"));
+}
+
+TEST(EdgeAlerts, TellOfDriftOnMoreThanAShareOfTheDevicesThatReport) {
+  const TaskId task = *TaskId::Parse("har");
+  store::EdgeFleet edge{.devices = 200, .reporting = 100, .drifted = 10};
+  EXPECT_THAT(AlertsOf(task, edge, kNow), IsEmpty());
+  edge.drifted = 11;
+  EXPECT_THAT(NamesOf(AlertsOf(task, edge, kNow)), ElementsAre("TacitEdgeDrift"));
+  edge = {.devices = 1, .reporting = 1, .drifted = 1};
+  EXPECT_THAT(AlertsOf(task, edge, kNow), IsEmpty()) << "one device is no fleet";
+}
+
 TEST(ServerAlerts, TellOfAFleetThatDoesNotRenew) {
   ServerFacts server = kInOrder;
   server.devices = Fleet(2, 10);

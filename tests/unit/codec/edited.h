@@ -8,6 +8,7 @@
 #include "proto/codec/agent.h"
 #include "proto/codec/delivery.h"
 #include "proto/codec/enrolment.h"
+#include "proto/codec/reports.h"
 
 namespace tacit::codec {
 

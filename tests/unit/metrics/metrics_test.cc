@@ -28,6 +28,8 @@ void RunARound(Metrics& metrics) {
     metrics.BytesIn(listener, 100);
   }
   metrics.UploadResumed(5);
+  metrics.EdgeReport("counted");
+  metrics.EdgeCounted("t", {.rows = 9, .adversarial = 2, .rejected = 1, .extraction_alarms = 1, .changed_weights = 1});
   metrics.SetUploadMemory(6, 60);
   for (const char* operation : {"commit_partial", "merge_partials", "touch_devices", "append_ledger"})
     metrics.StoreOperation(operation, StoreResult::kOk, 0.01);
@@ -69,7 +71,9 @@ TEST(Metrics, WithholdsAllThatDevicesBringAboutAndNothingElse) {
         "process_open_fds ", "tacit_store_operations_total{operation=\"commit_partial\",result=\"ok\"",
         "tacit_store_operation_duration_seconds_count{operation=\"commit_partial\"",
         "tacit_store_operations_total{operation=\"merge_partials\",result=\"ok\"",
-        "tacit_store_operations_total{operation=\"touch_devices\",result=\"ok\""}) {
+        "tacit_store_operations_total{operation=\"touch_devices\",result=\"ok\"", "tacit_edge_reports_total",
+        "tacit_edge_rows_judged_total{task=\"t\"} 9", "tacit_edge_suspicious_total", "tacit_edge_refused_rows_total",
+        "tacit_edge_drift_windows_total"}) {
     EXPECT_THAT(open, HasSubstr(gone));
     EXPECT_THAT(page, Not(HasSubstr(gone)));
   }
@@ -80,7 +84,38 @@ TEST(Metrics, WithholdsAllThatDevicesBringAboutAndNothingElse) {
   EXPECT_THAT(page, AllOf(HasSubstr("tacit_connections{listener=\"api\"} 1\n"),
                           HasSubstr("tacit_tls_handshake_failures_total{listener=\"agents\",reason=\"expired\"} 0\n"),
                           HasSubstr("tacit_store_operations_total{operation=\"append_ledger\",result=\"ok\"} 1\n"),
-                          HasSubstr("tacit_upload_memory_limit_bytes 60\n"), HasSubstr("tacit_traffic_withheld 1\n")));
+                          HasSubstr("tacit_upload_memory_limit_bytes 60\n"), HasSubstr("tacit_traffic_withheld 1\n"),
+                          HasSubstr("tacit_edge_alarms_total{kind=\"extraction\",task=\"t\"} 1\n")));
+}
+
+TEST(Metrics, AddUpWhatDevicesReport) {
+  Metrics metrics;
+  metrics.EdgeCounted("t", {});
+  EXPECT_THAT(metrics.Render(), HasSubstr("tacit_edge_worker_endings_total{cause=\"changed_weights\",task=\"t\"} 0\n"));
+  for (int i = 0; i < 2; ++i) {
+    metrics.EdgeCounted("t", {.rows = 10,
+                              .adversarial = 1,
+                              .out_of_distribution = 2,
+                              .rejected = 3,
+                              .over_budget = 4,
+                              .extraction_alarms = 5,
+                              .drift_windows = 6,
+                              .drift_alarms = 7,
+                              .changed_weights = 8,
+                              .refused_calls = 9,
+                              .other_endings = 10});
+  }
+  EXPECT_THAT(metrics.Render(),
+              AllOf(HasSubstr("tacit_edge_rows_judged_total{task=\"t\"} 20\n"),
+                    HasSubstr("tacit_edge_suspicious_total{concern=\"adversarial\",task=\"t\"} 2\n"),
+                    HasSubstr("tacit_edge_suspicious_total{concern=\"out_of_distribution\",task=\"t\"} 4\n"),
+                    HasSubstr("tacit_edge_refused_rows_total{reason=\"suspicious\",task=\"t\"} 6\n"),
+                    HasSubstr("tacit_edge_refused_rows_total{reason=\"over_budget\",task=\"t\"} 8\n"),
+                    HasSubstr("tacit_edge_alarms_total{kind=\"extraction\",task=\"t\"} 10\n"),
+                    HasSubstr("tacit_edge_drift_windows_total{task=\"t\"} 12\n"),
+                    HasSubstr("tacit_edge_alarms_total{kind=\"drift\",task=\"t\"} 14\n"),
+                    HasSubstr("tacit_edge_worker_endings_total{cause=\"refused_call\",task=\"t\"} 18\n"),
+                    HasSubstr("tacit_edge_worker_endings_total{cause=\"other\",task=\"t\"} 20\n")));
 }
 
 TEST(Metrics, TellsTheMemoryInCoarseStepsWhereItWithholds) {

@@ -81,9 +81,9 @@ class Life {
             &Life::Charge,       &Life::MarkCharged,   &Life::Publish,     &Life::DestroyKey, &Life::Drop,
             &Life::DropLeases,   &Life::ReserveSecond, &Life::OpenSecond,  &Life::Abandon,    &Life::VoidSecond,
             &Life::Enrol,        &Life::Redeem,        &Life::RedeemAgain, &Life::AllowBack,  &Life::Readmit,
-            &Life::Renew,        &Life::Touch,         &Life::LeaseModel,  &Life::Revoke,     &Life::Add,
-            &Life::Audit,        &Life::Stop,          &Life::LetIn,       &Life::ShutOut,    &Life::AllowMore,
-            &Life::Withdraw};
+            &Life::Renew,        &Life::Touch,         &Life::LeaseModel,  &Life::Report,     &Life::Revoke,
+            &Life::Add,          &Life::Audit,         &Life::Stop,        &Life::LetIn,      &Life::ShutOut,
+            &Life::AllowMore,    &Life::Withdraw};
   }
 
   Result<void> Create() { return store_.CreateTask(NewTask(kTask), Model(0)); }
@@ -165,6 +165,18 @@ class Life {
                                    .tier = "file",
                                    .at = At(51),
                                    .expires_at = At(90)}));
+  }
+  Result<void> Report() {
+    ReportStep step{.task = Task(kTask),
+                    .device = Device("phone"),
+                    .counts = {.rows = 7},
+                    .degradations = {"secret_pages"},
+                    .statement = Text("said"),
+                    .public_key = Text("key"),
+                    .signature = Text("signature"),
+                    .at = At(52)};
+    step.stream.fill(3);
+    return Void(store_.RecordReport(step));
   }
   Result<void> Add() { return store_.AddDevice(NewDevice("tablet", 3)); }
   Result<void> AllowBack() {
@@ -287,6 +299,7 @@ std::vector<bool> DoneCalls(SqliteStore& store) {
           phone && phone->certificate_serial == "0c",
           phone && phone->last_seen == At(50),
           store.ModelLease(task, Device("phone"))->has_value() && store.DeviceKey(Device("phone"))->has_value(),
+          !store.ReportsOf(Device("phone"))->empty(),
           phone && phone->state == DeviceState::kRevoked,
           store.Device(Device("tablet")).has_value(),
           store.VerifyAudit()->sequence >= 2,  // behind the commitment
@@ -357,6 +370,12 @@ void ExpectOneWholeStory(SqliteStore& store, const fs::path& data_dir) {
   EXPECT_EQ(FilesIn(data_dir / "optimizer").size(), published ? 1U : 0U);
   EXPECT_EQ(FilesIn(data_dir / "partials").size(), partials->size());
   EXPECT_LE(FilesIn(data_dir / "keys").size(), published ? 0U : 1U) << "a key outlived its round";
+  // A report is in the sums of its task, with all that it says, or not at all, and never twice.
+  const bool reported = !store.ReportsOf(Device("phone"))->empty();
+  const auto edge = store.EdgeOf(task, At(0), 10);
+  ASSERT_THAT(edge, IsOk());
+  EXPECT_EQ(edge->totals.counts.rows, reported ? 7U : 0U);
+  EXPECT_EQ(edge->degradations.size(), reported ? 1U : 0U);
   // A device has the key and the token that admitted it, both of the same admission.
   if (const auto phone = store.Device(Device("phone"))) {
     const bool readmitted = phone->public_key_sha256 == NewDevice("phone", 2).public_key_sha256;
@@ -441,6 +460,7 @@ TEST(Durability, EachStepHasSyncedWhatItWroteBeforeItCountsAsDone) {
       {"partial_files_removed", {}},  // a file that comes back is swept
       {"leases_dropped", {log}},
       {"model_lease", {log}},
+      {"edge_report", {log}},
       {"token_row", {log}},
       {"token_redeemed", {log}},
       {"token_repeated", {log}},

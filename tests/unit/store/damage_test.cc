@@ -83,7 +83,8 @@ TEST_F(Opening, NeedsAParentDirectoryAndSaysWhichIsMissing) {
 
 const std::string kWithoutAccess =
     "; DROP TABLE access_token_tasks; DROP TABLE access_tokens; "
-    "DROP TABLE model_leases; DROP TABLE device_keys; ";
+    "DROP TABLE model_leases; DROP TABLE device_keys; "
+    "DROP TABLE edge_degradations; DROP TABLE edge_reports; DROP TABLE edge_totals; ";
 const std::string kToFirstSchema =
     "DROP TABLE counted_leases; DROP INDEX tokens_by_name" + kWithoutAccess + "UPDATE schema_version SET version = 1";
 
@@ -91,7 +92,7 @@ TEST_F(Opening, RefusesTheSchemaOfANewerRelease) {
   Close();
   ASSERT_EQ(RunSql(database(), "UPDATE schema_version SET version = 99"), "");
   EXPECT_THAT(SqliteStore::Open({.data_dir = data_dir()}),
-              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 6"));
+              IsErrorSaying(ErrorCode::kConflict, "has schema 99, and this release knows 7"));
 }
 
 TEST_F(Opening, BringsTheFirstSchemaForward) {
