@@ -556,8 +556,8 @@ class PortTest(ServingFixture):
         trust = self.listen()
         for version, expect in (("-tls1_3", 0), ("-tls1_2", 1)):
             done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", version, "-CAfile",
-                                   trust, "-verify_ip", "127.0.0.1", "-verify_return_error"], input="", capture_output=True,
-                                  text=True, timeout=harness.PATIENCE)
+                                   trust, "-verify_ip", "127.0.0.1", "-verify_return_error"], input="",
+                                  capture_output=True, text=True, timeout=harness.PATIENCE)
             self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         self.curl("/v2", trust=self.agent.state / "ca.crt", expect=60)
         identity = self.agent.state / "serving/server.pem"

@@ -18,12 +18,12 @@
 namespace tacit::serving {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
-using ::testing::SizeIs;
 using testing::FakeClock;
+using ::testing::HasSubstr;
 using testing::IsError;
 using testing::IsOk;
+using ::testing::Not;
+using ::testing::SizeIs;
 using testing::TempDirectory;
 
 ClientName NameOf(std::string_view text) {
