@@ -12,6 +12,7 @@
 #include "common/net/http_server.h"
 #include "edge_agent/app/inference_worker.h"
 #include "edge_agent/enrolment/renew.h"
+#include "edge_agent/protect/start_pages.h"
 #include "edge_agent/serving/token_file.h"
 #include "edge_agent/serving/token_gate.h"
 #include "edge_agent/worker/bundle_model.h"
@@ -222,6 +223,8 @@ void ServeLoop::Watch(const std::stop_token& stop) {
     Present(kept_, kOpenedByRun).keeper.Cancel();
   });
   while (!stop.stop_requested()) {
+    // What a model and a server were just asked with is not used again for long.
+    protect::LetGoOfStartPages();
     {
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, stop, UntilSomethingIsDue(), [] { return false; });
