@@ -21,8 +21,9 @@ int LetGoOfCode(dl_phdr_info* object, std::size_t /*size*/, void* /*nothing*/) {
     if (segment.p_type != PT_LOAD || (segment.p_flags & (PF_X | PF_W)) != PF_X) continue;
     const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
     const std::uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
-    // An older kernel, or a page that is locked, keeps what it has.
-    static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));  // NOLINT
+    void* const code = reinterpret_cast<void*>(begin);  // NOLINT(performance-no-int-to-ptr)
+    // Pages that are locked stay.
+    static_cast<void>(::madvise(code, end - begin, MADV_DONTNEED));
   }
   return 0;
 }
