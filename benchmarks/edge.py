@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What models cost on a device: the built-in engine beside ONNX Runtime and PyTorch, all in one run.
+"""What models cost on a device: the built-in engine beside ONNX Runtime and PyTorch, and serving, all in one run.
 
 Prints one JSON row a line. Each engine runs in a process of its own, for its peak of memory; times are CPU times.
 Models are exported by Debian's python3-torch; without it, or without ONNX Runtime, their rows are left out, and the
@@ -16,12 +16,17 @@ import sys
 import tempfile
 import time
 
+import edge_serving
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BENCHMARK = ROOT / "build/release/bin/benchmark_edge"
+TRAIN = ROOT / "build/release/bin/benchmark_edge_train"
 PYTHON = "/usr/bin/python3"
 #: At most so many times what ONNX Runtime takes.
 GOALS = {"mlp": 1.0, "cnn": 1.5, "mobilenet": 2.0, "mobilenet_int8": None}
 ROUNDS = 3
+#: At most so many times what it takes to load the same model as it is.
+SEALED_GOAL = 1.1
 
 
 def network(name):
@@ -150,6 +155,23 @@ def measure_model(name, onnx, graph, library):
         print_row(f"edge.{name}.peak_rss_beside_torch", mine["peak_rss"], "MiB", torch["mebibytes"])
 
 
+def measure_sealed(name, graph, folder):
+    done = measured("sealed", name, graph, folder)
+    print_row(f"edge.{name}.load_sealed", done["load_sealed"], "ms", done["load_plain"], SEALED_GOAL)
+    print_row(f"edge.{name}.load_sealed_beside_hashed", done["load_sealed"], "ms", done["load_hashed"])
+
+
+def measure_training(folder, torch):
+    """Rows of the benchmark itself, beside PyTorch where that is."""
+    arguments = []
+    if torch:
+        baseline = f"{folder}/torch.json"
+        with open(baseline, "w", encoding="utf-8") as file:
+            subprocess.run([PYTHON, ROOT / "benchmarks/edge_torch.py"], check=True, stdout=file)
+        arguments.append(baseline)
+    subprocess.run([TRAIN, *arguments], check=True)
+
+
 def main():
     if sys.argv[1:2] == ["export"]:
         for name in ("mlp", "cnn", "mobilenet"):
@@ -166,11 +188,16 @@ def main():
     if subprocess.run([PYTHON, "-c", "import torch, onnx"], capture_output=True, check=False).returncode != 0:
         print("edge: no python3-torch and python3-onnx: models from a seed, compared with nothing", file=sys.stderr)
         subprocess.run([BENCHMARK], check=True)
+        measure_training(None, torch=False)
+        edge_serving.measure()
         return 0
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([PYTHON, __file__, "export", folder], check=True, stdout=subprocess.DEVNULL)
         for name in GOALS:
             measure_model(name, f"{folder}/{name}.onnx", f"{folder}/{name}.graph", library)
+            measure_sealed(name, f"{folder}/{name}.graph", folder)
+        measure_training(folder, torch=True)
+    edge_serving.measure()
     return 0
 
 

@@ -2,6 +2,8 @@
 // Usage: benchmark_edge [MODEL]
 //        benchmark_edge NAME FILE [LIBRARY]
 //   MODEL is one of mlp, cnn, mobilenet, mobilenet_int8 (weights from a seed); without it, all of them.
+//        benchmark_edge sealed NAME FILE DIRECTORY
+//   How long a graph file takes to load as it is, and as a bundle; both are written into the directory.
 //        benchmark_edge convert FILE.onnx FILE
 //   A FILE without .onnx is a graph file, as convert writes it. NAME is what the model of a file is called; LIBRARY is
 //   that of ONNX Runtime, which is measured then instead.
@@ -19,6 +21,7 @@
 #include <nlohmann/json.hpp>
 
 #include "benchmarks/edge/models.h"
+#include "benchmarks/edge/sealed_load.h"
 #include "common/base/check.h"
 #include "common/base/files.h"
 #include "common/crypto/digest.h"
@@ -166,6 +169,13 @@ void MeasureFile(const std::string& name, const std::string& path, const char* l
   MeasureBuiltin(name, file.bytes());
 }
 
+void MeasureSealed(const std::string& name, const std::string& path, const std::string& directory) {
+  const LoadTimes times = Taken(MeasureLoads(Taken(ReadFile(path, kLargest)), directory));
+  Print("edge." + name + ".load_plain", times.plain * 1e3, "ms");
+  Print("edge." + name + ".load_hashed", times.hashed * 1e3, "ms");
+  Print("edge." + name + ".load_sealed", times.sealed * 1e3, "ms");
+}
+
 }  // namespace
 }  // namespace tacit::benchmark
 
@@ -174,6 +184,10 @@ int main(int argc, char** argv) {
   const std::string wanted = argc > 1 ? argv[1] : "";
   if (argc > 3 && wanted == "convert") {
     benchmark::Convert(argv[2], argv[3]);
+    return 0;
+  }
+  if (argc > 4 && wanted == "sealed") {
+    benchmark::MeasureSealed(argv[2], argv[3], argv[4]);
     return 0;
   }
   if (argc > 2) {

@@ -7,14 +7,14 @@
 #                 reads: what it costs to tell what has been spent; about a minute
 #                 detect: detectors of the edge agent on real data in TACIT_SHARED_DIR; some five minutes
 #                 ownership: what a mark outlives and whom a copy names, on real data; about ten minutes
-#                 edge: inference on a device, beside ONNX Runtime (TACIT_ORT_LIBRARY) and PyTorch; about two minutes
+#                 edge: inference, training and serving on a device, beside ONNX Runtime (TACIT_ORT_LIBRARY) and
+#                 PyTorch; about three minutes
 #   --json FILE   also write {"machine", "rows": [{name, value, unit, baseline, ratio, goal, holds}, ...]} to FILE
 # Exit codes: 0 measured, whether or not the goals hold; 1 a measurement failed; 2 wrong arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; }
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
 name="" json=""
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -34,7 +34,9 @@ case "$name" in
   ingest) targets=(load_generator tacit tacitd) measure=(python3 benchmarks/ingest.py) ;;
   reads) targets=(load_generator tacit tacitd) measure=(python3 benchmarks/reads.py) ;;
   detect) targets=(edge_detect) measure=(build/release/bin/edge_detect) ;;
-  edge) targets=(benchmark_edge) measure=(python3 benchmarks/edge.py) ;;
+  edge)
+    targets=(benchmark_edge benchmark_edge_train serving_probe tacit tacitd tacit-agent)
+    measure=(python3 benchmarks/edge.py) ;;
   encodings) targets=(tacit tacitd tacit-agent) measure=(python3 benchmarks/encodings.py) ;;
 esac
 cmake --build --preset release --target "${targets[@]}" > /dev/null

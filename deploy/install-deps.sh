@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what Tacit is built, tested and run with: Debian 12 packages only.
-# Usage: deploy/install-deps.sh [--build-only]
+# Usage: deploy/install-deps.sh [--build-only] [--arm64]
 #   --build-only   leave out what only the tests and checks need
+#   --arm64        also what builds agents for arm64, and runs them: an emulator, and libraries beside this checkout,
+#                  in build/arm64-root, which deploy/arm64-root.sh unpacks
 # Runs as root, or as a user with sudo. Safe to run again: it asks apt only for what is missing. On a bare Debian 12
 # that is 2.6 GiB installed, 520 MiB of it to download; with --build-only 860 MiB and 155 MiB.
 # The tests use the programs of the package 'prometheus', which also brings a service. Where the package is new, the
@@ -21,25 +23,33 @@ test_packages=(
   libgtest-dev node-typescript prometheus python3 python3-cryptography python3-jsonschema python3-numpy python3-onnx
   python3-protobuf python3-torch python3-xxhash softhsm2 sqlite3 swtpm tpm2-tools zsh
 )
+arm64_packages=(qemu-user-static)
 
 build_only=no
+arm64=no
 for argument in "$@"; do
   case "$argument" in
     --build-only) build_only=yes ;;
-    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --arm64) arm64=yes ;;
+    -h|--help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "install-deps: unknown option '$argument'; try --help" >&2; exit 2 ;;
   esac
 done
 
 wanted=("${build_packages[@]}" "${run_packages[@]}")
 [ "$build_only" = yes ] || wanted+=("${test_packages[@]}")
+[ "$arm64" = no ] || wanted+=("${arm64_packages[@]}")
 
 missing=()
 for package in "${wanted[@]}"; do
   state=$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null || true)
   case "$state" in ii*) ;; *) missing+=("$package") ;; esac
 done
+lay_out_arm64() {
+  [ "$arm64" = no ] || "$(dirname "$0")/arm64-root.sh"
+}
 if [ "${#missing[@]}" -eq 0 ]; then
+  lay_out_arm64
   echo "install-deps: everything is there"
   exit 0
 fi
@@ -64,3 +74,4 @@ if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e "$unit" ] && [ ! -L "$u
   "${as_root[@]}" ln -s /dev/null "$unit"
 fi
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+lay_out_arm64

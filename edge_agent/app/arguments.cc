@@ -186,6 +186,12 @@ void AddModel(CLI::App& app, ModelFetchArguments& fetch, ModelShowArguments& sho
       show.model);
 }
 
+Command ChosenOf(const CLI::App& group, TokenArguments token) {
+  if (group.got_subcommand("create")) return std::move(token.create);
+  if (group.got_subcommand("list")) return std::move(token.list);
+  return std::move(token.revoke);
+}
+
 std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* const* argv) {
   Invocation invocation;
   JoinArguments join;
@@ -197,6 +203,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   SubjectsArguments subjects;
   ModelFetchArguments fetch;
   ModelShowArguments show;
+  TokenArguments token;
   app.add_flag_callback("--json", [&] { invocation.form = OutputForm::kJson; }, "Answer with one JSON object");
   app.fallthrough();
   AddJoin(app, join);
@@ -209,6 +216,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
   list->add_option("--data", subjects.data.people, "Directory of recordings")->required();
   AddSplit(*list, subjects.data.split);
   AddModel(app, fetch, show);
+  AddToken(app, token);
   app.add_subcommand("version", "Version of this program");
   try {
     app.parse(argc, argv);
@@ -232,6 +240,7 @@ std::expected<Invocation, Message> Parse(CLI::App& app, int argc, const char* co
     const bool shows = app.get_subcommand("model")->got_subcommand("show");
     invocation.command = shows ? Command(std::move(show)) : Command(std::move(fetch));
   }
+  if (app.got_subcommand("token")) invocation.command = ChosenOf(*app.get_subcommand("token"), std::move(token));
   if (app.got_subcommand("version")) invocation.command = VersionArguments{};
   return invocation;
 }

@@ -13,6 +13,7 @@
 #include "edge_agent/app/chosen_data.h"
 #include "edge_agent/app/exit_code.h"
 #include "edge_agent/app/serve_arguments.h"
+#include "edge_agent/app/token_arguments.h"
 
 namespace tacit::agent {
 
@@ -67,9 +68,9 @@ struct VersionArguments {};
 
 enum class OutputForm : std::uint8_t { kText, kJson };
 
-using Command =
-    std::variant<JoinArguments, RunArguments, ServeArguments, PrivacyArguments, EvaluateArguments, ShapeArguments,
-                 SubjectsArguments, ModelFetchArguments, ModelShowArguments, VersionArguments>;
+using Command = std::variant<JoinArguments, RunArguments, ServeArguments, PrivacyArguments, EvaluateArguments,
+                             ShapeArguments, SubjectsArguments, ModelFetchArguments, ModelShowArguments,
+                             TokenCreateArguments, TokenListArguments, TokenRevokeArguments, VersionArguments>;
 
 /// One command line.
 struct Invocation {

@@ -27,6 +27,9 @@ Result<Report> Execute(const ShapeArguments& arguments);
 Result<Report> Execute(const SubjectsArguments& arguments);
 Result<Report> Execute(const ModelFetchArguments& arguments, const Clock& clock);
 Result<Report> Execute(const ModelShowArguments& arguments, const Clock& clock);
+Result<Report> Execute(const TokenCreateArguments& arguments, const Clock& clock);
+Result<Report> Execute(const TokenListArguments& arguments, const Clock& clock);
+Result<Report> Execute(const TokenRevokeArguments& arguments);
 Result<Report> Execute(const VersionArguments& arguments);
 
 }  // namespace tacit::agent

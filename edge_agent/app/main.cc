@@ -62,6 +62,8 @@ struct Executor {
   }
   Result<Report> operator()(const ModelFetchArguments& arguments) const { return Execute(arguments, clock); }
   Result<Report> operator()(const ModelShowArguments& arguments) const { return Execute(arguments, clock); }
+  Result<Report> operator()(const TokenCreateArguments& arguments) const { return Execute(arguments, clock); }
+  Result<Report> operator()(const TokenListArguments& arguments) const { return Execute(arguments, clock); }
   Result<Report> operator()(const ServeArguments& arguments) const {
     const StopSignals signals;
     return Execute(arguments, clock, signals);

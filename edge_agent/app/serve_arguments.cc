@@ -37,6 +37,29 @@ void AddQuotas(CLI::App& command, ServeArguments& serve) {
             "Requests that one identity may have under way; 0: any number");
 }
 
+void AddPort(CLI::App& command, ServeArguments& serve) {
+  CLI::Option* const listen =
+      command.add_option("--listen", serve.listen,
+                         "Also answer over TLS at this address of this machine and port, such as 127.0.0.1:8446, who "
+                         "shows a token; port 0: any that is free");
+  CLI::Option* const tokens =
+      command.add_option("--tokens", serve.tokens, "File of those tokens, which 'tacit-agent token' makes");
+  CLI::Option* const certificate = command.add_option(
+      "--tls-cert", serve.certificate, "Certificate for --listen in PEM; without it the agent makes one of its own");
+  CLI::Option* const key = command.add_option("--tls-key", serve.tls_key, "Its key in PEM");
+  listen->needs(tokens);
+  tokens->needs(listen);
+  certificate->needs(listen)->needs(key);
+  key->needs(certificate);
+}
+
+Result<PortOptions> PortOf(const ServeArguments& arguments) {
+  if (arguments.listen.empty()) return PortOptions{};
+  TACIT_TRY(LoopbackPort at, ParseLoopbackPort(arguments.listen));
+  return PortOptions{
+      .at = std::move(at), .tokens = arguments.tokens, .certificate = arguments.certificate, .key = arguments.tls_key};
+}
+
 Result<mode_t> ModeOf(const std::string& text) {
   unsigned mode = 0;
   const char* const end = text.data() + text.size();
@@ -56,6 +79,7 @@ void AddServe(CLI::App& app, ServeArguments& serve) {
   command->add_option("--socket", serve.socket, "Unix domain socket; serving.sock in --state when left out");
   command->add_option("--socket-mode", serve.socket_mode, "Permissions of the socket: who may write to it may ask")
       ->capture_default_str();
+  AddPort(*command, serve);
   command
       ->add_option("--key", serve.key,
                    "Where the key that models are encrypted to is kept: file, tpm2[:TCTI] or pkcs11:MODULE?token=...")
@@ -85,12 +109,14 @@ Result<ServeOptions> OptionsOf(const ServeArguments& arguments) {
   TACIT_TRY(TaskId task, TaskId::Parse(arguments.task));
   TACIT_TRY(keys::KeyPlace key, keys::ParseKeyPlace(arguments.key));
   TACIT_TRY(const mode_t socket_mode, ModeOf(arguments.socket_mode));
+  TACIT_TRY(PortOptions port, PortOf(arguments));
   ServeOptions options{.state_directory = arguments.state,
                        .task = std::move(task),
                        .key = std::move(key),
                        .signers = arguments.signers,
                        .socket = arguments.socket,
                        .socket_mode = socket_mode,
+                       .port = std::move(port),
                        .report_interval = std::chrono::seconds(arguments.report_interval_s)};
   options.server.limits.max_rows = static_cast<std::size_t>(arguments.max_rows);
   options.server.max_body_bytes = static_cast<std::size_t>(arguments.max_body_mib * kMebibyte);

@@ -23,6 +23,10 @@ struct ServeArguments {
   std::string task;
   std::filesystem::path socket;
   std::string socket_mode = "0660";
+  std::string listen;                 ///< Empty: the socket alone.
+  std::filesystem::path tokens;       ///< Who may ask there.
+  std::filesystem::path certificate;  ///< PEM; empty: one of its own.
+  std::filesystem::path tls_key;
   std::string key = "file";
   std::vector<std::filesystem::path> signers = {};  ///< PEM; empty: the server's own key.
   std::uint64_t max_batch = 32;                     ///< Rows.

@@ -14,6 +14,9 @@
 #include "common/net/http_server.h"
 #include "edge_agent/app/inference_worker.h"
 #include "edge_agent/enrolment/renew.h"
+#include "edge_agent/protect/start_pages.h"
+#include "edge_agent/serving/token_file.h"
+#include "edge_agent/serving/token_gate.h"
 #include "edge_agent/worker/bundle_model.h"
 
 namespace tacit::agent {
@@ -65,13 +68,18 @@ class ConnectionLog final : public net::ServerObserver {
   Logger& log_;
 };
 
-net::ListenerOptions SocketOptions(const ServeOptions& options) {
+net::ListenerOptions ListenerNamed(std::string name) {
   net::ListenerOptions listener;
-  listener.name = "serving";
-  listener.unix_path = options.socket.empty() ? options.state_directory / "serving.sock" : options.socket;
-  listener.unix_mode = options.socket_mode;
+  listener.name = std::move(name);
   listener.max_connections = kMostServingConnections;
   listener.max_connections_per_source = kMostServingConnections;
+  return listener;
+}
+
+net::ListenerOptions SocketOptions(const ServeOptions& options) {
+  net::ListenerOptions listener = ListenerNamed("serving");
+  listener.unix_path = options.socket.empty() ? options.state_directory / "serving.sock" : options.socket;
+  listener.unix_mode = options.socket_mode;
   return listener;
 }
 
@@ -277,6 +285,8 @@ void ServeLoop::Watch(const std::stop_token& stop) {
     Present(reporter_, kOpenedByRun).Cancel();
   });
   while (!stop.stop_requested()) {
+    // What a model and a server were just asked with is not used again for long.
+    protect::LetGoOfStartPages();
     {
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, stop, UntilSomethingIsDue(), [this] { return has_news_; });
@@ -291,20 +301,45 @@ void ServeLoop::Watch(const std::stop_token& stop) {
   }
 }
 
+// Null where it listens at none.
+Result<std::unique_ptr<net::HttpServer>> ServeLoop::ListenAtPort(net::IoThreads& threads,
+                                                                 net::ServerObserver& observer) {
+  if (options_.port.at.address.empty()) return std::unique_ptr<net::HttpServer>();
+  TACIT_TRY_VOID(serving::ReadTokenFile(options_.port.tokens));
+  TACIT_TRY(PortIdentity identity, LoadPortIdentity(options_.port, options_.state_directory, clock_.Now()));
+  net::ListenerOptions listener = ListenerNamed("serving_port");
+  listener.address = options_.port.at.address;
+  listener.port = options_.port.at.port;
+  listener.tls = std::move(identity.tls);
+  TACIT_TRY(auto http, net::HttpServer::Create(threads, std::move(listener), observer));
+  log_.Info("serving_port_opened", {{"address", options_.port.at.address},
+                                    {"port", http->port()},
+                                    {"trust", identity.trust.string()},
+                                    {"tokens", options_.port.tokens.string()}});
+  return http;
+}
+
 Result<void> ServeLoop::ServeUntil(const std::stop_token& stop) {
   ConnectionLog observer(log_);
   serving::ModelServerOptions server_options = options_.server;
   server_options.model_name = options_.task.str();
   TACIT_TRY(const auto threads, net::IoThreads::Create(kServingThreads));
-  serving::ModelServer server(std::move(server_options), *model_, clock_);
+  serving::TokenGate gate(options_.port.tokens, log_, clock_);
+  serving::ModelServer server(std::move(server_options), *model_, clock_, &gate);
   const net::ListenerOptions listener = SocketOptions(options_);
-  TACIT_TRY(const auto http, net::HttpServer::Create(*threads, listener, observer));
+  std::vector<std::unique_ptr<net::HttpServer>> listeners(2);
+  TACIT_TRY(listeners[0], net::HttpServer::Create(*threads, listener, observer));
+  TACIT_TRY(listeners[1], ListenAtPort(*threads, observer));
+  std::erase(listeners, nullptr);
   threads->Start();
-  http->Serve([&server](net::HttpRequest& request) { return server.Handle(request); });
+  for (const auto& http : listeners)
+    http->Serve([&server](net::HttpRequest& request) { return server.Handle(request); });
   log_.Info("serving_started", {{"socket", listener.unix_path.string()}, {"model", options_.task.str()}});
   ServeStored();
   Watch(stop);
-  http->Drain(clock_.SteadyNow() + options_.drain);
+  const SteadyTime drained = clock_.SteadyNow() + options_.drain;
+  for (const auto& http : listeners) http->StopAccepting();
+  for (const auto& http : listeners) http->Drain(drained);
   server.Stop();
   threads->StopAndJoin();
   Present(reporter_, kOpenedByRun).Save();

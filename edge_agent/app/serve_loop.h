@@ -16,7 +16,10 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/result.h"
+#include "common/net/executor.h"
+#include "common/net/http_server.h"
 #include "edge_agent/app/kept_model.h"
+#include "edge_agent/app/serving_port.h"
 #include "edge_agent/detect/tally.h"
 #include "edge_agent/keys/key_place.h"
 #include "edge_agent/protect/protections.h"
@@ -33,14 +36,15 @@ struct ServeOptions {
   std::vector<std::filesystem::path> signers = {};  ///< PEM; empty: the server's own key.
   std::filesystem::path socket;                     ///< Empty: serving.sock in the state directory.
   mode_t socket_mode = 0660;
+  PortOptions port = {};
   Millis drain{10'000};             ///< At the end, for requests under way.
   Millis report_interval{900'000};  ///< As reports::ReporterOptions::interval.
   serving::ModelServerOptions server = {};
 };
 
-/// The life of an agent that serves: a worker with the model that this device holds, a socket to ask it at, and the
-/// keeper that asks the server for the next lease and the next version, and is told how it goes. Log events:
-/// docs/OPERATING.md.
+/// The life of an agent that serves: a worker with the model that this device holds, a socket and perhaps a port to ask
+/// it at, and the keeper that asks the server for the next lease and the next version, and is told how it goes. Log
+/// events: docs/OPERATING.md.
 /// Threads: Run in one; the stop token may be used from any.
 class ServeLoop {
  public:
@@ -48,7 +52,7 @@ class ServeLoop {
 
   /// Returns when `stop` is requested. A model that is held already is served before anybody is asked. One that cannot
   /// be had, or used, is told and waited for; until there is one, nothing is ready.
-  /// Errors: of the device's identity and key, the directory of its models, and the socket.
+  /// Errors: of the device's identity and key, the directory of its models, the socket, and the port with its tokens.
   Result<void> Run(const std::stop_token& stop);
 
  private:
@@ -70,6 +74,7 @@ class ServeLoop {
   void Refresh();
   [[nodiscard]] Millis UntilSomethingIsDue() const;
   void Watch(const std::stop_token& stop);
+  Result<std::unique_ptr<net::HttpServer>> ListenAtPort(net::IoThreads& threads, net::ServerObserver& observer);
   Result<void> ServeUntil(const std::stop_token& stop);
 
   const ServeOptions options_;

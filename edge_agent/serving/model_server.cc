@@ -15,6 +15,7 @@ namespace {
 // Parsing a longer text takes more than an I/O thread should be kept for.
 constexpr std::size_t kParsedAtOnce = std::size_t{64} * 1024;
 constexpr Millis kBusyRetry{1000};
+constexpr Millis kWrongTokenRetry{60'000};
 
 std::vector<std::string_view> PartsOf(std::string_view path) {
   std::vector<std::string_view> parts;
@@ -40,6 +41,16 @@ net::HttpResponse Refusal(const QuotaRefusal& refusal) {
 net::HttpResponse FailureAnswer(const Error& error) {
   net::HttpResponse response = ErrorAnswer(error);
   return error.code == ErrorCode::kUnavailable ? Later(std::move(response), kBusyRetry) : response;
+}
+
+// Who shows no token, or a wrong one, is told what is asked for. Source: RFC 9110, section 15.5.2.
+net::HttpResponse NobodyAnswer(const Error& error) {
+  net::HttpResponse response = ErrorAnswer(error);
+  if (error.code == ErrorCode::kUnauthenticated)
+    response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"tacit-agent\"");
+  if (error.code == ErrorCode::kRateLimited) return Later(std::move(response), kWrongTokenRetry);
+  if (error.code == ErrorCode::kUnavailable) return Later(std::move(response), kBusyRetry);
+  return response;
 }
 
 // Bytes of bodies, as long as they are in memory.
@@ -75,17 +86,21 @@ struct ModelServer::Snapshot {
   std::string degradations;
 };
 
-ModelServer::ModelServer(ModelServerOptions options, ServedModel& model, const Clock& clock)
+ModelServer::ModelServer(ModelServerOptions options, ServedModel& model, const Clock& clock, TokenGate* tokens)
     : options_(std::move(options)),
       model_(model),
+      tokens_(tokens),
       quotas_(options_.quotas, clock),
       batcher_(options_.batch, model),
       pool_(1, options_.max_waiting) {}
 
-Result<std::string> ModelServer::IdentityOf(const net::HttpRequest& request) {
+Result<std::string> ModelServer::IdentityOf(const net::HttpRequest& request) const {
   const std::optional<std::uint32_t>& user = request.peer().unix_user;
   if (user) return "user " + std::to_string(*user);
-  return Fail(ErrorCode::kPermissionDenied, "only users of this device may ask, over the agent's socket");
+  if (tokens_ == nullptr)
+    return Fail(ErrorCode::kPermissionDenied, "only users of this device may ask, over the agent's socket");
+  TACIT_TRY(const std::string name, tokens_->NameOf(request.Header("authorization")));
+  return "token " + name;
 }
 
 Result<ModelServer::Route> ModelServer::RouteOf(std::string_view path) const {
@@ -152,7 +167,7 @@ net::HttpResponse ModelServer::Show(const Route& route) const {
 
 net::Task<net::HttpResponse> ModelServer::Handle(net::HttpRequest& request) {
   const auto identity = IdentityOf(request);
-  if (!identity) co_return ErrorAnswer(identity.error());
+  if (!identity) co_return NobodyAnswer(identity.error());
   const auto route = RouteOf(request.path());
   if (!route) co_return ErrorAnswer(route.error());
   request.SetRoute(route->label);

@@ -14,6 +14,7 @@
 #include "edge_agent/serving/infer_request.h"
 #include "edge_agent/serving/quotas.h"
 #include "edge_agent/serving/served_model.h"
+#include "edge_agent/serving/token_gate.h"
 
 namespace tacit::serving {
 
@@ -29,12 +30,13 @@ struct ModelServerOptions {
 };
 
 /// The Open Inference Protocol, version 2, for one model: what a listener's handler answers. Who asks is the user of a
-/// Unix domain socket, as the kernel says. Threads: Handle on any I/O thread.
+/// Unix domain socket, as the kernel says, or on any other listener the name of a token. Threads: Handle on any I/O
+/// thread.
 /// Source: Open Inference Protocol, "HTTP/REST".
 class ModelServer {
  public:
-  /// `model` and `clock` outlive it.
-  ModelServer(ModelServerOptions options, ServedModel& model, const Clock& clock);
+  /// `model`, `clock` and `tokens` outlive it. Without `tokens`, only a socket's users are answered.
+  ModelServer(ModelServerOptions options, ServedModel& model, const Clock& clock, TokenGate* tokens = nullptr);
 
   net::Task<net::HttpResponse> Handle(net::HttpRequest& request);
   /// Waits for what runs; every later question is refused. Threads: none of the listener's.
@@ -43,7 +45,7 @@ class ModelServer {
  private:
   struct Route;
   struct Snapshot;
-  static Result<std::string> IdentityOf(const net::HttpRequest& request);
+  [[nodiscard]] Result<std::string> IdentityOf(const net::HttpRequest& request) const;
   [[nodiscard]] Result<Route> RouteOf(std::string_view path) const;
   Result<Snapshot> Look(const Route& route) const;
   net::HttpResponse Show(const Route& route) const;
@@ -56,6 +58,7 @@ class ModelServer {
 
   const ModelServerOptions options_;
   ServedModel& model_;
+  TokenGate* const tokens_;
   Quotas quotas_;
   Batcher batcher_;
   std::atomic<std::size_t> waiting_bytes_ = 0;

@@ -12,6 +12,7 @@
 #include "common/crypto/digest.h"
 #include "common/crypto/secret.h"
 #include "edge_agent/protect/protected_memory.h"
+#include "edge_agent/protect/start_pages.h"
 #include "edge_agent/worker/ending.h"
 #include "edge_agent/worker/sandbox.h"
 #include "edge_agent/worker/worker_process.h"
@@ -159,6 +160,7 @@ class Server {
     }
     protections_.Add(loaded->protections);
     loaded->protections = protections_;
+    protect::LetGoOfStartPages();
     return SendBytes(Kind::kLoaded, frame.id, EncodeLoaded(*loaded));
   }
 

@@ -4,7 +4,7 @@
 Usage: make_seeds.py [NAME ...]
 Names: accept_encoding, bundles, calibrations, certificates, codec, compressed, data_rows, device_files, device_key,
 graph_file, http_head, identity_tokens, infer_requests, names, onnx_models, problem, reports, safetensors, suspect,
-telemetry_answers, toml, updates, worker_messages.
+telemetry_answers, token_files, toml, updates, worker_messages.
 """
 
 import base64
@@ -689,6 +689,16 @@ def infer_requests():
     seed("rows", {"inputs": [tensor("x", "FP32", [1 << 39, 2], [1]), numbers]})
 
 
+def token_files():
+    def line(name, end, token=b"tst_one"):
+        return f"{name} {hashlib.sha256(token).hexdigest()} {end}\n"
+
+    write("token_file", "two", "# who may ask\n\n" + line("camera", 1790000000000) + line("gateway-2", 0, b"tst_two"))
+    write("token_file", "same-name", line("camera", 1) + line("camera", 2))
+    write("token_file", "end", line("camera", 1 << 63))
+    write("token_file", "short", line("camera", 1).replace("camera ", "camera 00", 1))
+
+
 ALL = (
     accept_encoding,
     bundles,
@@ -710,6 +720,7 @@ ALL = (
     safetensors,
     suspect,
     telemetry_answers,
+    token_files,
     toml,
     updates,
     worker_messages,

@@ -134,8 +134,8 @@ def damage(file):
     fresh.rename(file)
 
 
-class ServingTest(unittest.TestCase):
-    """Without a server: what is held is served as long as its lease holds."""
+class ServingFixture(unittest.TestCase):
+    """A device that has joined, and an agent of it, without a server."""
 
     @classmethod
     def setUpClass(cls):
@@ -156,6 +156,10 @@ class ServingTest(unittest.TestCase):
         self.agent.start(*arguments)
         self.agent.wait_for("model_serving")
         return self.agent
+
+
+class ServingTest(ServingFixture):
+    """What is held is served as long as its lease holds."""
 
     def refused(self, body, status, *words, headers=None, path="/v2/models/har/infer"):
         """A request that is refused in the protocol's own form, with these words."""
@@ -449,6 +453,163 @@ class ServingTest(unittest.TestCase):
             names = {line.split()[-1] for line in symbols.splitlines()}
             self.assertEqual(names, {f"tacit_agent_{name}" for name in (
                 "close", "error", "infer", "input_size", "metadata", "open", "output_size", "version")})
+
+
+class PortTest(ServingFixture):
+    """TLS on this machine alone, for who shows a token; curl and openssl are the clients."""
+
+    def token(self, *arguments, expect=0):
+        done = subprocess.run([BIN / "tacit-agent", "--json", "token", *map(str, arguments)], capture_output=True,
+                              text=True, timeout=harness.PATIENCE)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        answer = json.loads(done.stdout)
+        return answer["data"] if expect == 0 else answer["error"]
+
+    def create(self, name, *arguments):
+        return self.token("create", "--tokens", self.tokens, "--name", name, *arguments)["token"]
+
+    def setUp(self):
+        super().setUp()
+        self.tokens = self.directory / "tokens"
+
+    def listen(self, *arguments):
+        agent = self.serve("--listen", "127.0.0.1:0", "--tokens", self.tokens, *arguments)
+        [opened] = agent.named("serving_port_opened")
+        self.port = opened["port"]
+        return opened["trust"]
+
+    def curl(self, path, *arguments, trust=None, token=None, expect=0, host="127.0.0.1"):
+        """The status, the headers in lower case, and the body."""
+        command = ["curl", "-sS", "-i", "--cacert", trust or self.agent.state / "serving/ca.crt", *arguments]
+        if token is not None:
+            # From a file, as a careful client has it: not in the list of processes.
+            header = self.directory / "header"
+            header.write_text(f"Authorization: Bearer {token}")
+            command += ["-H", f"@{header}"]
+        done = subprocess.run([*command, f"https://{host}:{self.port}{path}"], capture_output=True, text=True,
+                              timeout=harness.PATIENCE)
+        self.assertEqual(done.returncode, expect, done.stderr)
+        if expect != 0:
+            return None
+        head, _, body = done.stdout.partition("\n\n")  # as text, without the carriage returns
+        lines = head.splitlines()
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+        return int(lines[0].split()[1]), headers, body
+
+    def body(self):
+        return json.dumps({"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32", "data": ROW}]})
+
+    def infer(self, token):
+        return self.curl("/v2/models/har/infer", "-d", self.body(), token=token)
+
+    def test_answers_who_shows_a_token_and_nobody_else(self):
+        token = self.create("camera")
+        self.listen()
+        status, _, body = self.infer(token)
+        self.assertEqual(status, 200, body)
+        self.assertEqual(json.loads(body)["outputs"][0]["data"], answer_of(1, ROW))
+        self.assertEqual(self.curl("/v2", token=token, host="localhost")[0], 200)
+        for wrong in (None, "tst_" + "0" * 64, token[:-1], ""):
+            status, headers, body = self.curl("/v2/models/har", token=wrong)
+            self.assertEqual((status, headers["www-authenticate"]), (401, 'bearer realm="tacit-agent"'), wrong)
+            self.assertEqual(list(json.loads(body)), ["error"])
+        self.assertEqual(self.agent.infer([ROW])[0], 200, "the socket asks for none")
+        self.assertEqual(self.agent.stop(), 0)
+        told = json.dumps(self.agent.events)
+        self.assertIn("serving_token_refused", told)
+        self.assertNotIn(token[4:], told)
+        self.assertNotIn(token[4:], self.tokens.read_text(), "the file has its hash alone")
+
+    def test_a_token_that_is_revoked_opens_nothing_any_more(self):
+        token, other = self.create("camera"), self.create("gateway")
+        self.listen()
+        self.assertEqual(self.infer(token)[0], 200)
+        self.token("revoke", "--tokens", self.tokens, "--name", "camera")
+        self.assertEqual(self.infer(token)[0], 401)
+        self.assertEqual(self.infer(other)[0], 200)
+        self.assertEqual([each["name"] for each in self.token("list", "--tokens", self.tokens)["items"]], ["gateway"])
+        self.tokens.chmod(0o644)
+        self.assertEqual(self.infer(other)[0], 503, "others can read the file: nobody is let in")
+        self.agent.wait_for("serving_tokens_not_read")
+
+    def test_wrong_tokens_are_limited_and_right_ones_are_not(self):
+        token = self.create("camera")
+        self.listen()
+        statuses = set()
+        for _ in range(200):
+            status, headers, _ = self.curl("/v2", token="wrong")
+            statuses.add(status)
+            if status == 429:
+                break
+        self.assertEqual(statuses, {401, 429})
+        self.assertEqual(headers["retry-after"], "60")
+        self.assertEqual(self.infer(token)[0], 200)
+
+    def test_quotas_are_those_of_the_tokens_name(self):
+        one, two = self.create("camera"), self.create("gateway")
+        self.listen("--quota-requests", "2")
+        self.assertEqual([self.infer(one)[0] for _ in range(3)], [200, 200, 429])
+        self.assertEqual(self.infer(two)[0], 200)
+
+    def test_speaks_tls_1_3_alone_and_keeps_its_certificate(self):
+        self.create("camera")
+        trust = self.listen()
+        for version, expect in (("-tls1_3", 0), ("-tls1_2", 1)):
+            done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", version, "-CAfile",
+                                   trust, "-verify_ip", "127.0.0.1", "-verify_return_error"], input="",
+                                  capture_output=True, text=True, timeout=harness.PATIENCE)
+            self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        self.curl("/v2", trust=self.agent.state / "ca.crt", expect=60)
+        identity = self.agent.state / "serving/server.pem"
+        self.assertEqual(stat.S_IMODE(identity.stat().st_mode), 0o600)
+        first = identity.read_bytes()
+        self.assertEqual(self.agent.stop(), 0)
+        self.agent.start("--listen", "[::1]:0", "--tokens", self.tokens)
+        self.agent.wait_for("serving_port_opened")
+        self.assertEqual(identity.read_bytes(), first)
+        self.assertEqual(self.agent.stop(), 0)
+        # What a crash between its two files leaves is made again.
+        pathlib.Path(trust).write_bytes((self.agent.state / "ca.crt").read_bytes())
+        self.agent.start("--listen", "127.0.0.1:0", "--tokens", self.tokens)
+        self.agent.wait_for("serving_port_opened")
+        self.assertNotEqual(identity.read_bytes(), first)
+
+    def test_takes_a_certificate_that_it_is_given(self):
+        token = self.create("camera")
+        certificate, key = self.directory / "own.crt", self.directory / "own.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=own", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
+                        "-out", certificate], check=True, capture_output=True)
+        key.chmod(0o600)
+        self.assertEqual(self.listen("--tls-cert", certificate, "--tls-key", key), "")
+        self.assertEqual(self.curl("/v2", trust=certificate, token=token)[0], 200)
+        self.assertFalse((self.agent.state / "serving").exists())
+
+    def test_refuses_to_listen_where_others_could_reach_it(self):
+        self.create("camera")
+        for listen in ("0.0.0.0:0", "[::]:0", "192.0.2.1:8446", "localhost:8446", "127.0.0.1", "::1:8446",
+                       "[127.0.0.1]:1", "127.0.0.1:65536", "127.0.0.1:x", "[::ffff:127.0.0.1]:1", ":8446"):
+            done = subprocess.run([BIN / "tacit-agent", "serve", "--state", self.agent.state, "--task", "har",
+                                   "--listen", listen, "--tokens", self.tokens], capture_output=True, text=True,
+                                  timeout=harness.PATIENCE)
+            self.assertEqual((done.returncode, "this machine alone" in done.stderr), (2, True), done.stderr)
+        for arguments in (("--listen", "127.0.0.1:0"), ("--tokens", self.tokens),
+                          ("--listen", "127.0.0.1:0", "--tokens", self.tokens, "--tls-cert", self.tokens)):
+            done = subprocess.run([BIN / "tacit-agent", "serve", "--state", self.agent.state, "--task", "har",
+                                   *map(str, arguments)], capture_output=True, text=True, timeout=harness.PATIENCE)
+            self.assertEqual(done.returncode, 2, done.stderr)
+
+    def test_a_token_goes_to_a_file_of_its_own_and_a_name_has_one(self):
+        output = self.directory / "token"
+        answer = self.token("create", "--tokens", self.tokens, "--name", "camera", "-o", output)
+        self.assertNotIn("token", answer)
+        self.assertEqual(stat.S_IMODE(output.stat().st_mode), 0o600)
+        for command, name, expect, code in (("create", "camera", 1, "conflict"), ("revoke", "other", 2, "not_found"),
+                                            ("create", "No Name", 2, "invalid_argument")):
+            refused = self.token(command, "--tokens", self.tokens, "--name", name, expect=expect)
+            self.assertEqual(refused["code"], code, refused)
+        self.listen()
+        self.assertEqual(self.infer(output.read_text().strip())[0], 200)
 
 
 class WithServer(ServerTest):
