@@ -124,6 +124,19 @@ void ServeLoop::OnEvent(const worker::Event& event) {
   }
 }
 
+// On any thread that answers.
+void ServeLoop::OnDetection(const serving::DetectionEvent& event) {
+  using Kind = serving::DetectionEvent::Kind;
+  switch (event.kind) {
+    case Kind::kExtraction:
+      return log_.Warn("detector_extraction", {{"asker", event.asker}, {"reason", event.detail}});
+    case Kind::kOverBudget:
+      return log_.Warn("detector_over_budget", {{"asker", event.asker}, {"reason", event.detail}});
+    case Kind::kDrift:
+      return log_.Warn("detector_drift", {{"reason", event.detail}});
+  }
+}
+
 std::shared_ptr<worker::ModelSource> ServeLoop::SourceOf(const delivery::Current& current) {
   delivery::ModelKeeper& keeper = Present(kept_, kOpenedByRun).keeper;
   return std::make_shared<worker::BundleSource>(
@@ -232,6 +245,7 @@ Result<void> ServeLoop::ServeUntil(const std::stop_token& stop) {
   ConnectionLog observer(log_);
   serving::ModelServerOptions server_options = options_.server;
   server_options.model_name = options_.task.str();
+  server_options.on_detection = [this](const serving::DetectionEvent& event) { OnDetection(event); };
   TACIT_TRY(const auto threads, net::IoThreads::Create(kServingThreads));
   serving::ModelServer server(std::move(server_options), *model_, clock_);
   const net::ListenerOptions listener = SocketOptions(options_);

@@ -49,6 +49,7 @@ class ServeLoop {
  private:
   [[nodiscard]] worker::SupervisorOptions SupervisorOptionsNow();
   void OnEvent(const worker::Event& event);
+  void OnDetection(const serving::DetectionEvent& event);
   [[nodiscard]] std::shared_ptr<worker::ModelSource> SourceOf(const delivery::Current& current);
   void ServeStored();
   void Take(delivery::Current current);
