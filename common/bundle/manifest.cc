@@ -1,5 +1,6 @@
 #include "common/bundle/manifest.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/bundle/canonical_json.h"
@@ -24,6 +25,17 @@ struct NumberRule {
   std::uint64_t most;
 };
 
+Result<void> CheckDetectors(const ManifestFields& fields) {
+  if (fields.detector_calibration.has_value() != (fields.detectors_size > 0)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                std::string(kWhat) + ": 'detector_calibration' and 'detectors_size' stand together or not at all");
+  }
+  if (fields.detectors_size <= std::min(kMostDetectors, fields.plaintext_size - 1)) return {};
+  return Fail(ErrorCode::kInvalidArgument, std::string(kWhat) + ": 'detectors_size' must be at most " +
+                                               std::to_string(kMostDetectors) + " and leave room for a model, not " +
+                                               std::to_string(fields.detectors_size));
+}
+
 Result<void> CheckNumbers(const ManifestFields& fields) {
   const auto made_at = static_cast<std::uint64_t>(fields.made_at.time_since_epoch().count());
   for (const NumberRule& rule : {
@@ -38,7 +50,7 @@ Result<void> CheckNumbers(const ManifestFields& fields) {
                                                  std::to_string(rule.least) + " to " + std::to_string(rule.most) +
                                                  ", not " + std::to_string(rule.value));
   }
-  return {};
+  return CheckDetectors(fields);
 }
 
 std::string JsonOf(const ManifestFields& fields) {
@@ -47,6 +59,7 @@ std::string JsonOf(const ManifestFields& fields) {
       .Text("cipher", kCipher)
       .Digest("content_key", fields.content_key)
       .OptionalDigest("detector_calibration", fields.detector_calibration);
+  if (fields.detectors_size > 0) writer.Whole("detectors_size", fields.detectors_size);
   if (fields.device) writer.Text("device", fields.device->str());
   writer.Whole("engine_format", fields.engine_format)
       .Whole("made_at_ms", static_cast<std::uint64_t>(fields.made_at.time_since_epoch().count()))
@@ -92,6 +105,10 @@ Result<Manifest> ReadManifest(const nlohmann::json& json) {
   TACIT_TRY(const std::optional<Digest256> predecessor, reader.OptionalDigest("predecessor"));
   TACIT_TRY(const std::optional<Digest256> receipt, reader.OptionalDigest("receipt"));
   TACIT_TRY(const std::optional<Digest256> calibration, reader.OptionalDigest("detector_calibration"));
+  std::uint64_t detectors_size = 0;
+  if (reader.Has("detectors_size")) {
+    TACIT_TRY(detectors_size, reader.Whole("detectors_size"));
+  }
   TACIT_TRY(const std::optional<Digest256> watermark, reader.OptionalDigest("watermark_commitment"));
   return Manifest::Create({.model = std::move(model),
                            .task = std::move(task),
@@ -105,6 +122,7 @@ Result<Manifest> ReadManifest(const nlohmann::json& json) {
                            .predecessor = predecessor,
                            .receipt = receipt,
                            .detector_calibration = calibration,
+                           .detectors_size = detectors_size,
                            .watermark_commitment = watermark,
                            .device = std::move(device),
                            .made_at = WallTime(Millis(static_cast<std::int64_t>(made_at)))});

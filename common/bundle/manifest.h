@@ -21,6 +21,8 @@ using ModelName = Name<ModelNameTag>;
 inline constexpr std::size_t kChunk = std::size_t{64} * 1024;
 /// The most plaintext that a bundle carries: 4 GiB.
 inline constexpr std::uint64_t kMostPlaintext = std::uint64_t{1} << 32U;
+/// The most bytes at the end of a plaintext that are of its model's detectors.
+inline constexpr std::uint64_t kMostDetectors = (std::uint64_t{4} << 20U) + 32;
 /// How the content keys of bundles are named: one cannot be taken for another, and its name gives nothing of it away.
 Digest256 ContentKeyId(const crypto::SecretKey& content_key);
 
@@ -38,6 +40,8 @@ struct ManifestFields {
   std::optional<Digest256> predecessor;           ///< The manifest of the version before; none for the first.
   std::optional<Digest256> receipt;               ///< Of the round that made the model; none where no round did.
   std::optional<Digest256> detector_calibration;  ///< None where no detectors were calibrated for the model.
+  /// How many of the plaintext's last bytes are of the detectors; 0 where there are none, and only there.
+  std::uint64_t detectors_size = 0;
   std::optional<Digest256> watermark_commitment;  ///< None for a model without a watermark.
   std::optional<DeviceId> device;                 ///< Whom the payload was obfuscated for; none for all devices.
   WallTime made_at;

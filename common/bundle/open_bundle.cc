@@ -30,7 +30,9 @@ PayloadTicket OpenedBundle::Ticket() && {
           .manifest = head_.manifest.digest(),
           .plaintext_digest = fields.plaintext_digest,
           .plaintext_size = fields.plaintext_size,
-          .offset = head_.size};
+          .offset = head_.size,
+          .detectors_size = fields.detectors_size,
+          .calibration = fields.detector_calibration.value_or(Digest256{})};
 }
 
 Result<void> OpenedBundle::ReadInto(std::span<std::uint8_t> memory) && {

@@ -50,20 +50,32 @@ Result<void> ReadChunks(ByteSource& source, const PayloadTicket& ticket, Place p
 Bytes PayloadTicket::Encode() const {
   ByteWriter writer;
   writer.Raw(key.bytes()).Raw(manifest).Raw(plaintext_digest).U64(plaintext_size).U64(offset);
+  writer.U64(detectors_size).Raw(calibration);
   return std::move(writer).Take();
 }
 
 Result<PayloadTicket> PayloadTicket::Parse(ByteSpan bytes) {
   if (bytes.size() != kEncodedSize) return Fail(ErrorCode::kMalformed, "a payload's ticket has another size");
   TACIT_TRY(crypto::SecretKey key, crypto::SecretKey::FromBytes(bytes.first(crypto::SecretKey::kSize)));
-  PayloadTicket ticket{.key = std::move(key), .manifest = {}, .plaintext_digest = {}, .plaintext_size = 0, .offset = 0};
+  PayloadTicket ticket{.key = std::move(key),
+                       .manifest = {},
+                       .plaintext_digest = {},
+                       .plaintext_size = 0,
+                       .offset = 0,
+                       .detectors_size = 0,
+                       .calibration = {}};
   bytes = bytes.subspan(crypto::SecretKey::kSize);
   std::memcpy(ticket.manifest.data(), bytes.data(), sizeof(Digest256));
   std::memcpy(ticket.plaintext_digest.data(), bytes.data() + sizeof(Digest256), sizeof(Digest256));
   std::memcpy(&ticket.plaintext_size, bytes.data() + 2 * sizeof(Digest256), 8);
   std::memcpy(&ticket.offset, bytes.data() + 2 * sizeof(Digest256) + 8, 8);
+  std::memcpy(&ticket.detectors_size, bytes.data() + 2 * sizeof(Digest256) + 16, 8);
+  std::memcpy(ticket.calibration.data(), bytes.data() + 2 * sizeof(Digest256) + 24, sizeof(Digest256));
   if (ticket.plaintext_size == 0 || ticket.plaintext_size > kMostPlaintext) {
     return Fail(ErrorCode::kMalformed, "a payload's ticket names a size that no bundle has");
+  }
+  if (ticket.detectors_size > std::min(kMostDetectors, ticket.plaintext_size - 1)) {
+    return Fail(ErrorCode::kMalformed, "a payload's ticket names detectors that no bundle has");
   }
   return ticket;
 }

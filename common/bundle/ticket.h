@@ -17,12 +17,14 @@ struct PayloadTicket {
   Digest256 manifest;
   Digest256 plaintext_digest;
   std::uint64_t plaintext_size;
-  std::uint64_t offset;  ///< Where the chunks begin in the file.
+  std::uint64_t offset;          ///< Where the chunks begin in the file.
+  std::uint64_t detectors_size;  ///< How many of the plaintext's last bytes are of the model's detectors; 0 for none.
+  Digest256 calibration;         ///< Of these detectors; zeros for none.
 
-  static constexpr std::size_t kEncodedSize = crypto::SecretKey::kSize + 2 * sizeof(Digest256) + 16;
+  static constexpr std::size_t kEncodedSize = crypto::SecretKey::kSize + 3 * sizeof(Digest256) + 24;
   /// Holds the key: whoever asked overwrites it.
   [[nodiscard]] Bytes Encode() const;
-  /// Errors: kMalformed for another size, or a plaintext that no bundle carries.
+  /// Errors: kMalformed for another size, or a plaintext or detectors that no bundle carries.
   static Result<PayloadTicket> Parse(ByteSpan bytes);
 };
 

@@ -13,10 +13,10 @@
 #include "common/net/executor.h"
 #include "common/net/http_server.h"
 #include "edge_agent/app/inference_worker.h"
+#include "edge_agent/detect/tally.h"
 #include "edge_agent/enrolment/renew.h"
 #include "edge_agent/protect/start_pages.h"
 #include "edge_agent/serving/token_file.h"
-#include "edge_agent/serving/token_gate.h"
 #include "edge_agent/worker/bundle_model.h"
 
 namespace tacit::agent {
@@ -107,6 +107,7 @@ Result<void> ServeLoop::Run(const std::stop_token& stop) {
   log_.Info("serving_key", {{"tier", NameOf(key.tier)}, {"gaps", GapsOf(key)}});
   model_ = std::make_unique<serving::SupervisedModel>(SupervisorOptionsNow());
   const Result<void> served = ServeUntil(stop);
+  server_.reset();
   model_.reset();
   log_.Info("serving_stopped");
   return served;
@@ -126,17 +127,9 @@ Result<reports::Reporter> ServeLoop::MakeReporter(const enrolment::EnrolledIdent
                                     .server = enrolment::ClientOptionsFor(identity),
                                     .interval = options_.report_interval,
                                     .seed = crypto::OsRandom().NextU64(),
-                                    .tally = [this] { return Counted(); },
+                                    .tally = [this] { return server_ ? server_->Counted() : detect::Tally(); },
                                     .missing = [this] { return MissingNow(); }},
                                    clock_, log_);
-}
-
-detect::Tally ServeLoop::Counted() const {
-  const worker::SupervisorStatus status = model_->status();
-  const std::scoped_lock lock(mutex_);
-  detect::Tally tally = endings_;
-  if (status.serving) tally.model_version = ParseWhole(status.version).value_or(0);
-  return tally;
 }
 
 std::vector<protect::Measure> ServeLoop::MissingNow() const {
@@ -144,13 +137,9 @@ std::vector<protect::Measure> ServeLoop::MissingNow() const {
   return status.model ? status.model->protections.Missing() : std::vector<protect::Measure>();
 }
 
-void ServeLoop::CountEnding(const worker::Ending& ending) {
-  if (ending.cause == worker::EndCause::kQuit) return;
+void ServeLoop::SaveSoon() {
   {
     const std::scoped_lock lock(mutex_);
-    endings_.worker_endings += 1;
-    endings_.changed_weights += ending.cause == worker::EndCause::kTampered ? 1 : 0;
-    endings_.refused_calls += ending.cause == worker::EndCause::kRefusedCall ? 1 : 0;
     has_news_ = true;
   }
   wake_.notify_all();
@@ -158,7 +147,7 @@ void ServeLoop::CountEnding(const worker::Ending& ending) {
 
 // On the supervisor's thread.
 void ServeLoop::OnEvent(const worker::Event& event) {
-  if (event.kind == worker::EventKind::kEnded && event.ending) CountEnding(*event.ending);
+  if (event.ending && event.ending->cause != worker::EndCause::kQuit) SaveSoon();
   const auto cause = event.ending ? worker::NameOf(event.ending->cause) : std::string_view();
   const std::initializer_list<LogField> fields = {
       {"version", event.version}, {"detail", event.detail}, {"cause", cause}, {"delay_ms", event.retry.count()}};
@@ -173,6 +162,20 @@ void ServeLoop::OnEvent(const worker::Event& event) {
       return log_.Warn("model_expired", fields);
     case worker::EventKind::kStartFailed:
       return log_.Warn("model_start_failed", fields);
+  }
+}
+
+// On any thread that answers.
+void ServeLoop::OnDetection(const serving::DetectionEvent& event) {
+  SaveSoon();
+  using Kind = serving::DetectionEvent::Kind;
+  switch (event.kind) {
+    case Kind::kExtraction:
+      return log_.Warn("detector_extraction", {{"asker", event.asker}, {"reason", event.detail}});
+    case Kind::kOverBudget:
+      return log_.Warn("detector_over_budget", {{"asker", event.asker}, {"reason", event.detail}});
+    case Kind::kDrift:
+      return log_.Warn("detector_drift", {{"reason", event.detail}});
   }
 }
 
@@ -323,9 +326,10 @@ Result<void> ServeLoop::ServeUntil(const std::stop_token& stop) {
   ConnectionLog observer(log_);
   serving::ModelServerOptions server_options = options_.server;
   server_options.model_name = options_.task.str();
+  server_options.on_detection = [this](const serving::DetectionEvent& event) { OnDetection(event); };
   TACIT_TRY(const auto threads, net::IoThreads::Create(kServingThreads));
-  serving::TokenGate gate(options_.port.tokens, log_, clock_);
-  serving::ModelServer server(std::move(server_options), *model_, clock_, &gate);
+  gate_ = std::make_unique<serving::TokenGate>(options_.port.tokens, log_, clock_);
+  server_ = std::make_unique<serving::ModelServer>(std::move(server_options), *model_, clock_, gate_.get());
   const net::ListenerOptions listener = SocketOptions(options_);
   std::vector<std::unique_ptr<net::HttpServer>> listeners(2);
   TACIT_TRY(listeners[0], net::HttpServer::Create(*threads, listener, observer));
@@ -333,14 +337,14 @@ Result<void> ServeLoop::ServeUntil(const std::stop_token& stop) {
   std::erase(listeners, nullptr);
   threads->Start();
   for (const auto& http : listeners)
-    http->Serve([&server](net::HttpRequest& request) { return server.Handle(request); });
+    http->Serve([this](net::HttpRequest& request) { return server_->Handle(request); });
   log_.Info("serving_started", {{"socket", listener.unix_path.string()}, {"model", options_.task.str()}});
   ServeStored();
   Watch(stop);
   const SteadyTime drained = clock_.SteadyNow() + options_.drain;
   for (const auto& http : listeners) http->StopAccepting();
   for (const auto& http : listeners) http->Drain(drained);
-  server.Stop();
+  server_->Stop();
   threads->StopAndJoin();
   Present(reporter_, kOpenedByRun).Save();
   return {};

@@ -20,12 +20,12 @@
 #include "common/net/http_server.h"
 #include "edge_agent/app/kept_model.h"
 #include "edge_agent/app/serving_port.h"
-#include "edge_agent/detect/tally.h"
 #include "edge_agent/keys/key_place.h"
 #include "edge_agent/protect/protections.h"
 #include "edge_agent/reports/reporter.h"
 #include "edge_agent/serving/model_server.h"
 #include "edge_agent/serving/served_model.h"
+#include "edge_agent/serving/token_gate.h"
 
 namespace tacit::agent {
 
@@ -58,11 +58,11 @@ class ServeLoop {
  private:
   [[nodiscard]] worker::SupervisorOptions SupervisorOptionsNow();
   void OnEvent(const worker::Event& event);
-  void CountEnding(const worker::Ending& ending);
-  [[nodiscard]] detect::Tally Counted() const;
+  void SaveSoon();
   [[nodiscard]] std::vector<protect::Measure> MissingNow() const;
   Result<reports::Reporter> MakeReporter(const enrolment::EnrolledIdentity& identity);
   void Report();
+  void OnDetection(const serving::DetectionEvent& event);
   [[nodiscard]] std::shared_ptr<worker::ModelSource> SourceOf(const delivery::Current& current);
   void ServeStored();
   void Take(delivery::Current current);
@@ -83,17 +83,18 @@ class ServeLoop {
   std::optional<KeptModel> kept_;  // set by Run, before the supervisor that opens models with it
   std::optional<reports::Reporter> reporter_;
   std::unique_ptr<serving::SupervisedModel> model_;
-  std::mutex connection_mutex_;    // guards the connections, which are replaced and cancelled
-  std::string certificate_;        // that it was made with
-  std::optional<Digest256> used_;  // what serves, or served last
-  int failed_tries_ = 0;           // of one version
+  std::unique_ptr<serving::TokenGate> gate_;
+  std::unique_ptr<serving::ModelServer> server_;  // set before anything is served or reported
+  std::mutex connection_mutex_;                   // guards the connections, which are replaced and cancelled
+  std::string certificate_;                       // that it was made with
+  std::optional<Digest256> used_;                 // what serves, or served last
+  int failed_tries_ = 0;                          // of one version
   SteadyTime refresh_at_;
   SteadyTime look_at_;  // for another certificate
   SteadyTime again_at_ = SteadyTime::max();
   SteadyTime save_at_;  // what was counted
   mutable std::mutex mutex_;
-  detect::Tally endings_;  // of workers; guarded by mutex_, as is the next
-  bool has_news_ = false;  // that should be on the disk at once
+  bool has_news_ = false;  // that should be on the disk at once; guarded by mutex_
   std::condition_variable_any wake_;
 };
 

@@ -37,14 +37,14 @@ double SlidingCount::Within(std::uint64_t window, std::uint64_t now) const {
   return 0;
 }
 
-void SlidingCount::Add(std::uint64_t window, std::uint64_t now) {
+void SlidingCount::Add(std::uint64_t window, std::uint64_t now, std::uint64_t queries) {
   const std::uint64_t slot = now / window;
   if (slot != slot_) {
     previous_ = slot == slot_ + 1 ? current_ : 0;
     current_ = 0;
     slot_ = slot;
   }
-  ++current_;
+  current_ += queries;
 }
 
 ExtractionGuard::ExtractionGuard(const ExtractionOptions& options, Mode mode, const Calibration& calibration)

@@ -22,7 +22,7 @@ namespace tacit::detect {
 class SlidingCount {
  public:
   [[nodiscard]] double Within(std::uint64_t window, std::uint64_t now) const;
-  void Add(std::uint64_t window, std::uint64_t now);
+  void Add(std::uint64_t window, std::uint64_t now, std::uint64_t queries = 1);
 
  private:
   std::uint64_t slot_ = 0;

@@ -75,26 +75,32 @@ net::HttpResponse ServerMetadata() {
       {{"name", "tacit-agent"}, {"version", kVersion}, {"extensions", OrderedJson::array({"binary_tensor_data"})}}));
 }
 
-net::HttpResponse ModelMetadata(const ModelLabel& label, const inference::Signature& signature,
-                                std::string_view degradations) {
+net::HttpResponse ModelMetadata(const ModelLabel& label, const worker::Loaded& model, std::string_view degradations) {
+  OrderedJson parameters = {{"tacit_degradations", degradations}};
+  if (const auto& detectors = model.detectors) {
+    parameters["tacit_calibration"] = ToHex(detectors->calibration);
+    parameters["tacit_mode"] = detect::NameOf(detectors->policy.mode);
+  }
   return JsonAnswer(TextOf({{"name", label.name},
                             {"versions", OrderedJson::array({label.version})},
                             {"platform", "tacit_graph"},
-                            {"inputs", PortsJson(signature.inputs)},
-                            {"outputs", PortsJson(signature.outputs)},
-                            {"parameters", {{"tacit_degradations", degradations}}}}));
+                            {"inputs", PortsJson(model.signature.inputs)},
+                            {"outputs", PortsJson(model.signature.outputs)},
+                            {"parameters", std::move(parameters)}}));
 }
 
 Result<net::HttpResponse> InferAnswer(const ModelLabel& label, const InferRequest& request,
-                                      const inference::Signature& signature, std::span<const ByteSpan> outputs) {
+                                      const InferOutputs& outputs) {
   std::string json = R"({"model_name":)" + JsonQuote(label.name) + R"(,"model_version":)" + JsonQuote(label.version);
   if (request.id) json += R"(,"id":)" + JsonQuote(*request.id);
+  if (!outputs.parameters.empty()) json += R"(,"parameters":)" + std::string(outputs.parameters);
   json += R"(,"outputs":[)";
   bool binary = false;
   for (std::size_t i = 0; i < request.outputs.size(); ++i) {
     const WantedOutput& wanted = request.outputs[i];
     if (i > 0) json += ',';
-    TACIT_TRY_VOID(AppendOutput(wanted, signature.outputs[wanted.port], outputs[wanted.port], request.rows, json));
+    const inference::Port& port = outputs.signature.outputs[wanted.port];
+    TACIT_TRY_VOID(AppendOutput(wanted, port, outputs.values[wanted.port], request.rows, json));
     binary = binary || wanted.form == TensorForm::kBinary;
   }
   json += "]}";
@@ -103,7 +109,7 @@ Result<net::HttpResponse> InferAnswer(const ModelLabel& label, const InferReques
   response.content_type = "application/octet-stream";
   response.headers = {{"Inference-Header-Content-Length", std::to_string(json.size())}};
   for (const WantedOutput& wanted : request.outputs) {
-    if (wanted.form == TensorForm::kBinary) json += AsText(outputs[wanted.port]);
+    if (wanted.form == TensorForm::kBinary) json += AsText(outputs.values[wanted.port]);
   }
   response.body = std::move(json);
   return response;

@@ -10,6 +10,7 @@
 #include "common/base/result.h"
 #include "common/net/http.h"
 #include "edge_agent/serving/infer_request.h"
+#include "edge_agent/worker/messages.h"
 
 // What the protocol answers. Source: Open Inference Protocol, "HTTP/REST".
 namespace tacit::serving {
@@ -29,13 +30,18 @@ struct ModelLabel {
 
 /// Of the server: name, version, extensions.
 net::HttpResponse ServerMetadata();
-/// Inputs and outputs of a model; `degradations`: what does not hold of its worker's protections, or nothing.
-net::HttpResponse ModelMetadata(const ModelLabel& label, const inference::Signature& signature,
-                                std::string_view degradations);
+/// Inputs and outputs of a model, and of its detectors, where it has some, calibration and mode; `degradations`: what
+/// does not hold of its worker's protections, or nothing.
+net::HttpResponse ModelMetadata(const ModelLabel& label, const worker::Loaded& model, std::string_view degradations);
 
-/// What a model computed, in the form that was asked for. Shape: `outputs` are all of the signature, each of
-/// `request.rows` rows. Errors: kDataLoss for numbers that JSON cannot say.
+/// What a model computed. Shape: `values` are of all outputs of the signature, each of the request's rows.
+struct InferOutputs {
+  const inference::Signature& signature;
+  std::span<const ByteSpan> values;
+  std::string_view parameters = {};  ///< Of the answer: a JSON object, or nothing.
+};
+/// The outputs in the form that was asked for. Errors: kDataLoss for numbers that JSON cannot say.
 Result<net::HttpResponse> InferAnswer(const ModelLabel& label, const InferRequest& request,
-                                      const inference::Signature& signature, std::span<const ByteSpan> outputs);
+                                      const InferOutputs& outputs);
 
 }  // namespace tacit::serving

@@ -76,6 +76,8 @@ Batcher::Jobs Batcher::TakeBatch(const std::shared_ptr<Job>& first) {
 Result<worker::Answer> Batcher::Ask(const Jobs& jobs, std::size_t rows) const {
   SteadyPoint deadline = SteadyPoint::max();
   for (const auto& job : jobs) deadline = std::min(deadline, job->deadline);
+  std::vector<detect::Asker> askers;
+  for (const auto& job : jobs) askers.push_back({.identity = job->asker, .rows = job->rows});
   std::vector<AlignedBuffer> together;
   std::vector<ByteSpan> inputs;
   for (std::size_t i = 0; i < jobs.front()->inputs.size(); ++i) {
@@ -83,7 +85,7 @@ Result<worker::Answer> Batcher::Ask(const Jobs& jobs, std::size_t rows) const {
     inputs.push_back(jobs.size() > 1 ? std::as_const(together.back()).bytes()
                                      : std::as_const(jobs.front()->inputs[i]).bytes());
   }
-  return model_.Infer(rows, inputs, deadline);
+  return model_.Infer(rows, inputs, askers, deadline);
 }
 
 void Batcher::Run(const Jobs& jobs) {
@@ -97,7 +99,8 @@ void Batcher::Run(const Jobs& jobs) {
     const auto whole = std::make_shared<const worker::Answer>(*std::move(answer));
     std::size_t begin = 0;
     for (const auto& job : jobs) {
-      job->answer_.emplace(BatchedAnswer{.whole = whole, .outputs = RowsOf(*whole, begin, job->rows)});
+      job->answer_.emplace(BatchedAnswer{
+          .whole = whole, .outputs = RowsOf(*whole, begin, job->rows), .first_row = begin, .rows = job->rows});
       begin += job->rows;
     }
   }

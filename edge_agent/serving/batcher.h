@@ -27,6 +27,8 @@ struct BatchLimits {
 struct BatchedAnswer {
   std::shared_ptr<const worker::Answer> whole;
   std::vector<ByteSpan> outputs;  ///< The request's rows of each output.
+  std::size_t first_row = 0;      ///< Of the request in the whole.
+  std::size_t rows = 0;
 };
 
 /// Runs requests that wait at the same time as one, so that the worker is asked once for all of them: each gets the
@@ -38,6 +40,7 @@ class Batcher {
   struct Job {
     std::string version;  ///< Of the model that it was checked against: others are not run with it.
     std::size_t rows = 0;
+    Digest128 asker{};  ///< Who asks, for detectors.
     std::vector<AlignedBuffer> inputs;
     SteadyPoint deadline = SteadyPoint::max();
 

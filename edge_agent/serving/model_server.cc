@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kParsedAtOnce = std::size_t{64} * 1024;
 constexpr Millis kBusyRetry{1000};
 constexpr Millis kWrongTokenRetry{60'000};
+// Source: RFC 9110, section 15.5.21 (Unprocessable Content): the request is well formed, and refused for what it says.
+constexpr int kRejected = 422;
 
 std::vector<std::string_view> PartsOf(std::string_view path) {
   std::vector<std::string_view> parts;
@@ -82,7 +84,7 @@ struct ModelServer::Route {
 // The model as it is when a request begins.
 struct ModelServer::Snapshot {
   ModelLabel label;
-  inference::Signature signature;
+  worker::Loaded model;
   std::string degradations;
 };
 
@@ -91,6 +93,7 @@ ModelServer::ModelServer(ModelServerOptions options, ServedModel& model, const C
       model_(model),
       tokens_(tokens),
       quotas_(options_.quotas, clock),
+      detection_(clock, options_.on_detection),
       batcher_(options_.batch, model),
       pool_(1, options_.max_waiting) {}
 
@@ -143,9 +146,22 @@ Result<ModelServer::Snapshot> ModelServer::Look(const Route& route) const {
     return Fail(ErrorCode::kNotFound,
                 "version " + Excerpt(route.version) + " is not served; version " + status.version + " is");
   }
+  std::string degradations = status.model->protections.Degradations();
   return Snapshot{.label = {.name = options_.model_name, .version = std::move(status.version)},
-                  .signature = std::move(status.model->signature),
-                  .degradations = status.model->protections.Degradations()};
+                  .model = *std::move(status.model),
+                  .degradations = std::move(degradations)};
+}
+
+detect::Tally ModelServer::Counted() const {
+  detect::Tally tally = detection_.Counted();
+  const worker::SupervisorStatus status = model_.status();
+  tally.worker_endings = status.endings;
+  tally.changed_weights = status.changed_weights;
+  tally.refused_calls = status.refused_calls;
+  if (!status.serving || !status.model) return tally;
+  tally.model_version = ParseWhole(status.version).value_or(0);
+  if (const auto& detectors = status.model->detectors) tally.calibration = detectors->calibration;
+  return tally;
 }
 
 net::HttpResponse ModelServer::ShowReady() const {
@@ -162,7 +178,7 @@ net::HttpResponse ModelServer::Show(const Route& route) const {
   const auto snapshot = Look(route);
   if (!snapshot) return ErrorAnswer(snapshot.error());
   if (route.what == What::kModelReady) return JsonAnswer(R"({"name":")" + options_.model_name + R"(","ready":true})");
-  return ModelMetadata(snapshot->label, snapshot->signature, snapshot->degradations);
+  return ModelMetadata(snapshot->label, snapshot->model, snapshot->degradations);
 }
 
 net::Task<net::HttpResponse> ModelServer::Handle(net::HttpRequest& request) {
@@ -198,7 +214,11 @@ net::Task<net::HttpResponse> ModelServer::Infer(net::HttpRequest& request, const
   auto parsed = co_await ReadRequest(request, *snapshot);
   if (!parsed) co_return FailureAnswer(parsed.error());
   if (const auto rows = place->TakeRows(parsed->rows); !rows) co_return Refusal(rows.error());
-  auto answer = co_await Ask(*snapshot, *std::move(parsed));
+  if (const auto& detectors = snapshot->model.detectors) {
+    const auto admitted = detection_.Admit(detectors->policy, identity, parsed->rows);
+    if (!admitted) co_return Refusal(admitted.error());
+  }
+  auto answer = co_await Ask(*snapshot, *std::move(parsed), identity);
   co_return answer ? *std::move(answer) : FailureAnswer(answer.error());
 }
 
@@ -206,20 +226,26 @@ net::Task<Result<InferRequest>> ModelServer::ReadRequest(net::HttpRequest& reque
   TACIT_CO_TRY(const Bytes bytes, co_await request.ReadBody(options_.max_body_bytes));
   const auto header_length = request.Header("inference-header-content-length");
   TACIT_CO_TRY(const InferBody body, SplitBody(bytes, header_length));
-  const auto parse = [&] { return ParseInferRequest(body, snapshot.signature, options_.limits); };
+  const auto parse = [&] { return ParseInferRequest(body, snapshot.model.signature, options_.limits); };
   if (body.json.size() <= kParsedAtOnce) co_return parse();
   co_return co_await pool_.Run(parse);
 }
 
-net::Task<Result<net::HttpResponse>> ModelServer::Ask(const Snapshot& snapshot, InferRequest request) {
+net::Task<Result<net::HttpResponse>> ModelServer::Ask(const Snapshot& snapshot, InferRequest request,
+                                                      std::string identity) {
   const auto job = std::make_shared<Batcher::Job>();
   job->version = snapshot.label.version;
   job->rows = request.rows;
+  job->asker = Xxh3(AsBytes(identity));
   job->inputs = std::move(request.inputs);
   job->deadline = std::chrono::steady_clock::now() + options_.infer_deadline;
   batcher_.Add(job);
   auto answer = co_await pool_.Run([this, job] { return batcher_.Finish(job); });
-  if (answer) co_return Answer(snapshot, request, *answer);
+  if (answer) {
+    const auto decided = detection_.Decide(identity, *answer);
+    if (!decided) co_return ErrorAnswer(kRejected, decided.error());
+    co_return Answer(snapshot, request, *answer, *decided);
+  }
   batcher_.Withdraw(job);
   if (model_.status().version != job->version)
     co_return Fail(ErrorCode::kUnavailable, "the model was replaced while this request waited; ask again");
@@ -228,14 +254,14 @@ net::Task<Result<net::HttpResponse>> ModelServer::Ask(const Snapshot& snapshot, 
 
 // The version that answered may be a later one than that which the request was read for.
 Result<net::HttpResponse> ModelServer::Answer(const Snapshot& snapshot, const InferRequest& request,
-                                              const BatchedAnswer& answer) const {
-  const auto& ports = snapshot.signature.outputs;
+                                              const BatchedAnswer& answer, std::string_view parameters) const {
+  const auto& ports = snapshot.model.signature.outputs;
   bool fits = answer.outputs.size() == ports.size();
   for (std::size_t i = 0; fits && i < ports.size(); ++i)
     fits = answer.outputs[i].size() == request.rows * worker::RowBytes(ports[i]);
   if (!fits) return Fail(ErrorCode::kUnavailable, "the model was replaced by another kind; look at it and ask again");
-  return InferAnswer({.name = snapshot.label.name, .version = answer.whole->version}, request, snapshot.signature,
-                     answer.outputs);
+  return InferAnswer({.name = snapshot.label.name, .version = answer.whole->version}, request,
+                     {.signature = snapshot.model.signature, .values = answer.outputs, .parameters = parameters});
 }
 
 }  // namespace tacit::serving

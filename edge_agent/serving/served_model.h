@@ -7,6 +7,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "edge_agent/detect/watch.h"
 #include "edge_agent/worker/supervisor.h"
 
 namespace tacit::serving {
@@ -16,7 +17,8 @@ class ServedModel {
  public:
   virtual ~ServedModel() = default;
   /// As worker::Supervisor::Infer.
-  virtual Result<worker::Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint deadline) = 0;
+  virtual Result<worker::Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs,
+                                       std::span<const detect::Asker> askers, SteadyPoint deadline) = 0;
   [[nodiscard]] virtual worker::SupervisorStatus status() const = 0;
 };
 
@@ -24,8 +26,9 @@ class ServedModel {
 class SupervisedModel final : public ServedModel {
  public:
   explicit SupervisedModel(worker::SupervisorOptions options) : supervisor_(std::move(options)) {}
-  Result<worker::Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint deadline) override {
-    return supervisor_.Infer(rows, inputs, deadline);
+  Result<worker::Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs,
+                               std::span<const detect::Asker> askers, SteadyPoint deadline) override {
+    return supervisor_.Infer(rows, inputs, askers, deadline);
   }
   [[nodiscard]] worker::SupervisorStatus status() const override { return supervisor_.status(); }
   /// As worker::Supervisor::Serve.

@@ -70,12 +70,15 @@ std::string BundleSource::version() const {
   return version_;
 }
 
-Result<ByteSpan> OpenBundledModel(int file, ByteSpan opening, inference::Memory& weights) {
+Result<OpenedModel> OpenBundledModel(int file, ByteSpan opening, inference::Memory& weights) {
   TACIT_TRY(const bundle::PayloadTicket ticket, bundle::PayloadTicket::Parse(opening));
   TACIT_TRY(const std::span<std::uint8_t> model, weights.Take(ticket.plaintext_size));
   DescriptorSource source(file, ticket.offset);
   TACIT_TRY_VOID(bundle::ReadPayload(source, ticket, model));
-  return ByteSpan(model);
+  const ByteSpan all(model);
+  const std::size_t detectors = ticket.detectors_size;
+  return OpenedModel{
+      .model = all.first(all.size() - detectors), .detectors = all.last(detectors), .calibration = ticket.calibration};
 }
 
 }  // namespace tacit::worker

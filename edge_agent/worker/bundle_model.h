@@ -12,6 +12,7 @@
 #include "common/bundle/byte_source.h"
 #include "common/bundle/open_bundle.h"
 #include "edge_agent/inference/engine.h"
+#include "edge_agent/worker/serve.h"
 #include "edge_agent/worker/supervisor.h"
 
 namespace tacit::worker {
@@ -43,6 +44,6 @@ class BundleSource final : public ModelSource {
 
 /// The other half, in the worker: an OpenModel, whose `opening` is a bundle::PayloadTicket.
 /// Errors: as bundle::ReadPayload; kUnavailable for a model that is larger than the worker's memory.
-Result<ByteSpan> OpenBundledModel(int file, ByteSpan opening, inference::Memory& weights);
+Result<OpenedModel> OpenBundledModel(int file, ByteSpan opening, inference::Memory& weights);
 
 }  // namespace tacit::worker

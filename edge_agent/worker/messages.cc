@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "edge_agent/worker/fields.h"
 
 namespace tacit::worker {
 namespace {
@@ -16,47 +17,13 @@ constexpr std::size_t kMostRowBytes = std::size_t{1} << 31U;
 constexpr std::size_t kMostText = 1024;
 constexpr std::array<std::uint8_t, kTensorAlignment> kPadding{};
 
-std::unexpected<Error> Malformed(const char* what) {
-  return Fail(ErrorCode::kMalformed, std::string("between agent and worker: ") + what);
-}
-
 std::size_t Padded(std::size_t size) {
   return (size + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
 }
 
-// Reads fields off the front; what is missing makes all of it malformed.
-class Fields {
- public:
-  explicit Fields(ByteSpan bytes) : left_(bytes) {}
-
-  template <typename T>
-  T Number() {
-    T value{};
-    const ByteSpan bytes = Raw(sizeof value);
-    if (!bytes.empty()) std::memcpy(&value, bytes.data(), sizeof value);
-    return value;
-  }
-  ByteSpan Raw(std::size_t size) {
-    if (size > left_.size()) {
-      short_ = true;
-      left_ = {};
-    }
-    if (short_) return {};
-    const ByteSpan taken = left_.first(size);
-    left_ = left_.subspan(size);
-    return taken;
-  }
-  [[nodiscard]] bool good() const { return !short_; }
-  [[nodiscard]] bool at_end() const { return !short_ && left_.empty(); }
-
- private:
-  ByteSpan left_;
-  bool short_ = false;
-};
-
 bool IsKind(std::uint8_t code) {
-  return (code >= std::to_underlying(Kind::kLoad) && code <= std::to_underlying(Kind::kQuit)) ||
-         (code >= std::to_underlying(Kind::kReady) && code <= std::to_underlying(Kind::kFailed));
+  return (code >= std::to_underlying(Kind::kLoad) && code <= std::to_underlying(Kind::kJudge)) ||
+         (code >= std::to_underlying(Kind::kReady) && code <= std::to_underlying(Kind::kJudged));
 }
 
 bool IsElement(std::uint8_t code) {
@@ -113,6 +80,35 @@ Result<std::vector<inference::Port>> ReadPorts(Fields& fields) {
     ports.push_back(std::move(port));
   }
   return ports;
+}
+
+void Write(ByteWriter& writer, const std::optional<LoadedDetectors>& detectors) {
+  writer.U8(detectors ? 1 : 0);
+  if (!detectors) return;
+  const detect::Policy& policy = detectors->policy;
+  writer.Raw(detectors->calibration).U8(std::to_underlying(policy.mode)).U64(policy.identity_budget);
+  writer.U64(policy.device_budget).U64(policy.window_seconds);
+}
+
+Result<std::optional<LoadedDetectors>> ReadDetectors(Fields& fields) {
+  const auto there = fields.Number<std::uint8_t>();
+  if (!fields.good() || there > 1) return Malformed("no answer to a load");
+  if (there == 0) return std::optional<LoadedDetectors>();
+  LoadedDetectors detectors;
+  const ByteSpan calibration = fields.Raw(detectors.calibration.size());
+  std::ranges::copy(calibration, detectors.calibration.begin());
+  const auto mode = fields.Number<std::uint8_t>();
+  detect::Policy& policy = detectors.policy;
+  policy.identity_budget = fields.Number<std::uint64_t>();
+  policy.device_budget = fields.Number<std::uint64_t>();
+  policy.window_seconds = fields.Number<std::uint64_t>();
+  if (!fields.good() || mode > std::to_underlying(detect::Mode::kReject) ||
+      std::max(policy.identity_budget, policy.device_budget) > detect::Policy::kMostRows || policy.window_seconds < 1 ||
+      policy.window_seconds > detect::Policy::kLongestWindow) {
+    return Malformed("no policy of detectors");
+  }
+  policy.mode = static_cast<detect::Mode>(mode);
+  return std::optional(detectors);
 }
 
 }  // namespace
@@ -185,6 +181,7 @@ Bytes EncodeLoaded(const Loaded& loaded) {
   Write(writer, loaded.signature.inputs);
   Write(writer, loaded.signature.outputs);
   writer.Raw(loaded.digest).Raw(loaded.protections.Encode());
+  Write(writer, loaded.detectors);
   return std::move(writer).Take();
 }
 
@@ -195,7 +192,10 @@ Result<Loaded> ParseLoaded(ByteSpan body) {
   TACIT_TRY(loaded.signature.outputs, ReadPorts(fields));
   const ByteSpan digest = fields.Raw(loaded.digest.size());
   const ByteSpan protections = fields.Raw(protect::Protections::kEncodedSize);
+  TACIT_TRY(loaded.detectors, ReadDetectors(fields));
   if (!fields.at_end()) return Malformed("no answer to a load");
+  // What is asked of a model with detectors is its only input, and who asks.
+  if (loaded.detectors && loaded.signature.inputs.size() != 1) return Malformed("detectors of a model of many inputs");
   std::ranges::copy(digest, loaded.digest.begin());
   TACIT_TRY(loaded.protections, protect::Protections::Parse(protections));
   return loaded;

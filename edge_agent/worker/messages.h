@@ -3,12 +3,15 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
+#include "edge_agent/detect/policy.h"
+#include "edge_agent/detect/watch.h"
 #include "edge_agent/inference/engine.h"
 #include "edge_agent/protect/protections.h"
 
@@ -22,11 +25,13 @@ enum class Kind : std::uint8_t {
   kGradient = 3,  ///< Tensors: the only input, and the classes, uint32.
   kHealth = 4,    ///< Nothing.
   kQuit = 5,      ///< Nothing, and no answer but the end: overwrites all and ends.
+  kJudge = 6,     ///< Tensors: as kInfer, and at the end the askers; of a model that has detectors.
   kReady = 64,    ///< State; the first frame of a worker, unasked.
   kLoaded = 65,   ///< Loaded.
   kTensors = 66,  ///< Tensors: outputs, or the gradient.
   kState = 67,    ///< State.
   kFailed = 68,   ///< Failure.
+  kJudged = 69,   ///< Tensors: outputs, and at the end what is said of their rows.
 };
 
 struct Header {
@@ -65,15 +70,31 @@ Result<Tensors> ParseTensors(ByteSpan body);
 /// Bytes of one row of what goes in or out.
 std::size_t RowBytes(const inference::Port& port);
 
+/// What an agent learns of the detectors of a model: nothing that it was calibrated by.
+struct LoadedDetectors {
+  Digest256 calibration{};
+  detect::Policy policy;
+  bool operator==(const LoadedDetectors&) const = default;
+};
+
 /// What an agent learns of a model.
 struct Loaded {
   inference::Signature signature;
   Digest256 digest{};  ///< SHA-256 of the model in the worker's memory.
   protect::Protections protections;
+  std::optional<LoadedDetectors> detectors = {};  ///< Of a model of one input.
 };
 Bytes EncodeLoaded(const Loaded& loaded);
 /// Errors: kMalformed; also for a signature of more than kMostTensors ports a side, or a row of more than 2^31 bytes.
 Result<Loaded> ParseLoaded(ByteSpan body);
+
+Bytes EncodeAskers(std::span<const detect::Asker> askers);
+/// Errors: kMalformed; also where they have not `rows` rows together.
+Result<std::vector<detect::Asker>> ParseAskers(ByteSpan bytes, std::size_t rows);
+
+Bytes EncodeJudgement(const detect::Judgement& judgement);
+/// Errors: kMalformed; also where it is not of `rows` rows.
+Result<detect::Judgement> ParseJudgement(ByteSpan bytes, std::size_t rows);
 
 struct State {
   protect::Protections protections;

@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/check.h"
 #include "common/crypto/digest.h"
 #include "common/crypto/secret.h"
 #include "edge_agent/protect/protected_memory.h"
 #include "edge_agent/protect/start_pages.h"
 #include "edge_agent/worker/ending.h"
+#include "edge_agent/worker/judging.h"
 #include "edge_agent/worker/sandbox.h"
 #include "edge_agent/worker/worker_process.h"
 
@@ -29,15 +31,27 @@ constexpr std::chrono::seconds kAnswerTime{60};
 // A model, and whatever was computed by it.
 class LoadedModel {
  public:
-  LoadedModel(const ServeOptions& options, const WorkerParts& parts, protect::Kernel& kernel)
-      : weights_(options.memory, kernel), workspace_(options.memory, kernel), engine_(parts.make_engine(workspace_)) {}
+  LoadedModel(const ServeOptions& options, const WorkerParts& parts, protect::Kernel& kernel, const Clock& clock)
+      : clock_(&clock),
+        weights_(options.memory, kernel),
+        workspace_(options.memory, kernel),
+        engine_(parts.make_engine(workspace_)) {}
 
-  Result<Loaded> Load(const Frame& frame, const WorkerParts& parts, const ServeOptions& options, const Clock& clock) {
-    TACIT_TRY(const ByteSpan model, parts.open(frame.file.get(), frame.body.bytes(), weights_));
+  Result<Loaded> Load(const Frame& frame, const WorkerParts& parts, const ServeOptions& options) {
+    TACIT_TRY(const OpenedModel opened, parts.open(frame.file.get(), frame.body.bytes(), weights_));
     TACIT_TRY_VOID(weights_.Seal());
-    TACIT_TRY_VOID(engine_->Load(model));
-    watch_.emplace(model, options.watch, clock);
-    return Loaded{.signature = engine_->signature(), .digest = watch_->digest(), .protections = protections()};
+    TACIT_TRY_VOID(engine_->Load(opened.model));
+    std::optional<LoadedDetectors> detectors;
+    if (!opened.detectors.empty()) {
+      TACIT_TRY(Judging judging, Judging::Create(opened, *engine_));
+      detectors = judging.Describe();
+      judging_.emplace(std::move(judging));
+    }
+    watch_.emplace(opened.model, options.watch, *clock_);
+    return Loaded{.signature = engine_->signature(),
+                  .digest = watch_->digest(),
+                  .protections = protections(),
+                  .detectors = detectors};
   }
 
   Result<std::vector<Bytes>> Infer(const Tensors& inputs, std::size_t answer_limit) {
@@ -51,6 +65,24 @@ class LoadedModel {
     for (const inference::Port& port : ports) outputs.emplace_back(inputs.rows * RowBytes(port));
     const std::vector<std::span<std::uint8_t>> spans(outputs.begin(), outputs.end());
     TACIT_TRY_VOID(engine_->Run(inputs.rows, inputs.values, spans));
+    return outputs;
+  }
+
+  // As Infer, of inputs at whose end the askers stand; the judgement stands at the end of the outputs.
+  Result<std::vector<Bytes>> Judge(const Tensors& tensors, std::size_t answer_limit) {
+    if (!judging_ || tensors.values.size() != 2) {
+      return Fail(ErrorCode::kMalformed, "to be judged, rows need a model with detectors, and askers");
+    }
+    TACIT_TRY(const std::vector<detect::Asker> askers, ParseAskers(tensors.values[1], tensors.rows));
+    const Tensors inputs{.rows = tensors.rows, .values = {tensors.values[0]}};
+    // An eighth is left for verdicts of four bytes each.
+    if (tensors.rows > answer_limit / 64) return Fail(ErrorCode::kTooLarge, "so many rows cannot be judged at once");
+    TACIT_TRY(std::vector<Bytes> outputs, Infer(inputs, answer_limit - answer_limit / 8));
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(clock_->SteadyNow().time_since_epoch()).count();
+    TACIT_TRY(
+        const detect::Judgement judgement,
+        Present(judging_, "asked above").Judge(inputs.values[0], outputs, askers, static_cast<std::uint64_t>(now)));
+    outputs.push_back(EncodeJudgement(judgement));
     return outputs;
   }
 
@@ -86,9 +118,11 @@ class LoadedModel {
   std::optional<WeightWatch>& watch() { return watch_; }
 
  private:
+  const Clock* clock_;
   ProtectedMemory weights_;
   ProtectedMemory workspace_;
   std::unique_ptr<inference::Engine> engine_;
+  std::optional<Judging> judging_;  // of a model that has detectors
   std::optional<WeightWatch> watch_;
 };
 
@@ -99,9 +133,8 @@ class Server {
       : channel_(channel),
         parts_(parts),
         options_(options),
-        clock_(clock),
         protections_(protections),
-        model_(options, parts, kernel) {}
+        model_(options, parts, kernel, clock) {}
 
   int Run() {
     if (!SendBytes(Kind::kReady, 0, EncodeState({.protections = protections_, .watch_passes = 0}))) return kFaultExit;
@@ -141,6 +174,7 @@ class Server {
         return AnswerLoad(frame);
       case Kind::kInfer:
       case Kind::kGradient:
+      case Kind::kJudge:
         return AnswerTensors(frame);
       case Kind::kHealth:
         return AnswerHealth(frame);
@@ -153,7 +187,7 @@ class Server {
     // Its memory cannot be used twice: see ProtectedMemory.
     if (load_begun_) return SendFailure(frame.id, {ErrorCode::kConflict, "a worker loads one model"});
     load_begun_ = true;
-    auto loaded = model_.Load(frame, parts_, options_, clock_);
+    auto loaded = model_.Load(frame, parts_, options_);
     if (!loaded) {
       model_.Wipe();
       return SendFailure(frame.id, loaded.error());
@@ -169,14 +203,17 @@ class Server {
     if (!results) return SendFailure(frame.id, results.error());
     const std::vector<ByteSpan> spans(results->begin(), results->end());
     const TensorParts parts(rows_, spans);
-    return Send({.kind = Kind::kTensors, .id = frame.id, .body = parts.parts()});
+    const Kind answer = frame.kind == Kind::kJudge ? Kind::kJudged : Kind::kTensors;
+    return Send({.kind = answer, .id = frame.id, .body = parts.parts()});
   }
 
   Result<std::vector<Bytes>> Compute(const Frame& frame) {
     if (!model_.watch()) return Fail(ErrorCode::kUnavailable, "this worker has no model yet");
     TACIT_TRY(const Tensors inputs, ParseTensors(frame.body.bytes()));
     rows_ = inputs.rows;
-    return frame.kind == Kind::kInfer ? model_.Infer(inputs, channel_.body_limit()) : model_.Gradient(inputs);
+    if (frame.kind == Kind::kGradient) return model_.Gradient(inputs);
+    return frame.kind == Kind::kJudge ? model_.Judge(inputs, channel_.body_limit())
+                                      : model_.Infer(inputs, channel_.body_limit());
   }
 
   bool SendFailure(std::uint64_t id, const Error& error) { return SendBytes(Kind::kFailed, id, EncodeFailure(error)); }
@@ -190,7 +227,6 @@ class Server {
   Channel& channel_;
   const WorkerParts& parts_;
   const ServeOptions& options_;
-  const Clock& clock_;
   protect::Protections protections_;
   LoadedModel model_;
   std::size_t rows_ = 0;

@@ -16,9 +16,15 @@
 
 namespace tacit::worker {
 
+/// What was in a file, in memory that was taken for it.
+struct OpenedModel {
+  ByteSpan model;
+  ByteSpan detectors = {};     ///< detect::Detectors of the model; empty for none.
+  Digest256 calibration = {};  ///< The id that their calibration must have.
+};
 /// Reads the model in `file` into memory that it takes from `weights`, by means of `opening`, whatever the agent's
 /// ModelSource gave. It may use the file's descriptor with read, pread and lseek only, and close it never.
-using OpenModel = std::function<Result<ByteSpan>(int file, ByteSpan opening, inference::Memory& weights)>;
+using OpenModel = std::function<Result<OpenedModel>(int file, ByteSpan opening, inference::Memory& weights)>;
 /// An engine that keeps in `workspace` what it computes.
 using MakeEngine = std::function<std::unique_ptr<inference::Engine>(inference::Memory& workspace)>;
 

@@ -62,15 +62,34 @@ bool AllFinite(ByteSpan bytes) {
   return true;
 }
 
-Result<Answer> ReadAnswer(AlignedBuffer body, std::size_t rows, std::span<const inference::Port> ports) {
-  Answer answer;
-  answer.memory = std::move(body);
-  TACIT_TRY(Tensors tensors, ParseTensors(std::as_const(answer.memory).bytes()));
+Result<void> TakeOutputs(Tensors tensors, std::size_t rows, std::span<const inference::Port> ports, Answer& answer) {
   bool fits = tensors.rows == rows && tensors.values.size() == ports.size();
   for (std::size_t i = 0; fits && i < ports.size(); ++i) fits = tensors.values[i].size() == rows * RowBytes(ports[i]);
   if (!fits) return Fail(ErrorCode::kMalformed, "an inference worker's outputs are not of the model's signature");
   answer.rows = rows;
   answer.outputs = std::move(tensors.values);
+  return {};
+}
+
+Result<Answer> ReadAnswer(AlignedBuffer body, std::size_t rows, std::span<const inference::Port> ports) {
+  Answer answer;
+  answer.memory = std::move(body);
+  TACIT_TRY(Tensors tensors, ParseTensors(std::as_const(answer.memory).bytes()));
+  TACIT_TRY_VOID(TakeOutputs(std::move(tensors), rows, ports, answer));
+  return answer;
+}
+
+// Outputs, and behind them what is said of their rows.
+Result<Answer> ReadJudged(AlignedBuffer body, std::size_t rows, const Loaded& model) {
+  Answer answer;
+  answer.memory = std::move(body);
+  TACIT_TRY(Tensors tensors, ParseTensors(std::as_const(answer.memory).bytes()));
+  if (tensors.values.empty()) return Fail(ErrorCode::kMalformed, "an inference worker judged nothing");
+  TACIT_TRY(detect::Judgement judgement, ParseJudgement(tensors.values.back(), rows));
+  tensors.values.pop_back();
+  TACIT_TRY_VOID(TakeOutputs(std::move(tensors), rows, model.signature.outputs, answer));
+  answer.judged = {.detectors = Present(model.detectors, "only a model with detectors is asked to judge"),
+                   .judgement = std::move(judgement)};
   return answer;
 }
 
@@ -80,6 +99,18 @@ Result<Answer> Ask(WorkerProcess& process, Kind kind, std::size_t rows, std::spa
   const TensorParts parts(rows, inputs);
   TACIT_TRY(AlignedBuffer body, process.Call({.kind = kind, .body = parts.parts()}, Kind::kTensors, deadline));
   auto answer = ReadAnswer(std::move(body), rows, outputs);
+  if (!answer) process.Distrust();
+  return answer;
+}
+
+// Of a model with detectors, which has one input.
+Result<Answer> AskToJudge(WorkerProcess& process, const Loaded& model, std::size_t rows, ByteSpan input,
+                          std::span<const detect::Asker> askers, SteadyPoint deadline) {
+  const Bytes who = EncodeAskers(askers);
+  const std::array<ByteSpan, 2> tensors = {input, who};
+  const TensorParts parts(rows, tensors);
+  TACIT_TRY(AlignedBuffer body, process.Call({.kind = Kind::kJudge, .body = parts.parts()}, Kind::kJudged, deadline));
+  auto answer = ReadJudged(std::move(body), rows, model);
   if (!answer) process.Distrust();
   return answer;
 }
@@ -161,7 +192,8 @@ class Supervisor::Keeper {
     return outcome.get();
   }
 
-  Result<Answer> Ask(Kind kind, std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint deadline) {
+  Result<Answer> Ask(Kind kind, std::size_t rows, std::span<const ByteSpan> inputs,
+                     std::span<const detect::Asker> askers, SteadyPoint deadline) {
     if (rows > options_.process.frame_limit) return Fail(ErrorCode::kInvalidArgument, "so many rows fit in no frame");
     for (;;) {
       const std::shared_ptr<Served> served = Current();
@@ -169,9 +201,7 @@ class Supervisor::Keeper {
       const std::unique_lock lock(served->mutex, deadline);
       if (!lock) return Fail(ErrorCode::kDeadlineExceeded, "the inference worker was busy until the deadline");
       if (served->retired) continue;  // another has taken its place
-      const auto& signature = served->model.signature;
-      const auto& outputs = kind == Kind::kInfer ? signature.outputs : signature.inputs;
-      auto answer = worker::Ask(*served->process, kind, rows, inputs, outputs, deadline);
+      auto answer = AskOne(*served, kind, rows, inputs, askers, deadline);
       if (!served->process->sound()) LetGo(*served);
       if (answer) answer->version = served->source->version();
       return answer;
@@ -184,7 +214,10 @@ class Supervisor::Keeper {
                             .version = source_ ? source_->version() : "",
                             .model = {},
                             .watch_passes = watch_passes_,
-                            .restarts = restarts_};
+                            .restarts = restarts_,
+                            .endings = endings_,
+                            .changed_weights = changed_weights_,
+                            .refused_calls = refused_calls_};
     if (served_) status.model = served_->model;
     return status;
   }
@@ -194,6 +227,16 @@ class Supervisor::Keeper {
     std::shared_ptr<ModelSource> source;
     std::promise<Result<void>> outcome;
   };
+
+  // With the lock of `served`.
+  static Result<Answer> AskOne(const Served& served, Kind kind, std::size_t rows, std::span<const ByteSpan> inputs,
+                               std::span<const detect::Asker> askers, SteadyPoint deadline) {
+    const Loaded& model = served.model;
+    const auto& outputs = kind == Kind::kInfer ? model.signature.outputs : model.signature.inputs;
+    const bool judges = kind == Kind::kInfer && model.detectors && !askers.empty() && inputs.size() == 1;
+    return judges ? AskToJudge(*served.process, model, rows, inputs[0], askers, deadline)
+                  : worker::Ask(*served.process, kind, rows, inputs, outputs, deadline);
+  }
 
   // A worker that cannot be asked any more is the keeper's, at once.
   void LetGo(Served& served) {
@@ -223,6 +266,7 @@ class Supervisor::Keeper {
   void Watch();
   void AskHealth(Served& served);
   void Bury(Served& served);
+  void Count(const Ending& ending);
   void Restart();
   Millis Backoff();
   void Sleep() const;
@@ -236,6 +280,9 @@ class Supervisor::Keeper {
   std::shared_ptr<ModelSource> source_;  // the last version that served
   std::uint64_t watch_passes_ = 0;
   std::uint64_t restarts_ = 0;
+  std::uint64_t endings_ = 0;
+  std::uint64_t changed_weights_ = 0;
+  std::uint64_t refused_calls_ = 0;
 
   // Of the keeper's thread only.
   std::shared_ptr<Served> watched_;  // as served_, also after it failed
@@ -379,6 +426,7 @@ void Supervisor::Keeper::Bury(Served& served) {
   LetGo(served);
   watched_.reset();
   const Ending ending = served.process->End();
+  Count(ending);
   if (Now() - served.since >= options_.longest_backoff) backoff_ = Millis(0);
   const Millis retry = Backoff();
   restart_at_ = Now() + retry;
@@ -387,6 +435,13 @@ void Supervisor::Keeper::Bury(Served& served) {
                      .detail = ending.detail,
                      .ending = ending,
                      .retry = retry});
+}
+
+void Supervisor::Keeper::Count(const Ending& ending) {
+  const std::scoped_lock lock(mutex_);
+  ++endings_;
+  if (ending.cause == EndCause::kTampered) ++changed_weights_;
+  if (ending.cause == EndCause::kRefusedCall) ++refused_calls_;
 }
 
 void Supervisor::Keeper::Restart() {
@@ -419,14 +474,15 @@ Result<void> Supervisor::Serve(std::shared_ptr<ModelSource> source) {
   return keeper_->Serve(std::move(source));
 }
 
-Result<Answer> Supervisor::Infer(std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint deadline) {
-  return keeper_->Ask(Kind::kInfer, rows, inputs, deadline);
+Result<Answer> Supervisor::Infer(std::size_t rows, std::span<const ByteSpan> inputs,
+                                 std::span<const detect::Asker> askers, SteadyPoint deadline) {
+  return keeper_->Ask(Kind::kInfer, rows, inputs, askers, deadline);
 }
 
 Result<Answer> Supervisor::Gradient(std::span<const float> input, std::span<const std::uint32_t> classes,
                                     SteadyPoint deadline) {
   const std::array<ByteSpan, 2> inputs = {AsBytes(input), AsBytes(classes)};
-  return keeper_->Ask(Kind::kGradient, classes.size(), inputs, deadline);
+  return keeper_->Ask(Kind::kGradient, classes.size(), inputs, {}, deadline);
 }
 
 SupervisorStatus Supervisor::status() const {

@@ -68,12 +68,19 @@ struct SupervisorOptions {
   std::function<void(const Event&)> on_event = [](const Event&) {};
 };
 
+/// What a model's detectors say of rows that it answered, and what their owner wants done about it.
+struct Judged {
+  LoadedDetectors detectors;
+  detect::Judgement judgement;
+};
+
 /// The outputs of a model, in memory that they are a part of.
 struct Answer {
   AlignedBuffer memory;
   std::size_t rows = 0;
   std::vector<ByteSpan> outputs;
-  std::string version;  ///< Of the model that gave it.
+  std::string version;                ///< Of the model that gave it.
+  std::optional<Judged> judged = {};  ///< Of a model that has detectors, where it was said who asks.
 };
 
 struct SupervisorStatus {
@@ -82,6 +89,9 @@ struct SupervisorStatus {
   std::optional<Loaded> model = {};  ///< Of the worker that serves.
   std::uint64_t watch_passes = 0;
   std::uint64_t restarts = 0;
+  std::uint64_t endings = 0;          ///< Workers that ended unasked.
+  std::uint64_t changed_weights = 0;  ///< Of them, because weights had changed.
+  std::uint64_t refused_calls = 0;    ///< Of them, because of a system call that is not allowed.
 };
 
 /// Keeps a worker running that answers for one version of a model, and swaps it for another version's.
@@ -103,7 +113,13 @@ class Supervisor {
 
   /// Shape: one span for each input of the signature, of `rows` rows. Errors: as inference::Engine::Run; kUnavailable
   /// while no worker serves; kDeadlineExceeded, after which a worker that was at the question has been killed.
-  Result<Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint deadline);
+  Result<Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint deadline) {
+    return Infer(rows, inputs, {}, deadline);
+  }
+  /// The same, and what detectors say of the rows, where the model has some. Shape: `askers` have `rows` rows together,
+  /// in their order; none of them: nothing is judged.
+  Result<Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs, std::span<const detect::Asker> askers,
+                       SteadyPoint deadline);
   /// As Infer, of inference::Engine::InputGradient: its answer has one output, the gradient.
   Result<Answer> Gradient(std::span<const float> input, std::span<const std::uint32_t> classes, SteadyPoint deadline);
 

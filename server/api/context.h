@@ -22,6 +22,10 @@ namespace tacit::delivery {
 class BundleCache;
 }
 
+namespace tacit::detectors {
+class Calibrations;
+}
+
 namespace tacit::api {
 
 class AccessTokens;
@@ -37,6 +41,7 @@ struct Context {
   net::ComputePool& figures;   ///< For accountants: one question after the other, and never in the way of an update.
   net::ComputePool& bundling;  ///< One thread, which makes bundles and leases.
   delivery::BundleCache& bundles;
+  detectors::Calibrations& calibrations;  ///< Used by `bundling` alone.
   const crypto::SigningKey& model_key;
   const crypto::CertificateAuthority& ca;
   const Clock& clock;

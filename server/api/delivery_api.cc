@@ -11,6 +11,7 @@
 #include "proto/codec/delivery.h"
 #include "server/delivery/bundle_cache.h"
 #include "server/delivery/make_bundle.h"
+#include "server/detectors/calibrations.h"
 
 namespace tacit::api {
 namespace {
@@ -85,21 +86,43 @@ Result<Stored> ReadStored(store::Store& store, const BundleName& name) {
                 .commitment = commitment};
 }
 
+// What watches a version on devices; nothing for a task that has no detectors. Without a calibration, what can only
+// tell is left out, and what must keep an answer back keeps the model back.
+Result<std::optional<detect::Detectors>> DetectorsOf(Context& context, const task::TaskSpec& spec, ModelVersion version,
+                                                     ByteSpan parameters) {
+  if (!spec.detectors) return std::optional<detect::Detectors>();
+  const auto calibration =
+      context.calibrations.FindOrMake(spec, version, {.model = spec.model, .parameters = parameters});
+  if (calibration) {
+    return std::optional(
+        detect::Detectors{.policy = detectors::PolicyOf(*spec.detectors), .calibration = **calibration});
+  }
+  if (spec.detectors->mode != task::DetectorMode::kReject) return std::optional<detect::Detectors>();
+  return Fail(ErrorCode::kUnavailable, "task '" + spec.id.str() + "' gives no model without detectors, and those of " +
+                                           "version " + std::to_string(version) +
+                                           " could not be calibrated: " + calibration.error().message);
+}
+
 Task<Result<BundleCache::Held>> BundleOf(Context& context, const TaskView& view, const BundleName& name) {
   if (BundleCache::Held here = context.bundles.Find(name)) co_return here;
   TACIT_CO_TRY(const Stored stored, co_await context.coordinator.store().Call(
                                         "read_deployed", [&](store::Store& store) { return ReadStored(store, name); }));
   const model::ModelSpec& model = view.record.spec.model;
-  const delivery::BundleParts parts{.name = name,
-                                    .model = model,
-                                    .parameters = stored.parameters.bytes,
-                                    .published_at = stored.model.created_at,
-                                    .receipt = stored.receipt,
-                                    .commitment = stored.commitment};
+  delivery::BundleParts parts{.name = name,
+                              .model = model,
+                              .parameters = stored.parameters.bytes,
+                              .published_at = stored.model.created_at,
+                              .receipt = stored.receipt,
+                              .commitment = stored.commitment};
   const delivery::BundleSecrets secrets{.owner = stored.owner, .signer = context.model_key};
+  const auto make = [&]() -> Result<delivery::MadeBundle> {
+    TACIT_TRY(const std::optional<detect::Detectors> detectors,
+              DetectorsOf(context, view.record.spec, name.version, stored.parameters.bytes));
+    parts.detectors = detectors ? &*detectors : nullptr;
+    return delivery::MakeBundle(parts, secrets);
+  };
   co_return co_await context.bundling.Run([&]() -> Result<BundleCache::Held> {
-    return context.bundles.FindOrMake(name, delivery::PeakBytes(model.ParameterCount()),
-                                      [&] { return delivery::MakeBundle(parts, secrets); });
+    return context.bundles.FindOrMake(name, delivery::PeakBytes(model.ParameterCount()), make);
   });
 }
 

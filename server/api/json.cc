@@ -1,6 +1,7 @@
 #include "server/api/json.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "common/crypto/digest.h"
@@ -83,6 +84,21 @@ Json DeploymentJson(const task::TaskSpec& spec) {
   const auto& deployment = spec.deployment;
   if (!deployment) return nullptr;
   return {{"lease_ms", deployment->lease.count()}, {"copies", deployment->obfuscate ? "own" : "shared"}};
+}
+
+Json DetectorsJson(const task::TaskSpec& spec) {
+  const auto& detectors = spec.detectors;
+  if (!detectors) return nullptr;
+  constexpr std::array kModes = {"observe", "flag", "reject"};
+  return {{"clean_rows", detectors->clean_rows},
+          {"mode", kModes.at(static_cast<std::size_t>(detectors->mode))},
+          {"target", detectors->target},
+          {"within", detectors->within},
+          {"scores", detectors->scores},
+          {"budget", detectors->budget},
+          {"device_budget", detectors->device_budget},
+          {"window_ms", detectors->window.count()},
+          {"drift_window", detectors->drift_window}};
 }
 
 Json LocalJson(const task::TaskSpec& spec) {
@@ -177,6 +193,7 @@ Json ToJson(const coordinator::TaskView& view, WallTime now) {
           {"compression", CompressionText(spec)},
           {"watermark", WatermarkJson(spec)},
           {"deployment", DeploymentJson(spec)},
+          {"detectors", DetectorsJson(spec)},
           {"max_participations", spec.max_participations},
           {"min_separation", spec.min_separation},
           {"clip_norm", view.record.clip_norm.value()},

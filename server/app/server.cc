@@ -46,6 +46,7 @@
 #include "server/app/published_models.h"
 #include "server/delivery/bundle_cache.h"
 #include "server/delivery/model_key.h"
+#include "server/detectors/calibrations.h"
 #include "server/identity/issuer.h"
 #include "server/store/sqlite_store.h"
 
@@ -146,6 +147,7 @@ struct Server::Parts {
   std::unique_ptr<crypto::CertificateAuthority> ca;
   std::unique_ptr<crypto::SigningKey> model_key;
   std::unique_ptr<delivery::BundleCache> bundles;
+  std::unique_ptr<detectors::Calibrations> calibrations;
   std::unique_ptr<api::UploadMemory> upload_memory;  // before all that may hold an update
   std::unique_ptr<net::IoThreads> io;
   std::unique_ptr<net::IoThreads> control;
@@ -298,6 +300,7 @@ void Server::Parts::MakeContext() {
       .figures = *figures,
       .bundling = *bundling,
       .bundles = *bundles,
+      .calibrations = *calibrations,
       .model_key = *model_key,
       .ca = *ca,
       .clock = clock,
@@ -394,6 +397,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config, const 
   TACIT_TRY(auto model_key, delivery::ReadOrMakeModelKey(config.pki.model_key));
   made.model_key = std::make_unique<crypto::SigningKey>(std::move(model_key));
   made.bundles = std::make_unique<delivery::BundleCache>(config.limits.bundle_memory);
+  made.calibrations = std::make_unique<detectors::Calibrations>(config.data_dir / "clean_rows", made.clock, made.log);
   TACIT_TRY_VOID(made.Bind());
   TACIT_TRY(made.store, store::SqliteStore::Open({.data_dir = config.data_dir, .after_step = seams.after_store_step}));
   TACIT_TRY(const auto access_tokens, made.store->AccessTokens());

@@ -1,5 +1,7 @@
 #include "server/delivery/make_bundle.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "common/base/check.h"
@@ -19,6 +21,8 @@ constexpr std::uint64_t kGraphFormat = 1;  // of what graph::Serialise writes
 // Beside the parameters: a graph's own lines, heads, tags of chunks and padding, all of which are small.
 constexpr std::uint64_t kBeside = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kCopies = 3;
+// Of what stands beside the parameters.
+constexpr std::size_t kMostDetectors = std::size_t{768} << 10U;
 
 crypto::SecretKey ContentKeyOf(const crypto::SecretKey& owner, const BundleName& name) {
   ByteWriter label;
@@ -40,7 +44,31 @@ AlignedBuffer PlaintextOf(const BundleParts& parts, const crypto::SecretKey& own
   return graph::Serialise({.graph = copy.graph, .weights = copy.bytes()});
 }
 
-Result<bundle::Manifest> ManifestOf(const BundleParts& parts, ByteSpan plaintext, const crypto::SecretKey& content) {
+struct Plaintext {
+  AlignedBuffer bytes;
+  std::size_t detectors_size = 0;  ///< Of its end.
+  std::optional<Digest256> calibration = std::nullopt;
+};
+
+/// A model, and behind it its detectors, of which it is said now that they are of this copy.
+Result<Plaintext> WithDetectors(AlignedBuffer model, const detect::Detectors* detectors) {
+  if (detectors == nullptr) return Plaintext{.bytes = std::move(model)};
+  detect::Detectors stamped = *detectors;
+  stamped.calibration.model = crypto::Sha256(model.bytes());
+  const Bytes end = detect::Serialise(stamped);
+  if (end.size() > kMostDetectors) {
+    return Fail(ErrorCode::kTooLarge, "detectors of " + std::to_string(end.size()) + " bytes are over the limit of " +
+                                          std::to_string(kMostDetectors));
+  }
+  AlignedBuffer both(model.size() + end.size());
+  std::ranges::copy(std::as_const(model).bytes(), both.bytes().begin());
+  std::ranges::copy(end, both.bytes().begin() + static_cast<std::ptrdiff_t>(model.size()));
+  return Plaintext{
+      .bytes = std::move(both), .detectors_size = end.size(), .calibration = detect::IdOf(stamped.calibration)};
+}
+
+Result<bundle::Manifest> ManifestOf(const BundleParts& parts, const Plaintext& made, const crypto::SecretKey& content) {
+  const ByteSpan plaintext = made.bytes.bytes();
   const BundleName& name = parts.name;
   TACIT_TRY(bundle::ModelName model, bundle::ModelName::Parse(name.task.str()));
   return bundle::Manifest::Create({.model = std::move(model),
@@ -54,7 +82,8 @@ Result<bundle::Manifest> ManifestOf(const BundleParts& parts, ByteSpan plaintext
                                    .content_key = bundle::ContentKeyId(content),
                                    .predecessor = std::nullopt,
                                    .receipt = parts.receipt,
-                                   .detector_calibration = std::nullopt,
+                                   .detector_calibration = made.calibration,
+                                   .detectors_size = made.detectors_size,
                                    .watermark_commitment = parts.commitment,
                                    .device = name.device,
                                    .made_at = parts.published_at});
@@ -75,8 +104,9 @@ Result<MadeBundle> MakeBundle(const BundleParts& parts, const BundleSecrets& sec
                                           parts.name.task.str() + "' has another size than its model");
   }
   crypto::SecretKey content = ContentKeyOf(secrets.owner, parts.name);
-  const SharedBytes plaintext = Share(PlaintextOf(parts, secrets.owner));
-  TACIT_TRY(bundle::Manifest manifest, ManifestOf(parts, plaintext.bytes, content));
+  TACIT_TRY(Plaintext made, WithDetectors(PlaintextOf(parts, secrets.owner), parts.detectors));
+  TACIT_TRY(bundle::Manifest manifest, ManifestOf(parts, made, content));
+  const SharedBytes plaintext = Share(std::move(made.bytes));
   const std::string envelope = bundle::SignManifest(manifest, {&secrets.signer, 1});
   TACIT_TRY(const auto sealed, bundle::SealedBundle::Create(envelope, content, plaintext));
   Bytes file(sealed.size());

@@ -10,6 +10,7 @@
 #include "common/bundle/manifest.h"
 #include "common/crypto/secret.h"
 #include "common/crypto/signing.h"
+#include "edge_agent/detect/policy.h"
 #include "server/task/task_spec.h"
 
 namespace tacit::delivery {
@@ -30,6 +31,8 @@ struct BundleParts {
   WallTime published_at;
   std::optional<Digest256> receipt = std::nullopt;     ///< Of the round's charge in the ledger.
   std::optional<Digest256> commitment = std::nullopt;  ///< To the mark of the model.
+  /// For what the version computes; null for none. Its digest of a model is written here, for the copy that is made.
+  const detect::Detectors* detectors = nullptr;
 };
 
 /// The secrets that bundles follow from.
@@ -46,7 +49,8 @@ struct MadeBundle {
 };
 
 /// The same parts and secrets always make the same bytes, so that a download that broke off can go on after a restart.
-/// Shape: version 1 or above. Errors: kDataLoss where the parameters are not as many as the model's.
+/// Shape: version 1 or above. Errors: kDataLoss where the parameters are not as many as the model's; kTooLarge for
+/// detectors of more than 768 KiB.
 /// Cost: PeakBytes of memory; about 3 ns a byte of the model, and 4 more for a device's own copy.
 Result<MadeBundle> MakeBundle(const BundleParts& parts, const BundleSecrets& secrets);
 

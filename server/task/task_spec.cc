@@ -489,6 +489,7 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
   const Updates updates = ReadUpdates(root);
   const std::optional<Watermark> watermark = ReadWatermark(root, model);
   const std::optional<Deployment> deployment = ReadDeployment(root);
+  const std::optional<Detectors> detectors = ReadDetectors(root, {model, deployment.has_value()});
   const PrivacyKeys keys = ReadPrivacy(root, cohort, aggregation);
   if (keys.coin) RefuseLimits(rounds);
   TACIT_TRY_VOID(file.Finish());
@@ -517,7 +518,8 @@ Result<TaskSpec> Parse(std::string_view toml, std::string_view file_name,
       .asynchronous = asynchronous,
       .updates = updates,
       .watermark = watermark,
-      .deployment = deployment};
+      .deployment = deployment,
+      .detectors = detectors};
   PlanPrivacy(root.Table("privacy"), keys, planned, spec);
   TACIT_TRY_VOID(file.Finish());
   return spec;

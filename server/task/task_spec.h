@@ -15,6 +15,7 @@
 #include "dp/types.h"
 #include "server/task/asynchronous.h"
 #include "server/task/deployment.h"
+#include "server/task/detectors.h"
 #include "server/task/updates.h"
 #include "server/task/watermark.h"
 
@@ -113,6 +114,7 @@ struct TaskSpec {
   Updates updates;
   std::optional<Watermark> watermark;    ///< Set with a table [watermark].
   std::optional<Deployment> deployment;  ///< Set with a table [deployment].
+  std::optional<Detectors> detectors;    ///< Set with a table [detectors], and [deployment].
 
   /// How many values a sparse update has: floor(top_k * parameters), but one at least; 0 where none are taken.
   [[nodiscard]] std::uint32_t TopK() const;

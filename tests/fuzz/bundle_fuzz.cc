@@ -46,6 +46,7 @@ void CheckFields(const Manifest& manifest) {
   TACIT_CHECK(fields.version >= 1 && fields.minimum_version <= fields.version, "versions in order");
   TACIT_CHECK(fields.plaintext_size >= 1 && fields.plaintext_size <= kMostPlaintext, "a bounded plaintext");
   TACIT_CHECK(SealedSizeOf(fields.plaintext_size) > fields.plaintext_size, "sizes that do not wrap");
+  TACIT_CHECK(fields.detectors_size < fields.plaintext_size && fields.detectors_size <= kMostDetectors, "a model");
 }
 
 void CheckManifest(std::string_view text) {

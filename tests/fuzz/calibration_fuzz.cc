@@ -3,11 +3,16 @@
 
 #include "edge_agent/detect/calibration.h"
 #include "edge_agent/detect/extraction.h"
+#include "edge_agent/detect/policy.h"
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   namespace detect = tacit::detect;
   const tacit::ByteSpan bytes(data, size);
+  if (const auto detectors = detect::ParseDetectors(bytes)) {
+    TACIT_CHECK(std::ranges::equal(detect::Serialise(*detectors), bytes), "detectors have one form");
+    TACIT_CHECK(detectors->policy.window_seconds > 0, "a window that can be divided by");
+  }
   const auto calibration = detect::ParseCalibration(bytes);
   if (!calibration) return 0;
   TACIT_CHECK(std::ranges::equal(detect::Serialise(*calibration), bytes), "a calibration has one form");

@@ -475,6 +475,8 @@ def toml():
     write("task_file", "top-k", TASK + "[updates]\ntop_k = 0.05\n")
     write("task_file", "watermark", TASK + "[watermark]\ntriggers = 100\ninput_min = -1.0\n")
     write("task_file", "deployment", TASK + '[deployment]\nlease = "30d"\ncopies = "own"\n')
+    write("task_file", "detectors", TASK + '[deployment]\n[detectors]\nclean_rows = "rows.npy"\nmode = "reject"\n'
+          'scores = "energy,gradient"\nbudget = 100\n')
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)
@@ -619,8 +621,8 @@ def bundles():
     manifest = {"chunk_size": 65536, "cipher": "aes-256-gcm", "content_key": "03" * 32, "engine_format": 1,
                 "made_at_ms": 1790000000000, "minimum_version": 1, "model": "har", "plaintext_sha256": "01" * 32,
                 "plaintext_size": 20, "schema": "02" * 32, "task": "har", "version": 7}
-    more = {"detector_calibration": "06" * 32, "device": "pump-3", "predecessor": "04" * 32, "receipt": "05" * 32,
-            "watermark_commitment": "07" * 32}
+    more = {"detector_calibration": "06" * 32, "detectors_size": 4, "device": "pump-3", "predecessor": "04" * 32,
+            "receipt": "05" * 32, "watermark_commitment": "07" * 32}
     statement = {"_type": "https://in-toto.io/Statement/v1", "predicate": manifest,
                  "predicateType": "https://tacit.dev/model-bundle/v1",
                  "subject": [{"digest": {"sha256": "01" * 32}, "name": "model"}]}
@@ -659,15 +661,22 @@ def worker_messages():
     outputs = struct.pack("<I", 2) + port(b"scores", 1, [-1, 10]) + port(b"class", 4, [-1])
     protections = bytes([1] * 15 + [39])
     seed(0, "header", struct.pack("<IB3xQ", 5, 2, 9))
-    seed(0, "header-kind", struct.pack("<IB3xQ", 5, 6, 9))
+    seed(0, "header-kind", struct.pack("<IB3xQ", 5, 7, 9))
     seed(1, "tensors", padded(struct.pack("<QII2Q", 3, 2, 0, 12, 64)) + padded(bytes(12)) + bytes(64))
     seed(1, "tensors-none", padded(struct.pack("<QII", 0, 0, 0)))
     seed(1, "tensors-long", padded(struct.pack("<QIIQ", 3, 1, 0, 1 << 63)) + bytes(64))
-    seed(2, "loaded", inputs + outputs + bytes(32) + protections)
-    seed(2, "loaded-rows", struct.pack("<I", 1) + port(b"", 1, [-1, 1 << 40]) + outputs + bytes(32) + protections)
+    seed(2, "loaded", inputs + outputs + bytes(32) + protections + b"\0")
+    policy = struct.pack("<BQQQ", 2, 100, 300, 3600)
+    seed(2, "loaded-detectors", inputs + outputs + bytes(32) + protections + b"\1" + bytes(range(32)) + policy)
+    wide = struct.pack("<I", 1) + port(b"", 1, [-1, 1 << 40])
+    seed(2, "loaded-rows", wide + outputs + bytes(32) + protections + b"\0")
     seed(3, "state", protections + struct.pack("<Q", 7))
     seed(4, "failure", bytes([9]) + b"the model is too large")
-    seed(5, "ticket", bytes(96) + struct.pack("<QQ", 70000, 512))
+    seed(5, "ticket", bytes(96) + struct.pack("<QQQ", 70000, 512, 0) + bytes(32))
+    seed(5, "ticket-detectors", bytes(96) + struct.pack("<QQQ", 70000, 512, 600) + bytes(range(32)))
+    seed(6, "askers", struct.pack("<I16sQ16sQ", 5, bytes(range(16)), 2, bytes(16), 3))
+    seed(7, "judgement", struct.pack("<IIII8B", 2, 1, 1, 512, 1, 1, 6, 5, 2, 0, 0, 0))
+    seed(8, "words", b"refused 41\n")
 
 
 def infer_requests():

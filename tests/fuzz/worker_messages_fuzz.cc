@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "common/bundle/ticket.h"
 #include "edge_agent/worker/ending.h"
 #include "edge_agent/worker/messages.h"
@@ -31,6 +33,24 @@ void CheckLoaded(ByteSpan body) {
   TACIT_CHECK(EncodeLoaded(*loaded).size() == body.size(), "what was read can be written");
 }
 
+// The first four bytes are how many rows were asked about.
+void CheckVerdicts(ByteSpan body, bool of_askers) {
+  std::uint32_t rows = 0;
+  if (body.size() < sizeof rows) return;
+  std::memcpy(&rows, body.data(), sizeof rows);
+  body = body.subspan(sizeof rows);
+  const Bytes bytes(body.begin(), body.end());
+  if (of_askers) {
+    if (const auto askers = ParseAskers(body, rows))
+      TACIT_CHECK(EncodeAskers(*askers) == bytes, "askers have one text");
+    return;
+  }
+  if (const auto judgement = ParseJudgement(body, rows)) {
+    TACIT_CHECK(EncodeJudgement(*judgement) == bytes, "a judgement has one text");
+    TACIT_CHECK(judgement->rows.size() == rows, "each row has a verdict");
+  }
+}
+
 bool IsPrintable(std::string_view text) {
   for (const char c : text) {
     if (c < 0x20 || c > 0x7e) return false;
@@ -44,7 +64,7 @@ bool IsPrintable(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const ByteSpan body(data + 1, size - 1);
-  switch (data[0] % 7) {
+  switch (data[0] % 9) {
     case 0:
       if (const auto header = ParseHeader(body)) {
         TACIT_CHECK(AsText(EncodeHeader(*header)) == AsText(body), "a header has one text");
@@ -69,6 +89,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (const auto ticket = bundle::PayloadTicket::Parse(body)) {
         TACIT_CHECK(ticket->Encode() == Bytes(body.begin(), body.end()), "a ticket has one text");
       }
+      break;
+    case 6:
+      CheckVerdicts(body, true);
+      break;
+    case 7:
+      CheckVerdicts(body, false);
       break;
     default:
       for (const int status : {0, 6, 31, 70 << 8, 71 << 8, 72 << 8}) {

@@ -199,10 +199,12 @@ class BundleFormatTest(unittest.TestCase):
         digest = hashlib.sha256(plaintext).hexdigest()
         now = int(time.time() * 1000)
         manifest = {"chunk_size": CHUNK, "cipher": "aes-256-gcm", "content_key": content_key_id(content_key),
-                    "detector_calibration": "06" * 32, "device": "pump-3", "engine_format": 1, "made_at_ms": now,
+                    "device": "pump-3", "engine_format": 1, "made_at_ms": now,
                     "minimum_version": 1, "model": "har", "plaintext_sha256": digest,
                     "plaintext_size": len(plaintext), "predecessor": "04" * 32, "receipt": "05" * 32,
                     "schema": "02" * 32, "task": "har", "version": 1, "watermark_commitment": "07" * 32}
+        if len(plaintext) > 7:
+            manifest.update({"detector_calibration": "06" * 32, "detectors_size": 7})
         manifest.update({name: value for name, value in changes.items() if name in manifest})
         statement = {"_type": "https://in-toto.io/Statement/v1", "predicate": manifest,
                      "predicateType": "https://tacit.dev/model-bundle/v1",

@@ -31,6 +31,7 @@ ManifestFields AllFields() {
           .predecessor = DigestOf(4),
           .receipt = DigestOf(5),
           .detector_calibration = DigestOf(6),
+          .detectors_size = 4'000,
           .watermark_commitment = DigestOf(7),
           .device = *DeviceId::Parse("pump-3"),
           .made_at = WallTime(Millis(1'790'000'000'000))};
@@ -45,10 +46,11 @@ std::string Times32(std::string_view byte) {
 std::string Golden() {
   return R"({"chunk_size":65536,"cipher":"aes-256-gcm","content_key":")" + Times32("03") +
          R"(","detector_calibration":")" + Times32("06") +
-         R"(","device":"pump-3","engine_format":1,"made_at_ms":1790000000000,"minimum_version":3,"model":"har",)" +
-         R"("plaintext_sha256":")" + Times32("01") + R"(","plaintext_size":100000,"predecessor":")" + Times32("04") +
-         R"(","receipt":")" + Times32("05") + R"(","schema":")" + Times32("02") +
-         R"(","task":"har-2","version":7,"watermark_commitment":")" + Times32("07") + R"("})";
+         R"(","detectors_size":4000,"device":"pump-3","engine_format":1,"made_at_ms":1790000000000,)" +
+         R"("minimum_version":3,"model":"har",)" + R"("plaintext_sha256":")" + Times32("01") +
+         R"(","plaintext_size":100000,"predecessor":")" + Times32("04") + R"(","receipt":")" + Times32("05") +
+         R"(","schema":")" + Times32("02") + R"(","task":"har-2","version":7,"watermark_commitment":")" +
+         Times32("07") + R"("})";
 }
 
 TEST(Manifest, HasOneText) {
@@ -64,7 +66,8 @@ TEST(Manifest, HasOneText) {
 
 TEST(Manifest, LeavesOutWhatThereIsNot) {
   const Manifest manifest = Server().MakeManifest(Bytes(5, 1), [](ManifestFields& fields) { fields.receipt.reset(); });
-  for (const char* name : {"device", "predecessor", "receipt", "detector_calibration", "watermark_commitment"})
+  for (const char* name :
+       {"device", "predecessor", "receipt", "detector_calibration", "detectors_size", "watermark_commitment"})
     EXPECT_EQ(manifest.json().find(name), std::string::npos) << name;
   const auto parsed = Manifest::Parse(manifest.json());
   ASSERT_THAT(parsed, IsOk());
@@ -79,13 +82,18 @@ TEST(Manifest, IsAnotherForEachFieldThatChanges) {
       [](ManifestFields& fields) { fields.version = 8; },
       [](ManifestFields& fields) { fields.minimum_version = 4; },
       [](ManifestFields& fields) { fields.engine_format = 2; },
-      [](ManifestFields& fields) { fields.plaintext_size = 1; },
+      [](ManifestFields& fields) { fields.plaintext_size = 4'001; },
       [](ManifestFields& fields) { fields.plaintext_digest = DigestOf(9); },
       [](ManifestFields& fields) { fields.schema_digest = DigestOf(9); },
       [](ManifestFields& fields) { fields.content_key = DigestOf(9); },
       [](ManifestFields& fields) { fields.predecessor = DigestOf(9); },
       [](ManifestFields& fields) { fields.receipt.reset(); },
-      [](ManifestFields& fields) { fields.detector_calibration.reset(); },
+      [](ManifestFields& fields) { fields.detector_calibration = DigestOf(9); },
+      [](ManifestFields& fields) { fields.detectors_size = 4'001; },
+      [](ManifestFields& fields) {
+        fields.detector_calibration.reset();
+        fields.detectors_size = 0;
+      },
       [](ManifestFields& fields) { fields.watermark_commitment.reset(); },
       [](ManifestFields& fields) { fields.device.reset(); },
       [](ManifestFields& fields) { fields.made_at += Millis(1); },
@@ -110,6 +118,14 @@ TEST(Manifest, RefusesNumbersOutOfRange) {
       {"'engine_format' must be", [](ManifestFields& fields) { fields.engine_format = 0; }},
       {"'plaintext_size' must be", [](ManifestFields& fields) { fields.plaintext_size = 0; }},
       {"'plaintext_size' must be", [](ManifestFields& fields) { fields.plaintext_size = kMostPlaintext + 1; }},
+      {"stand together", [](ManifestFields& fields) { fields.detectors_size = 0; }},
+      {"stand together", [](ManifestFields& fields) { fields.detector_calibration.reset(); }},
+      {"leave room for a model, not 100000", [](ManifestFields& fields) { fields.detectors_size = 100'000; }},
+      {"'detectors_size' must be",
+       [](ManifestFields& fields) {
+         fields.plaintext_size = kMostPlaintext;
+         fields.detectors_size = kMostDetectors + 1;
+       }},
       {"'made_at_ms' must be", [](ManifestFields& fields) { fields.made_at = WallTime(Millis(-1)); }},
   };
   for (const auto& [message, change] : changes) {
@@ -147,6 +163,7 @@ constexpr Edit kOtherForms[] = {
     {.from = ",\"version\":7", .to = ",\"version\":7,\"version\":7"},
     {.from = ",\"version\":7", .to = ",\"version\":7,\"vf\":1"},
     {.from = ",\"version\":7", .to = ""},
+    {.from = ",\"detectors_size\":4000", .to = ",\"detectors_size\":04000"},
     {.from = "\"har\"", .to = "\"h\\u0061r\""},
     {.from = "\"har\"", .to = "\"HAR\""},
     {.from = "\"har\"", .to = "null"},

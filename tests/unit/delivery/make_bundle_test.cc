@@ -11,6 +11,7 @@
 #include "common/graph/file.h"
 #include "common/graph/from_spec.h"
 #include "tests/support/matchers.h"
+#include "tests/unit/detect/clusters.h"
 
 namespace tacit::delivery {
 namespace {
@@ -39,6 +40,8 @@ class MakeBundleTest : public ::testing::Test {
   const std::vector<float> parameters_ = model_.InitialParameters(1);
   const crypto::SecretKey owner_ = crypto::SecretKey::Random();
   const crypto::SigningKey signer_ = *crypto::SigningKey::Generate();
+  const detect::Detectors detectors_{.policy = {.mode = detect::Mode::kFlag, .identity_budget = 9},
+                                     .calibration = detect::testing::ClusterCalibration()};
   const BundleName shared_{.task = *TaskId::Parse("har"), .version = 3};
   const BundleName own_{.task = *TaskId::Parse("har"), .version = 3, .device = DeviceId::Parse("cam").value()};
 };
@@ -102,6 +105,27 @@ TEST_F(MakeBundleTest, OpensToTheGraphOfTheModelWithALease) {
   const auto graph = graph::Parse(plaintext.bytes());
   ASSERT_THAT(graph, IsOk());
   EXPECT_EQ(graph->graph.nodes.size(), graph::FromSpec(model_, parameters_).graph.nodes.size());
+}
+
+// Each copy has the detectors of the version, as its own.
+TEST_F(MakeBundleTest, CarriesDetectorsBehindTheModelThatTheyAreOf) {
+  for (const BundleName& name : {shared_, own_}) {
+    const auto plain = Make(name);
+    const auto made = MakeBundle({.name = name,
+                                  .model = model_,
+                                  .parameters = AsBytes(std::span<const float>(parameters_)),
+                                  .published_at = WallTime(Millis(1000)),
+                                  .detectors = &detectors_},
+                                 {.owner = owner_, .signer = signer_});
+    ASSERT_THAT(made, IsOk());
+    const bundle::ManifestFields& fields = made->manifest.fields();
+    const std::uint64_t model_size = plain->manifest.fields().plaintext_size;
+    EXPECT_EQ(fields.plaintext_size, model_size + fields.detectors_size);
+    detect::Detectors stamped = detectors_;
+    stamped.calibration.model = plain->manifest.fields().plaintext_digest;
+    EXPECT_EQ(fields.detectors_size, detect::Serialise(stamped).size());
+    EXPECT_EQ(fields.detector_calibration, detect::IdOf(stamped.calibration));
+  }
 }
 
 TEST_F(MakeBundleTest, RefusesParametersThatAreNotTheModels) {

@@ -5,14 +5,16 @@
 #include <fstream>
 #include <string>
 
+#include "edge_agent/detect/policy.h"
 #include "tests/unit/detect/clusters.h"
 
 namespace {
 
 using namespace tacit::detect;  // NOLINT(google-build-using-namespace): a tool of tests
 
-bool Write(const std::filesystem::path& file, const Calibration& calibration) {
-  const tacit::Bytes bytes = Serialise(calibration);
+template <typename Written>
+bool Write(const std::filesystem::path& file, const Written& written_down) {
+  const tacit::Bytes bytes = Serialise(written_down);
   std::ofstream out(file, std::ios::binary);
   out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   return out.good();
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
   picture.scoring.scores = {Score::kSqueezing};
   picture.scoring.image = Image{.channels = 1, .height = 16, .width = 16};
   const bool written = Write(directory / "seed-shipped", testing::ClusterCalibration()) &&
-                       Write(directory / "seed-gradient", *gradient) && Write(directory / "seed-picture", picture);
+                       Write(directory / "seed-gradient", *gradient) && Write(directory / "seed-picture", picture) &&
+                       Write(directory / "seed-detectors", Detectors{.policy = {}, .calibration = *gradient});
   return written ? 0 : 1;
 }

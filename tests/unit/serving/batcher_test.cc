@@ -13,8 +13,10 @@ using ::tacit::testing::IsOk;
 // Doubles each number, and remembers how many rows it was asked about at once.
 class Doubler final : public ServedModel {
  public:
-  Result<worker::Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs, SteadyPoint /*deadline*/) override {
+  Result<worker::Answer> Infer(std::size_t rows, std::span<const ByteSpan> inputs,
+                               std::span<const detect::Asker> askers, SteadyPoint /*deadline*/) override {
     asked.push_back(rows);
+    asked_by.assign(askers.begin(), askers.end());
     if (fails) return Fail(ErrorCode::kUnavailable, "no worker");
     worker::Answer answer;
     answer.memory = AlignedBuffer(inputs[0].size());
@@ -27,6 +29,7 @@ class Doubler final : public ServedModel {
   [[nodiscard]] worker::SupervisorStatus status() const override { return {}; }
 
   std::vector<std::size_t> asked;
+  std::vector<detect::Asker> asked_by;  // at last
   bool fails = false;
 };
 
@@ -59,6 +62,25 @@ TEST(Batcher, RunsWhatWaitsAsOneAndGivesEachItsRows) {
   EXPECT_EQ(ValuesOf(*first), (std::vector<float>{2, 4}));
   EXPECT_EQ(ValuesOf(*second), std::vector<float>{6});
   EXPECT_EQ(model.asked, std::vector<std::size_t>{3});
+}
+
+TEST(Batcher, SaysWhoseRowsTheyAreAndWhereEachBegins) {
+  Doubler model;
+  Batcher batcher({.max_rows = 8}, model);
+  const auto one = JobOf({1, 2});
+  const auto other = JobOf({3});
+  one->asker = {1};
+  other->asker = {2};
+  batcher.Add(one);
+  batcher.Add(other);
+  const auto first = batcher.Finish(one);
+  const auto second = batcher.Finish(other);
+  ASSERT_THAT(first, IsOk());
+  ASSERT_THAT(second, IsOk());
+  EXPECT_EQ(model.asked_by, (std::vector<detect::Asker>{{.identity = {1}, .rows = 2}, {.identity = {2}, .rows = 1}}));
+  EXPECT_EQ(first->first_row, 0U);
+  EXPECT_EQ(second->first_row, 2U);
+  EXPECT_EQ(second->rows, 1U);
 }
 
 TEST(Batcher, KeepsToItsRowsAndToOneVersion) {

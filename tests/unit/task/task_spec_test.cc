@@ -600,6 +600,46 @@ TEST(ParseTask, GivesDevicesItsModelsWhereItSaysForHowLong) {
     EXPECT_THAT(Parse(with(keys)), IsError(ErrorCode::kInvalidArgument)) << keys;
 }
 
+TEST(ParseTask, WatchesModelsThatDevicesUse) {
+  EXPECT_FALSE(Parse(kOpen)->detectors.has_value());
+  const auto with = [](const std::string& keys) {
+    return std::string(kPrivate) + "[deployment]\n[detectors]\nclean_rows = \"rows.npy\"\n" + keys;
+  };
+  const auto plain = Parse(with(""));
+  ASSERT_THAT(plain, IsOk());
+  ASSERT_TRUE(plain->detectors.has_value());
+  EXPECT_EQ(plain->detectors->clean_rows, "rows.npy");
+  EXPECT_EQ(plain->detectors->mode, DetectorMode::kObserve);
+  EXPECT_EQ(plain->detectors->scores, (std::vector<std::string>{"unconfidence", "energy", "input"}));
+  EXPECT_EQ(plain->detectors->budget, 0U);
+  const auto all =
+      Parse(with("mode = \"reject\"\ntarget = 0.01\nscores = \"energy,gradient\"\nbudget = 100\n"
+                 "device_budget = 200\nwindow = \"1h\"\ndrift_window = 50\n"));
+  ASSERT_THAT(all, IsOk());
+  EXPECT_EQ(all->detectors->mode, DetectorMode::kReject);
+  EXPECT_EQ(all->detectors->scores, (std::vector<std::string>{"gradient", "energy"})) << "in a calibration's order";
+  EXPECT_EQ(all->detectors->device_budget, 200U);
+  EXPECT_EQ(all->detectors->window, std::chrono::hours(1));
+}
+
+TEST(ParseTask, RefusesDetectorsThatMakeNoSense) {
+  const auto refused = [](const std::string& keys, const std::string& message) {
+    const std::string text = std::string(kPrivate) + "[deployment]\n[detectors]\n" + keys;
+    EXPECT_THAT(Parse(text), IsErrorSaying(ErrorCode::kInvalidArgument, message)) << keys;
+  };
+  const std::string rows = "clean_rows = \"rows.npy\"\n";
+  refused("", "missing key 'detectors.clean_rows'");
+  for (const char* name : {"", "../owner.key", "/etc/passwd", ".hidden", "a b"})
+    refused("clean_rows = \"" + std::string(name) + "\"\n", "'detectors.clean_rows' must be the name of a file");
+  for (const char* scores : {"", "energy,energy", "energy,", "mahalanobis", "energy, input"})
+    refused(rows + "scores = \"" + scores + "\"\n", "'detectors.scores' must be some of");
+  refused(rows + "budget = 10\ndevice_budget = 9\n", "'detectors.device_budget' must be at least");
+  refused(rows + "target = 0.6\n", "'detectors.target' must be");
+  refused(rows + "mode = \"block\"\n", "'detectors.mode' must be");
+  EXPECT_THAT(Parse(std::string(kPrivate) + "[detectors]\n" + rows),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "needs a table [deployment]"));
+}
+
 TEST(ParseTask, RefusesTriggersThatWouldNotFitInMemory) {
   const std::string wide = With(kOpen, "inputs = 10", "inputs = 1000000");
   EXPECT_THAT(Parse(wide + "[watermark]\ntriggers = 60\n"),

@@ -211,7 +211,7 @@ class AttemptingEngine final : public inference::Engine {
   std::uint32_t version_ = 0;
 };
 
-Result<ByteSpan> OpenEither(int file, ByteSpan opening, inference::Memory& weights) {
+Result<OpenedModel> OpenEither(int file, ByteSpan opening, inference::Memory& weights) {
   const bool is_ticket = opening.size() == bundle::PayloadTicket::kEncodedSize;
   return is_ticket ? OpenBundledModel(file, opening, weights) : OpenTestModel(file, opening, weights);
 }

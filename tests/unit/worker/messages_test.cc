@@ -44,7 +44,7 @@ TEST(FrameHeader, ComesBack) {
 
 TEST(FrameHeader, HasAKindThatThereIs) {
   FrameHeader header = EncodeHeader({.size = 0, .kind = Kind::kInfer, .id = 1});
-  for (const std::uint8_t kind : Bytes{0, 6, 63, 69, 255}) {
+  for (const std::uint8_t kind : Bytes{0, 7, 63, 70, 255}) {
     header[4] = kind;
     EXPECT_THAT(ParseHeader(header), IsError(ErrorCode::kMalformed)) << int{kind};
   }
@@ -115,6 +115,74 @@ TEST(Loaded, HasShapesWhoseRowsAreBounded) {
     Loaded loaded = SomeModel();
     loaded.signature.inputs[0].shape = shape;
     EXPECT_THAT(ParseLoaded(EncodeLoaded(loaded)), IsError(ErrorCode::kMalformed));
+  }
+}
+
+TEST(Loaded, TellsOfDetectorsOfAModelWithOneInput) {
+  Loaded loaded = SomeModel();
+  loaded.detectors = {.calibration = {5},
+                      .policy = {.mode = detect::Mode::kFlag, .identity_budget = 3, .device_budget = 4}};
+  const Bytes body = EncodeLoaded(loaded);
+  const auto parsed = ParseLoaded(body);
+  ASSERT_THAT(parsed, IsOk());
+  EXPECT_EQ(parsed->detectors, loaded.detectors);
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_THAT(ParseLoaded(ByteSpan(body).first(size)), IsError(ErrorCode::kMalformed)) << size;
+  }
+  const std::size_t mode = body.size() - 25;
+  Bytes changed = body;
+  changed[mode] = 3;
+  EXPECT_THAT(ParseLoaded(changed), IsError(ErrorCode::kMalformed));
+  changed = body;
+  changed.back() = 1;  // a window of more than a year
+  EXPECT_THAT(ParseLoaded(changed), IsError(ErrorCode::kMalformed));
+  loaded.signature.inputs.push_back(loaded.signature.inputs[0]);
+  EXPECT_THAT(ParseLoaded(EncodeLoaded(loaded)), IsError(ErrorCode::kMalformed));
+}
+
+TEST(Askers, ComeBackAndHaveAllRows) {
+  const std::vector<detect::Asker> askers = {{.identity = {1}, .rows = 2}, {.identity = {2}, .rows = 3}};
+  const Bytes bytes = EncodeAskers(askers);
+  const auto parsed = ParseAskers(bytes, 5);
+  ASSERT_THAT(parsed, IsOk());
+  EXPECT_EQ(*parsed, askers);
+  EXPECT_THAT(ParseAskers(bytes, 4), IsError(ErrorCode::kMalformed));
+  EXPECT_THAT(ParseAskers(bytes, 6), IsError(ErrorCode::kMalformed));
+  EXPECT_THAT(ParseAskers(ByteSpan(bytes).first(bytes.size() - 1), 5), IsError(ErrorCode::kMalformed));
+}
+
+detect::Judgement SomeJudgement() {
+  detect::Judgement judgement{.drift_windows = 1, .drift_alarms = 1, .drifted = 1U << 9U, .rows = {}};
+  judgement.rows.push_back({.suspicious = true,
+                            .is_finite = true,
+                            .concern = detect::Concern::kOutOfDistribution,
+                            .strongest = detect::Score::kInput,
+                            .extraction = detect::ExtractionReason::kHardness});
+  judgement.rows.push_back({.suspicious = true, .is_finite = false});
+  return judgement;
+}
+
+TEST(Judgement, ComesBackForTheRowsThatWereAskedAbout) {
+  const Bytes bytes = EncodeJudgement(SomeJudgement());
+  const auto parsed = ParseJudgement(bytes, 2);
+  ASSERT_THAT(parsed, IsOk());
+  EXPECT_EQ(*parsed, SomeJudgement());
+  EXPECT_THAT(ParseJudgement(bytes, 1), IsError(ErrorCode::kMalformed));
+  EXPECT_THAT(ParseJudgement(bytes, 3), IsError(ErrorCode::kMalformed));
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_THAT(ParseJudgement(ByteSpan(bytes).first(size), 2), IsError(ErrorCode::kMalformed)) << size;
+  }
+}
+
+TEST(Judgement, SaysNothingThatThereIsNot) {
+  // A third window of two rows; more alarms than windows; a drift without an alarm, or of no statistic; no such flag,
+  // concern, score or reason.
+  const std::vector<std::pair<std::size_t, std::uint8_t>> changes = {{0, 3},  {4, 2},  {4, 0},  {9, 4},
+                                                                     {12, 4}, {13, 2}, {14, 7}, {15, 6}};
+  for (const auto& [place, value] : changes) {
+    Bytes bytes = EncodeJudgement(SomeJudgement());
+    bytes[place] = value;
+    EXPECT_THAT(ParseJudgement(bytes, 2), IsError(ErrorCode::kMalformed)) << place;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "common/base/random.h"
 #include "common/base/result.h"
 #include "edge_agent/inference/engine.h"
+#include "edge_agent/worker/serve.h"
 
 // A model whose weights are random, and whose file is the model XOR a stream, so that no plain copy is anywhere else.
 namespace tacit::worker::testing {
@@ -42,7 +43,7 @@ inline Bytes EncryptedModel(std::uint32_t version, std::uint64_t key) {
 }
 
 /// An OpenModel.
-inline Result<ByteSpan> OpenTestModel(int file, ByteSpan opening, inference::Memory& weights) {
+inline Result<OpenedModel> OpenTestModel(int file, ByteSpan opening, inference::Memory& weights) {
   std::uint64_t key = 0;
   if (opening.size() != sizeof key) return Fail(ErrorCode::kMalformed, "the key has 8 bytes");
   std::memcpy(&key, opening.data(), sizeof key);
@@ -56,7 +57,7 @@ inline Result<ByteSpan> OpenTestModel(int file, ByteSpan opening, inference::Mem
     word ^= StreamWord(key, i);
     std::memcpy(model.data() + i * 8, &word, sizeof word);
   }
-  return ByteSpan(model);
+  return OpenedModel{.model = model};
 }
 
 /// The version. Errors: kMalformed.
