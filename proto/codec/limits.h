@@ -33,6 +33,7 @@ inline constexpr std::size_t kMaxAgentVersionBytes = 64;
 inline constexpr std::size_t kMaxReasonBytes = 512;
 inline constexpr std::size_t kMaxKeyTierBytes = 32;
 inline constexpr std::size_t kMaxModelLeaseBytes = 16 * 1024;
+inline constexpr std::size_t kMaxModelTextBytes = 4096;
 inline constexpr std::size_t kMaxTokenBytes = 128;
 inline constexpr std::size_t kMaxCsrPemBytes = 8 * 1024;
 inline constexpr std::size_t kMaxCertificateChainPemBytes = 32 * 1024;
@@ -51,6 +52,10 @@ inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;
 inline constexpr std::uint32_t kMaxGridRadius = 1U << 30U;
 inline constexpr std::uint32_t kMaxEpochs = 1'000'000;
 inline constexpr std::uint32_t kMaxBatchSize = 1U << 24U;
+inline constexpr std::uint32_t kMaxAdversarialSteps = 100;
+/// Of numbers of inputs: how far hardened training may change one, and how large one may be.
+inline constexpr double kLeastChange = 1e-6;
+inline constexpr double kMostInput = 1e6;
 /// Versions are counted in the numbers that JSON has.
 inline constexpr std::uint64_t kMaxBundleVersion = (1ULL << 53U) - 1;
 /// The largest plaintext of a bundle, with all that is sealed around it.
