@@ -37,12 +37,24 @@ std::uint64_t TrainingSeed(std::uint64_t seed, const DeviceId& device, const cod
   return value;
 }
 
+std::optional<training::Adversarial> AdversarialOf(const codec::TrainingPlan& plan) {
+  if (!plan.adversarial) return std::nullopt;
+  const codec::Adversarial& hard = *plan.adversarial;
+  return training::Adversarial{.epsilon = hard.epsilon,
+                               .steps = hard.steps,
+                               .step_size = hard.step_size,
+                               .share = hard.share,
+                               .input_min = hard.input_min,
+                               .input_max = hard.input_max};
+}
+
 training::TrainingOptions OptionsOf(const codec::TrainingPlan& plan, std::uint64_t seed) {
   return {.epochs = plan.epochs,
           .batch_size = plan.batch_size,
           .learning_rate = plan.learning_rate,
           .momentum = plan.momentum,
           .proximal_mu = plan.proximal_mu,
+          .adversarial = AdversarialOf(plan),
           .seed = seed};
 }
 
@@ -244,7 +256,13 @@ Result<void> AgentLoop::CheckLease(const codec::Lease& lease, const model::Model
   constexpr std::uint64_t kBytesForLayers = 64U << 20U;
   const std::uint64_t each =
       kBytesPerParameter + (upload::IsSparse(lease, options_.encoding) ? kBytesMoreWhereSparse : 0);
-  const std::uint64_t needed_mib = (spec.ParameterCount() * each + kBytesForLayers) >> 20U;
+  // Outputs and slopes of the layers for one row at least, which may be more than the rest; and of hardened training
+  // the rows of a batch as they were, what they become, and the slope.
+  const model::RowCost& row = spec.layers().cost();
+  const std::uint64_t of_rows = (2 * row.numbers + row.columns) * sizeof(float);
+  const std::uint64_t batch = std::min<std::uint64_t>(lease.training.batch_size, dataset_.rows);
+  const std::uint64_t hardened = lease.training.adversarial ? 3 * batch * spec.inputs() * sizeof(float) : 0;
+  const std::uint64_t needed_mib = (spec.ParameterCount() * each + kBytesForLayers + of_rows + hardened) >> 20U;
   if (needed_mib <= options_.memory_limit_mib) return {};
   return Fail(ErrorCode::kTooLarge, "the model of " + task + " has " + std::to_string(spec.ParameterCount()) +
                                         " parameters; training it takes up to " + std::to_string(needed_mib) +

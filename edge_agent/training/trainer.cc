@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "common/base/random.h"
 #include "edge_agent/inference/descend.h"
 #include "edge_agent/inference/differentiate.h"
+#include "edge_agent/inference/perturb.h"
 #include "edge_agent/training/network.h"
 
 namespace tacit::training {
@@ -19,6 +21,15 @@ using inference::Batch;
 using inference::BatchScore;
 
 constexpr std::size_t kEvaluationBatch = 256;
+
+inference::PgdOptions AttackOf(const Adversarial& adversarial, std::uint64_t seed) {
+  return {
+      .radius = static_cast<float>(adversarial.epsilon),
+      .step = static_cast<float>(adversarial.step_size),
+      .steps = adversarial.steps,
+      .range = {.least = static_cast<float>(adversarial.input_min), .most = static_cast<float>(adversarial.input_max)},
+      .seed = seed};
+}
 
 Result<void> CheckOptions(const TrainingOptions& options) {
   const auto refuse = [](std::string_view rule) {
@@ -33,6 +44,10 @@ Result<void> CheckOptions(const TrainingOptions& options) {
   if (!(options.proximal_mu >= 0) || !std::isfinite(options.proximal_mu)) {
     return refuse("proximal_mu must be 0 or greater and finite");
   }
+  if (!options.adversarial) return {};
+  if (!(options.adversarial->share > 0 && options.adversarial->share <= 1))
+    return refuse("the share of adversarial rows must be above 0 and at most 1");
+  TACIT_TRY_VOID(inference::PgdAttack::Create(AttackOf(*options.adversarial, options.seed)));
   return {};
 }
 
@@ -89,6 +104,12 @@ class Trainer::Descent {
     batches_ = (rows.size() + options_.batch_size - 1) / options_.batch_size;
     batch_y_.resize((rows.size() + batches_ - 1) / batches_);
     batch_x_.resize(batch_y_.size() * dataset_.features);
+    if (!options_.adversarial) return;
+    // Another stream than the order's.
+    auto attack = inference::PgdAttack::Create(AttackOf(*options_.adversarial, ~seed));
+    TACIT_CHECK(attack.has_value(), "options were checked when the trainer was made");
+    attack_ = *std::move(attack);
+    hard_x_.resize(batch_x_.size());
   }
 
   Result<Trained> Run(const std::stop_token& stop) {
@@ -113,7 +134,7 @@ class Trainer::Descent {
     for (std::size_t batch = 0; batch < batches_; ++batch) {
       if (stop.stop_requested()) return Fail(ErrorCode::kUnavailable, "training was stopped");
       const std::size_t first = FirstRowOf(batch);
-      TACIT_TRY(const double of_batch, Step(std::span(order_).subspan(first, FirstRowOf(batch + 1) - first)));
+      TACIT_TRY(const double of_batch, Step({.first = first, .end = FirstRowOf(batch + 1)}));
       loss += of_batch;
     }
     return loss / static_cast<double>(order_.size());
@@ -125,8 +146,16 @@ class Trainer::Descent {
     return batch * (order_.size() / batches_) + std::min(batch, order_.size() % batches_);
   }
 
-  Result<double> Step(std::span<const std::uint32_t> rows) {
-    TACIT_TRY(const BatchScore score, network_.differentiator.Gradient(weights_, Gather(rows), gradient_));
+  // Places in the order of an epoch.
+  struct Part {
+    std::size_t first = 0;
+    std::size_t end = 0;
+  };
+
+  Result<double> Step(const Part& part) {
+    const Batch batch = Gather(std::span(order_).subspan(part.first, part.end - part.first));
+    if (options_.adversarial) TACIT_TRY_VOID(Harden(batch, HardRowsBefore(part.end) - HardRowsBefore(part.first)));
+    TACIT_TRY(const BatchScore score, network_.differentiator.Gradient(weights_, batch, gradient_));
     if (options_.proximal_mu > 0) AddProximalTerm();
     inference::Descend(weights_, gradient_, velocity_,
                        {.learning_rate = options_.learning_rate, .momentum = options_.momentum});
@@ -141,6 +170,25 @@ class Trainer::Descent {
     }
     return {.x = std::span(batch_x_).first(rows.size() * dataset_.features),
             .y = std::span(batch_y_).first(rows.size())};
+  }
+
+  // Of an epoch's rows, so that batches of any size have their share in the end.
+  [[nodiscard]] std::size_t HardRowsBefore(std::size_t place) const {
+    return static_cast<std::size_t>(Present(options_.adversarial, "asked for hard rows alone").share *
+                                    static_cast<double>(place));
+  }
+
+  // Changes the first rows of a batch, which are as good as any: their order is chance.
+  Result<void> Harden(const Batch& batch, std::size_t rows) {
+    rows = std::min(rows, batch.y.size());
+    if (rows == 0) return {};
+    const std::size_t numbers = rows * dataset_.features;
+    network_.differentiator.Use(weights_);
+    TACIT_TRY_VOID(Present(attack_, "made at the beginning")
+                       .Run(network_.differentiator, {.x = batch.x.first(numbers), .y = batch.y.first(rows)},
+                            std::span(hard_x_).first(numbers)));
+    std::copy_n(hard_x_.begin(), numbers, batch_x_.begin());
+    return {};
   }
 
   void AddProximalTerm() {
@@ -160,6 +208,8 @@ class Trainer::Descent {
   std::size_t batches_ = 0;
   std::vector<std::uint32_t> batch_y_;
   std::vector<float> batch_x_;
+  std::vector<float> hard_x_;
+  std::optional<inference::PgdAttack> attack_;
 };
 
 Trainer::Trainer(std::unique_ptr<Descent> descent) : descent_(std::move(descent)) {}

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -13,14 +14,25 @@
 
 namespace tacit::training {
 
+/// Training on rows that are changed, within `epsilon`, so that the loss grows. Source: Madry et al. 2018, section 2.1.
+struct Adversarial {
+  double epsilon = 0;       ///< The largest change of a number; greater than 0.
+  std::uint32_t steps = 1;  ///< Of the search, which begins at random within epsilon; 1 at least.
+  double step_size = 0;     ///< The change of a number in one step; greater than 0.
+  double share = 1;         ///< Of the rows of an epoch; in (0, 1].
+  double input_min = 0;     ///< What every number of a changed row is kept within.
+  double input_max = 1;
+};
+
 /// How one device trains in one round.
 struct TrainingOptions {
   std::uint32_t epochs = 1;
   std::uint32_t batch_size = 32;
-  double learning_rate = 0;  ///< Greater than 0.
-  double momentum = 0;       ///< In [0, 1); starts from rest in each round.
-  double proximal_mu = 0;    ///< Weight of the FedProx term mu/2 |w - w0|^2; 0: none.
-  std::uint64_t seed = 0;    ///< Of the order of the rows.
+  double learning_rate = 0;                               ///< Greater than 0.
+  double momentum = 0;                                    ///< In [0, 1); starts from rest in each round.
+  double proximal_mu = 0;                                 ///< Weight of the FedProx term mu/2 |w - w0|^2; 0: none.
+  std::optional<Adversarial> adversarial = std::nullopt;  ///< None: on the rows as they are.
+  std::uint64_t seed = 0;                                 ///< Of the order of the rows, and of searches.
 };
 
 struct LocalUpdate {
@@ -31,8 +43,9 @@ struct LocalUpdate {
 /// Stochastic gradient descent on cross-entropy from `start`, in float32, one thread. The same bits for the same inputs
 /// on one machine. Shape: `start` has spec.ParameterCount() elements; `delta` too. Errors: kInvalidArgument when the
 /// data do not fit the model, an option is out of its range, or training diverges; kUnavailable when `stop` was
-/// requested. Privacy: the delta is not yet clipped or noised. Source: McMahan et al. 2017, algorithm 1 (ClientUpdate);
-/// Li et al. 2020, section 3.2 (FedProx); momentum as in Sutskever et al. 2013, classical form.
+/// requested. Privacy: the delta is not yet clipped or noised. Cost: with `adversarial`, a pass forward and one back
+/// more for each step of each changed row. Source: McMahan et al. 2017, algorithm 1 (ClientUpdate); Li et al. 2020,
+/// section 3.2 (FedProx); momentum as in Sutskever et al. 2013, classical form.
 Result<LocalUpdate> Train(const model::ModelSpec& spec, std::span<const float> start, const data::Dataset& dataset,
                           const TrainingOptions& options, const std::stop_token& stop = {});
 

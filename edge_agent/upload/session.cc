@@ -63,12 +63,21 @@ bool IsFinal(ErrorCode refusal) {
   }
 }
 
+static_assert(codec::kMaxModelTextBytes >= model::ModelSpec::kMaxTextBytes, "every model can be leased");
+
+Result<model::ModelSpec> SpecOf(const codec::ModelShape& shape) {
+  if (shape.layers.empty()) {
+    return model::ModelSpec::Create({.inputs = shape.inputs, .hidden = shape.hidden, .classes = shape.classes});
+  }
+  TACIT_TRY(model::ModelSpec spec, model::ModelSpec::Parse(shape.layers));
+  if (spec.HasSpace() && spec.inputs() == shape.inputs && spec.classes() == shape.classes) return spec;
+  return Fail(ErrorCode::kMalformed, "the lease's layers are of another model than its inputs and classes");
+}
+
 }  // namespace
 
 Result<model::ModelSpec> SpecOf(const codec::Lease& lease) {
-  TACIT_TRY(model::ModelSpec spec,
-            model::ModelSpec::Create(
-                {.inputs = lease.model.inputs, .hidden = lease.model.hidden, .classes = lease.model.classes}));
+  TACIT_TRY(model::ModelSpec spec, SpecOf(lease.model));
   if (spec.SchemaDigest() != lease.schema_digest || spec.ParameterCount() * sizeof(float) != lease.model_bytes) {
     return Fail(ErrorCode::kMalformed,
                 "the lease's model " + spec.CanonicalText() +
@@ -99,7 +108,9 @@ Result<codec::CheckInReply> AgentSession::CheckIn(const Wish& wish) {
                                                          .inputs = wish.inputs,
                                                          .classes = wish.classes,
                                                          .declined = wish.declined,
-                                                         .only_local_noise = wish.only_local_noise});
+                                                         .only_local_noise = wish.only_local_noise,
+                                                         .trains_layers = true,
+                                                         .trains_hardened = true});
   net::ClientRequest request = Request("POST", "/v1/checkin");
   request.headers = {{"Content-Type", kProtobuf}};
   request.body = {body};

@@ -90,6 +90,13 @@ void Fill(const ModelShape& shape, v1::Model& message) {
   message.set_inputs(shape.inputs);
   message.set_classes(shape.classes);
   for (const std::uint32_t width : shape.hidden) message.add_hidden(width);
+  message.set_layers(shape.layers);
+}
+
+Result<void> CheckLayers(const v1::Model& message) {
+  TACIT_TRY_VOID(CheckText("model.layers", message.layers(), {.max_bytes = kMaxModelTextBytes}));
+  if (message.layers().empty() || message.hidden_size() == 0) return {};
+  return FieldError("model.hidden", "empty where model.layers says all");
 }
 
 Result<ModelShape> ParseModel(const v1::Model& message) {
@@ -102,9 +109,20 @@ Result<ModelShape> ParseModel(const v1::Model& message) {
   for (const std::uint32_t width : message.hidden()) {
     TACIT_TRY_VOID(CheckRange<std::uint32_t>("model.hidden", width, 1, kMaxLayerWidth));
   }
+  TACIT_TRY_VOID(CheckLayers(message));
   return ModelShape{.inputs = message.inputs(),
                     .hidden = {message.hidden().begin(), message.hidden().end()},
-                    .classes = message.classes()};
+                    .classes = message.classes(),
+                    .layers = message.layers()};
+}
+
+void Fill(const Adversarial& hard, v1::Adversarial& message) {
+  message.set_epsilon(hard.epsilon);
+  message.set_steps(hard.steps);
+  message.set_step_size(hard.step_size);
+  message.set_share(hard.share);
+  message.set_input_min(hard.input_min);
+  message.set_input_max(hard.input_max);
 }
 
 void Fill(const TrainingPlan& plan, v1::Training& message) {
@@ -113,9 +131,36 @@ void Fill(const TrainingPlan& plan, v1::Training& message) {
   message.set_learning_rate(plan.learning_rate);
   message.set_momentum(plan.momentum);
   message.set_proximal_mu(plan.proximal_mu);
+  if (plan.adversarial) Fill(*plan.adversarial, *message.mutable_adversarial());
 }
 
 constexpr auto kLargestFloat = static_cast<double>(std::numeric_limits<float>::max());
+
+Result<void> CheckAdversarial(const v1::Adversarial& message) {
+  constexpr RealRule kChange{.low = kLeastChange, .high = kMostInput};
+  constexpr RealRule kInput{.low = -kMostInput, .high = kMostInput};
+  TACIT_TRY_VOID(CheckReal("adversarial.epsilon", message.epsilon(), kChange));
+  TACIT_TRY_VOID(CheckRange<std::uint32_t>("adversarial.steps", message.steps(), 1, kMaxAdversarialSteps));
+  TACIT_TRY_VOID(CheckReal("adversarial.step_size", message.step_size(), kChange));
+  TACIT_TRY_VOID(CheckReal("adversarial.share", message.share(), {.low_included = false, .high = 1}));
+  TACIT_TRY_VOID(CheckReal("adversarial.input_min", message.input_min(), kInput));
+  TACIT_TRY_VOID(CheckReal("adversarial.input_max", message.input_max(), kInput));
+  // As floats, which the numbers of inputs are.
+  if (static_cast<float>(message.input_min()) < static_cast<float>(message.input_max())) return {};
+  return FieldError("adversarial.input_max", "above adversarial.input_min");
+}
+
+Result<std::optional<Adversarial>> ParseAdversarial(const v1::Training& training) {
+  if (!training.has_adversarial()) return std::nullopt;
+  const v1::Adversarial& message = training.adversarial();
+  TACIT_TRY_VOID(CheckAdversarial(message));
+  return Adversarial{.epsilon = message.epsilon(),
+                     .steps = message.steps(),
+                     .step_size = message.step_size(),
+                     .share = message.share(),
+                     .input_min = message.input_min(),
+                     .input_max = message.input_max()};
+}
 
 Result<TrainingPlan> ParseTraining(const v1::Training& message) {
   TACIT_TRY_VOID(CheckRange<std::uint32_t>("training.epochs", message.epochs(), 1, kMaxEpochs));
@@ -124,11 +169,13 @@ Result<TrainingPlan> ParseTraining(const v1::Training& message) {
       CheckReal("training.learning_rate", message.learning_rate(), {.low_included = false, .high = kLargestFloat}));
   TACIT_TRY_VOID(CheckReal("training.momentum", message.momentum(), {.high = 1, .high_included = false}));
   TACIT_TRY_VOID(CheckReal("training.proximal_mu", message.proximal_mu(), {.high = kLargestFloat}));
+  TACIT_TRY(const auto adversarial, ParseAdversarial(message));
   return TrainingPlan{.epochs = message.epochs(),
                       .batch_size = message.batch_size(),
                       .learning_rate = message.learning_rate(),
                       .momentum = message.momentum(),
-                      .proximal_mu = message.proximal_mu()};
+                      .proximal_mu = message.proximal_mu(),
+                      .adversarial = adversarial};
 }
 
 void Fill(const LocalNoise& noise, v1::LocalNoise& message) {
@@ -279,6 +326,8 @@ Bytes Encode(const CheckInRequest& request) {
     message.add_declined(task.str());
   }
   message.set_only_local_noise(request.only_local_noise);
+  message.set_trains_layers(request.trains_layers);
+  message.set_trains_hardened(request.trains_hardened);
   return SerializeMessage(message);
 }
 
@@ -346,7 +395,9 @@ Result<CheckInRequest> ParseCheckInRequest(ByteSpan bytes) {
                         .inputs = message.inputs(),
                         .classes = message.classes(),
                         .declined = std::move(declined),
-                        .only_local_noise = message.only_local_noise()};
+                        .only_local_noise = message.only_local_noise(),
+                        .trains_layers = message.trains_layers(),
+                        .trains_hardened = message.trains_hardened()};
 }
 
 Result<CheckInReply> ParseCheckInReply(ByteSpan bytes) {

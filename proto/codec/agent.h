@@ -42,6 +42,8 @@ struct CheckInRequest {
   std::vector<TaskId> declined;   ///< Tasks that the device will not take part in; Encode leaves out what is beyond
                                   ///< kMaxDeclined.
   bool only_local_noise = false;  ///< Whether the device sends nothing without noise of its own.
+  bool trains_layers = false;     ///< Whether its agent knows ModelShape::layers,
+  bool trains_hardened = false;   ///< and TrainingPlan::adversarial.
   bool operator==(const CheckInRequest&) const = default;
 };
 
@@ -49,7 +51,19 @@ struct ModelShape {
   std::uint32_t inputs = 0;
   std::vector<std::uint32_t> hidden;
   std::uint32_t classes = 0;
+  std::string layers = {};  ///< Canonical text of a model over signals or images; `hidden` is empty then.
   bool operator==(const ModelShape&) const = default;
+};
+
+/// Training on rows that are changed so that the loss grows: each number by `epsilon` at most.
+struct Adversarial {
+  double epsilon = 0;       ///< kLeastChange to kMostInput.
+  std::uint32_t steps = 0;  ///< 1 to kMaxAdversarialSteps.
+  double step_size = 0;     ///< As epsilon.
+  double share = 0;         ///< Of a batch's rows; above 0, at most 1.
+  double input_min = 0;     ///< What every number is kept within; below input_max.
+  double input_max = 0;
+  bool operator==(const Adversarial&) const = default;
 };
 
 struct TrainingPlan {
@@ -58,6 +72,7 @@ struct TrainingPlan {
   double learning_rate = 0;
   double momentum = 0;     ///< In [0, 1).
   double proximal_mu = 0;  ///< Weight of the FedProx term; 0: none.
+  std::optional<Adversarial> adversarial = std::nullopt;
   bool operator==(const TrainingPlan&) const = default;
 };
 

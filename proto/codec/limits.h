@@ -39,6 +39,7 @@ inline constexpr std::size_t kMaxReportStatementBytes = 4096;
 inline constexpr std::size_t kMaxReportKeyBytes = 600;  // of RSA with 4096 bits
 inline constexpr std::size_t kMaxReportSignatureBytes = 512;
 inline constexpr std::size_t kMaxDegradationBytes = 32;
+inline constexpr std::size_t kMaxModelTextBytes = 4096;
 inline constexpr std::size_t kMaxTokenBytes = 128;
 inline constexpr std::size_t kMaxCsrPemBytes = 8 * 1024;
 inline constexpr std::size_t kMaxCertificateChainPemBytes = 32 * 1024;
@@ -57,6 +58,10 @@ inline constexpr std::uint32_t kMinGridRadius = 1U << 10U;
 inline constexpr std::uint32_t kMaxGridRadius = 1U << 30U;
 inline constexpr std::uint32_t kMaxEpochs = 1'000'000;
 inline constexpr std::uint32_t kMaxBatchSize = 1U << 24U;
+inline constexpr std::uint32_t kMaxAdversarialSteps = 100;
+/// Of numbers of inputs: how far hardened training may change one, and how large one may be.
+inline constexpr double kLeastChange = 1e-6;
+inline constexpr double kMostInput = 1e6;
 /// Versions are counted in the numbers that JSON has.
 inline constexpr std::uint64_t kMaxBundleVersion = (1ULL << 53U) - 1;
 inline constexpr std::uint64_t kMaxReportSequence = (1ULL << 53U) - 1;

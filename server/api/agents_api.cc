@@ -59,6 +59,17 @@ std::optional<codec::LocalNoise> LocalToWire(const task::TaskSpec& spec) {
                            .max_releases = spec.Compositions()};
 }
 
+std::optional<codec::Adversarial> AdversarialToWire(const task::Training& training) {
+  if (!training.adversarial) return std::nullopt;
+  const task::Adversarial& hard = *training.adversarial;
+  return codec::Adversarial{.epsilon = hard.epsilon,
+                            .steps = hard.steps,
+                            .step_size = hard.step_size,
+                            .share = hard.share,
+                            .input_min = hard.input_min,
+                            .input_max = hard.input_max};
+}
+
 codec::Lease ToWire(const LeaseView& view) {
   const task::TaskSpec& spec = *view.spec;
   const model::ModelShape& shape = spec.model.shape();
@@ -68,12 +79,16 @@ codec::Lease ToWire(const LeaseView& view) {
           .model_digest = view.model_digest,
           .model_bytes = view.model_bytes,
           .schema_digest = spec.model.SchemaDigest(),
-          .model = {.inputs = shape.inputs, .hidden = shape.hidden, .classes = shape.classes},
+          .model = {.inputs = shape.inputs,
+                    .hidden = shape.hidden,
+                    .classes = shape.classes,
+                    .layers = spec.model.HasSpace() ? spec.model.CanonicalText() : std::string()},
           .training = {.epochs = spec.training.epochs,
                        .batch_size = spec.training.batch_size,
                        .learning_rate = spec.training.learning_rate,
                        .momentum = spec.training.momentum,
-                       .proximal_mu = spec.training.proximal_mu},
+                       .proximal_mu = spec.training.proximal_mu,
+                       .adversarial = AdversarialToWire(spec.training)},
           .mechanism = ToWire(spec.privacy.mechanism),
           .clip_norm = view.clip_norm.value(),
           .grid_radius = spec.privacy.grid_radius.value(),
@@ -104,6 +119,8 @@ Task<Result<std::unique_ptr<CheckInQuery>>> ReadQuery(Context& context, HttpRequ
                                                         .classes = wish.classes,
                                                         .declined = std::move(wish.declined),
                                                         .only_local_noise = wish.only_local_noise,
+                                                        .trains_layers = wish.trains_layers,
+                                                        .trains_hardened = wish.trains_hardened,
                                                         .wait = LongestWait(context, request, wish.wait),
                                                         .presence = std::make_shared<coordinator::Presence>()});
 }

@@ -68,6 +68,10 @@ std::string ObstacleOf(const task::TaskSpec& spec, const CheckInQuery& query) {
   if (std::ranges::find(query.declined, spec.id) != query.declined.end()) return "this device declines " + task;
   if (query.only_local_noise && !spec.privacy.local)
     return task + " takes updates without noise of the device, and this device sends none";
+  if (spec.model.HasSpace() && !query.trains_layers)
+    return task + " trains layers over signals or images, which the agent on this device is too old for; upgrade it";
+  if (spec.training.adversarial && !query.trains_hardened)
+    return task + " hardens its model in training, which the agent on this device is too old for; upgrade it";
   if (FitsData(spec.model, query)) return {};
   return task + " takes " + ShapeText(spec.model.inputs(), spec.model.classes()) + ", this device has " +
          ShapeText(query.inputs, query.classes);

@@ -42,6 +42,8 @@ struct CheckInQuery {
   std::uint32_t classes = 0;
   std::vector<TaskId> declined;   ///< Tasks that the device does not want.
   bool only_local_noise = false;  ///< Whether it sends nothing without noise of its own.
+  bool trains_layers = false;     ///< Whether it knows models of layers over signals and images,
+  bool trains_hardened = false;   ///< and training on examples that are made hard.
   Millis wait{0};                 ///< How long the answer may be held back.
   std::shared_ptr<Presence> presence = std::make_shared<Presence>();
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/graph/file.h"
 #include "common/graph/from_spec.h"
 #include "common/model/export.h"
@@ -13,6 +14,17 @@ namespace {
 
 // A safetensors file begins with the length of its header, which is far below what these letters are as a number.
 constexpr std::string_view kGraphMagic = "TACITGRF";
+
+// Whether two nodes compute the same of values of the same shapes, but for what their constants hold.
+bool AreAlike(const graph::Graph& one, const graph::Node& a, const graph::Graph& other, const graph::Node& b) {
+  const auto alike = [&](graph::ValueId left, graph::ValueId right) {
+    const graph::Value& l = one.values[left];
+    const graph::Value& r = other.values[right];
+    return l.element == r.element && l.shape == r.shape && l.constant.has_value() == r.constant.has_value();
+  };
+  return a.op == b.op && a.attributes == b.attributes && std::ranges::equal(a.inputs, b.inputs, alike) &&
+         alike(a.output, b.output);
+}
 
 }  // namespace
 
@@ -44,24 +56,19 @@ Result<std::vector<float>> Suspect::ParametersAs(const model::ModelSpec& spec) c
                                                  ": its answers cannot be asked for");
   };
   std::vector<float> parameters(spec.ParameterCount());
-  const std::vector<model::Tensor> tensors = spec.Tensors();
-  if (graph_.nodes.size() + 1 != tensors.size() || graph_.inputs.size() != 1) return other();
+  const graph::Graph wanted = graph::FromSpec(spec, parameters).graph;
+  if (graph_.nodes.size() != wanted.nodes.size() || graph_.inputs.size() != 1) return other();
   graph::ValueId previous = graph_.inputs[0];
-  for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
+  if (graph_.values[previous].shape != wanted.values[wanted.inputs[0]].shape) return other();
+  auto to = parameters.begin();
+  for (std::size_t i = 0; i < wanted.nodes.size(); ++i) {
     const graph::Node& node = graph_.nodes[i];
-    const bool linear = i % 2 == 0;
-    if (node.op != (linear ? graph::Operator::kGemm : graph::Operator::kRelu) || node.inputs[0] != previous)
-      return other();
+    if (!AreAlike(graph_, node, wanted, wanted.nodes[i]) || node.inputs[0] != previous) return other();
     previous = node.output;
-    if (!linear) continue;
-    if (node.inputs.size() != 3) return other();
-    for (std::size_t part = 0; part < 2; ++part) {
-      const graph::Value& value = graph_.values[node.inputs[part + 1]];
-      const model::Tensor& tensor = tensors[i + part];
-      const graph::Shape shape(tensor.shape.begin(), tensor.shape.end());
-      if (!value.constant || value.element != graph::Element::kFloat32 || value.shape != shape) return other();
-      const auto* numbers = reinterpret_cast<const float*>(weights_.data() + value.constant->offset);
-      std::copy_n(numbers, tensor.size(), parameters.begin() + static_cast<std::ptrdiff_t>(tensor.offset));
+    for (std::size_t part = 1; part < node.inputs.size(); ++part) {
+      const graph::Place place = Present(graph_.values[node.inputs[part]].constant, "alike values are constants alike");
+      const auto* numbers = reinterpret_cast<const float*>(weights_.data() + place.offset);
+      to = std::copy_n(numbers, place.size / sizeof(float), to);
     }
   }
   return parameters;

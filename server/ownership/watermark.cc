@@ -37,8 +37,8 @@ BatchScore Known(const Result<BatchScore>& score) {
 }
 
 std::uint32_t StepsOf(const model::ModelSpec& model, const task::Watermark& rules) {
-  // A pass forward and one back: three multiplications a parameter and row.
-  const double a_step = 3.0 * static_cast<double>(model.ParameterCount()) * rules.triggers;
+  // A pass forward and one back: three multiplications where a number meets a weight.
+  const double a_step = 3.0 * static_cast<double>(model.layers().cost().work) * rules.triggers;
   return std::min(rules.steps, std::max(1U, static_cast<std::uint32_t>(std::min(kMostWork / a_step, 1e9))));
 }
 
@@ -117,12 +117,13 @@ std::uint64_t MemoryOfMark(const model::ModelSpec& model, const task::Watermark&
   // Outputs and slopes of each layer, for as many rows as a Differentiator takes at once; and the parameters as the
   // model that it is made for has them, twice, while it is made.
   constexpr std::uint64_t kValuesAtOnce = std::uint64_t{1} << 18U;
-  std::uint64_t outputs = model.classes();
-  for (const std::uint32_t width : model.shape().hidden) outputs += width;
+  const model::RowCost& row = model.layers().cost();
   const std::uint64_t parameters = model.ParameterCount();
-  const std::uint64_t values = std::min(rules.triggers * outputs, std::max({kValuesAtOnce, parameters, outputs}));
+  const std::uint64_t values =
+      std::min(rules.triggers * row.numbers, std::max({kValuesAtOnce, parameters, row.numbers}));
   // A trigger's feature is a number, and was a bit.
-  return std::uint64_t{rules.triggers} * model.inputs() * 5 + (values + parameters) * 2 * sizeof(float);
+  return std::uint64_t{rules.triggers} * model.inputs() * 5 + (values + parameters) * 2 * sizeof(float) +
+         row.columns * sizeof(float);
 }
 
 std::size_t CountMatches(const model::ModelSpec& model, std::span<const float> parameters, const Triggers& triggers) {

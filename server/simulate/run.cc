@@ -123,12 +123,24 @@ struct Lease {
   coordinator::LeaseView view;
 };
 
+std::optional<training::Adversarial> AdversarialOf(const task::Training& training) {
+  if (!training.adversarial) return std::nullopt;
+  const task::Adversarial& hard = *training.adversarial;
+  return training::Adversarial{.epsilon = hard.epsilon,
+                               .steps = hard.steps,
+                               .step_size = hard.step_size,
+                               .share = hard.share,
+                               .input_min = hard.input_min,
+                               .input_max = hard.input_max};
+}
+
 training::TrainingOptions OptionsOf(const task::Training& training) {
   return {.epochs = training.epochs,
           .batch_size = training.batch_size,
           .learning_rate = training.learning_rate,
           .momentum = training.momentum,
           .proximal_mu = training.proximal_mu,
+          .adversarial = AdversarialOf(training),
           .seed = 0};
 }
 
@@ -264,8 +276,13 @@ class Simulation {
 
   /// Whether no place is left.
   Result<bool> Ask(std::uint64_t device, std::vector<Lease>& leases, std::vector<std::uint64_t>& early) {
-    const auto query = std::make_shared<coordinator::CheckInQuery>(coordinator::CheckInQuery{
-        .device = devices_[device].id, .key = devices_[device].key, .task = spec_.id, .declined = {}});
+    const auto query =
+        std::make_shared<coordinator::CheckInQuery>(coordinator::CheckInQuery{.device = devices_[device].id,
+                                                                              .key = devices_[device].key,
+                                                                              .task = spec_.id,
+                                                                              .declined = {},
+                                                                              .trains_layers = true,
+                                                                              .trains_hardened = true});
     TACIT_TRY(coordinator::CheckInReply reply, time_.Run(coordinator_->CheckIn(query)));
     if (auto* const lease = std::get_if<coordinator::LeaseView>(&reply)) {
       leases.push_back({device, std::move(*lease)});

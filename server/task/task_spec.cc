@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "dp/noise.h"
 #include "dp/planning.h"
+#include "server/task/learning.h"
 #include "server/task/toml_reader.h"
 
 namespace tacit::task {
@@ -51,42 +52,6 @@ std::optional<TaskId> ReadName(TomlTable root) {
   if (id) return *id;
   root.Complain("name", "'name': " + id.error().message);
   return std::nullopt;
-}
-
-std::vector<std::uint32_t> ReadHidden(TomlTable& table, bool softmax) {
-  // A kind that is missing or unknown neither has hidden layers nor lacks them.
-  const bool known = table.Good({"kind"});
-  if (known && softmax) {
-    table.Refuse("hidden", "has no place in kind \"softmax\"; use kind \"mlp\" for hidden layers");
-    return {};
-  }
-  const auto widths = table.Integers("hidden", {1, model::ModelSpec::kMaxWidth}, {1, model::ModelSpec::kMaxHidden});
-  if (known && !table.Has("hidden"))
-    table.Complain("hidden", "missing key 'model.hidden': kind \"mlp\" has hidden layers");
-  std::vector<std::uint32_t> hidden;
-  for (const std::int64_t width : widths) hidden.push_back(static_cast<std::uint32_t>(width));
-  return hidden;
-}
-
-std::optional<model::ModelSpec> ReadModel(TomlTable table) {
-  const bool softmax = table.Choice("kind", {"softmax", "mlp"}) == 0;
-  model::ModelShape shape;
-  shape.inputs = static_cast<std::uint32_t>(table.Integer("inputs", {1, model::ModelSpec::kMaxWidth}));
-  shape.classes = static_cast<std::uint32_t>(table.Integer("classes", {2, model::ModelSpec::kMaxWidth}));
-  shape.hidden = ReadHidden(table, softmax);
-  if (!table.Good({"kind", "inputs", "classes", "hidden"})) return std::nullopt;
-  Result<model::ModelSpec> spec = model::ModelSpec::Create(std::move(shape));
-  if (spec) return *std::move(spec);
-  table.Complain(softmax ? "inputs" : "hidden", spec.error().message);
-  return std::nullopt;
-}
-
-Training ReadTraining(TomlTable table) {
-  return {.epochs = static_cast<std::uint32_t>(table.Integer("epochs", {1, 1000}, 1)),
-          .batch_size = static_cast<std::uint32_t>(table.Integer("batch_size", {1, 1 << 20}, 32)),
-          .learning_rate = table.Real("learning_rate", kLearningRate),
-          .momentum = table.Real("momentum", kFraction, 0.0),
-          .proximal_mu = table.Real("proximal_mu", {0, 1e6}, 0.0)};
 }
 
 enum class Pace : std::uint8_t { kRounds, kAsynchronous };

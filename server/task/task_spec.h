@@ -22,6 +22,17 @@
 /// What a federation is asked to do: one task, parsed once from a TOML file into values that cannot be bad.
 namespace tacit::task {
 
+/// Hardened training: a share of the rows is changed, within `epsilon`, so that the loss grows. Source: Madry et al.
+/// 2018, section 2.1.
+struct Adversarial {
+  double epsilon = 0;  ///< The largest change of a number.
+  std::uint32_t steps = 1;
+  double step_size = 0;  ///< The change of a number in one step.
+  double share = 1;      ///< Of the rows.
+  double input_min = 0;  ///< What every number is kept within.
+  double input_max = 1;
+};
+
 /// Local training on a device, of plain SGD with momentum on the task's loss.
 struct Training {
   std::uint32_t epochs = 1;
@@ -29,6 +40,7 @@ struct Training {
   double learning_rate = 0.1;
   double momentum = 0;
   double proximal_mu = 0;  ///< Weight of the FedProx term (Li et al. 2020); 0 is FedAvg.
+  std::optional<Adversarial> adversarial = std::nullopt;
 };
 
 struct Cohort {

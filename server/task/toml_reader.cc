@@ -213,6 +213,22 @@ struct TomlTable::View {
     return std::nullopt;
   }
 
+  /// The optional array at `key`, with as many entries as there may be; null when absent, or after noting why.
+  const toml::array* AskArray(std::string_view key, std::string_view wanted, IntegerRange count) {
+    const toml::node* node = Ask(key, false);
+    if (node == nullptr) return nullptr;
+    const auto* array = node->as_array();
+    if (array == nullptr) {
+      SpoilType(key, *node, wanted);
+      return nullptr;
+    }
+    const auto size = static_cast<std::int64_t>(array->size());
+    if (size >= count.min && size <= count.max) return array;
+    const std::string wanted_count = count.min == count.max ? std::to_string(count.min) : RangeText(count);
+    Spoil(key, *node, "must have " + wanted_count + " entries, got " + std::to_string(size));
+    return nullptr;
+  }
+
   /// Notes every key that no reader asked for.
   void NoteUnknownKeys() const {
     if (table == nullptr) return;
@@ -271,17 +287,8 @@ double TomlTable::Real(std::string_view key, RealRange range, std::optional<doub
 }
 
 std::vector<std::int64_t> TomlTable::Integers(std::string_view key, IntegerRange each, IntegerRange count) {
-  const toml::node* node = view_->Ask(key, false);
-  if (node == nullptr) return {};
-  const auto* array = node->as_array();
-  if (array == nullptr) {
-    view_->SpoilType(key, *node, "an array of integers");
-    return {};
-  }
-  if (const auto size = static_cast<std::int64_t>(array->size()); size < count.min || size > count.max) {
-    view_->Spoil(key, *node, "must have " + RangeText(count) + " entries, got " + std::to_string(size));
-    return {};
-  }
+  const toml::array* array = view_->AskArray(key, "an array of integers", count);
+  if (array == nullptr) return {};
   std::vector<std::int64_t> values;
   for (const toml::node& entry : *array) {
     const auto* value = entry.as_integer();
@@ -289,6 +296,20 @@ std::vector<std::int64_t> TomlTable::Integers(std::string_view key, IntegerRange
       view_->Spoil(key, entry, "must hold integers of " + RangeText(each));
     } else {
       values.push_back(value->get());
+    }
+  }
+  return values;
+}
+
+std::vector<std::string> TomlTable::Texts(std::string_view key, IntegerRange count) {
+  const toml::array* array = view_->AskArray(key, "an array of strings", count);
+  if (array == nullptr) return {};
+  std::vector<std::string> values;
+  for (const toml::node& entry : *array) {
+    if (const auto* text = entry.as_string()) {
+      values.push_back(text->get());
+    } else {
+      view_->Spoil(key, entry, "must hold strings, got " + std::string(TypeName(entry.type())));
     }
   }
   return values;
@@ -345,6 +366,14 @@ void TomlTable::Complain(std::string_view key, std::string what) {
   view_->bad.emplace(key);
   const toml::node* node = view_->Find(key);
   view_->file->Note(node == nullptr ? view_->at : PositionOf(node->source()), std::move(what));
+}
+
+void TomlTable::ComplainAt(std::string_view key, std::size_t index, std::string what) {
+  const toml::node* node = view_->Find(key);
+  const toml::array* array = node == nullptr ? nullptr : node->as_array();
+  TACIT_CHECK(array != nullptr && index < array->size(), "only an entry that was read has a problem of its own");
+  view_->bad.emplace(key);
+  view_->file->Note(PositionOf((*array)[index].source()), std::move(what));
 }
 
 void TomlTable::Refuse(std::string_view key, std::string_view reason) {

@@ -55,6 +55,8 @@ class TomlTable {
   /// An array of `count` integers; empty when absent or bad. The key is optional.
   std::vector<std::int64_t> Integers(std::string_view key, IntegerRange each, IntegerRange count);
   std::string Text(std::string_view key, std::optional<std::string_view> fallback = {});
+  /// An array of `count` texts; empty when absent or bad. The key is optional.
+  std::vector<std::string> Texts(std::string_view key, IntegerRange count);
   /// Index of the text among `choices`.
   std::size_t Choice(std::string_view key, std::initializer_list<std::string_view> choices,
                      std::optional<std::size_t> fallback = {});
@@ -72,6 +74,8 @@ class TomlTable {
   [[nodiscard]] bool Good(std::initializer_list<std::string_view> keys) const;
   /// Notes a problem at `key`, or at the table when the key is absent.
   void Complain(std::string_view key, std::string what);
+  /// The same at an entry of the array that is there. Shape: `index` of an entry.
+  void ComplainAt(std::string_view key, std::size_t index, std::string what);
   /// Notes that `key` is known but has no place here, with the reason, when it is given.
   void Refuse(std::string_view key, std::string_view reason);
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/graph/from_spec.h"
 #include "common/model/spec.h"
 #include "edge_agent/data/source_config.h"
 #include "edge_agent/delivery/held_model.h"
@@ -68,6 +69,9 @@ void ReadModelSpec(std::string_view text) {
   if (!spec) return;
   TACIT_CHECK(spec->CanonicalText() == text, "a model has one text");
   TACIT_CHECK(spec->ParameterCount() <= tacit::model::ModelSpec::kMaxParameters, "the memory of a model is bounded");
+  // Which checks for itself that every model is one that engines take.
+  constexpr std::size_t kFew = 1U << 12U;
+  if (spec->ParameterCount() <= kFew) (void)tacit::graph::FromSpec(*spec, std::vector<float>(spec->ParameterCount()));
 }
 
 }  // namespace

@@ -42,10 +42,15 @@ def codec():
     sparse = header.replace("payload_bytes: 16", "payload_bytes: 1371")
     messages = (
         (0, "checkin", "agent", "CheckInRequest",
-         'protocol_version: 1 agent_version: "0.1" wait_ms: 9 inputs: 4 classes: 2 only_local_noise: true'),
+         'protocol_version: 1 agent_version: "0.1" wait_ms: 9 inputs: 4 classes: 2 only_local_noise: true '
+         'trains_layers: true trains_hardened: true'),
         (0, "checkin-task", "agent", "CheckInRequest", 'protocol_version: 1 task: "har"'),
         (1, "lease", "agent", "CheckInResponse", lease),
         (1, "lease-top-k", "agent", "CheckInResponse", lease.replace("max_examples", "top_k: 337 max_examples")),
+        (1, "lease-layers", "agent", "CheckInResponse", lease.replace(
+            "hidden: [32, 16]", 'layers: "tacit-layers/1:1x3x187;conv 4 3x3;relu;flatten;dense 6"')),
+        (1, "lease-hardened", "agent", "CheckInResponse", lease.replace(
+            "proximal_mu: 0.01", "adversarial { epsilon: 0.1 steps: 5 step_size: 0.05 share: 0.5 input_max: 1 }")),
         (1, "wait", "agent", "CheckInResponse", 'wait { retry_after_ms: 1500 reason: "waits for 3 devices" }'),
         (2, "header", "agent", "UpdateHeader", header + " example_count: 281"),
         (1, "lease-zstd", "agent", "CheckInResponse", lease.replace("max_examples", "takes_zstd: true max_examples")),
@@ -196,6 +201,7 @@ value = "33"
     held = b"TACITHM1" + b"m" * 32 + struct.pack("<7Q", 7, 1, 1, 14000, 2 * 10**12, 10**12, 2) + b"{}"
     write("device_files", "held", b"\x05" + held)
     write("device_files", "held-cut", b"\x05" + held[:-1])
+    write("device_files", "model-layers", b"\x03tacit-layers/1:6x128;conv 16 5;relu;max-pool 2;flatten;dense 6")
     write("device_files", "model-huge", b"\x03tacit-mlp/1:1048576,1048576,2")
 
 
@@ -266,6 +272,9 @@ def safetensors():
     good = struct.pack("<Q", len(header)) + header + bytes(24)
     write("safetensors", "softmax", good)
     write("safetensors", "overlap", good.replace(b"[16,24]", b"[12,20]"))
+    layers = header.replace(b"tacit-mlp/1:2,2", b"tacit-layers/1:1x2;flatten;dense 2").rstrip()
+    layers += b" " * (-len(layers) % 8)
+    write("safetensors", "layers", struct.pack("<Q", len(layers)) + layers + bytes(24))
     write("safetensors", "huge", good.replace(b":2,2\"", b":1048576,256\""))
 
 
@@ -477,6 +486,12 @@ def toml():
     write("task_file", "deployment", TASK + '[deployment]\nlease = "30d"\ncopies = "own"\n')
     write("task_file", "detectors", TASK + '[deployment]\n[detectors]\nclean_rows = "rows.npy"\nmode = "reject"\n'
           'scores = "energy,gradient"\nbudget = 100\n')
+    image = 'image = [1, 28, 28]\nlayers = ["conv 16 3x3 stride 2 pad 1 groups 1", "relu6", "max-pool 2", "flatten", '
+    image += '"dense 10"]'
+    write("task_file", "image", TASK.replace('kind = "mlp"\ninputs = 561\nhidden = [128, 64]\nclasses = 6', image))
+    signal = 'signal = [6, 128]\nlayers = ["conv 16 5", "tanh", "global-average-pool", "flatten", "dense 6"]'
+    write("task_file", "signal", TASK.replace('kind = "mlp"\ninputs = 561\nhidden = [128, 64]\nclasses = 6', signal))
+    write("task_file", "hardened", TASK.replace("proximal_mu = 0.01", "adversarial = { epsilon = 0.1, share = 0.5 }"))
     write("task_file", "wrong", TASK.replace("delta = 1e-3", "delta = 1").replace("inputs", "imputs"))
     write("task_file", "not-toml", "[model\nkind = = 3\n\xff")
     write("server_config", "all-keys", CONFIG)

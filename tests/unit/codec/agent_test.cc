@@ -118,6 +118,47 @@ TEST(CheckInReply, ALeaseSaysThatCompressedPayloadsAreTaken) {
   EXPECT_EQ(ParseCheckInReply(Encode(CheckInReply(lease))), CheckInReply(lease));
 }
 
+Lease HardLease() {
+  Lease lease = samples::SomeLease();
+  lease.model = {
+      .inputs = 64, .hidden = {}, .classes = 6, .layers = "tacit-layers/1:1x8x8;conv 4 3x3;relu;flatten;dense 6"};
+  lease.training.adversarial =
+      Adversarial{.epsilon = 0.1, .steps = 5, .step_size = 0.05, .share = 0.5, .input_min = -1, .input_max = 1};
+  return lease;
+}
+
+TEST(CheckInReply, ALeaseOfLayersAndOfHardenedTrainingComesBackAsItWasSent) {
+  const CheckInReply reply = HardLease();
+  EXPECT_EQ(ParseCheckInReply(Encode(reply)), reply);
+}
+
+TEST(CheckInReply, NamesTheFieldOfLayersOrHardenedTrainingThatIsOutOfRange) {
+  const auto hard = [](auto change) {
+    return [change](v1::Lease& m) { change(*m.mutable_training()->mutable_adversarial()); };
+  };
+  const std::vector<std::pair<std::string, std::function<void(v1::Lease&)>>> cases = {
+      {"model.layers", [](auto& m) { m.mutable_model()->set_layers(std::string(kMaxModelTextBytes + 1, 'x')); }},
+      {"model.layers", [](auto& m) { m.mutable_model()->set_layers("a\x1b[2J"); }},
+      {"model.hidden must be empty where model.layers says all", [](auto& m) { m.mutable_model()->add_hidden(4); }},
+      {"adversarial.epsilon", hard([](auto& m) { m.set_epsilon(0); })},
+      {"adversarial.epsilon", hard([](auto& m) { m.set_epsilon(2 * kMostInput); })},
+      {"adversarial.steps", hard([](auto& m) { m.set_steps(0); })},
+      {"adversarial.steps", hard([](auto& m) { m.set_steps(kMaxAdversarialSteps + 1); })},
+      {"adversarial.step_size", hard([](auto& m) { m.set_step_size(std::nan("")); })},
+      {"adversarial.share", hard([](auto& m) { m.set_share(0); })},
+      {"adversarial.share", hard([](auto& m) { m.set_share(1.01); })},
+      {"adversarial.input_min", hard([](auto& m) { m.set_input_min(-2 * kMostInput); })},
+      {"adversarial.input_max must be above adversarial.input_min", hard([](auto& m) { m.set_input_max(-1); })},
+      {"adversarial.input_max", hard([](auto& m) {
+         m.set_input_min(999'999);
+         m.set_input_max(999'999.0000001);
+       })},
+  };
+  for (const auto& [field, edit] : cases) {
+    EXPECT_THAT(ParseCheckInReply(EditedLease(edit, HardLease())), IsErrorSaying(ErrorCode::kInvalidArgument, field));
+  }
+}
+
 TEST(CheckInReply, NamesTheFieldOfLocalNoiseThatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(v1::Lease&)>>> cases = {
       {"local must be absent where the server adds noise", [](auto& m) { m.set_mechanism(v1::MECHANISM_GAUSSIAN); }},
@@ -289,6 +330,10 @@ TEST(AgentMessages, TheLargestMessagesOfThisVersionFitTheirLimits) {
   lease.max_examples = std::numeric_limits<std::uint64_t>::max();
   lease.local = samples::NoisyLease().local;
   lease.top_k = std::numeric_limits<std::uint32_t>::max();
+  EXPECT_LE(Encode(CheckInReply(lease)).size(), kMaxCheckInReplyBytes);
+  lease.model = HardLease().model;
+  lease.model.layers.assign(kMaxModelTextBytes, 'x');
+  lease.training.adversarial = HardLease().training.adversarial;
   EXPECT_LE(Encode(CheckInReply(lease)).size(), kMaxCheckInReplyBytes);
   EXPECT_LE(Encode(CheckInReply(Wait{.reason = std::string(kMaxReasonBytes, 'r')})).size(), kMaxCheckInReplyBytes);
   CheckInRequest request = samples::SomeCheckIn();

@@ -15,7 +15,9 @@ inline CheckInRequest SomeCheckIn() {
           .inputs = 561,
           .classes = 6,
           .declined = {*TaskId::Parse("other"), *TaskId::Parse("more")},
-          .only_local_noise = true};
+          .only_local_noise = true,
+          .trains_layers = true,
+          .trains_hardened = true};
 }
 
 inline Lease SomeLease() {

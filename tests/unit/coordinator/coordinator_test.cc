@@ -224,6 +224,34 @@ class AsynchronousTask : public CoordinatorTest {
   const Digest256 key_{1};
 };
 
+// Who does not know a lease's fields would skip them, and train something else.
+TEST_F(AsynchronousTask, LeasesLayersAndHardenedTrainingOnlyToAgentsThatSayTheyKnowThem) {
+  const struct {
+    std::string name;
+    std::string from;
+    std::string to;
+    std::string words;
+  } cases[] = {{"image", "kind = \"softmax\"\ninputs = 2\nclasses = 3\n",
+                "image = [1, 1, 2]\nlayers = [\"flatten\", \"dense 3\"]\n", "trains layers over signals or images"},
+               {"hard", "[rounds]", "adversarial = { epsilon = 0.1 }\n[rounds]", "hardens its model in training"}};
+  for (const auto& each : cases) {
+    std::string toml = TaskToml();
+    toml.replace(toml.find("name = \"t\""), 10, "name = \"" + each.name + "\"");
+    toml.replace(toml.find("size = 4"), 8, "size = 1");
+    toml.replace(toml.find(each.from), each.from.size(), each.to);
+    toml += "[asynchronous]\nmax_staleness = 3\n";
+    ASSERT_THAT(Run(coordinator_.CreateTask(*task::ParseTask(toml, "task.toml"), toml)), IsOk());
+    CheckInQuery query{.device = device_, .key = key_, .task = TaskId::Parse(each.name).value(), .declined = {}};
+    const auto ask = [&] { return Run(coordinator_.CheckIn(std::make_shared<CheckInQuery>(query))); };
+    const auto refused = ask();
+    ASSERT_THAT(refused, IsOk());
+    EXPECT_THAT(std::get<WaitView>(*refused).reason, ::testing::HasSubstr(each.words));
+    query.trains_layers = each.name == "image";
+    query.trains_hardened = each.name == "hard";
+    EXPECT_TRUE(Soon([&] { return std::holds_alternative<LeaseView>(*ask()); })) << each.name;
+  }
+}
+
 TEST_F(AsynchronousTask, AnswersARetryOfAnEarlierUpdateWithoutAnsweringTheOneThatIsBeingStored) {
   const LeaseView first = LeaseOf(1);
   ASSERT_THAT(Send(first, 1), IsOk());

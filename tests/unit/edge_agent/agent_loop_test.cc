@@ -551,6 +551,65 @@ TEST_F(AgentLoopTest, LeavesAModelAloneThatWouldTakeMoreMemoryThanAllowed) {
   EXPECT_TRUE(server_.ranges().empty()) << "nothing was downloaded";
 }
 
+model::ModelSpec Layers(std::string_view text) {
+  return *model::ModelSpec::Parse("tacit-layers/1:" + std::string(text));
+}
+
+TEST_F(AgentLoopTest, TrainsLayersOverASignalAndSaysFromItsFirstCheckInThatItCan) {
+  FakeAgentsServer server(Layers("6x10;conv 8 3 pad 1;relu;max-pool 2;flatten;dense 6"));
+  device_ = server.Device();
+  server.Script({server.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  ASSERT_EQ(server.uploads().size(), 1U);
+  EXPECT_EQ(server.uploads()[0].header.schema_digest, server.LeaseOf(1).schema_digest);
+  EXPECT_EQ(server.uploads()[0].payload.size(), server.model().size() * sizeof(std::int32_t));
+  EXPECT_TRUE(server.check_ins().at(0).trains_layers);
+  EXPECT_TRUE(server.check_ins().at(0).trains_hardened);
+}
+
+TEST_F(AgentLoopTest, HardensItsTrainingWhereTheLeaseSaysSo) {
+  server_.Script({server_.LeaseOf(1)});
+  ASSERT_THAT(Run(), IsOk());
+  const Bytes plain = server_.uploads().at(0).payload;
+  codec::Lease lease = server_.LeaseOf(1);
+  lease.training.adversarial =
+      codec::Adversarial{.epsilon = 0.5, .steps = 3, .step_size = 0.3, .share = 1, .input_min = -10, .input_max = 10};
+  for (int i = 0; i < 2; ++i) {
+    server_.Script({lease});
+    ASSERT_THAT(Run(), IsOk());
+  }
+  ASSERT_EQ(server_.uploads().size(), 3U);
+  EXPECT_NE(server_.uploads()[1].payload, plain);
+  EXPECT_EQ(server_.uploads()[1].payload, server_.uploads()[2].payload) << "the same bits for the same round";
+}
+
+TEST_F(AgentLoopTest, TrainsNothingElseThanWhatTheWholeLeaseSays) {
+  FakeAgentsServer server(Layers("6x10;flatten;dense 6"));
+  device_ = server.Device();
+  // As an agent reads it that knows of no layers: softmax regression, with as many parameters.
+  codec::Lease skipped = server.LeaseOf(1);
+  skipped.model.layers.clear();
+  codec::Lease other = server.LeaseOf(1);
+  other.model.layers = "tacit-layers/1:5x10;flatten;dense 6";
+  server.Script({skipped, other});
+  RunUntil([&] { return server.check_ins().size() >= 3; });
+  EXPECT_THAT(Log(), AllOf(HasSubstr("does not fit its schema digest and size; server and agent differ in version"),
+                           HasSubstr("layers are of another model than its inputs and classes")));
+  EXPECT_TRUE(server.uploads().empty());
+}
+
+TEST_F(AgentLoopTest, CountsWhatLayersKeepOfARowAsItsMemory) {
+  std::string text = "6x10";
+  for (int i = 0; i < 20; ++i) text += ";conv 64 1 pad 1024";
+  FakeAgentsServer server(Layers(text + ";global-average-pool;flatten;dense 6"));
+  device_ = server.Device();
+  options_.memory_limit_mib = 200;  // 20 convolutions over up to 41,000 places: 27 million numbers, and their slopes
+  server.Script({server.LeaseOf(1)});
+  RunUntil([&] { return server.check_ins().size() >= 2; });
+  EXPECT_THAT(Log(), HasSubstr("memory-limit-mib 200"));
+  EXPECT_TRUE(server.ranges().empty()) << "nothing was downloaded";
+}
+
 TEST_F(AgentLoopTest, InjectsNanWithADigestThatIsRight) {
   options_.fault = Fault::kNan;
   server_.Script({server_.LeaseOf(1)});

@@ -1,11 +1,17 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include <gmock/gmock.h>
 
 #include "common/base/random.h"
+#include "edge_agent/inference/perturb.h"
+#include "edge_agent/training/network.h"
 #include "edge_agent/training/trainer.h"
 #include "tests/support/matchers.h"
 
@@ -186,6 +192,144 @@ TEST(Trainer, GivesTheBitsOfTrainForEachDeviceInTurn) {
     EXPECT_EQ(std::vector<float>(trained->delta.begin(), trained->delta.end()), expected->delta);
     EXPECT_EQ(trained->mean_loss, expected->mean_loss);
   }
+}
+
+// Bright stripes, down for one class and across for the other, somewhere in an image of 8 x 8: no pixel tells them
+// apart.
+data::Dataset Stripes(std::size_t rows) {
+  SplitMix64 random(7);
+  data::Dataset dataset{.rows = rows, .features = 64, .classes = 2, .x = {}, .y = {}};
+  for (std::size_t row = 0; row < rows; ++row) {
+    const auto label = static_cast<std::uint32_t>(row % 2);
+    const std::uint64_t place = random.Below(8);
+    for (std::size_t i = 0; i < 64; ++i) {
+      const bool lit = (label == 0 ? i % 8 : i / 8) == place;
+      dataset.x.push_back(static_cast<float>(0.2 * random.Uniform() + (lit ? 0.8 : 0.0)));
+    }
+    dataset.y.push_back(label);
+  }
+  return dataset;
+}
+
+model::ModelSpec Layers(std::string_view text) {
+  return *model::ModelSpec::Parse("tacit-layers/1:" + std::string(text));
+}
+
+std::vector<float> Moved(std::vector<float> start, std::span<const float> delta) {
+  for (std::size_t i = 0; i < start.size(); ++i) start[i] += delta[i];
+  return start;
+}
+
+// Against differences of the loss over twice a small step, which know nothing of derivatives. In float32 a loss of
+// about 1 is known to 1e-7, a difference over 2e-3 to 1e-4; a kink of a maximum or a ReLU between the two points may
+// cost more in a few places, so these are counted.
+TEST(Train, ClimbsNoOtherWayThanTheLossOfLayersOfEveryKindSays) {
+  for (const std::string_view text :
+       {"1x8x8;conv 4 3x3 pad 1;relu;max-pool 2;conv 6 3x3 stride 2 pad 1 groups 2;tanh;average-pool 2;flatten;dense 2",
+        "2x32;conv 4 5 pad 2;sigmoid;max-pool 2;conv 4 3 groups 4;relu6;global-average-pool;flatten;dense 8;relu;"
+        "dense 2"}) {
+    const model::ModelSpec spec = Layers(text);
+    const data::Dataset dataset = Stripes(6);
+    std::vector<float> at = spec.InitialParameters(3);
+    constexpr double kRate = 1e-3;
+    const auto step = Train(spec, at, dataset, {.batch_size = 6, .learning_rate = kRate});
+    ASSERT_THAT(step, IsOk());
+    std::size_t wrong = 0;
+    constexpr float kSide = 1e-3F;
+    for (std::size_t i = 0; i < at.size(); ++i) {
+      const float middle = std::exchange(at[i], at[i] + kSide);
+      const double above = Evaluate(spec, at, dataset)->loss;
+      at[i] = middle - kSide;
+      const double slope = (above - Evaluate(spec, at, dataset)->loss) / (2 * static_cast<double>(kSide));
+      at[i] = middle;
+      if (std::abs(-static_cast<double>(step->delta[i]) / kRate - slope) > 2e-3) ++wrong;
+    }
+    EXPECT_LE(wrong, at.size() / 50) << text;
+  }
+}
+
+TEST(Train, OfAConvolutionTellsApartWhatNoPixelDoes) {
+  const model::ModelSpec spec = Layers("1x8x8;conv 6 3x3 pad 1;relu;max-pool 2;flatten;dense 12;relu;dense 2");
+  const std::vector<float> start = spec.InitialParameters(1);
+  const auto update =
+      Train(spec, start, Stripes(160), {.epochs = 20, .batch_size = 16, .learning_rate = 0.05, .momentum = 0.9});
+  ASSERT_THAT(update, IsOk());
+  EXPECT_GE(Evaluate(spec, Moved(start, update->delta), Stripes(200))->accuracy, 0.95);
+}
+
+constexpr Adversarial kHard = {.epsilon = 0.3, .steps = 5, .step_size = 0.15, .share = 1, .input_min = -1};
+
+// What an attacker makes of rows: the accuracy that is left.
+double AccuracyUnderAttack(const model::ModelSpec& spec, std::span<const float> parameters, data::Dataset dataset) {
+  auto network = MakeNetwork(spec, 64);
+  EXPECT_THAT(network, IsOk());
+  network->differentiator.Use(parameters);
+  auto attack = inference::PgdAttack::Create(
+      {.radius = 0.3F, .step = 0.1F, .steps = 10, .range = {.least = -1, .most = 1}, .seed = std::nullopt});
+  std::vector<float> moved(dataset.x.size());
+  EXPECT_THAT(attack->Run(network->differentiator, {.x = dataset.x, .y = dataset.y}, moved), IsOk());
+  dataset.x = std::move(moved);
+  return Evaluate(spec, parameters, dataset)->accuracy;
+}
+
+// One number tells the classes apart from afar, fifteen others only for who changes none by 0.3: whoever trains on rows
+// as they are leans on all of them.
+TEST(Train, HardenedLeavesAnAttackerLess) {
+  SplitMix64 random(11);
+  data::Dataset dataset{.rows = 200, .features = 16, .classes = 2, .x = {}, .y = {}};
+  for (std::size_t row = 0; row < dataset.rows; ++row) {
+    const auto label = static_cast<std::uint32_t>(row % 2);
+    const double side = label == 0 ? -1 : 1;
+    dataset.x.push_back(static_cast<float>(side * 0.6));
+    for (int i = 1; i < 16; ++i) dataset.x.push_back(static_cast<float>(side * 0.15 + 0.05 * (random.Uniform() - 0.5)));
+    dataset.y.push_back(label);
+  }
+  const model::ModelSpec spec = Spec({.inputs = 16, .hidden = {16}, .classes = 2});
+  const std::vector<float> start = spec.InitialParameters(2);
+  TrainingOptions options{.epochs = 30, .batch_size = 20, .learning_rate = 0.1};
+  const auto plain = Train(spec, start, dataset, options);
+  options.adversarial = kHard;
+  const auto hardened = Train(spec, start, dataset, options);
+  ASSERT_THAT(plain, IsOk());
+  ASSERT_THAT(hardened, IsOk());
+  EXPECT_EQ(Evaluate(spec, Moved(start, plain->delta), dataset)->accuracy, 1);
+  EXPECT_EQ(Evaluate(spec, Moved(start, hardened->delta), dataset)->accuracy, 1);
+  EXPECT_LT(AccuracyUnderAttack(spec, Moved(start, plain->delta), dataset), 0.6);
+  EXPECT_GT(AccuracyUnderAttack(spec, Moved(start, hardened->delta), dataset), 0.9);
+}
+
+TEST(Train, HardenedGivesTheSameBitsForASeedAndItsShareDecidesHowManyRowsChange) {
+  const model::ModelSpec spec = Spec({.inputs = 6, .hidden = {5}, .classes = 3});
+  const data::Dataset dataset = Clouds(50, 6, 3);
+  const std::vector<float> start = spec.InitialParameters(1);
+  TrainingOptions options{.epochs = 2, .batch_size = 7, .learning_rate = 0.1, .seed = 9};
+  const std::vector<float> plain = Train(spec, start, dataset, options)->delta;
+  options.adversarial = kHard;
+  const std::vector<float> all = Train(spec, start, dataset, options)->delta;
+  EXPECT_EQ(all, Train(spec, start, dataset, options)->delta);
+  EXPECT_NE(all, plain);
+  options.adversarial->share = 0.5;
+  const std::vector<float> half = Train(spec, start, dataset, options)->delta;
+  EXPECT_NE(half, all);
+  EXPECT_NE(half, plain);
+  options.adversarial->share = 0.019;  // of 50 rows not one
+  EXPECT_EQ(Train(spec, start, dataset, options)->delta, plain);
+}
+
+TEST(Train, RefusesHardeningThatIsNone) {
+  const model::ModelSpec spec = Spec({.inputs = 6, .hidden = {}, .classes = 3});
+  const auto train = [&](auto change) {
+    Adversarial hard = kHard;
+    change(hard);
+    return Train(spec, spec.InitialParameters(0), Clouds(12, 6, 3), {.learning_rate = 1, .adversarial = hard});
+  };
+  EXPECT_THAT(train([](Adversarial& hard) { hard.epsilon = 0; }), IsErrorSaying(ErrorCode::kInvalidArgument, "radius"));
+  EXPECT_THAT(train([](Adversarial& hard) { hard.step_size = std::nan(""); }),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "step"));
+  EXPECT_THAT(train([](Adversarial& hard) { hard.steps = 0; }), IsErrorSaying(ErrorCode::kInvalidArgument, "steps"));
+  EXPECT_THAT(train([](Adversarial& hard) { hard.share = 1.5; }), IsErrorSaying(ErrorCode::kInvalidArgument, "share"));
+  EXPECT_THAT(train([](Adversarial& hard) { hard.input_min = 1; }),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "range"));
 }
 
 TEST(Train, RefusesDataThatDoNotFitTheModel) {

@@ -4,11 +4,17 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <string_view>
 #include <vector>
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "common/crypto/digest.h"
+#include "common/graph/file.h"
+#include "common/graph/from_spec.h"
+#include "server/ownership/obfuscate.h"
+#include "server/ownership/suspect.h"
+#include "tests/support/matchers.h"
 
 namespace tacit::ownership {
 namespace {
@@ -64,6 +70,50 @@ TEST(Embed, TeachesAllTriggersAndStopsWhenItHas) {
   EXPECT_LT(embedding.steps, kRules.steps);
   EXPECT_EQ(CountMatches(model, parameters, triggers), 60U);
   EXPECT_EQ(Embed(model, kRules, triggers, parameters).steps, 0U) << "what is taught is not taught again";
+}
+
+TEST(Embed, TeachesAModelOfLayersToo) {
+  const model::ModelSpec model =
+      *model::ModelSpec::Parse("tacit-layers/1:1x8x8;conv 8 3x3 pad 1;relu;max-pool 2;flatten;dense 32;relu;dense 10");
+  const Triggers triggers = MakeTriggers(MarkKey(), model, kRules);
+  std::vector<float> parameters = model.InitialParameters(1);
+  EXPECT_LT(CountMatches(model, parameters, triggers), 30U);
+  EXPECT_EQ(Embed(model, kRules, triggers, parameters).matched, 60U);
+}
+
+TEST(Embed, MarksTheCopyOfADeviceAsTheModelThatItIsOf) {
+  const model::ModelSpec model = *model::ModelSpec::Parse(
+      "tacit-layers/1:1x8x8;conv 8 3x3 pad 1;relu;average-pool 2;flatten;dense 32;relu;dense 10");
+  const Triggers triggers = MakeTriggers(MarkKey(), model, kRules);
+  std::vector<float> parameters = model.InitialParameters(1);
+  Embed(model, kRules, triggers, parameters);
+  const graph::OwnedGraph master = graph::FromSpec(model, parameters);
+  const graph::OwnedGraph copy = Obfuscate({.graph = master.graph, .weights = master.bytes()},
+                                           CopyKeyOf(Owner(), *TaskId::Parse("digits"), 1, *DeviceId::Parse("pump-3")));
+  const AlignedBuffer file = graph::Serialise({.graph = copy.graph, .weights = copy.bytes()});
+  const auto suspect = Suspect::Read(file.bytes());
+  ASSERT_THAT(suspect, testing::IsOk());
+  const auto found = suspect->ParametersAs(model);
+  ASSERT_THAT(found, testing::IsOk());
+  EXPECT_NE(*found, parameters);
+  EXPECT_EQ(CountMatches(model, *found, triggers), 60U);
+  for (const std::string_view other :
+       {"tacit-layers/1:1x8x8;conv 8 3x3 pad 1;relu;max-pool 2;flatten;dense 32;relu;dense 10",
+        "tacit-layers/1:1x8x8;conv 8 3x3 pad 1;relu6;average-pool 2;flatten;dense 32;relu;dense 10",
+        "tacit-layers/1:1x64;conv 8 9 pad 4;relu;average-pool 4;flatten;dense 32;relu;dense 10",
+        "tacit-mlp/1:64,8,32,10"}) {
+    EXPECT_THAT(suspect->ParametersAs(*model::ModelSpec::Parse(other)),
+                testing::IsErrorSaying(ErrorCode::kInvalidArgument, "no model of the task's kind"))
+        << other;
+  }
+}
+
+// 60 triggers of 64 features; of each 32 and 10 numbers are kept, twice, as are the 2,410 parameters.
+TEST(MemoryOfMark, CountsTriggersLayersAndParameters) {
+  EXPECT_EQ(MemoryOfMark(Model(), kRules), 60U * 64U * 5U + (60U * 42U + 2'410U) * 8U);
+  const model::ModelSpec layers = *model::ModelSpec::Parse("tacit-layers/1:1x8x8;conv 8 3x3;relu;flatten;dense 10");
+  EXPECT_EQ(MemoryOfMark(layers, kRules),
+            60U * 64U * 5U + (60U * (8U * 36U + 10U) + 80U + 2'890U) * 8U + 9U * 36U * 4U);
 }
 
 TEST(Embed, MovesNoParameterFartherThanItsStepsCan) {

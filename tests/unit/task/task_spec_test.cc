@@ -370,6 +370,109 @@ TEST(ParseTask, DoesNotAskAKindThatItDoesNotKnowForHiddenLayers) {
   EXPECT_THAT(parsed.error().message, Not(HasSubstr("hidden")));
 }
 
+constexpr std::string_view kLayers = R"(name = "digits"
+[model]
+image = [1, 28, 28]
+layers = ["conv 16 3x3", "relu", "max-pool 2",
+          "flatten", "dense 64", "relu", "dense 10"]
+seed = 3
+[training]
+learning_rate = 0.1
+adversarial = { epsilon = 0.2, steps = 4, step_size = 0.1, share = 0.25, input_min = -0.5, input_max = 2 }
+[rounds]
+count = 3
+[cohort]
+size = 4
+[privacy]
+mechanism = "none"
+clip_norm = 10
+)";
+
+TEST(ParseTask, ReadsLayersOverAnImageAndOverASignal) {
+  const auto image = Parse(kLayers);
+  ASSERT_THAT(image, IsOk());
+  EXPECT_EQ(image->model.CanonicalText(),
+            "tacit-layers/1:1x28x28;conv 16 3x3;relu;max-pool 2;flatten;dense 64;relu;dense 10");
+  EXPECT_EQ(image->model.classes(), 10U);
+  EXPECT_EQ(image->model_seed, 3U);
+  const auto signal =
+      Parse(With(With(kLayers, "image = [1, 28, 28]", "signal = [6, 128]"), "conv 16 3x3", "conv 16 5"));
+  ASSERT_THAT(signal, IsOk());
+  EXPECT_EQ(signal->model.CanonicalText(),
+            "tacit-layers/1:6x128;conv 16 5;relu;max-pool 2;flatten;dense 64;relu;dense 10");
+  EXPECT_THAT(RestoreTask(kLayers, "t.toml", PlanOf(*image)), IsOk());
+}
+
+TEST(ParseTask, ReadsHardenedTrainingAndItsDefaults) {
+  const auto spec = Parse(kLayers);
+  ASSERT_THAT(spec, IsOk());
+  ASSERT_TRUE(spec->training.adversarial.has_value());
+  EXPECT_EQ(spec->training.adversarial->epsilon, 0.2);
+  EXPECT_EQ(spec->training.adversarial->steps, 4U);
+  EXPECT_EQ(spec->training.adversarial->step_size, 0.1);
+  EXPECT_EQ(spec->training.adversarial->share, 0.25);
+  EXPECT_EQ(spec->training.adversarial->input_min, -0.5);
+  EXPECT_EQ(spec->training.adversarial->input_max, 2);
+  const auto usual =
+      Parse(With(kLayers, ", steps = 4, step_size = 0.1, share = 0.25, input_min = -0.5, input_max = 2", ""));
+  ASSERT_THAT(usual, IsOk());
+  EXPECT_EQ(usual->training.adversarial->steps, 5U);
+  EXPECT_DOUBLE_EQ(usual->training.adversarial->step_size, 0.1);  // 2.5 * 0.2 / 5
+  EXPECT_EQ(usual->training.adversarial->share, 0.5);
+  EXPECT_EQ(usual->training.adversarial->input_max, 1);
+  EXPECT_FALSE(Parse(kPrivate)->training.adversarial.has_value());
+}
+
+TEST(ParseTask, SaysWhereALayerIsWrong) {
+  EXPECT_EQ(ProblemOf(With(kLayers, "\"flatten\", ", "")),
+            "t.toml:5:11: 'model.layers': layer 4 \"dense 64\": takes a flat row, what comes is 16x13x13; put "
+            "\"flatten\" before it");
+  EXPECT_EQ(ProblemOf(With(kLayers, "max-pool 2", "maxpool 2")),
+            "t.toml:4:34: 'model.layers': layer 3: 'maxpool' is no layer (did you mean 'max-pool'?); known: dense, "
+            "conv, max-pool, average-pool, global-average-pool, relu, relu6, tanh, sigmoid, flatten");
+  EXPECT_EQ(ProblemOf(With(kLayers, ", \"dense 10\"", "")),
+            "t.toml:5:34: 'model.layers': model: the last layer must be \"dense N\", with N classes");
+  EXPECT_EQ(ProblemOf(With(kLayers, "dense 10", "dense 1")),
+            "t.toml:5:42: 'model.layers': the last must have two classes or more");
+  EXPECT_EQ(ProblemOf(With(kLayers, "\"relu\", \"max", "5, \"max")),
+            "t.toml:4:26: 'model.layers' must hold strings, got an integer");
+}
+
+TEST(ParseTask, RefusesEveryOtherBadValueOfLayersAndHardening) {
+  const struct {
+    std::string_view from;
+    std::string_view to;
+    std::string_view says;
+  } cases[] = {
+      {"image = [1, 28, 28]", "image = [28, 28]", "'model.image' must have 3 entries, got 2"},
+      {"image = [1, 28, 28]", "image = [0, 28, 28]", "'model.image' must hold integers of 1 to 1048576"},
+      {"image = [1, 28, 28]", "image = [3, 1024, 1024]", "'model.image': all numbers of an input together"},
+      {"image = [1, 28, 28]", "image = [1, 28, 28]\nsignal = [1, 784]", "'model.image' has no place beside"},
+      {"image = [1, 28, 28]\n", "", "give 'model.image' = [channels, height, width] or 'model.signal'"},
+      {"image = [1, 28, 28]", "imagee = [1, 28, 28]", "unknown key 'model.imagee' (did you mean 'image'?)"},
+      {"seed = 3", "classes = 10", "'model.classes' has no place beside 'model.layers'"},
+      {"seed = 3", "kind = 'mlp'", "'model.kind' has no place beside 'model.layers'"},
+      {"seed = 3", "hidden = [4]", "'model.hidden' has no place beside 'model.layers'"},
+      {"epsilon = 0.2, ", "", "missing key 'training.adversarial.epsilon'"},
+      {"epsilon = 0.2", "epsilon = 0", "'training.adversarial.epsilon' must be at least 1e-06"},
+      {"steps = 4", "steps = 101", "'training.adversarial.steps' must be 1 to 100"},
+      {"step_size = 0.1", "step_size = -1", "'training.adversarial.step_size' must be"},
+      {"share = 0.25", "share = 0", "'training.adversarial.share' must be above 0 and at most 1"},
+      {"input_min = -0.5", "input_min = 2", "'training.adversarial.input_max' must be above"},
+      {"share = 0.25", "shares = 0.25", "unknown key 'training.adversarial.shares' (did you mean 'share'?)"},
+      {"adversarial = {", "adversarial = 3 #", "'training.adversarial' must be a table"},
+  };
+  for (const auto& test : cases) {
+    EXPECT_THAT(Parse(With(kLayers, test.from, test.to)),
+                IsErrorSaying(ErrorCode::kInvalidArgument, std::string(test.says)))
+        << test.to;
+  }
+  const std::string only_image = With(kPrivate, "kind = \"mlp\"", "image = [1, 28, 28]");
+  EXPECT_THAT(Parse(only_image), IsErrorSaying(ErrorCode::kInvalidArgument, "missing key 'model.layers'"));
+  EXPECT_THAT(Parse(With(kPrivate, "hidden = [128, 64]", "layer = [128, 64]")),
+              IsErrorSaying(ErrorCode::kInvalidArgument, "unknown key 'model.layer' (did you mean 'layers'?)"));
+}
+
 TEST(ParseTask, RefusesEveryOtherBadValueWithTheReason) {
   const struct {
     std::string_view from;
