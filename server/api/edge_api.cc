@@ -80,9 +80,12 @@ Json ToJson(const store::EdgeReportRecord& report, LastSeen precision) {
   const WallTime received = coarse ? std::chrono::floor<std::chrono::days>(report.received_at) : report.received_at;
   Json json = {{"task", report.task.str()}, {"received_at", FormatRfc3339(received)}, {"version", report.version}};
   // What was stored was parsed before: this says what it says, for people who do not decode it.
-  const auto statement = codec::ParseEdgeReport(report.statement);
-  json["degradations"] = statement ? Json(statement->degradations) : Json::array();
-  json["calibration"] = statement && statement->calibration ? Json(ToHex(*statement->calibration)) : Json();
+  json["degradations"] = Json::array();
+  json["calibration"] = nullptr;
+  if (const auto statement = codec::ParseEdgeReport(report.statement)) {
+    json["degradations"] = statement->degradations;
+    if (const auto& calibration = statement->calibration) json["calibration"] = ToHex(*calibration);
+  }
   // Behind a coin: how much it served, and when it came.
   json["sequence"] = coarse ? Json() : Json(report.sequence);
   json["totals"] = coarse ? Json() : CountsJson(report.totals);

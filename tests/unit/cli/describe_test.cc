@@ -49,6 +49,22 @@ TEST(DescribeTask, ShowsNoBracketsWithoutAReason) {
   EXPECT_THAT(DescribeTask(stopped), HasSubstr("active (by the operator)"));
 }
 
+TEST(DescribeEdge, SaysWhatWasCountedAndWhatIsMissing) {
+  Json edge = Json::parse(R"({"task":"har","newest_version":4,"withheld":false,"last_extraction_alarm_at":null,
+    "last_changed_weights_at":"2026-01-02T03:04:05.000Z","last_refused_call_at":null,"reports":7,
+    "totals":{"rows":123,"changed_weights":1},"devices":3,"reporting":2,"drifted":1,
+    "versions":[{"version":4,"devices":2,"reporting":1}],
+    "degradations":[{"protection":"secret_pages","devices":3}]})");
+  const std::string text = DescribeEdge(edge);
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("last at 2026-01-02T03:04:05.000Z"), HasSubstr("never"), HasSubstr("3, 2 in the last day"),
+                  HasSubstr("1 of these"), HasSubstr("rows"), HasSubstr("123"), HasSubstr("secret_pages")));
+  edge["versions"] = Json::array();
+  EXPECT_THAT(DescribeEdge(edge), HasSubstr("no device has reported yet"));
+  edge["withheld"] = true;
+  EXPECT_THAT(DescribeEdge(edge), AllOf(HasSubstr("withheld"), Not(HasSubstr("123"))));
+}
+
 TEST(DescribeRound, SaysWhatARoundWaitsForAndWhatItMade) {
   const Json waiting = Json::parse(R"({"round":1,"phase":"scheduled","waiting_for":"2 of 10 devices","counted":0})");
   EXPECT_EQ(DescribeRound(waiting), "round 1  scheduled (2 of 10 devices)  counted 0\n");
