@@ -167,15 +167,14 @@ void ServeLoop::OnEvent(const worker::Event& event) {
 
 // On any thread that answers.
 void ServeLoop::OnDetection(const serving::DetectionEvent& event) {
-  SaveSoon();
   using Kind = serving::DetectionEvent::Kind;
   switch (event.kind) {
     case Kind::kExtraction:
-      return log_.Warn("detector_extraction", {{"asker", event.asker}, {"reason", event.detail}});
+      return log_.WarnSparingly("detector_extraction", {{"asker", event.asker}, {"reason", event.detail}});
     case Kind::kOverBudget:
-      return log_.Warn("detector_over_budget", {{"asker", event.asker}, {"reason", event.detail}});
+      return log_.WarnSparingly("detector_over_budget", {{"asker", event.asker}, {"reason", event.detail}});
     case Kind::kDrift:
-      return log_.Warn("detector_drift", {{"reason", event.detail}});
+      return log_.WarnSparingly("detector_drift", {{"reason", event.detail}});
   }
 }
 

@@ -71,7 +71,8 @@ Result<void> MakeOwn(const OwnFiles& files, WallTime now) {
                                              .now = now,
                                              .lifetime = kCertificateLifetime}));
   TACIT_TRY(std::string identity, key.ToPem());
-  identity = leaf.ToPem() + identity;
+  identity.reserve(identity.size() + leaf.ToPem().size());
+  identity.insert(0, leaf.ToPem());
   // Between the two, what CheckOwn finds does not fit together, and both are made again.
   Result<void> written = WriteFileAtomic(files.trust, AsBytes(ca.CertPem()), kReadableByAll);
   if (written) written = WriteFileAtomic(files.identity, AsBytes(identity), kOwnerOnly);

@@ -50,10 +50,10 @@ Result<PgdAttack> PgdAttack::Create(const PgdOptions& options) {
   return PgdAttack(options);
 }
 
-// What is both in the range and near enough; where an input is outside the range, in the range.
+// What is both near enough and in the range; where an input is outside the range, no farther out than it is.
 float PgdAttack::Within(float number, float of) const {
   const float near = std::min(std::max(number, of - options_.radius), of + options_.radius);
-  return std::min(std::max(near, options_.range.least), options_.range.most);
+  return std::min(std::max(near, std::min(options_.range.least, of)), std::max(options_.range.most, of));
 }
 
 template <typename Climb>

@@ -60,7 +60,7 @@ struct Adversarial {
   double epsilon = 0;       ///< kLeastChange to kMostInput.
   std::uint32_t steps = 0;  ///< 1 to kMaxAdversarialSteps.
   double step_size = 0;     ///< As epsilon.
-  double share = 0;         ///< Of a batch's rows; above 0, at most 1.
+  double share = 0;         ///< Of an epoch's rows, rounded down; above 0, at most 1.
   double input_min = 0;     ///< What every number is kept within; below input_max.
   double input_max = 0;
   bool operator==(const Adversarial&) const = default;

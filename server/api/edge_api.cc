@@ -15,8 +15,9 @@ using net::Task;
 // Of versions and of protections.
 constexpr std::size_t kMostRows = 100;
 
-Json TimeJson(const std::optional<WallTime>& time) {
-  return time ? Json(FormatRfc3339(*time)) : Json();
+Json TimeJson(const std::optional<WallTime>& time, bool coarse) {
+  if (!time) return {};
+  return FormatRfc3339(coarse ? std::chrono::floor<std::chrono::days>(*time) : *time);
 }
 
 Json CountsJson(const EdgeCounts& counts) {
@@ -53,9 +54,9 @@ Task<Result<HttpResponse>> GetEdge(Call call) {
   Json json = {{"task", spec.id.str()},
                {"newest_version", view.latest_version},
                {"withheld", withheld},
-               {"last_extraction_alarm_at", TimeJson(fleet.totals.extraction_alarm_at)},
-               {"last_changed_weights_at", TimeJson(fleet.totals.changed_weights_at)},
-               {"last_refused_call_at", TimeJson(fleet.totals.refused_call_at)}};
+               {"last_extraction_alarm_at", TimeJson(fleet.totals.extraction_alarm_at, withheld)},
+               {"last_changed_weights_at", TimeJson(fleet.totals.changed_weights_at, withheld)},
+               {"last_refused_call_at", TimeJson(fleet.totals.refused_call_at, withheld)}};
   if (withheld) fleet = {};
   json["reports"] = withheld ? Json() : Json(fleet.totals.reports);
   json["totals"] = withheld ? Json() : CountsJson(fleet.totals.counts);

@@ -47,8 +47,11 @@ Task<Result<Found>> ReadFound(Call call) {
   const TaskId id = view.record.spec.id;
   TACIT_CO_TRY(store::ModelRecord record, co_await call.context.coordinator.store().Call(
                                               "model", [&](store::Store& store) { return store.Model(id, version); }));
-  // The file, what is read from it, the master beside it, and what is put in order to compare them.
-  auto share = call.context.upload_memory.TryShare(8 * record.bytes + kMaxHead);
+  // The file, what is read from it, the master beside it, what is put in order to compare them, and the triggers' way
+  // through the model.
+  const task::TaskSpec& spec = view.record.spec;
+  const std::uint64_t of_mark = spec.watermark ? ownership::MemoryOfMark(spec.model, *spec.watermark) : 0;
+  auto share = call.context.upload_memory.TryShare(8 * record.bytes + kMaxHead + of_mark);
   if (!share) {
     co_return Fail(ErrorCode::kUnavailable,
                    "all memory for updates and for models on their way is in use; send the file again");

@@ -66,7 +66,7 @@ metrics::EdgeFacts FactsOf(const EdgeCounts& counts) {
 }
 
 // What a person should know of at once, a line each.
-void Tell(Context& context, const store::ReportStep& step) {
+void Tell(Context& context, const store::ReportStep& step, bool withholds) {
   const EdgeCounts& counts = step.counts;
   const auto with = [&step](std::uint64_t count, auto tell) {
     if (count == 0) return;
@@ -76,6 +76,7 @@ void Tell(Context& context, const store::ReportStep& step) {
   with(counts.changed_weights, [&](Fields fields) { context.log.Error("edge_weights_changed", fields); });
   with(counts.refused_calls, [&](Fields fields) { context.log.Error("edge_call_refused", fields); });
   with(counts.extraction_alarms, [&](Fields fields) { context.log.Warn("edge_extraction_alarm", fields); });
+  if (withholds) return;
   with(counts.drift_alarms, [&](Fields fields) { context.log.Warn("edge_drift", fields); });
 }
 
@@ -99,7 +100,9 @@ Task<Result<store::ReportOutcome>> Count(Context& context, const store::ReportSt
                    "record_report", [&](store::Store& store) { return store.RecordReport(step); }));
   if (outcome == store::ReportOutcome::kCounted) {
     context.metrics.EdgeCounted(step.task.str(), FactsOf(step.counts));
-    Tell(context, step);
+    // How often a device drifts is how often it is asked, which tells of coins.
+    const bool withholds = co_await context.coordinator.AnyCohortIsSecret();
+    Tell(context, step, withholds);
   }
   co_return outcome;
 }

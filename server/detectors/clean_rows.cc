@@ -9,6 +9,7 @@
 
 #include "edge_agent/data/data_stream.h"
 #include "edge_agent/data/row_reader.h"
+#include "server/task/detectors.h"
 
 namespace tacit::detectors {
 namespace {
@@ -49,9 +50,9 @@ Result<LoadedRows> LoadCleanRows(const std::filesystem::path& file, const model:
   for (;;) {
     TACIT_TRY(const bool is_row, reader->Next());
     if (!is_row) return rows;
-    if (rows.x.size() + model.inputs() > kMostNumbers) {
+    if (rows.x.size() + model.inputs() > task::kMostCleanNumbers) {
       return Fail(ErrorCode::kTooLarge, file.filename().string() + ": clean rows have more than " +
-                                            std::to_string(kMostNumbers) + " numbers; leave some rows out");
+                                            std::to_string(task::kMostCleanNumbers) + " numbers; leave some rows out");
     }
     TACIT_TRY_VOID(AddRow(*reader, model, rows));
   }

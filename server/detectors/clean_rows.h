@@ -16,13 +16,10 @@ struct LoadedRows {
   std::vector<std::uint32_t> labels;
 };
 
-/// The most numbers that are read: 16 MiB of them.
-inline constexpr std::size_t kMostNumbers = std::size_t{1} << 22U;
-
 /// Reads a table of NPY, IDX or CSV, plain or gzip: a column for each input of the model, and perhaps one more behind
 /// them, the class from 0. Memory: the rows, and one more. Errors: kNotFound without the file; kMalformed with the
 /// place for what is no number, no class, or empty; kInvalidArgument for another number of columns; kTooLarge over
-/// kMostNumbers.
+/// task::kMostCleanNumbers.
 Result<LoadedRows> LoadCleanRows(const std::filesystem::path& file, const model::ModelSpec& model);
 
 }  // namespace tacit::detectors

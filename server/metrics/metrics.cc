@@ -69,6 +69,8 @@ bool IsWithheld(std::string_view family, const ClientMetric& metric) {
   const auto among = [family](const auto& names) { return std::ranges::find(names, family) != names.end(); };
   if (among(kWithheld)) return true;
   if (among(kWithheldOfAgents)) return Has(metric, "listener", "agents");
+  // On a fleet that has drifted these are its windows, and so its traffic.
+  if (family == "tacit_edge_alarms_total") return Has(metric, "kind", "drift");
   const bool failed = Has(metric, "result", "error") && metric.counter.value > 0;
   return among(kWithheldOfStore) && !failed && std::ranges::any_of(kOperationsOfDevices, [&](std::string_view each) {
            return Has(metric, "operation", each);

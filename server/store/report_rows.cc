@@ -52,8 +52,7 @@ Result<ReportOutcome> PlaceOf(const ReportStep& step, const std::optional<EdgeRe
   const bool continues = before && before->stream == step.stream;
   const std::uint64_t last = continues ? before->sequence : 0;
   if (step.sequence == last + 1) return ReportOutcome::kCounted;
-  if (step.sequence < last || (step.sequence == last && before && before->statement == step.statement))
-    return ReportOutcome::kRepeated;
+  if (step.sequence == last && before && before->statement == step.statement) return ReportOutcome::kRepeated;
   const std::string which = "report " + std::to_string(step.sequence) + " of device '" + step.device.str() + "'";
   if (step.sequence == last)
     return Fail(ErrorCode::kConflict, which + " was counted with another content: begin a new stream with it");

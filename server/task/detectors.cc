@@ -61,6 +61,15 @@ std::vector<std::string> ReadScores(TomlTable& table) {
   return scores;
 }
 
+// Every calibration takes five windows of drift and a thousand rows at least, and all clean rows are in memory at once.
+void CheckInputs(TomlTable& root, const DetectorsPlace& place, const Detectors& detectors) {
+  const std::uint64_t rows = std::max<std::uint64_t>(1024, std::uint64_t{5} * detectors.drift_window + 24);
+  if (!place.model || place.model->inputs() <= kMostCleanNumbers / rows) return;
+  root.Complain("detectors", "a model with these detectors may have at most " +
+                                 std::to_string(kMostCleanNumbers / rows) + " inputs, and this one has " +
+                                 std::to_string(place.model->inputs()));
+}
+
 }  // namespace
 
 std::optional<Detectors> ReadDetectors(TomlTable& root, const DetectorsPlace& place) {
@@ -87,6 +96,7 @@ std::optional<Detectors> ReadDetectors(TomlTable& root, const DetectorsPlace& pl
     root.Complain("detectors", "a model with detectors may have at most " + std::to_string(kMostWatchedClasses) +
                                    " classes, and this one has " + std::to_string(place.model->classes()));
   }
+  CheckInputs(root, place, detectors);
   return detectors;
 }
 

@@ -30,6 +30,8 @@ struct Detectors {
 
 /// The most classes that a model with detectors may have.
 inline constexpr std::uint32_t kMostWatchedClasses = 1024;
+/// Numbers of all clean rows together, which are in memory at once: 16 MiB.
+inline constexpr std::uint64_t kMostCleanNumbers = std::uint64_t{1} << 22U;
 
 /// The table [detectors] of a task file, where it has one; problems are noted in it. `is_deployed`: whether devices use
 /// the models of the task at all.

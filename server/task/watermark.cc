@@ -14,6 +14,9 @@ constexpr IntegerRange kSteps{1, 1000};
 // What all triggers together may take in memory, in numbers.
 constexpr std::uint64_t kMostInputs = std::uint64_t{1} << 24U;
 
+// Multiplications of one step: ten of them take minutes.
+constexpr std::uint64_t kMostWorkOfStep = 100'000'000'000;
+
 }  // namespace
 
 std::optional<Watermark> ReadWatermark(TomlTable& root, const std::optional<model::ModelSpec>& model) {
@@ -32,6 +35,12 @@ std::optional<Watermark> ReadWatermark(TomlTable& root, const std::optional<mode
     table.Complain("triggers", "'watermark.triggers' inputs of " + std::to_string(model->inputs()) +
                                    " features are too many numbers: at most " + std::to_string(kMostInputs) +
                                    " all together");
+  }
+  // Each step passes every trigger forth and back, and backwards is twice as much.
+  if (3 * std::uint64_t{watermark.triggers} * model->layers().cost().work > kMostWorkOfStep) {
+    table.Complain("triggers",
+                   "'watermark.triggers' passes through this model are too much work for every round: take "
+                   "fewer, or a smaller model");
   }
   return watermark;
 }

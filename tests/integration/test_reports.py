@@ -162,19 +162,24 @@ class ByHand(ServerTest):
     def test_behind_a_coin_no_traffic_is_told(self):
         self.server.cli("task", "stop", "t")  # a coin is the only active task
         self.server.create_task(coin_task(deadline="300s").replace('"t"', '"coin"', 1))
-        self.counted(statement(self.stream, 1, rows=100, extraction_alarms=1))
+        self.counted(statement(self.stream, 1, rows=100, extraction_alarms=1, drift_windows=2, drift_alarms=2))
+        self.counted(statement(self.stream, 1, drift_windows=1, drift_alarms=1), device=self.server.enrol("other"))
         edge = self.edge()
         self.assertTrue(edge["withheld"])
         for name in ("reports", "totals", "devices", "reporting", "drifted"):
             self.assertIsNone(edge[name])
         self.assertEqual((edge["versions"], edge["degradations"]), ([], []))
-        self.assertTrue(edge["last_extraction_alarm_at"])
+        self.assertTrue(edge["last_extraction_alarm_at"].endswith("T00:00:00.000Z"))
+        self.assertNotIn("TacitEdgeDrift", self.alerts())
+        self.server.wait_for_event("edge_extraction_alarm", device="cam")
+        self.assertEqual(self.server.events_named("edge_drift"), [])
         page = self.server.metrics()
         for name in ("reports_total", "rows_judged_total", "suspicious_total", "refused_rows_total",
                      "drift_windows_total"):
             self.assertNotIn("\ntacit_edge_" + name, page)
         self.assertNotIn('operation="record_report",result="ok"', page)
         self.assertIn('tacit_edge_alarms_total{kind="extraction",task="t"} 1', page)
+        self.assertNotIn('tacit_edge_alarms_total{kind="drift"', page)
         [report] = self.server.cli("device", "show", "cam")["data"]["reports"]
         self.assertTrue(report["received_at"].endswith("T00:00:00.000Z"), report)
         self.assertIsNone(report["totals"])

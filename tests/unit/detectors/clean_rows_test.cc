@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "server/task/detectors.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/detectors/rows.h"
@@ -51,7 +52,7 @@ TEST_F(CleanRowsTest, AreNoMoreThanFitIntoMemory) {
   std::string row = "1";
   for (int i = 1; i < 1 << 16; ++i) row += ",1";
   std::string text;
-  for (std::size_t i = 0; i <= kMostNumbers >> 16U; ++i) text += row + "\n";
+  for (std::size_t i = 0; i <= task::kMostCleanNumbers >> 16U; ++i) text += row + "\n";
   testing::WriteText(file_, text);
   EXPECT_THAT(LoadCleanRows(file_, wide), IsErrorSaying(ErrorCode::kTooLarge, "leave some rows out"));
 }

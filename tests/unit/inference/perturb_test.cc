@@ -81,6 +81,18 @@ TEST(PgdAttack, StaysWithinRadiusAndRangeFromAnyStart) {
   EXPECT_EQ(moved, again);
 }
 
+TEST(PgdAttack, MovesARowOutsideTheRangeByItsRadiusAtMost) {
+  LinearModel model;
+  auto attack = PgdAttack::Create({.radius = 0.125F, .step = 0.125F, .steps = 1, .range = {}});
+  ASSERT_THAT(attack, IsOk());
+  std::vector<float> moved(2);
+  ASSERT_THAT(attack->Run(model.network(), {.x = std::vector<float>{-2.5F, 3}, .y = std::vector<std::uint32_t>{0}},
+                          std::span(moved)),
+              IsOk());
+  EXPECT_NEAR(moved[0], -2.5F, 0.125F);
+  EXPECT_NEAR(moved[1], 3, 0.125F);
+}
+
 TEST(PgdAttack, FollowsAnObjectiveOfOnesOwn) {
   LinearModel model;
   auto attack = PgdAttack::Create({.radius = 0.25F, .step = 0.125F, .steps = 3});

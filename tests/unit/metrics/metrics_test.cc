@@ -85,7 +85,8 @@ TEST(Metrics, WithholdsAllThatDevicesBringAboutAndNothingElse) {
                           HasSubstr("tacit_tls_handshake_failures_total{listener=\"agents\",reason=\"expired\"} 0\n"),
                           HasSubstr("tacit_store_operations_total{operation=\"append_ledger\",result=\"ok\"} 1\n"),
                           HasSubstr("tacit_upload_memory_limit_bytes 60\n"), HasSubstr("tacit_traffic_withheld 1\n"),
-                          HasSubstr("tacit_edge_alarms_total{kind=\"extraction\",task=\"t\"} 1\n")));
+                          HasSubstr("tacit_edge_alarms_total{kind=\"extraction\",task=\"t\"} 1\n"),
+                          Not(HasSubstr("kind=\"drift\""))));
 }
 
 TEST(Metrics, AddUpWhatDevicesReport) {
