@@ -84,7 +84,9 @@ class Files {
                                        .manifest = head.manifest.digest(),
                                        .plaintext_digest = head.manifest.fields().plaintext_digest,
                                        .plaintext_size = head.manifest.fields().plaintext_size,
-                                       .offset = head.size};
+                                       .offset = head.size,
+                                       .detectors_size = 0,
+                                       .calibration = {}};
     return bundle::ReadPayload(source, ticket, into.bytes());
   }
 

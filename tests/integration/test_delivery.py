@@ -177,7 +177,8 @@ class ByHand(Delivery):
         self.assertEqual(self.ask(device, key, task="none").status, 404)
         self.assertIn("[deployment]", self.ask(device, key, task="plain").problem()["detail"])
         self.assertEqual(self.bundle(device, 1).status, 404, "without a lease")
-        for bad in (b"", b"\x04" + bytes(64), bytes(65), point(key)[:-1], point(key)[:-1] + bytes([point(key)[-1] ^ 1])):
+        spoilt = point(key)[:-1] + bytes([point(key)[-1] ^ 1])
+        for bad in (b"", b"\x04" + bytes(64), bytes(65), point(key)[:-1], spoilt):
             with self.subTest(bad=bad.hex()):
                 self.assertEqual(self.ask(device, raw=bad).status, 422)
         self.assertEqual(self.ask(device, key, tier="t" * 33).status, 422)
