@@ -61,8 +61,9 @@ build() {
   shift
   mkdir -p "build/$preset"
   log=build/$preset/build.log
+  # A compiler touches much memory once: in large pages, that takes a third less of the kernel's time.
   if cmake --preset "$preset" >"$log" 2>&1 &&
-    cmake --build --preset "$preset" --parallel "$jobs" "$@" 2>&1 | tee -a "$log" | every 25; then
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cmake --build --preset "$preset" --parallel "$jobs" "$@" 2>&1 | tee -a "$log" | every 25; then
     return 0
   fi
   grep -E 'error|FAILED' "$log" | head -40 || true
