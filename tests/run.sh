@@ -5,7 +5,6 @@
 #   --no-install   the packages of deploy/install-deps.sh are known to be there
 # Environment: TACIT_JOBS (default 2), TACIT_FUZZ_SECONDS for each fuzz target (default 60), TACIT_SHARED_DIR (default
 # ../shared when it exists: real data for the tests that use some), CI=true (a skipped test is a failure).
-# Each build but the first runs beside the tests of the one before it: its stage says what was left of it after them.
 # The last line is the sum of all test runs: "N passed, N failed", and ", N skipped" when some were.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +15,7 @@ for argument in "$@"; do
   case "$argument" in
     --quick) quick=yes ;;
     --no-install) install=no ;;
-    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "run.sh: unknown option '$argument'; try --help" >&2; exit 2 ;;
   esac
 done
@@ -58,12 +57,12 @@ every() { awk -v n="$1" 'NR % n == 0 { print; fflush() }'; }
 
 build() {
   local preset=$1 log
-  shift
   mkdir -p "build/$preset"
   log=build/$preset/build.log
   # A compiler touches much memory once: in large pages, that takes a third less of the kernel's time.
   if cmake --preset "$preset" >"$log" 2>&1 &&
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cmake --build --preset "$preset" --parallel "$jobs" "$@" 2>&1 | tee -a "$log" | every 25; then
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cmake --build --preset "$preset" --parallel "$jobs" 2>&1 |
+    tee -a "$log" | every 25; then
     return 0
   fi
   grep -E 'error|FAILED' "$log" | head -40 || true
@@ -116,43 +115,14 @@ PYTHON
   skipped=$((skipped + now_skipped))
 }
 
-# begin_build PRESET: builds beside the tests that follow, in the time that these spend waiting: at the lowest priority,
-# so that they keep theirs.
-declare -A builds
-begin_build() {
+# build_and_test PRESET CTEST-ARGUMENTS: a build that fails is one failed test.
+build_and_test() {
   local preset=$1
-  mkdir -p "build/$preset"
-  set -m  # a group of its own, to be ended as one
-  (
-    renice -n 19 "$BASHPID" >/dev/null
-    build "$preset"
-  ) >"build/$preset/build.out" 2>&1 &
-  builds[$preset]=$!
-  set +m
-}
-
-end_build() {
-  local result=0
-  wait "${builds[$1]}" || result=1
-  unset "builds[$1]"
-  tail -40 "build/$1/build.out"
-  return "$result"
-}
-
-stop_builds() {
-  local preset
-  for preset in "${!builds[@]}"; do kill -- "-${builds[$preset]}" 2>/dev/null || true; done
-}
-trap stop_builds EXIT
-
-# built PRESET COMMAND...: a build that fails is one failed test, and its tests do not run.
-built() {
-  local preset=$1
-  shift
-  stage "$preset: build" "$@" "$preset" || {
+  stage "$preset: build" build "$preset" || {
     failed=$((failed + 1))
-    return 1
+    return 0
   }
+  run_tests "$preset: test" "$@"
 }
 
 # run_tests NAME PRESET CTEST-ARGUMENTS: failures are counted one by one, a run that counts none as one.
@@ -182,21 +152,13 @@ if [ "$install" = yes ]; then
 fi
 behaviour='unit|statistical|simulation|integration'
 if [ "$quick" = yes ]; then
-  if built release build; then run_tests "release: test" release --label-exclude '^lint$'; fi
-  finish
-fi
-released=yes
-built release build || released=no
-# The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
-begin_build fuzz
-[ "$released" = no ] || run_tests "release: test" release
-searchable=yes
-built fuzz end_build || searchable=no
-begin_build tsan
-if [ "$searchable" = yes ]; then
-  run_tests "fuzz: test" fuzz --label-regex "$behaviour"
+  build_and_test release --label-exclude '^lint$'
+else
+  build_and_test release
+  # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
+  build_and_test fuzz --label-regex "$behaviour"
   # A search is given time and not work: two cores take all of them in two turns.
-  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 6))"
+  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 7))"
+  build_and_test tsan --label-regex "$behaviour"
 fi
-if built tsan end_build; then run_tests "tsan: test" tsan --label-regex "$behaviour"; fi
 finish

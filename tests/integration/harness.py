@@ -282,10 +282,12 @@ class Server:
         return json.loads(self.operator("GET", f"/api/v1/tasks/{name}/rounds?limit=1000").body)["items"]
 
     def published(self, number=1, name="t"):
-        """The round, once it is published."""
-        return wait_until(lambda: next((each for each in self.rounds(name)
-                                        if each["round"] == number and each["phase"] == "published"), None),
-                          f"round {number} of {name} to be published", self.process)
+        """The round, once it is published, and its model the newest that the task tells of: the store knows first."""
+        def found():
+            row = next((each for each in self.rounds(name) if each["round"] == number), None)
+            published = row is not None and row["phase"] == "published"
+            return row if published and self.task(name)["latest_version"] >= row["model_version"] else None
+        return wait_until(found, f"round {number} of {name} to be published", self.process)
 
     def metrics(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.ports["metrics"], timeout=PATIENCE)

@@ -71,8 +71,8 @@ class Rounds(ServerTest):
         leases = open_round(devices)
         d = parameters(leases[0])
         self.assertEqual(leases[0].max_examples, 30)
-        devices[0].upload(leases[0], numpy.full(d, 1.0), examples=10)
-        devices[1].upload(leases[1], numpy.full(d, 0.0), examples=10**9)
+        for device, lease, value, examples in zip(devices, leases, (1.0, 0.0), (10, 10**9)):
+            self.assertEqual(device.upload(lease, numpy.full(d, value), examples=examples).status, 200)
         self.server.published(1)
         numpy.testing.assert_allclose(self.model(), numpy.full(d, 10 / 40), atol=2e-6)
 

@@ -432,9 +432,9 @@ class ServingTest(ServingFixture):
             source = pathlib.Path(os.environ["TACIT_SOURCE"], "edge_agent", "capi")
             library = BIN.parent / "lib"
             program = self.directory / "example"
-            subprocess.run(["cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", source, "-o", program,
-                            source / "example.c", "-L", library, f"-Wl,-rpath,{library}", "-ltacit-agent"], check=True,
-                           timeout=harness.PATIENCE)
+            subprocess.run(["clang-19", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", source, "-o",
+                            program, source / "example.c", "-L", library, f"-Wl,-rpath,{library}", "-ltacit-agent"],
+                           check=True, timeout=harness.PATIENCE)
 
             def run(*arguments):
                 return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=harness.PATIENCE)
