@@ -157,8 +157,8 @@ else
   build_and_test release
   # The fuzz preset is the asan preset with coverage feedback: one build serves the tests and the fuzzing.
   build_and_test fuzz --label-regex "$behaviour"
-  # A search is given time and not work: two cores take all of them in two turns.
-  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 7))"
+  # A search is given time and not work: two cores take eight of them in one turn.
+  run_tests "fuzz: search" fuzz --label-regex '^fuzz$' --parallel "$((jobs * 4))"
   build_and_test tsan --label-regex "$behaviour"
 fi
 finish
