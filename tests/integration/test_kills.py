@@ -98,7 +98,10 @@ class Kills(ServerTest):
         for sender in senders:
             sender.start()
         moment = random.Random(kills)
-        for _ in range(kills):
+        done = 0
+        # A server that answers late is mostly killed before it does: oftener then, so that there is enough to look at.
+        while done < kills or (done < 3 * kills and sum(len(each.acknowledged) for each in senders) <= kills // 2):
+            done += 1
             # Mostly while an update is on its way from the socket to the disk; now and then at any time.
             if pace:
                 time.sleep(moment.uniform(0, pace))
@@ -157,8 +160,7 @@ class Kills(ServerTest):
         print(f"{KILLS} kills, {published} rounds published, {acknowledged} updates acknowledged")
         self.assertEqual(lost, [])
         self.assertEqual(wrong, [])
-        # Else nothing was looked at; most kills come before an answer, and a server with a sanitizer answers late.
-        self.assertGreater(acknowledged, KILLS // 4)
+        self.assertGreater(acknowledged, KILLS // 2)
 
     def test_partial_sums_that_are_merged_are_counted_once(self):
         senders = self.kill_often(KILLS, devices=MANY, deadline="20s", pace=1.5)
